@@ -1,0 +1,242 @@
+//! A cluster from its start to its end.
+
+use std::{
+    collections::BTreeMap,
+    iter,
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    Component, Error, Tools,
+    certs::{self, Authority, Identity},
+    directory::{Directory, random},
+    kubeconfig,
+    process::Process,
+    readiness::Probe,
+};
+
+const ATTEMPTS: usize = 5;
+
+/// How a cluster is started.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Leaves the directory with logs and data behind, for someone to look at.
+    pub keep: bool,
+    /// How long each component may take until it is ready.
+    pub ready_within: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { keep: false, ready_within: Duration::from_mins(1) }
+    }
+}
+
+/// A running control plane; dropped, it is gone.
+pub struct DevCluster {
+    tools: Tools,
+    options: Options,
+    authority: Authority,
+    port: u16,
+    kubeconfig: PathBuf,
+    audit_log: PathBuf,
+    users: AtomicUsize,
+    running: Mutex<BTreeMap<Component, Process>>,
+    directory: Directory,
+}
+
+impl DevCluster {
+    /// Starts a cluster and returns when all of it is ready, after about three seconds.
+    pub fn start(options: Options) -> Result<Self, Error> {
+        Self::start_on(free_ports().take(ATTEMPTS), &Tools::find()?, options)
+    }
+
+    /// A port that is free may be taken by the time the API server binds it, so others are tried.
+    fn start_on(mut ports: impl Iterator<Item = u16>, tools: &Tools, options: Options) -> Result<Self, Error> {
+        let mut outcome = Self::launch(ports.next().unwrap_or_default(), tools, options);
+        for port in ports {
+            if !outcome.as_ref().is_err_and(Error::is_port_taken) {
+                break;
+            }
+            outcome = Self::launch(port, tools, options);
+        }
+        outcome
+    }
+
+    fn launch(port: u16, tools: &Tools, options: Options) -> Result<Self, Error> {
+        let directory = Directory::create(options.keep)?;
+        let cluster = Self {
+            tools: tools.clone(),
+            options,
+            authority: Authority::new()?,
+            port,
+            kubeconfig: directory.path().join("admin.kubeconfig"),
+            audit_log: directory.path().join("audit.log"),
+            users: AtomicUsize::new(0),
+            running: Mutex::default(),
+            directory,
+        };
+        cluster.write_files()?;
+        for component in Component::ALL {
+            cluster.start_component(component)?;
+        }
+        Ok(cluster)
+    }
+
+    fn write_files(&self) -> Result<(), Error> {
+        self.directory.write("ca.crt", self.authority.certificate())?;
+        let service_accounts = certs::service_account_keys()?;
+        self.directory.write("service-accounts.key", &service_accounts.private)?;
+        self.directory.write("service-accounts.pub", &service_accounts.public)?;
+        self.directory.write("audit-policy.yaml", include_str!("audit-policy.yaml"))?;
+        let names = ["127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
+        self.write_identity("apiserver", &self.authority.server(&names)?)?;
+        self.write_kubeconfig("admin", "devcluster-admin", Some("system:masters"))?;
+        self.write_kubeconfig("controller-manager", "system:kube-controller-manager", None)?;
+        Ok(())
+    }
+
+    fn write_identity(&self, name: &str, identity: &Identity) -> Result<(PathBuf, PathBuf), Error> {
+        let certificate = self.directory.write(&format!("{name}.crt"), &identity.certificate)?;
+        let key = self.directory.write(&format!("{name}.key"), &identity.key)?;
+        Ok((certificate, key))
+    }
+
+    fn write_kubeconfig(&self, name: &str, user: &str, group: Option<&str>) -> Result<PathBuf, Error> {
+        let (certificate, key) = self.write_identity(name, &self.authority.client(user, group)?)?;
+        let authority = self.directory.path().join("ca.crt");
+        let config = kubeconfig::render(&self.server_url(), &authority, &certificate, &key);
+        self.directory.write(&format!("{name}.kubeconfig"), &config)
+    }
+
+    /// Starts a component that was stopped, with the port, certificates and data it had.
+    ///
+    /// It returns when this component is ready, and those that build on it are so again. What runs already is left
+    /// alone. The controller manager needs a running API server, and that one etcd.
+    pub fn start_component(&self, component: Component) -> Result<(), Error> {
+        let mut running = self.running();
+        if running.get_mut(&component).is_some_and(|process| process.ended().is_none()) {
+            return Ok(());
+        }
+        let root = self.directory.path();
+        let process = Process::spawn(
+            component,
+            &self.tools.directory().join(component.program()),
+            &component.arguments(root, self.port),
+            root.join(format!("{component}.log")),
+            self.directory.share()?,
+        )?;
+        running.insert(component, process);
+        let probe = Probe { root, port: self.port, kubectl: &|| self.kubectl() };
+        for (component, process) in running.range_mut(component..) {
+            probe.wait(*component, process, self.options.ready_within)?;
+        }
+        Ok(())
+    }
+
+    /// Kills a component, as a crash would, and waits until it is gone; its data stays.
+    pub fn stop_component(&self, component: Component) -> Result<(), Error> {
+        self.running().remove(&component).map_or(Ok(()), |mut process| process.stop())
+    }
+
+    /// Takes everything down, as dropping does, but says when that fails.
+    pub fn stop(mut self) -> Result<(), Error> {
+        self.take_down()
+    }
+
+    fn take_down(&mut self) -> Result<(), Error> {
+        self.running().clear();
+        self.directory.release()
+    }
+
+    /// A panic in one test must not keep the others from the cluster they share, and the map is whole at any time.
+    fn running(&self) -> MutexGuard<'_, BTreeMap<Component, Process>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The administrator's kubeconfig (group `system:masters`).
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// Makes one more kubeconfig, for a user of whom the cluster knows nothing but the name and group.
+    ///
+    /// Such a user may do what RBAC grants, and the audit log tells its requests apart. One group at most, beside
+    /// `system:authenticated`: more do not fit into the certificates made here.
+    pub fn user_kubeconfig(&self, user: &str, group: Option<&str>) -> Result<PathBuf, Error> {
+        let number = self.users.fetch_add(1, Ordering::Relaxed);
+        self.write_kubeconfig(&format!("user-{number}"), user, group)
+    }
+
+    /// Where the API server listens.
+    pub fn server_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// The audit log: one JSON object a line, written before the client has its answer.
+    ///
+    /// The stage `ResponseComplete` stands once for each request; a watch has a `ResponseStarted` in front of it.
+    pub fn audit_log(&self) -> &Path {
+        &self.audit_log
+    }
+
+    /// The cluster's directory; each component logs to a file there that is called after its program.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The programs it runs.
+    pub fn tools(&self) -> &Tools {
+        &self.tools
+    }
+
+    /// A kubectl that speaks as the administrator, and that no setting or cache of the user's reaches.
+    pub fn kubectl(&self) -> Command {
+        let mut command = Command::new(self.tools.kubectl());
+        command.env_clear().env("KUBECONFIG", self.kubeconfig()).env("HOME", self.directory.path());
+        if let Some(path) = std::env::var_os("PATH") {
+            command.env("PATH", path);
+        }
+        command
+    }
+}
+
+impl Drop for DevCluster {
+    fn drop(&mut self) {
+        // There is nobody to tell; `stop` is for those who ask.
+        let _ = self.take_down();
+    }
+}
+
+/// Ports below those the system gives to outgoing connections: on one of those a client that keeps calling while the
+/// server is stopped may take the server's port, or even reach itself.
+fn free_ports() -> impl Iterator<Item = u16> {
+    iter::repeat_with(random_port).take(1000).filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+}
+
+fn random_port() -> u16 {
+    20_000 + u16::try_from(random() % 10_000).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_replaced_by_another() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let taken = listener.local_addr().unwrap().port();
+        let ports = iter::once(taken).chain(free_ports().take(ATTEMPTS));
+
+        let cluster = DevCluster::start_on(ports, &Tools::find().unwrap(), Options::default()).unwrap();
+
+        assert_ne!(cluster.port, taken);
+    }
+}

@@ -1,0 +1,72 @@
+//! Where the Kubernetes programs stand.
+//!
+//! `hack/tools.sh` alone knows, because it builds them; asking it keeps that knowledge in one place. Nothing is built
+//! and nothing is skipped here: a test that finds no cluster fails, and says which command helps.
+
+use std::{
+    env, fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::Error;
+
+const NEEDED: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"];
+
+/// The directory of the Kubernetes programs, all of them known to be there.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    directory: PathBuf,
+}
+
+impl Tools {
+    /// Finds them where `hack/tools.sh` builds them, or where `KUBEBUILDER_ASSETS` says.
+    pub fn find() -> Result<Self, Error> {
+        let remedy = if env::var_os("KUBEBUILDER_ASSETS").is_some_and(|value| !value.is_empty()) {
+            "KUBEBUILDER_ASSETS points there; correct it, or unset it and run `make tools`"
+        } else {
+            "run `make tools`, which builds what is missing"
+        };
+        Self::check(ask_script()?, remedy)
+    }
+
+    /// Takes those of a directory.
+    pub fn in_directory(directory: impl Into<PathBuf>) -> Result<Self, Error> {
+        Self::check(directory.into(), "name a directory that has them")
+    }
+
+    fn check(directory: PathBuf, remedy: &'static str) -> Result<Self, Error> {
+        let missing: Vec<_> = NEEDED.into_iter().filter(|name| !is_executable(&directory.join(name))).collect();
+        if missing.is_empty() {
+            Ok(Self { directory })
+        } else {
+            Err(Error::ToolsMissing { directory, missing, remedy })
+        }
+    }
+
+    /// The directory they stand in; `helm` may stand there as well.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The kubectl of the cluster's own version; [`DevCluster::kubectl`](crate::DevCluster::kubectl) also says where to.
+    pub fn kubectl(&self) -> PathBuf {
+        self.directory.join("kubectl")
+    }
+}
+
+fn ask_script() -> Result<PathBuf, Error> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools.sh");
+    let output = Command::new(&script).arg("path").output();
+    let unknown = |reason: String| Error::ToolsUnknown { script: script.clone(), reason };
+    let output = output.map_err(|error| unknown(error.to_string()))?;
+    if !output.status.success() {
+        return Err(unknown(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+    }
+    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end_matches('\n')))
+}
+
+fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}

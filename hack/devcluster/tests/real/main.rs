@@ -1,0 +1,8 @@
+//! The promises of this crate, kept against the real programs.
+
+#[cfg(test)]
+mod binary;
+#[cfg(test)]
+mod library;
+#[cfg(test)]
+mod support;
