@@ -1,0 +1,134 @@
+//! Names and ARNs: which are well formed, whose they are, and how new ones are made.
+
+use crate::wire::random_hex;
+
+/// The longest ARN that the API takes. Source: App Runner API, `AppRunnerResourceArn`.
+pub(crate) const MAX_LENGTH: usize = 1011;
+
+/// What an ARN can name here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Connector,
+    Service,
+}
+
+impl Kind {
+    pub(crate) fn what(self) -> &'static str {
+        match self {
+            Self::Connector => "VPC connector",
+            Self::Service => "Service",
+        }
+    }
+}
+
+/// The parts of a well formed ARN that tell whose it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Arn<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) region: &'a str,
+    pub(crate) account: &'a str,
+}
+
+impl<'a> Arn<'a> {
+    /// Reads a full ARN of a connector or a service, and nothing less.
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let ["arn", partition, "apprunner", region, account, resource] = parts[..] else { return None };
+        let kind = kind_of(resource)?;
+        let sound = (partition == "aws" || partition.starts_with("aws-"))
+            && is_lower_dashed(partition)
+            && is_lower_dashed(region)
+            && account.len() == 12
+            && account.bytes().all(|byte| byte.is_ascii_digit());
+        sound.then_some(Self { kind, region, account })
+    }
+}
+
+fn kind_of(resource: &str) -> Option<Kind> {
+    let parts: Vec<&str> = resource.split('/').collect();
+    match parts[..] {
+        ["vpcconnector", name, revision, id] if is_name(name) && is_revision(revision) && is_id(id) => {
+            Some(Kind::Connector)
+        }
+        ["service", name, id] if is_name(name) && is_id(id) => Some(Kind::Service),
+        _ => None,
+    }
+}
+
+fn is_lower_dashed(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+fn is_revision(text: &str) -> bool {
+    text.parse::<u32>().is_ok_and(|revision| revision > 0 && revision.to_string() == text)
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+/// Says whether a connector or a service can be called this. Source: App Runner API, `VpcConnectorName`, `ServiceName`.
+pub(crate) fn is_name(text: &str) -> bool {
+    (4..=40).contains(&text.len())
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+/// Makes the ARN of a new connector; its last part is never used twice.
+pub(crate) fn new_connector(account: &str, region: &str, name: &str, revision: u32) -> String {
+    format!("arn:aws:apprunner:{region}:{account}:vpcconnector/{name}/{revision}/{}", random_hex())
+}
+
+/// Makes the ARN of a service.
+pub(crate) fn service(account: &str, region: &str, name: &str, id: &str) -> String {
+    format!("arn:aws:apprunner:{region}:{account}:service/{name}/{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_makes() {
+        let arn = new_connector("111122223333", "eu-west-1", "shop", 1);
+        let parsed = Arn::parse(&arn).unwrap();
+        assert_eq!(parsed, Arn { kind: Kind::Connector, region: "eu-west-1", account: "111122223333" });
+        let arn = service("111122223333", "eu-west-1", "shop", &random_hex());
+        assert_eq!(Arn::parse(&arn).unwrap().kind, Kind::Service);
+    }
+
+    #[test]
+    fn refuses_all_that_is_not_a_full_arn() {
+        let good = "arn:aws:apprunner:eu-west-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef";
+        assert!(Arn::parse(good).is_some());
+        for (part, instead) in [
+            ("arn:", "arm:"),
+            ("aws:", "gcp:"),
+            ("apprunner", "ec2"),
+            ("eu-west-1", ""),
+            ("eu-west-1", "EU-WEST-1"),
+            ("111122223333", "11112222333"),
+            ("vpcconnector", "vpcConnector"),
+            ("shop", "sh"),
+            ("shop", "-hop"),
+            ("/1/", "/0/"),
+            ("/1/", "/01/"),
+            ("/1/", "/"),
+            ("/1/0123456789abcdef0123456789abcdef", "/1"),
+            ("0123456789abcdef0123456789abcdef", "0123456789ABCDEF0123456789ABCDEF"),
+            ("cdef0123", "cdef012"),
+            ("0123456789abcdef0123456789abcdef", "0123456789abcdef0123456789abcdef/x"),
+        ] {
+            let bad = good.replacen(part, instead, 1);
+            assert_eq!(Arn::parse(&bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_have_4_to_40_characters() {
+        assert!(is_name("shop") && is_name("0_-a") && is_name(&"a".repeat(40)));
+        assert!(
+            !is_name("sho") && !is_name(&"a".repeat(41)) && !is_name("_hop") && !is_name("shöp") && !is_name("a.bc")
+        );
+    }
+}

@@ -1,0 +1,85 @@
+//! Who calls, and whether it is true.
+
+use axum::http::{HeaderMap, HeaderValue};
+use jiff::Timestamp;
+
+use crate::sigv4::{Claim, Problem, Signed};
+use crate::state::Place;
+use crate::wire::ApiError;
+use crate::{AccessKey, Operation};
+
+/// A caller whose signature was verified, and the region it was made for.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) access_key_id: String,
+    pub(crate) account: String,
+    pub(crate) region: String,
+}
+
+impl Caller {
+    pub(crate) fn user_arn(&self) -> String {
+        format!("arn:aws:iam::{}:user/{}", self.account, self.access_key_id)
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        Place::new(&self.account, &self.region)
+    }
+
+    pub(crate) fn user_id(&self) -> String {
+        format!("AIDA{}", self.account)
+    }
+
+    /// Refuses in IAM's words.
+    pub(crate) fn denied(&self, operation: Operation, arn: Option<&str>) -> ApiError {
+        let (user, service, action) = (self.user_arn(), operation.service(), operation.name());
+        let everything = || format!("arn:aws:{service}:{}:{}:*", self.region, self.account);
+        let resource = arn.map_or_else(everything, str::to_owned);
+        let message = format!(
+            "User: {user} is not authorized to perform: {service}:{action} on resource: {resource} because no \
+             identity-based policy allows the {service}:{action} action"
+        );
+        ApiError::new("AccessDeniedException", 400, message)
+    }
+}
+
+/// Verifies a request against the table of access keys.
+pub(crate) fn authenticate(
+    keys: &[AccessKey],
+    claim: Result<Claim<'_>, Problem>,
+    request: &Signed<'_>,
+    service: &str,
+    now: Timestamp,
+) -> Result<Caller, ApiError> {
+    let claim = claim.map_err(refusal)?;
+    let key = keys.iter().find(|key| key.id == claim.access_key_id).ok_or_else(invalid_token)?;
+    check_session(key, request.headers, now)?;
+    claim.verify(request, &key.secret, service, now).map_err(refusal)?;
+    Ok(Caller { access_key_id: key.id.clone(), account: key.account.clone(), region: claim.region.to_owned() })
+}
+
+fn check_session(key: &AccessKey, headers: &HeaderMap, now: Timestamp) -> Result<(), ApiError> {
+    let given = headers.get("x-amz-security-token").map(HeaderValue::as_bytes);
+    if given != key.session_token.as_ref().map(|session| session.token.as_bytes()) {
+        return Err(invalid_token());
+    }
+    let expires_at = key.session_token.as_ref().and_then(|session| session.expires_at);
+    if expires_at.is_some_and(|at| at <= now) {
+        let message = "The security token included in the request is expired";
+        return Err(ApiError::new("ExpiredTokenException", 403, message));
+    }
+    Ok(())
+}
+
+fn invalid_token() -> ApiError {
+    ApiError::new("UnrecognizedClientException", 403, "The security token included in the request is invalid.")
+}
+
+fn refusal(problem: Problem) -> ApiError {
+    match problem {
+        Problem::Missing => {
+            ApiError::new("MissingAuthenticationTokenException", 403, "Request is missing Authentication Token")
+        }
+        Problem::Incomplete(message) => ApiError::new("IncompleteSignatureException", 400, message),
+        Problem::Invalid(message) => ApiError::new("InvalidSignatureException", 403, message),
+    }
+}

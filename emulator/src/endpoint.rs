@@ -1,0 +1,174 @@
+//! One request of an AWS client: read, logged, authenticated, performed, answered.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::State;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, Request, header};
+use axum::response::Response;
+
+use crate::auth::{Caller, authenticate};
+use crate::calls::Answered;
+use crate::dispatch::perform;
+use crate::faults::Matched;
+use crate::members::Members;
+use crate::play::{Reply, play};
+use crate::sigv4::{Claim, Signed};
+use crate::state::{Shared, now};
+use crate::wire::{ApiError, Protocol, render};
+use crate::{FaultKind, Operation};
+
+/// Larger than any request that the API allows.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// Marks a response in whose place the connection is closed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HangUp;
+
+/// Answers a request to App Runner or STS.
+pub(crate) async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| ());
+    let asked = Asked::read(&parts, body.as_ref().map(Bytes::as_ref).unwrap_or_default());
+    let seq = shared.world().calls.begin(asked.name.clone(), asked.arn.clone(), now());
+    let reply = match body {
+        Ok(body) => respond(&shared, seq, &parts, &body, &asked).await,
+        Err(()) => Reply::Outcome(Err(ApiError::serialization("The request's body is too long or broke off."))),
+    };
+    match reply {
+        Reply::Outcome(outcome) => {
+            let rendered = render(asked.protocol, asked.operation, &outcome);
+            let answered = Answered { at: now(), status: Some(rendered.status), error: rendered.error };
+            shared.world().calls.end(seq, answered);
+            rendered.response
+        }
+        Reply::HangUp => {
+            shared.world().calls.end(seq, Answered { at: now(), status: None, error: None });
+            let mut response = Response::new(Body::empty());
+            response.extensions_mut().insert(HangUp);
+            response
+        }
+    }
+}
+
+async fn respond(shared: &Shared, seq: u64, parts: &Parts, body: &[u8], asked: &Asked) -> Reply {
+    match admit(shared, seq, parts, body, asked) {
+        Err(error) => Reply::Outcome(Err(error)),
+        Ok(admitted) => {
+            let Admitted { caller, operation, fault } = admitted;
+            let denied = || caller.denied(operation, asked.arn.as_deref());
+            let effect = || {
+                let members = asked.members.as_ref().map_err(Clone::clone)?;
+                perform(&mut shared.world(), &caller, operation, members)
+            };
+            play(fault, denied, effect).await
+        }
+    }
+}
+
+/// A call that will be performed, or play a fault.
+struct Admitted {
+    caller: Caller,
+    operation: Operation,
+    fault: Option<FaultKind>,
+}
+
+fn admit(shared: &Shared, seq: u64, parts: &Parts, body: &[u8], asked: &Asked) -> Result<Admitted, ApiError> {
+    let claim = Claim::read(&parts.headers);
+    if let Ok(claim) = &claim {
+        let (key, region) = (claim.access_key_id.to_owned(), claim.region.to_owned());
+        shared.world().calls.amend(seq, |call| {
+            call.access_key_id = Some(key);
+            call.region = Some(region);
+        });
+    }
+    let operation = asked.operation.ok_or_else(ApiError::unknown_operation)?;
+    let signed = Signed { method: &parts.method, uri: &parts.uri, headers: &parts.headers, body };
+    let caller = authenticate(&shared.config.access_keys, claim, &signed, operation.service(), now())?;
+    let fault = let_in(shared, seq, &caller, operation, asked.arn.as_deref())?;
+    Ok(Admitted { caller, operation, fault })
+}
+
+/// Applies the request rate to a known caller, and takes the fault that the call plays.
+fn let_in(
+    shared: &Shared,
+    seq: u64,
+    caller: &Caller,
+    operation: Operation,
+    arn: Option<&str>,
+) -> Result<Option<FaultKind>, ApiError> {
+    let (account, region, access_key_id) = (&caller.account, &caller.region, &caller.access_key_id);
+    let world = &mut *shared.world();
+    world.calls.amend(seq, |call| call.account = Some(account.clone()));
+    if let Some(per_second) = world.behaviors.requests_per_second
+        && operation != Operation::GetCallerIdentity
+        && !world.throttle.admits(&caller.place(), per_second, now())
+    {
+        return Err(ApiError::throttled());
+    }
+    let fault = world.faults.take(&Matched { operation, arn, account, region, access_key_id });
+    world.calls.amend(seq, |call| call.fault.clone_from(&fault));
+    Ok(fault)
+}
+
+/// What a request asks for, as far as it can be read.
+struct Asked {
+    protocol: Protocol,
+    name: Option<String>,
+    operation: Option<Operation>,
+    members: Result<Members, ApiError>,
+    arn: Option<String>,
+}
+
+impl Asked {
+    fn read(parts: &Parts, body: &[u8]) -> Self {
+        let mut asked = if is_query(&parts.headers) { Self::query(body) } else { Self::json(&parts.headers, body) };
+        if parts.method != Method::POST || parts.uri.path() != "/" {
+            asked.operation = None;
+        }
+        asked
+    }
+
+    /// Source: AWS JSON 1.0 protocol; App Runner's targets begin with `AppRunner`.
+    fn json(headers: &HeaderMap, body: &[u8]) -> Self {
+        let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+        let name = target.map(|target| target.strip_prefix("AppRunner.").unwrap_or(target));
+        let known = target.and_then(|target| Operation::from_name(target.strip_prefix("AppRunner.")?));
+        let members = Members::parse(body);
+        Self {
+            protocol: Protocol::Json,
+            name: name.map(str::to_owned),
+            operation: known.filter(|operation| operation.service() == "apprunner"),
+            arn: members.as_ref().ok().and_then(named_arn),
+            members,
+        }
+    }
+
+    /// Source: AWS Query protocol; STS's version is 2011-06-15.
+    fn query(body: &[u8]) -> Self {
+        let field =
+            |name: &str| form_urlencoded::parse(body).find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+        let name = field("Action");
+        let known = name.as_deref().and_then(Operation::from_name);
+        let right_version = field("Version").as_deref() == Some("2011-06-15");
+        Self {
+            protocol: Protocol::Query,
+            operation: known.filter(|operation| operation.service() == "sts" && right_version),
+            name,
+            members: Ok(Members::default()),
+            arn: None,
+        }
+    }
+}
+
+fn is_query(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_form = content_type.is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"));
+    is_form && !headers.contains_key("x-amz-target")
+}
+
+fn named_arn(members: &Members) -> Option<String> {
+    let names = ["VpcConnectorArn", "ServiceArn", "ResourceArn"];
+    names.iter().find_map(|name| members.raw(name)?.as_str().map(str::to_owned))
+}

@@ -1,0 +1,89 @@
+//! The operations that are emulated, as names that cannot be misspelt.
+
+use serde::{Deserialize, Serialize};
+
+/// An operation of App Runner, or STS's one, by its name on the wire.
+#[expect(missing_docs, reason = "AWS documents each operation under its name")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Operation {
+    CreateService,
+    CreateVpcConnector,
+    DeleteService,
+    DeleteVpcConnector,
+    DescribeService,
+    DescribeVpcConnector,
+    GetCallerIdentity,
+    ListServices,
+    ListTagsForResource,
+    ListVpcConnectors,
+    PauseService,
+    ResumeService,
+    TagResource,
+    UntagResource,
+    UpdateService,
+}
+
+impl Operation {
+    /// Every operation there is.
+    pub const ALL: [Self; 15] = [
+        Self::CreateService,
+        Self::CreateVpcConnector,
+        Self::DeleteService,
+        Self::DeleteVpcConnector,
+        Self::DescribeService,
+        Self::DescribeVpcConnector,
+        Self::GetCallerIdentity,
+        Self::ListServices,
+        Self::ListTagsForResource,
+        Self::ListVpcConnectors,
+        Self::PauseService,
+        Self::ResumeService,
+        Self::TagResource,
+        Self::UntagResource,
+        Self::UpdateService,
+    ];
+
+    /// Gives the operation's name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CreateService => "CreateService",
+            Self::CreateVpcConnector => "CreateVpcConnector",
+            Self::DeleteService => "DeleteService",
+            Self::DeleteVpcConnector => "DeleteVpcConnector",
+            Self::DescribeService => "DescribeService",
+            Self::DescribeVpcConnector => "DescribeVpcConnector",
+            Self::GetCallerIdentity => "GetCallerIdentity",
+            Self::ListServices => "ListServices",
+            Self::ListTagsForResource => "ListTagsForResource",
+            Self::ListVpcConnectors => "ListVpcConnectors",
+            Self::PauseService => "PauseService",
+            Self::ResumeService => "ResumeService",
+            Self::TagResource => "TagResource",
+            Self::UntagResource => "UntagResource",
+            Self::UpdateService => "UpdateService",
+        }
+    }
+
+    /// Finds an operation by its name on the wire.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.name() == name)
+    }
+
+    /// Gives the prefix of the operation's IAM action, which is its service's name in a signature too.
+    pub(crate) fn service(self) -> &'static str {
+        if self == Self::GetCallerIdentity { "sts" } else { "apprunner" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_control_api() {
+        for operation in Operation::ALL {
+            assert_eq!(Operation::from_name(operation.name()), Some(operation));
+            assert_eq!(serde_json::to_value(operation).unwrap(), operation.name());
+        }
+    }
+}

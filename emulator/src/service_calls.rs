@@ -1,0 +1,245 @@
+//! The operations on services, with the reply shapes of the real ones.
+
+use serde_json::{Map, Value, json};
+
+use crate::arn::{self, Kind};
+use crate::auth::Caller;
+use crate::dispatch::Scene;
+use crate::members::Members;
+use crate::pages::Item;
+use crate::services::{NewService, Service};
+use crate::wire::{ApiError, Outcome, random_hex, seconds};
+use crate::{ServiceStatus, tags};
+
+/// Members of a request that the reply shows again as they are.
+const ECHOED: [&str; 5] = [
+    "SourceConfiguration",
+    "InstanceConfiguration",
+    "EncryptionConfiguration",
+    "HealthCheckConfiguration",
+    "ObservabilityConfiguration",
+];
+
+/// Creates a service. Source: App Runner API, `CreateService`.
+pub(crate) fn create(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+    let name = members.required_text("ServiceName", 4..=40)?;
+    if !arn::is_name(name) {
+        return Err(
+            members.wrong("ServiceName", "must satisfy regular expression pattern: [A-Za-z0-9][A-Za-z0-9-_]{3,39}")
+        );
+    }
+    check_source(members, true)?;
+    let tags = tags::read(members)?.unwrap_or_default();
+    let connector = egress(scene, members)?.connector();
+    let taken = |service: &Service| service.name == name && service.status != ServiceStatus::Deleted;
+    if scene.region.services.iter().any(taken) {
+        return Err(ApiError::invalid_request(format!("Service with the provided name already exists: {name}.")));
+    }
+    let new = NewService { name: name.to_owned(), connector, settings: settings(members), tags };
+    let arn = scene.region.add_service(&scene.caller.place(), new, scene.now);
+    start(scene, &arn, ServiceStatus::Running, |_| {})
+}
+
+/// Changes a running service. Source: App Runner API, `UpdateService`.
+pub(crate) fn update(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+    check_source(members, false)?;
+    let arn = in_state(scene, members, &[ServiceStatus::Running])?;
+    let egress = egress(scene, members)?;
+    let changed = settings(members);
+    start(scene, &arn, ServiceStatus::Running, |service| {
+        if !matches!(egress, Egress::Unsaid) {
+            service.connector = egress.connector();
+        }
+        service.settings.extend(changed);
+    })
+}
+
+/// Pauses a running service. Source: App Runner API, `PauseService`.
+pub(crate) fn pause(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+    let arn = in_state(scene, members, &[ServiceStatus::Running])?;
+    start(scene, &arn, ServiceStatus::Paused, |_| {})
+}
+
+/// Resumes a paused service. Source: App Runner API, `ResumeService`.
+pub(crate) fn resume(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+    let arn = in_state(scene, members, &[ServiceStatus::Paused])?;
+    start(scene, &arn, ServiceStatus::Running, |_| {})
+}
+
+/// Deletes a service. Source: App Runner API, `DeleteService`.
+pub(crate) fn delete(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+    use ServiceStatus::{CreateFailed, DeleteFailed, Paused, Running};
+    let arn = in_state(scene, members, &[CreateFailed, DeleteFailed, Paused, Running])?;
+    start(scene, &arn, ServiceStatus::Deleted, |_| {})
+}
+
+/// Shows a service. Source: App Runner API, `DescribeService`.
+pub(crate) fn describe(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+    let arn = scene.arn(members, "ServiceArn", &[Kind::Service])?;
+    let found = scene.region.found_service(arn, scene.behaviors, scene.now);
+    let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
+    Ok(json!({ "Service": full(service, scene.caller) }))
+}
+
+/// Lists services, a page at a time. Source: App Runner API, `ListServices`.
+pub(crate) fn list(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+    let (behaviors, now) = (scene.behaviors, scene.now);
+    let listed = |service: &&Service| {
+        service.deleted_at.is_none() || (behaviors.list_deleted_services && service.is_found(behaviors, now))
+    };
+    let shown = scene.region.services.iter().filter(listed);
+    let items = shown.map(|service| Item { seq: service.seq, value: Value::Object(summary(service)) }).collect();
+    let page = scene.region.pages.cut(scene.operation, members, 1..=20, items)?;
+    let mut reply = json!({ "ServiceSummaryList": page.items });
+    if let Some(token) = page.next_token {
+        reply["NextToken"] = token.into();
+    }
+    Ok(reply)
+}
+
+/// Starts an operation on a service, after one more change to it, and replies with it.
+fn start(scene: &mut Scene<'_>, arn: &str, then: ServiceStatus, change: impl FnOnce(&mut Service)) -> Outcome {
+    let (behaviors, now) = (scene.behaviors, scene.now);
+    let changed = scene.region.change_service(arn, behaviors, now, |service| {
+        change(service);
+        service.start(then, behaviors.service_operation_ms, now);
+    });
+    let service = changed.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
+    Ok(json!({ "Service": full(service, scene.caller), "OperationId": random_hex() }))
+}
+
+fn in_state(scene: &mut Scene<'_>, members: &Members, allowed: &[ServiceStatus]) -> Result<String, ApiError> {
+    let arn = scene.arn(members, "ServiceArn", &[Kind::Service])?;
+    let found = scene.region.found_service(arn, scene.behaviors, scene.now);
+    let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
+    if allowed.contains(&service.status) {
+        return Ok(arn.to_owned());
+    }
+    let (operation, status) = (scene.operation.name(), json!(service.status));
+    Err(ApiError::invalid_state(format!(
+        "{operation} is not possible while the service is in state {status}. ARN: {arn}"
+    )))
+}
+
+fn check_source(members: &Members, required: bool) -> Result<(), ApiError> {
+    let Some(source) = members.object("SourceConfiguration")? else {
+        return if required { Err(members.missing("SourceConfiguration")) } else { Ok(()) };
+    };
+    match (source.object("CodeRepository")?, source.object("ImageRepository")?) {
+        (Some(_), None) | (None, Some(_)) => Ok(()),
+        _ => Err(members.wrong("SourceConfiguration", "must have one of CodeRepository and ImageRepository")),
+    }
+}
+
+/// Where a request sends a service's outgoing traffic.
+enum Egress {
+    Unsaid,
+    Public,
+    Through(String),
+}
+
+impl Egress {
+    fn connector(self) -> Option<String> {
+        match self {
+            Self::Through(arn) => Some(arn),
+            Self::Unsaid | Self::Public => None,
+        }
+    }
+}
+
+/// Reads where outgoing traffic shall go; a connector must be usable.
+fn egress(scene: &Scene<'_>, members: &Members) -> Result<Egress, ApiError> {
+    let Some(network) = members.object("NetworkConfiguration")? else { return Ok(Egress::Unsaid) };
+    let Some(egress) = network.object("EgressConfiguration")? else { return Ok(Egress::Unsaid) };
+    let connector = egress.text("VpcConnectorArn", 1..=arn::MAX_LENGTH)?;
+    match (egress.text("EgressType", 1..=7)?, connector) {
+        (Some("DEFAULT") | None, None) => Ok(Egress::Public),
+        (Some("VPC") | None, Some(_)) => {
+            let arn = scene.arn(&egress, "VpcConnectorArn", &[Kind::Connector])?;
+            if scene.region.has_usable_connector(arn) {
+                return Ok(Egress::Through(arn.to_owned()));
+            }
+            Err(ApiError::invalid_request(format!("VPC connector doesn't exist or isn't active. ARN: {arn}")))
+        }
+        (Some("VPC"), None) => Err(egress.missing("VpcConnectorArn")),
+        (Some("DEFAULT"), Some(_)) => Err(egress.wrong("VpcConnectorArn", "must be absent with EgressType DEFAULT")),
+        _ => Err(egress.wrong("EgressType", "must satisfy enum value set: [DEFAULT, VPC]")),
+    }
+}
+
+/// Collects what is shown again: the echoed members, and the part of the network that is no egress.
+fn settings(members: &Members) -> Map<String, Value> {
+    let echoed = ECHOED.iter().filter_map(|name| Some(((*name).to_owned(), members.raw(name)?)));
+    let mut settings: Map<String, Value> = echoed.collect();
+    if let Ok(Some(network)) = members.object("NetworkConfiguration") {
+        for name in ["IngressConfiguration", "IpAddressType"] {
+            settings.extend(network.raw(name).map(|value| (name.to_owned(), value)));
+        }
+    }
+    settings
+        .extend(members.raw("AutoScalingConfigurationArn").map(|arn| ("AutoScalingConfigurationArn".to_owned(), arn)));
+    settings
+}
+
+/// Shows a service as lists do. Source: App Runner API, `ServiceSummary`.
+fn summary(service: &Service) -> Map<String, Value> {
+    let mut shown = Map::new();
+    shown.insert("ServiceName".to_owned(), json!(service.name));
+    shown.insert("ServiceId".to_owned(), json!(service.id));
+    shown.insert("ServiceArn".to_owned(), json!(service.arn));
+    shown.insert("ServiceUrl".to_owned(), json!(service.url));
+    shown.insert("CreatedAt".to_owned(), seconds(service.created_at));
+    shown.insert("UpdatedAt".to_owned(), seconds(service.updated_at));
+    shown.insert("Status".to_owned(), json!(service.status));
+    shown
+}
+
+/// Shows a service in full. Source: App Runner API, `Service`.
+fn full(service: &Service, caller: &Caller) -> Value {
+    let mut shown = summary(service);
+    let settings = &service.settings;
+    shown.extend(ECHOED.iter().filter_map(|name| Some(((*name).to_owned(), settings.get(*name)?.clone()))));
+    shown.insert("InstanceConfiguration".to_owned(), instance(settings.get("InstanceConfiguration")));
+    shown.insert("NetworkConfiguration".to_owned(), network(service));
+    shown.insert("AutoScalingConfigurationSummary".to_owned(), auto_scaling(settings, caller));
+    shown.extend(service.deleted_at.map(|at| ("DeletedAt".to_owned(), seconds(at))));
+    Value::Object(shown)
+}
+
+fn instance(given: Option<&Value>) -> Value {
+    let mut shown = json!({ "Cpu": "1024", "Memory": "2048" });
+    for (name, value) in given.and_then(Value::as_object).into_iter().flatten() {
+        shown[name] = value.clone();
+    }
+    shown
+}
+
+fn network(service: &Service) -> Value {
+    let egress = match &service.connector {
+        Some(arn) => json!({ "EgressType": "VPC", "VpcConnectorArn": arn }),
+        None => json!({ "EgressType": "DEFAULT" }),
+    };
+    let given = |name: &str, otherwise: Value| service.settings.get(name).cloned().unwrap_or(otherwise);
+    json!({
+        "EgressConfiguration": egress,
+        "IngressConfiguration": given("IngressConfiguration", json!({ "IsPubliclyAccessible": true })),
+        "IpAddressType": given("IpAddressType", json!("IPV4")),
+    })
+}
+
+fn auto_scaling(settings: &Map<String, Value>, caller: &Caller) -> Value {
+    let default = || {
+        let (region, account, id) = (&caller.region, &caller.account, "00000000000000000000000000000001");
+        format!("arn:aws:apprunner:{region}:{account}:autoscalingconfiguration/DefaultConfiguration/1/{id}")
+    };
+    let given = settings.get("AutoScalingConfigurationArn").and_then(Value::as_str);
+    let arn = given.map_or_else(default, str::to_owned);
+    let mut parts = arn.split('/').skip(1);
+    let name = parts.next().unwrap_or_default().to_owned();
+    let revision: u32 = parts.next().and_then(|part| part.parse().ok()).unwrap_or(1);
+    json!({
+        "AutoScalingConfigurationArn": arn,
+        "AutoScalingConfigurationName": name,
+        "AutoScalingConfigurationRevision": revision,
+    })
+}

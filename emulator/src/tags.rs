@@ -1,0 +1,102 @@
+//! Tags on connectors and services.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::arn::Kind;
+use crate::dispatch::Scene;
+use crate::members::Members;
+use crate::wire::{ApiError, Outcome};
+use crate::{ConnectorStatus, ServiceStatus};
+
+type Tags = BTreeMap<String, String>;
+
+const MAX_TAGS: usize = 50;
+
+/// Reads the member `Tags` of a request. Source: App Runner API, `Tag`.
+pub(crate) fn read(members: &Members) -> Result<Option<Tags>, ApiError> {
+    let Some(items) = members.objects("Tags")? else { return Ok(None) };
+    let mut tags = Tags::new();
+    for item in items {
+        let key = item.required_text("Key", 1..=128)?;
+        check_key(&item, "Key", key)?;
+        let value = item.text("Value", 0..=256)?.unwrap_or_default();
+        if tags.insert(key.to_owned(), value.to_owned()).is_some() {
+            return Err(members.wrong("Tags", &format!("must not have the key {key} twice")));
+        }
+    }
+    check_count(&tags)?;
+    Ok(Some(tags))
+}
+
+fn check_key(members: &Members, member: &str, key: &str) -> Result<(), ApiError> {
+    if key.starts_with("aws:") {
+        return Err(members.wrong(member, "must satisfy regular expression pattern: ^(?!aws:).+"));
+    }
+    Ok(())
+}
+
+fn check_count(tags: &Tags) -> Result<(), ApiError> {
+    if tags.len() > MAX_TAGS {
+        return Err(ApiError::invalid_request(format!("A resource can have at most {MAX_TAGS} tags.")));
+    }
+    Ok(())
+}
+
+/// Adds tags, or changes those that are there. Source: App Runner API, `TagResource`.
+pub(crate) fn tag(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+    let added = read(members)?.ok_or_else(|| members.missing("Tags"))?;
+    let tags = changeable(scene, members)?;
+    let mut all = tags.clone();
+    all.extend(added);
+    check_count(&all)?;
+    *tags = all;
+    Ok(json!({}))
+}
+
+/// Removes tags. Source: App Runner API, `UntagResource`.
+pub(crate) fn untag(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+    let keys = members.texts("TagKeys", 1..=128)?.ok_or_else(|| members.missing("TagKeys"))?;
+    keys.iter().try_for_each(|key| check_key(members, "TagKeys", key))?;
+    let tags = changeable(scene, members)?;
+    for key in keys {
+        tags.remove(&key);
+    }
+    Ok(json!({}))
+}
+
+/// Lists tags. Source: App Runner API, `ListTagsForResource`.
+pub(crate) fn list(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+    let (tags, _) = find(scene, members)?;
+    let tags: Vec<Value> = tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
+    Ok(json!({ "Tags": tags }))
+}
+
+fn changeable<'a>(scene: &'a mut Scene<'_>, members: &Members) -> Result<&'a mut Tags, ApiError> {
+    match find(scene, members)? {
+        (tags, Life::There) => Ok(tags),
+        (_, Life::Over) => Err(ApiError::invalid_state("The resource is deleted; its tags can't be changed.")),
+    }
+}
+
+enum Life {
+    There,
+    Over,
+}
+
+fn find<'a>(scene: &'a mut Scene<'_>, members: &Members) -> Result<(&'a mut Tags, Life), ApiError> {
+    let arn = scene.arn(members, "ResourceArn", &[Kind::Connector, Kind::Service])?;
+    let (behaviors, now) = (scene.behaviors, scene.now);
+    let region = &mut *scene.region;
+    if region.services.iter().any(|service| service.arn == arn) {
+        let found = region.found_service(arn, behaviors, now);
+        let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
+        let life = if service.status == ServiceStatus::Deleted { Life::Over } else { Life::There };
+        return Ok((&mut service.tags, life));
+    }
+    let found = region.found_connector(arn, behaviors, now);
+    let connector = found.ok_or_else(|| ApiError::not_found("Resource", arn))?;
+    let life = if connector.status(now) == ConnectorStatus::Inactive { Life::Over } else { Life::There };
+    Ok((&mut connector.tags, life))
+}

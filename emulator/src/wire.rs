@@ -1,0 +1,214 @@
+//! How answers and errors look on the wire, in both protocols that AWS uses here.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::Operation;
+
+/// An answer before it is put into a protocol: the reply's members, or an error.
+pub(crate) type Outcome = Result<Value, ApiError>;
+
+/// The protocol that a request came in, and its answer goes out in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// AWS JSON 1.0, App Runner's.
+    Json,
+    /// AWS Query, STS's: a form in, XML out.
+    Query,
+}
+
+/// An error as AWS sends it, its code in the JSON spelling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiError {
+    pub(crate) code: Cow<'static, str>,
+    pub(crate) status: u16,
+    pub(crate) message: String,
+    pub(crate) retry_after_ms: Option<u64>,
+}
+
+impl ApiError {
+    pub(crate) fn new(code: impl Into<Cow<'static, str>>, status: u16, message: impl Into<String>) -> Self {
+        Self { code: code.into(), status, message: message.into(), retry_after_ms: None }
+    }
+
+    pub(crate) fn invalid_request(message: impl Into<String>) -> Self {
+        Self::new("InvalidRequestException", 400, message)
+    }
+
+    pub(crate) fn not_found(what: &str, arn: &str) -> Self {
+        Self::new("ResourceNotFoundException", 400, format!("{what} with ARN {arn} was not found."))
+    }
+
+    pub(crate) fn invalid_state(message: impl Into<String>) -> Self {
+        Self::new("InvalidStateException", 400, message)
+    }
+
+    pub(crate) fn quota_exceeded(message: impl Into<String>) -> Self {
+        Self::new("ServiceQuotaExceededException", 400, message)
+    }
+
+    pub(crate) fn internal() -> Self {
+        Self::new("InternalServiceErrorException", 500, "An unexpected service exception occurred.")
+    }
+
+    pub(crate) fn throttled() -> Self {
+        Self::new("ThrottlingException", 400, "Rate exceeded")
+    }
+
+    pub(crate) fn unknown_operation() -> Self {
+        Self::new("UnknownOperationException", 400, "The requested operation is not recognized by the service.")
+    }
+
+    pub(crate) fn serialization(message: impl Into<String>) -> Self {
+        Self::new("SerializationException", 400, message)
+    }
+
+    /// Gives code and status as the protocol spells them.
+    ///
+    /// Source: App Runner API and STS API, Common Errors.
+    fn spelled(&self, protocol: Protocol) -> (&str, u16) {
+        let code = self.code.as_ref();
+        if protocol == Protocol::Json {
+            return (code, self.status);
+        }
+        match code {
+            "AccessDeniedException" => ("AccessDenied", 403),
+            "ExpiredTokenException" => ("ExpiredToken", 403),
+            "IncompleteSignatureException" => ("IncompleteSignature", 400),
+            "InternalServiceErrorException" => ("InternalFailure", 500),
+            "InvalidSignatureException" => ("SignatureDoesNotMatch", 403),
+            "MissingAuthenticationTokenException" => ("MissingAuthenticationToken", 403),
+            "ThrottlingException" => ("Throttling", 400),
+            "UnknownOperationException" => ("InvalidAction", 400),
+            "UnrecognizedClientException" => ("InvalidClientTokenId", 403),
+            other => (other, self.status),
+        }
+    }
+}
+
+/// An answer in its protocol, and what the call log says about it.
+pub(crate) struct Rendered {
+    pub(crate) response: Response,
+    pub(crate) status: u16,
+    pub(crate) error: Option<String>,
+}
+
+/// Puts an outcome into its protocol.
+pub(crate) fn render(protocol: Protocol, operation: Option<Operation>, outcome: &Outcome) -> Rendered {
+    let request_id = request_id();
+    let (status, error) = match outcome {
+        Ok(_) => (200, None),
+        Err(error) => {
+            let (code, status) = error.spelled(protocol);
+            (status, Some((code.to_owned(), error)))
+        }
+    };
+    let (content_type, body) = match (protocol, &error, outcome) {
+        (Protocol::Json, Some((code, error)), _) => {
+            ("application/x-amz-json-1.0", json!({ "__type": code, "Message": error.message }).to_string())
+        }
+        (Protocol::Json, None, outcome) => {
+            ("application/x-amz-json-1.0", outcome.as_ref().map(Value::to_string).unwrap_or_default())
+        }
+        (Protocol::Query, Some((code, error)), _) => ("text/xml", xml_error(code, status, &error.message, &request_id)),
+        (Protocol::Query, None, outcome) => {
+            ("text/xml", xml_reply(operation, outcome.as_ref().unwrap_or(&Value::Null), &request_id))
+        }
+    };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = response.status().as_u16();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    insert(&mut response, "x-amzn-requestid", &request_id);
+    if let Some((code, error)) = &error {
+        insert(&mut response, "x-amzn-errortype", code);
+        if let Some(ms) = error.retry_after_ms {
+            insert(&mut response, "x-amz-retry-after", &ms.to_string());
+        }
+    }
+    Rendered { response, status, error: error.map(|(code, _)| code) }
+}
+
+/// Leaves a header out when a fault gave it a value that no header can have.
+fn insert(response: &mut Response, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+const STS_NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
+
+fn xml_reply(operation: Option<Operation>, members: &Value, request_id: &str) -> String {
+    let name = operation.map_or("Unknown", Operation::name);
+    let mut fields = String::new();
+    for (key, value) in members.as_object().into_iter().flatten() {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        // Writing into a String cannot fail.
+        let _ = write!(fields, "<{key}>{}</{key}>", escaped(&text));
+    }
+    format!(
+        "<{name}Response xmlns=\"{STS_NAMESPACE}\"><{name}Result>{fields}</{name}Result>\
+         <ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{name}Response>"
+    )
+}
+
+fn xml_error(code: &str, status: u16, message: &str, request_id: &str) -> String {
+    let blamed = if status < 500 { "Sender" } else { "Receiver" };
+    format!(
+        "<ErrorResponse xmlns=\"{STS_NAMESPACE}\"><Error><Type>{blamed}</Type><Code>{}</Code><Message>{}</Message>\
+         </Error><RequestId>{request_id}</RequestId></ErrorResponse>",
+        escaped(code),
+        escaped(message)
+    )
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// Writes a time as AWS JSON does: seconds since 1970, with a fraction.
+pub(crate) fn seconds(time: Timestamp) -> Value {
+    json!(time.as_duration().as_secs_f64())
+}
+
+/// Makes an id in the form of a version 4 UUID.
+pub(crate) fn request_id() -> String {
+    let hex = random_hex();
+    format!("{}-{}-4{}-8{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
+}
+
+/// Makes 32 random hexadecimal digits, which AWS ends its ARNs with.
+pub(crate) fn random_hex() -> String {
+    format!("{:032x}", fastrand::u128(..))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_numbers_with_a_fraction() {
+        let time: Timestamp = "2024-05-01T10:00:00.25Z".parse().unwrap();
+        assert_eq!(seconds(time).to_string(), "1714557600.25");
+    }
+
+    #[test]
+    fn xml_survives_markup_in_values() {
+        let reply = xml_reply(Some(Operation::GetCallerIdentity), &json!({ "Arn": "a<b>&\"" }), "id");
+        assert!(reply.contains("<Arn>a&lt;b&gt;&amp;&quot;</Arn>"), "{reply}");
+    }
+
+    #[test]
+    fn request_ids_look_like_uuids() {
+        let id = request_id();
+        let lengths: Vec<usize> = id.split('-').map(str::len).collect();
+        assert_eq!(lengths, [8, 4, 4, 4, 12]);
+    }
+}

@@ -1,0 +1,81 @@
+//! The emulator as a process, and the handle's own beginning and end.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use apprunner_emulator::{AccessKey, Config, Emulator, Error};
+
+use crate::helpers::{Caller, eventually};
+
+/// A process that does not outlive its test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(arguments: &[&str]) -> (Process, BufReader<ChildStdout>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_apprunner-emulator"));
+    let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    (Process(child), out, line.trim_end().to_owned())
+}
+
+#[tokio::test]
+async fn prints_its_url_and_ends_on_sigterm() {
+    let keys = ["--access-key", "AKONE:secret:111122223333", "--access-key", "AKTWO:secret:444455556666:token"];
+    let (mut process, mut out, url) = start(&[&keys[..], &["--quota", "1"]].concat());
+    for (id, token, account) in [("AKONE", None, "111122223333"), ("AKTWO", Some("token"), "444455556666")] {
+        let caller = Caller { id, secret: "secret", token, region: "eu-west-1" };
+        let identity = caller.sts(&url).get_caller_identity().send().await.unwrap();
+        assert_eq!(identity.account(), Some(account));
+    }
+    let client = Caller { id: "AKONE", secret: "secret", token: None, region: "eu-west-1" }.client(&url);
+    let create = |name: &str| client.create_vpc_connector().vpc_connector_name(name).subnets("subnet-1").send();
+    create("one1").await.unwrap();
+    assert!(create("two2").await.unwrap_err().into_service_error().is_service_quota_exceeded_exception());
+
+    let kill = Command::new("kill").args(["-TERM", &process.0.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    assert!(process.0.wait().unwrap().success());
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "", "the URL is all it prints");
+}
+
+#[test]
+fn wrong_arguments_are_refused_without_their_secret() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_apprunner-emulator"));
+    let output = command.env("APPRUNNER_EMULATOR_ACCESS_KEYS", "AKONE:hush").output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("ID:SECRET:ACCOUNT") && !said.contains("hush"), "{said}");
+}
+
+#[tokio::test]
+async fn stops_when_it_is_stopped_or_dropped() {
+    let emulator = Emulator::start(Config::default()).await.unwrap();
+    let address = emulator.address();
+    emulator.stop().await;
+    let again = Emulator::start(Config { listen: address, ..Config::default() }).await.unwrap();
+    let arn = again.create_connector("111122223333", "eu-central-1", "shop");
+    let client = Caller::default().client(&again.url());
+    client.describe_vpc_connector().vpc_connector_arn(arn).send().await.unwrap();
+    drop(again);
+    eventually("nobody answers", async || client.list_vpc_connectors().send().await.is_err()).await;
+}
+
+#[tokio::test]
+async fn a_start_that_fails_says_why() {
+    let emulator = Emulator::start(Config::default()).await.unwrap();
+    let taken = Config { listen: emulator.address(), ..Config::default() };
+    assert!(matches!(Emulator::start(taken).await, Err(Error::Listen { .. })));
+    let access_keys = vec![AccessKey::new("AKID", "secret", "12")];
+    let wrong = Config { access_keys, ..Config::default() };
+    assert!(matches!(Emulator::start(wrong).await, Err(Error::Account { .. })));
+}

@@ -1,0 +1,103 @@
+//! The wire itself: what is no valid request, and what every answer carries.
+
+use serde_json::json;
+
+use crate::helpers::{Bench, Raw};
+
+#[tokio::test]
+async fn answers_carry_the_headers_of_aws() {
+    let bench = Bench::start().await;
+    let answer = Raw::call("AppRunner.ListVpcConnectors", "{}").signed(&bench.emulator).send(&bench.emulator).await;
+    assert_eq!((answer.status, answer.json()), (200, json!({ "VpcConnectors": [] })));
+    assert_eq!(answer.header("content-type"), Some("application/x-amz-json-1.0"));
+    assert_eq!(answer.header("x-amzn-requestid").map(str::len), Some(36));
+    assert_eq!(answer.header("x-amzn-errortype"), None);
+}
+
+#[tokio::test]
+async fn an_empty_body_has_no_members() {
+    let bench = Bench::start().await;
+    let answer = Raw::call("AppRunner.ListServices", "").signed(&bench.emulator).send(&bench.emulator).await;
+    assert_eq!((answer.status, answer.json()), (200, json!({ "ServiceSummaryList": [] })));
+}
+
+#[tokio::test]
+async fn unknown_operations_are_refused_and_logged() {
+    let bench = Bench::start().await;
+    for raw in [
+        Raw::call("AppRunner.StartDeployment", "{}"),
+        Raw::call("AppRunner.GetCallerIdentity", "{}"),
+        Raw::call("DynamoDB_20120810.ListTables", "{}"),
+        Raw::new("POST", "/", "{}"),
+        Raw::new("GET", "/", ""),
+        Raw::new("POST", "/elsewhere", "{}").header("x-amz-target", "AppRunner.ListServices"),
+    ] {
+        let answer = raw.signed(&bench.emulator).send(&bench.emulator).await;
+        assert_eq!(answer.status, 400);
+        assert_eq!(answer.json()["__type"], "UnknownOperationException");
+        assert_eq!(answer.header("x-amzn-errortype"), Some("UnknownOperationException"));
+    }
+    let names: Vec<_> = bench.emulator.calls().into_iter().map(|call| call.operation).collect();
+    assert_eq!(names[0].as_deref(), Some("StartDeployment"));
+    assert_eq!((names.len(), names[3].as_deref()), (6, None));
+}
+
+#[tokio::test]
+async fn what_is_no_json_cannot_be_read() {
+    let bench = Bench::start().await;
+    for body in ["{", "[]", "null and void"] {
+        let raw = Raw::call("AppRunner.ListServices", body).signed(&bench.emulator);
+        let answer = raw.send(&bench.emulator).await;
+        assert_eq!((answer.status, answer.json()["__type"].as_str()), (400, Some("SerializationException")), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_members_are_named() {
+    let bench = Bench::start().await;
+    let long = "a".repeat(1012);
+    for (operation, body, member) in [
+        ("DeleteVpcConnector", json!({}), "VpcConnectorArn"),
+        ("DeleteVpcConnector", json!({ "VpcConnectorArn": 5 }), "VpcConnectorArn"),
+        ("DeleteVpcConnector", json!({ "VpcConnectorArn": long }), "VpcConnectorArn"),
+        ("CreateVpcConnector", json!({ "Subnets": ["subnet-1"] }), "VpcConnectorName"),
+        ("CreateVpcConnector", json!({ "VpcConnectorName": "sh.p", "Subnets": ["subnet-1"] }), "VpcConnectorName"),
+        ("CreateVpcConnector", json!({ "VpcConnectorName": "shop" }), "Subnets"),
+        ("CreateVpcConnector", json!({ "VpcConnectorName": "shop", "Subnets": [] }), "Subnets"),
+        ("CreateVpcConnector", json!({ "VpcConnectorName": "shop", "Subnets": [1] }), "Subnets"),
+        ("CreateVpcConnector", json!({ "VpcConnectorName": "shop", "Subnets": ["s"], "Tags": [{}] }), "Tags.1.Key"),
+        ("ListVpcConnectors", json!({ "MaxResults": "2" }), "MaxResults"),
+        ("TagResource", json!({ "ResourceArn": "x" }), "Tags"),
+        ("UntagResource", json!({ "ResourceArn": "x" }), "TagKeys"),
+        ("CreateService", json!({ "ServiceName": "web1", "SourceConfiguration": {} }), "SourceConfiguration"),
+    ] {
+        let raw = Raw::call(&format!("AppRunner.{operation}"), body.to_string()).signed(&bench.emulator);
+        let answer = raw.send(&bench.emulator).await;
+        assert_eq!((answer.status, answer.json()["__type"].as_str()), (400, Some("InvalidRequestException")), "{body}");
+        assert!(answer.json()["Message"].as_str().unwrap().contains(&format!("'{member}'")), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn sts_speaks_xml() {
+    let bench = Bench::start().await;
+    let form = |body: &str| Raw::new("POST", "/", body).header("content-type", "application/x-www-form-urlencoded");
+    let signed = form("Action=GetCallerIdentity&Version=2011-06-15").signed_for("sts", &bench.emulator);
+    let answer = signed.send(&bench.emulator).await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/xml")));
+    assert!(answer.body.contains("<Account>111122223333</Account>"), "{}", answer.body);
+    assert!(answer.header("x-amzn-requestid").is_some_and(|id| answer.body.contains(id)));
+    for body in ["Action=GetSessionToken&Version=2011-06-15", "Action=GetCallerIdentity", "Version=2011-06-15"] {
+        let answer = form(body).signed_for("sts", &bench.emulator).send(&bench.emulator).await;
+        assert_eq!(answer.status, 400);
+        assert!(answer.body.contains("<Type>Sender</Type><Code>InvalidAction</Code>"), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_body_beyond_all_measure_is_refused() {
+    let bench = Bench::start().await;
+    let raw = Raw::call("AppRunner.ListServices", " ".repeat(1024 * 1024 + 1)).signed(&bench.emulator);
+    let answer = raw.send(&bench.emulator).await;
+    assert_eq!((answer.status, answer.json()["__type"].as_str()), (400, Some("SerializationException")));
+}

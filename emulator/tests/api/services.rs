@@ -1,0 +1,127 @@
+//! Services through the SDK, as far as connectors go.
+
+use aws_sdk_apprunner::operation::create_service::CreateServiceError;
+use aws_sdk_apprunner::operation::describe_service::DescribeServiceError;
+use aws_sdk_apprunner::operation::list_services::ListServicesError;
+use aws_sdk_apprunner::operation::pause_service::PauseServiceError;
+use aws_sdk_apprunner::operation::resume_service::ResumeServiceError;
+use aws_sdk_apprunner::operation::update_service::UpdateServiceError;
+use aws_sdk_apprunner::types::{EgressConfiguration, EgressType, NetworkConfiguration, Service, ServiceStatus};
+
+use crate::helpers::{ACCOUNT, Bench, REGION, source};
+
+fn through(connector: Option<&str>) -> NetworkConfiguration {
+    let egress = EgressConfiguration::builder().set_vpc_connector_arn(connector.map(str::to_owned));
+    let kind = if connector.is_some() { EgressType::Vpc } else { EgressType::Default };
+    NetworkConfiguration::builder().egress_configuration(egress.egress_type(kind).build()).build()
+}
+
+fn connector_of(service: &Service) -> Option<&str> {
+    service.network_configuration()?.egress_configuration()?.vpc_connector_arn()
+}
+
+#[tokio::test]
+async fn lives_from_create_to_delete() {
+    let bench = Bench::start().await;
+    let connector = bench.connector("shop");
+    let request = bench.client.create_service().service_name("web1").source_configuration(source());
+    let created = request.network_configuration(through(Some(&connector))).send().await.unwrap();
+    assert!(!created.operation_id().is_empty());
+    let created = created.service.unwrap();
+    let arn = created.service_arn();
+    assert_eq!(arn, format!("arn:aws:apprunner:{REGION}:{ACCOUNT}:service/web1/{}", created.service_id()));
+    assert_eq!((created.status(), connector_of(&created)), (&ServiceStatus::Running, Some(connector.as_str())));
+    assert_eq!(created.source_configuration(), Some(&source()));
+    assert_eq!(created.instance_configuration().unwrap().cpu(), Some("1024"));
+    assert_eq!(created.auto_scaling_configuration_summary().unwrap().auto_scaling_configuration_revision(), 1);
+    let described = bench.client.describe_service().service_arn(arn).send().await.unwrap().service.unwrap();
+    assert_eq!(described, created);
+
+    let paused = bench.client.pause_service().service_arn(arn).send().await.unwrap();
+    assert_eq!(paused.service().unwrap().status(), &ServiceStatus::Paused);
+    let resumed = bench.client.resume_service().service_arn(arn).send().await.unwrap();
+    assert_eq!(resumed.service().unwrap().status(), &ServiceStatus::Running);
+    let update = bench.client.update_service().service_arn(arn).network_configuration(through(None));
+    assert_eq!(connector_of(update.send().await.unwrap().service().unwrap()), None);
+    assert_eq!(bench.delete(&connector).await, "INACTIVE");
+    let deleted = bench.client.delete_service().service_arn(arn).send().await.unwrap().service.unwrap();
+    assert_eq!(deleted.status(), &ServiceStatus::Deleted);
+    assert!(deleted.deleted_at().is_some());
+}
+
+#[tokio::test]
+async fn lists_summaries_in_pages_of_at_most_twenty() {
+    let bench = Bench::start().await;
+    let connector = bench.connector("shop");
+    for number in 0..23 {
+        bench.service(&format!("web{number}"), &connector);
+    }
+    let all = bench.client.list_services().send().await.unwrap();
+    assert_eq!((all.service_summary_list().len(), all.next_token()), (23, None));
+    let first = bench.client.list_services().max_results(20).send().await.unwrap();
+    assert_eq!(first.service_summary_list().len(), 20);
+    let second = bench.client.list_services().max_results(20).set_next_token(first.next_token).send().await.unwrap();
+    assert_eq!((second.service_summary_list().len(), second.next_token()), (3, None));
+    let last = second.service_summary_list().last().unwrap();
+    assert_eq!((last.service_name(), last.status()), (Some("web22"), Some(&ServiceStatus::Running)));
+    let error = bench.client.list_services().max_results(21).send().await.unwrap_err().into_service_error();
+    assert!(matches!(error, ListServicesError::InvalidRequestException(_)));
+}
+
+#[tokio::test]
+async fn a_token_is_good_for_its_own_list_only() {
+    let bench = Bench::start().await;
+    let connector = bench.connector("shop");
+    bench.service("web1", &connector);
+    bench.service("web2", &connector);
+    let token = bench.client.list_services().max_results(1).send().await.unwrap().next_token;
+    let error = bench.client.list_vpc_connectors().set_next_token(token).send().await.unwrap_err();
+    assert!(error.into_service_error().is_invalid_request_exception());
+}
+
+#[tokio::test]
+async fn errors_are_the_typed_ones() {
+    let bench = Bench::start().await;
+    let connector = bench.connector("shop");
+    let arn = bench.service("web1", &connector);
+    let client = &bench.client;
+    let error = client.resume_service().service_arn(&arn).send().await.unwrap_err().into_service_error();
+    assert!(matches!(error, ResumeServiceError::InvalidStateException(_)));
+    client.pause_service().service_arn(&arn).send().await.unwrap();
+    let error = client.pause_service().service_arn(&arn).send().await.unwrap_err().into_service_error();
+    assert!(matches!(error, PauseServiceError::InvalidStateException(_)));
+    let error = client.update_service().service_arn(&arn).send().await.unwrap_err().into_service_error();
+    assert!(matches!(error, UpdateServiceError::InvalidStateException(_)));
+    client.delete_service().service_arn(&arn).send().await.unwrap();
+    let error = client.delete_service().service_arn(&arn).send().await.unwrap_err().into_service_error();
+    assert!(error.is_invalid_state_exception());
+    let error = client.describe_service().service_arn(arn.replace("web1", "web2")).send().await.unwrap_err();
+    assert!(matches!(error.into_service_error(), DescribeServiceError::ResourceNotFoundException(_)));
+    let error = client.describe_service().service_arn(&connector).send().await.unwrap_err().into_service_error();
+    assert!(matches!(error, DescribeServiceError::InvalidRequestException(_)));
+}
+
+#[tokio::test]
+async fn refuses_services_that_cannot_be() {
+    let bench = Bench::start().await;
+    let gone = bench.connector("gone");
+    bench.delete(&gone).await;
+    bench.service("taken", &bench.connector("shop"));
+    let new = |name: &str| bench.client.create_service().service_name(name).source_configuration(source());
+    let vpc = EgressConfiguration::builder().egress_type(EgressType::Vpc).build();
+    let wrong = EgressConfiguration::builder().egress_type(EgressType::from("LAN")).build();
+    let network = |egress| NetworkConfiguration::builder().egress_configuration(egress).build();
+    for request in [
+        new("no"),
+        new("taken"),
+        bench.client.create_service().service_name("good"),
+        new("good").network_configuration(through(Some(&gone))),
+        new("good").network_configuration(through(Some("nonsense"))),
+        new("good").network_configuration(network(vpc)),
+        new("good").network_configuration(network(wrong)),
+    ] {
+        let error = request.send().await.unwrap_err().into_service_error();
+        assert!(matches!(error, CreateServiceError::InvalidRequestException(_)), "{error:?}");
+    }
+    assert_eq!(bench.emulator.state()[0].services.len(), 1);
+}

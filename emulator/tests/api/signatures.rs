@@ -1,0 +1,140 @@
+//! Who is let in, and what the others are told.
+
+use std::time::{Duration, SystemTime};
+
+use apprunner_emulator::{AccessKey, Config, Emulator};
+use aws_sdk_sts::error::ProvideErrorMetadata as _;
+use aws_smithy_async::time::TimeSource;
+
+use crate::helpers::{ACCOUNT, Bench, Caller, OTHER_ACCOUNT, OTHER_KEY, REGION, Raw, code, message};
+
+/// Gives the HTTP status, code and message that a list of connectors is refused with.
+async fn refusal(client: aws_sdk_apprunner::Client) -> (u16, String, String) {
+    let error = client.list_vpc_connectors().send().await.unwrap_err();
+    (error.raw_response().unwrap().status().as_u16(), code(&error), message(&error))
+}
+
+#[tokio::test]
+async fn sts_tells_who_is_calling() {
+    let bench = Bench::start().await;
+    for (id, account) in [(Caller::default().id, ACCOUNT), (OTHER_KEY, OTHER_ACCOUNT)] {
+        let caller = Caller { id, ..Caller::default() };
+        let identity = caller.sts(&bench.emulator.url()).get_caller_identity().send().await.unwrap();
+        assert_eq!(identity.account(), Some(account));
+        assert_eq!(identity.arn(), Some(format!("arn:aws:iam::{account}:user/{id}").as_str()));
+        assert!(identity.user_id().unwrap().starts_with("AIDA"));
+    }
+}
+
+#[tokio::test]
+async fn unknown_keys_wrong_secrets_and_foreign_tokens_are_refused() {
+    let bench = Bench::start().await;
+    for (caller, expected) in [
+        (Caller { id: "AKIDUNKNOWN", ..Caller::default() }, "UnrecognizedClientException"),
+        (Caller { secret: "wrong", ..Caller::default() }, "InvalidSignatureException"),
+        (Caller { token: Some("unasked"), ..Caller::default() }, "UnrecognizedClientException"),
+    ] {
+        let (status, code, _) = refusal(bench.client_of(&caller)).await;
+        assert_eq!((status, code.as_str()), (403, expected));
+    }
+    let calls = bench.emulator.calls();
+    assert!(calls.iter().all(|call| call.account.is_none() && call.status == Some(403)), "{calls:?}");
+    assert_eq!(calls[0].access_key_id.as_deref(), Some("AKIDUNKNOWN"));
+    assert_eq!(calls[1].error.as_deref(), Some("InvalidSignatureException"));
+}
+
+#[tokio::test]
+async fn sts_refuses_with_its_own_spellings() {
+    let bench = Bench::start().await;
+    for (caller, expected) in [
+        (Caller { id: "AKIDUNKNOWN", ..Caller::default() }, "InvalidClientTokenId"),
+        (Caller { secret: "wrong", ..Caller::default() }, "SignatureDoesNotMatch"),
+    ] {
+        let error = caller.sts(&bench.emulator.url()).get_caller_identity().send().await.unwrap_err();
+        assert_eq!(error.raw_response().unwrap().status().as_u16(), 403);
+        assert_eq!(error.code(), Some(expected));
+        assert!(!error.message().unwrap_or_default().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn session_tokens_must_match_and_can_expire() {
+    let long_ago = "2020-01-01T00:00:00Z".parse().unwrap();
+    let access_keys = vec![
+        AccessKey::new("ASIAGOOD", "not-a-secret", ACCOUNT).with_session_token("token", None),
+        AccessKey::new("ASIAOLD", "not-a-secret", ACCOUNT).with_session_token("token", Some(long_ago)),
+    ];
+    let emulator = Emulator::start(Config { access_keys, ..Config::default() }).await.unwrap();
+    let client = |id, token| Caller { id, token, ..Caller::default() }.client(&emulator.url());
+    client("ASIAGOOD", Some("token")).list_vpc_connectors().send().await.unwrap();
+    assert_eq!(refusal(client("ASIAGOOD", Some("other"))).await.1, "UnrecognizedClientException");
+    assert_eq!(refusal(client("ASIAGOOD", None)).await.1, "UnrecognizedClientException");
+    let (status, code, _) = refusal(client("ASIAOLD", Some("token"))).await;
+    assert_eq!((status, code.as_str()), (403, "ExpiredTokenException"));
+}
+
+/// A clock that is wrong by some minutes.
+#[derive(Debug)]
+struct Skewed(SystemTime);
+
+impl TimeSource for Skewed {
+    fn now(&self) -> SystemTime {
+        self.0
+    }
+}
+
+#[tokio::test]
+async fn wrong_clocks_are_told_so() {
+    let bench = Bench::start().await;
+    let skew = Duration::from_mins(6);
+    let now = SystemTime::now();
+    for (clock, part) in [(now - skew, "Signature expired: "), (now + skew, "Signature not yet current: ")] {
+        let config = Caller::default().config(&bench.emulator.url()).time_source(Skewed(clock));
+        let (status, code, message) = refusal(aws_sdk_apprunner::Client::from_conf(config.build())).await;
+        assert_eq!((status, code.as_str()), (403, "InvalidSignatureException"));
+        assert!(message.starts_with(part), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn the_signature_covers_service_body_and_headers() {
+    let bench = Bench::start().await;
+    let emulator = &bench.emulator;
+    let list = || Raw::call("AppRunner.ListVpcConnectors", "{}");
+    assert_eq!(list().signed(emulator).send(emulator).await.status, 200);
+    for mut changed in [list().signed_for("sts", emulator), list().signed(emulator), list().signed(emulator)] {
+        match emulator.calls().len() {
+            2 => changed.body = "{ }".to_owned(),
+            3 => changed.headers[0].1 = "AppRunner.ListServices".to_owned(),
+            _ => {}
+        }
+        let answer = changed.send(emulator).await;
+        assert_eq!((answer.status, answer.header("x-amzn-errortype")), (403, Some("InvalidSignatureException")));
+    }
+}
+
+#[tokio::test]
+async fn unsigned_and_half_signed_requests_are_refused() {
+    let bench = Bench::start().await;
+    let list = || Raw::call("AppRunner.ListVpcConnectors", "{}");
+    let answer = list().send(&bench.emulator).await;
+    assert_eq!(answer.status, 403);
+    assert_eq!(answer.json()["__type"], "MissingAuthenticationTokenException");
+    let answer = list().header("authorization", "AWS4-HMAC-SHA256 Credential=x").send(&bench.emulator).await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.json()["__type"], "IncompleteSignatureException");
+    let calls = bench.emulator.calls();
+    assert_eq!(calls[0].operation.as_deref(), Some("ListVpcConnectors"));
+    assert_eq!((calls[0].account.as_deref(), calls[0].region.as_deref()), (None, None));
+}
+
+#[tokio::test]
+async fn the_region_is_the_signatures() {
+    let bench = Bench::start().await;
+    let client = bench.client_of(&Caller { region: "us-west-2", ..Caller::default() });
+    let new = client.create_vpc_connector().vpc_connector_name("shop").subnets("subnet-1");
+    let connector = new.send().await.unwrap().vpc_connector.unwrap();
+    assert!(connector.vpc_connector_arn().unwrap().contains(":us-west-2:"));
+    assert_ne!(REGION, "us-west-2");
+    assert!(bench.listed().await.is_empty());
+}
