@@ -1,0 +1,418 @@
+//! The `VpcConnector` resource, as it stands in the Kubernetes API.
+//!
+//! Everything that users write or read is here and nowhere else: the spec, the status, the rules the API server checks,
+//! the columns, and the words (reasons, annotations, the finalizer) that runbooks and other tools match on.
+//!
+//! Two rules keep objects deletable for ever. Validation stands on `spec` or below, where the API server ratchets it: a
+//! rule at the root also runs on status and finalizer patches, so a stored object that breaks it could never be let go.
+//! And everything in `status`, and every enum, parses leniently: an object that an older or newer operator wrote must
+//! still be readable by this one.
+
+#![allow(unreachable_pub, reason = "kube's derive repeats the visibility of the spec inside a function")]
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// Names the API group; annotations, the finalizer and the owner tag in AWS start with it.
+pub const GROUP: &str = "apprunner-operator.dev";
+/// Holds an object until its connector is known to be gone, or not to be ours.
+pub const FINALIZER: &str = "apprunner-operator.dev/finalizer";
+/// Stops every AWS call and every finalizer change for an object while it is `"true"`.
+pub const PAUSED: &str = "apprunner-operator.dev/paused";
+/// Holds a deletion while it is `"true"`.
+pub const PROTECTED: &str = "apprunner-operator.dev/protected";
+/// Asks for an attempt at once when its value changes; answered in `status.lastHandledReconcileAt`.
+pub const RECONCILE_REQUESTED_AT: &str = "apprunner-operator.dev/reconcile-requested-at";
+/// Names the tag on the connector in AWS that says which object owns it.
+pub const OWNER_TAG: &str = "apprunner-operator.dev/owner";
+
+/// Condition types, as `kubectl wait --for=condition=…` takes them.
+pub mod condition {
+    /// True while the connector is claimed and was last seen ACTIVE. Follows kstatus.
+    pub const READY: &str = "Ready";
+    /// True only while a person must act; absent otherwise.
+    pub const STALLED: &str = "Stalled";
+    /// True only while the object is paused; absent otherwise.
+    pub const PAUSED: &str = "Paused";
+}
+
+/// Stands for one VPC connector in AWS App Runner; deleting it deletes the connector.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[cfg_attr(test, kube(cel))]
+#[kube(
+    group = "apprunner-operator.dev",
+    version = "v1alpha1",
+    kind = "VpcConnector",
+    plural = "vpcconnectors",
+    shortname = "vpcc",
+    category = "aws",
+    namespaced,
+    status = "VpcConnectorStatus",
+    derive = "Default",
+    derive = "PartialEq",
+    doc = "VpcConnector stands for one VPC connector in AWS App Runner. Deleting the object deletes the connector.",
+    validation = Rule::new("size(self.metadata.name) <= 63")
+        .message("metadata.name is at most 63 characters: it is part of the owner tag on the connector"),
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
+    printcolumn = r#"{"name":"Status","type":"string","description":"App Runner's own word: ACTIVE or INACTIVE","jsonPath":".status.status"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+    printcolumn = r#"{"name":"Message","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Ready\")].message"}"#,
+    printcolumn = r#"{"name":"ARN","type":"string","priority":1,"jsonPath":".spec.arn"}"#,
+    printcolumn = r#"{"name":"Deleted","type":"string","priority":1,"description":"DeletedAt, as App Runner gave it","jsonPath":".status.deletedAt"}"#
+)]
+#[x_kube(validation = Rule::new("self.arn == oldSelf.arn").message(
+    "spec.arn is immutable: a VpcConnector stands for one connector. To let go of it without deleting it, set \
+     spec.deletionPolicy to Retain and delete the object; to take over another connector, create another VpcConnector"
+))]
+#[serde(rename_all = "camelCase")]
+pub struct VpcConnectorSpec {
+    /// The full ARN of an existing connector, including its revision and id:
+    /// arn:aws:apprunner:REGION:ACCOUNT:vpcconnector/NAME/REVISION/ID. Immutable.
+    #[serde(default)]
+    #[schemars(!default, schema_with = "arn_schema")]
+    pub arn: String,
+    /// What deleting this object does. Delete: the connector is deleted in AWS. Retain: the connector stays, and only
+    /// the object goes. May be changed at any time, also while the object is being deleted.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// Says what deleting the object does to the connector.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    /// The connector is deleted in AWS.
+    #[default]
+    Delete,
+    /// The connector stays in AWS.
+    Retain,
+    /// A word this version does not know; nothing is deleted and nothing is let go for it.
+    #[serde(untagged)]
+    Other(String),
+}
+
+impl JsonSchema for DeletionPolicy {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "DeletionPolicy".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "enum": ["Delete", "Retain"]})
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
+fn arn_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": 1011,
+        "pattern": r"^arn:aws[a-z-]*:apprunner:[a-z0-9-]{1,63}:[0-9]{12}:vpcconnector/[A-Za-z0-9][A-Za-z0-9_-]{3,39}/[0-9]{1,9}/[a-f0-9]{32}$",
+    })
+}
+
+/// What the operator knows of the connector, and what it waits for.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct VpcConnectorStatus {
+    /// The metadata.generation that this status was made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Written only once ownership is established: the one connector this object may ever delete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arn: Option<String>,
+    /// `VpcConnectorName`, as App Runner gave it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// `VpcConnectorRevision`, as App Runner gave it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i32>,
+    /// The ids of the subnets that App Runner attaches services to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub subnets: Vec<String>,
+    /// The ids of the security groups that App Runner attaches services to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub security_groups: Vec<String>,
+    /// App Runner's own word for the connector: ACTIVE, or INACTIVE once it is deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// When the connector was created, as App Runner gave it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Time>,
+    /// When the connector was deleted, as App Runner gave it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deleted_at: Option<Time>,
+    /// Failed attempts since the last success.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<i32>,
+    /// When App Runner is asked again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_attempt_time: Option<Time>,
+    /// The last attempt that failed; absent after a success.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<LastError>,
+    /// The value of the reconcile-requested-at annotation that was last acted on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+    /// Ready always; Stalled while a person must act; Paused while paused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "readable_conditions")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// A condition that another version wrote and this one can't read says nothing; the object is still an object.
+fn readable_conditions<'de, D: serde::Deserializer<'de>>(stored: D) -> Result<Vec<Condition>, D::Error> {
+    let stored = Vec::<serde_json::Value>::deserialize(stored)?;
+    Ok(stored.into_iter().filter_map(|condition| serde_json::from_value(condition).ok()).collect())
+}
+
+/// The last attempt that failed, in AWS's own words.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LastError {
+    /// The operation of the App Runner or STS API.
+    pub operation: String,
+    /// AWS's error code, or this operator's word where no answer came.
+    pub code: String,
+    /// AWS's message, cut to 700 characters.
+    pub message: String,
+    /// The request id that AWS support asks for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+/// Why the Ready condition, or an Event, says what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The connector is claimed and ACTIVE.
+    Available,
+    /// The connector is being looked up and claimed.
+    Adopting,
+    /// App Runner accepted the deletion and has not yet reported it done.
+    Deleting,
+    /// App Runner reported the connector INACTIVE; the status is the receipt.
+    Deleted,
+    /// App Runner no longer knew the connector when it was to be deleted.
+    AlreadyGone,
+    /// App Runner refuses to delete the connector while a service uses it.
+    InUse,
+    /// The protected annotation holds the deletion.
+    Protected,
+    /// The object was let go and the connector left in AWS.
+    Retained,
+    /// No connector of this ARN exists.
+    NotFound,
+    /// The connector was deleted before this object claimed it.
+    Inactive,
+    /// The claimed connector was deleted by somebody else.
+    Gone,
+    /// The owner tag names another object or another cluster.
+    OwnedByAnother,
+    /// The credentials are of another account than the ARN, or the region is not served.
+    WrongAccount,
+    /// IAM does not allow the call.
+    AccessDenied,
+    /// AWS does not accept the credentials, or there are none.
+    CredentialsRejected,
+    /// The account is not subscribed to App Runner.
+    SubscriptionRequired,
+    /// App Runner refused the request for a reason of its own, or the object cannot be acted on.
+    InvalidRequest,
+    /// AWS asks to be called less often.
+    Throttled,
+    /// App Runner answered with a failure of its own.
+    ServiceError,
+    /// No answer came.
+    Unreachable,
+    /// An answer came that proves nothing.
+    Unproven,
+}
+
+impl Reason {
+    /// Says whether a person must act before this ends.
+    pub fn stalls(self) -> bool {
+        use Reason::{
+            AccessDenied, CredentialsRejected, Gone, Inactive, InvalidRequest, NotFound, OwnedByAnother,
+            SubscriptionRequired, WrongAccount,
+        };
+        matches!(
+            self,
+            NotFound
+                | Inactive
+                | Gone
+                | OwnedByAnother
+                | WrongAccount
+                | AccessDenied
+                | CredentialsRejected
+                | SubscriptionRequired
+                | InvalidRequest
+        )
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self, f)
+    }
+}
+
+impl VpcConnectorStatus {
+    /// The condition of this type, if there is one.
+    pub fn condition(&self, type_: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|c| c.type_ == type_)
+    }
+
+    /// The reason of the Ready condition, if there is one.
+    pub fn ready_reason(&self) -> Option<&str> {
+        self.condition(condition::READY).map(|c| c.reason.as_str())
+    }
+
+    /// Sets a condition, keeping the time of its last transition while its status stays the same.
+    pub(crate) fn set_condition(&mut self, mut new: Condition) {
+        match self.conditions.iter_mut().find(|c| c.type_ == new.type_) {
+            Some(old) => {
+                if old.status == new.status {
+                    new.last_transition_time = old.last_transition_time.clone();
+                }
+                *old = new;
+            }
+            None => self.conditions.push(new),
+        }
+    }
+
+    /// Removes a condition: absent, not False, is how these end.
+    pub(crate) fn clear_condition(&mut self, type_: &str) {
+        self.conditions.retain(|c| c.type_ != type_);
+    }
+}
+
+impl VpcConnector {
+    /// The value of an annotation, if it is there.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// Says whether an annotation is `"true"`.
+    pub fn flag(&self, key: &str) -> bool {
+        self.annotation(key) == Some("true")
+    }
+
+    /// Where our finalizer stands in the list, if it does.
+    pub fn finalizer_index(&self) -> Option<usize> {
+        self.metadata.finalizers.as_ref()?.iter().position(|f| f == FINALIZER)
+    }
+
+    /// Says whether deletion was asked for.
+    pub fn deleting(&self) -> bool {
+        self.metadata.deletion_timestamp.is_some()
+    }
+}
+
+/// Makes a time as the Kubernetes API writes it: whole seconds, UTC.
+pub(crate) fn whole_seconds(at: Timestamp) -> Time {
+    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARN: &str = "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef";
+
+    fn connector(name: &str, arn: &str) -> VpcConnector {
+        VpcConnector::new(name, VpcConnectorSpec { arn: arn.into(), deletion_policy: DeletionPolicy::Delete })
+    }
+
+    #[test]
+    fn the_committed_crd_is_the_one_the_code_describes() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/apprunner-operator.dev_vpcconnectors.yaml");
+        let committed = std::fs::read_to_string(file).unwrap_or_default();
+        assert!(committed == crate::cli::crd_yaml().unwrap(), "{file} is not what the code says; run `make crds`");
+    }
+
+    #[test]
+    fn the_arn_is_immutable_and_the_policy_is_not() {
+        let old = connector("egress", ARN);
+        let mut new = old.clone();
+        new.spec.deletion_policy = DeletionPolicy::Retain;
+        assert!(new.validate_cel_update(&old).is_ok());
+        new.spec.arn = ARN.replace("/1/", "/2/");
+        let refused = new.validate_cel_update(&old).unwrap_err().to_string();
+        assert!(refused.contains("spec.arn is immutable"), "{refused}");
+    }
+
+    #[test]
+    fn a_name_fits_into_the_owner_tag() {
+        assert!(connector(&"n".repeat(63), ARN).validate_cel().is_ok());
+        let refused = connector(&"n".repeat(64), ARN).validate_cel().unwrap_err().to_string();
+        assert!(refused.contains("63 characters"), "{refused}");
+    }
+
+    #[test]
+    fn what_an_older_or_newer_operator_wrote_still_parses() {
+        let stored = serde_json::json!({
+            "apiVersion": "apprunner-operator.dev/v1alpha1",
+            "kind": "VpcConnector",
+            "metadata": {"name": "egress", "namespace": "shop"},
+            "spec": {"deletionPolicy": "Orphan", "subnets": ["subnet-0a"]},
+            "status": {
+                "status": "DELETING",
+                "lastError": {"code": "X"},
+                "conditions": [
+                    {"type": "Old", "status": "True"},
+                    {"type": "Ready", "status": "Maybe", "reason": "SomethingNew", "message": "",
+                     "lastTransitionTime": "2026-11-23T08:00:00Z"},
+                ],
+                "somethingNew": {"a": 1},
+            },
+        });
+        let object: VpcConnector = serde_json::from_value(stored).unwrap();
+        assert_eq!(object.spec.deletion_policy, DeletionPolicy::Other("Orphan".into()));
+        assert_eq!(object.spec.arn, "");
+        let status = object.status.unwrap();
+        assert_eq!(status.status.as_deref(), Some("DELETING"));
+        assert_eq!(status.ready_reason(), Some("SomethingNew"));
+    }
+
+    #[test]
+    fn every_reason_that_needs_a_person_stalls_and_no_other() {
+        use Reason::{
+            AccessDenied, Adopting, AlreadyGone, Available, CredentialsRejected, Deleted, Deleting, Gone, InUse,
+            Inactive, InvalidRequest, NotFound, OwnedByAnother, Protected, Retained, ServiceError,
+            SubscriptionRequired, Throttled, Unproven, Unreachable, WrongAccount,
+        };
+        let stalling = [
+            NotFound,
+            Inactive,
+            Gone,
+            OwnedByAnother,
+            WrongAccount,
+            AccessDenied,
+            CredentialsRejected,
+            SubscriptionRequired,
+            InvalidRequest,
+        ];
+        let passing = [
+            Available,
+            Adopting,
+            Deleting,
+            Deleted,
+            AlreadyGone,
+            InUse,
+            Protected,
+            Retained,
+            Throttled,
+            ServiceError,
+            Unreachable,
+            Unproven,
+        ];
+        assert!(stalling.iter().all(|reason| reason.stalls()));
+        assert!(!passing.iter().any(|reason| reason.stalls()));
+    }
+}

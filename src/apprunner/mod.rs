@@ -1,0 +1,24 @@
+//! The AWS side: one attempt a call, a deadline on each, and nothing named before it is known whose credentials these
+//! are.
+//!
+//! The SDK sends, signs and parses. What it leaves open is decided here: it has no deadline of its own, it would send a
+//! lost delete again inside one call, and it turns a reply without a connector into an empty one. So every call is sent
+//! once, within [`CALL_DEADLINE`], and what came of it becomes an [`Outcome`](crate::core::outcome::Outcome) that says
+//! whether it can have taken effect.
+//!
+//! [`session`] knows whose credentials these are; [`client`] makes the calls; [`wire`] reads answers.
+
+pub mod client;
+pub mod session;
+pub mod wire;
+
+use std::time::Duration;
+
+/// A connection is up within this time, or the call was not sent.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+/// An answer has arrived within this time, or it is not known what became of the call.
+pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
+/// The same for STS, which everything waits for.
+pub const STS_DEADLINE: Duration = Duration::from_secs(5);
+/// Taking a tag off is a courtesy; an object on its way out waits for it no longer than this.
+pub const UNTAG_DEADLINE: Duration = Duration::from_secs(5);

@@ -1,0 +1,218 @@
+//! Whose credentials these are, known before any call that names an ARN.
+//!
+//! To another account's credentials every connector is `ResourceNotFound`, and believing that would take every finalizer
+//! off. So a [`Session`] binds one set of credentials to the account they belong to, and every call is signed with
+//! exactly those: credentials that change on the way can't slip under an account that was checked before.
+//!
+//! Nothing is resolved in the background. A session that grows old, or whose credentials AWS rejects, is asked for anew
+//! by the next object that needs one, and all others wait for that one answer.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_apprunner::config::{IdentityCache, SharedHttpClient, retry::RetryConfig};
+use aws_sdk_apprunner::{Client, config::Region as SdkRegion};
+use tracing::info;
+
+use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, wire};
+use crate::core::arn::{AccountId, Region};
+use crate::core::outcome::{Class, Failure, Operation, Outcome};
+
+/// Credentials that do not say when they end are read again this often: a file may have changed.
+const REREAD: Duration = Duration::from_secs(300);
+/// Credentials that end are renewed this long before.
+const RENEW_BEFORE: Duration = Duration::from_secs(300);
+/// A failure to get credentials is the answer for everybody who asks within this time.
+const REMEMBER_FAILURE: Duration = Duration::from_secs(5);
+/// While renewing fails, credentials that are still good are used, and renewed again this much later.
+const RENEW_AGAIN: Duration = Duration::from_secs(30);
+
+/// One set of credentials, the account they are of, and a client for each region.
+pub struct Session {
+    account: AccountId,
+    credentials: Credentials,
+    config: SdkConfig,
+    clients: Mutex<HashMap<Region, Client>>,
+}
+
+/// Gives out the current session.
+pub struct Sessions {
+    state: Mutex<State>,
+    asking: tokio::sync::Mutex<()>,
+    http: Option<SharedHttpClient>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<(Arc<Session>, Instant)>,
+    failed: Option<(Outcome, Instant)>,
+}
+
+impl Session {
+    /// The account these credentials are of.
+    pub fn account(&self) -> &AccountId {
+        &self.account
+    }
+
+    pub(super) fn client(&self, region: &Region) -> Client {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.entry(region.clone()).or_insert_with(|| Client::new(&in_region(&self.config, region))).clone()
+    }
+
+    fn expired(&self) -> bool {
+        self.credentials.expiry().is_some_and(|end| end <= SystemTime::now())
+    }
+}
+
+impl Sessions {
+    /// Makes the place sessions come from; asks nobody yet.
+    pub async fn new() -> Self {
+        // Connections outlive the credentials they carry.
+        let http = load(None).await.http_client();
+        Self { state: Mutex::default(), asking: tokio::sync::Mutex::new(()), http }
+    }
+
+    /// The session in force, if it is known and not due for renewal.
+    pub fn current(&self) -> Option<Arc<Session>> {
+        let state = self.lock();
+        state.current.as_ref().filter(|(_, renew)| Instant::now() < *renew).map(|(session, _)| session.clone())
+    }
+
+    /// Asks whose credentials these are; everybody who asks at the same time gets the same answer.
+    pub async fn identify(&self, near: &Region) -> Result<Arc<Session>, Outcome> {
+        let _one_at_a_time = self.asking.lock().await;
+        if let Some(session) = self.current() {
+            return Ok(session);
+        }
+        if let Some((outcome, at)) = &self.lock().failed
+            && at.elapsed() < REMEMBER_FAILURE
+        {
+            return Err(outcome.clone());
+        }
+        match self.ask(near).await {
+            Ok(session) => Ok(self.adopt(session)),
+            Err(outcome) => self.keep_what_is_good(outcome),
+        }
+    }
+
+    /// Forgets a session whose credentials AWS did not accept.
+    pub fn reject(&self, session: &Arc<Session>) {
+        let mut state = self.lock();
+        if state.current.as_ref().is_some_and(|(current, _)| Arc::ptr_eq(current, session)) {
+            state.current = None;
+        }
+    }
+
+    async fn ask(&self, near: &Region) -> Result<Session, Outcome> {
+        let config = in_region(&load(self.http.clone()).await, near);
+        let credentials = resolve(&config).await?;
+        let provider = SharedCredentialsProvider::new(credentials.clone());
+        let config =
+            config.into_builder().credentials_provider(provider).identity_cache(IdentityCache::no_cache()).build();
+        let account = match self.known_account(&credentials) {
+            Some(account) => account,
+            None => account_of(&config).await?,
+        };
+        Ok(Session { account, credentials, config, clients: Mutex::default() })
+    }
+
+    /// The account of these credentials without a call: they carry it, or are those of the last session.
+    fn known_account(&self, credentials: &Credentials) -> Option<AccountId> {
+        if let Some(carried) = credentials.account_id() {
+            return carried.as_str().parse().ok();
+        }
+        let state = self.lock();
+        let (last, _) = state.current.as_ref()?;
+        let same = last.credentials.access_key_id() == credentials.access_key_id()
+            && last.credentials.secret_access_key() == credentials.secret_access_key()
+            && last.credentials.session_token() == credentials.session_token();
+        same.then(|| last.account.clone())
+    }
+
+    fn adopt(&self, session: Session) -> Arc<Session> {
+        let lifetime = session.credentials.expiry().map_or(REREAD, |end| {
+            let left = end.duration_since(SystemTime::now()).unwrap_or_default();
+            left.saturating_sub(RENEW_BEFORE).max(left / 2)
+        });
+        let mut state = self.lock();
+        let known = state.current.as_ref().is_some_and(|(last, _)| last.account == session.account);
+        if !known {
+            info!(account = %session.account, "AWS credentials are of this account");
+        }
+        let session = Arc::new(session);
+        state.current = Some((session.clone(), Instant::now() + lifetime));
+        state.failed = None;
+        session
+    }
+
+    fn keep_what_is_good(&self, outcome: Outcome) -> Result<Arc<Session>, Outcome> {
+        let mut state = self.lock();
+        if let Some((session, renew)) = state.current.as_mut().filter(|(session, _)| !session.expired()) {
+            *renew = Instant::now() + RENEW_AGAIN;
+            return Ok(session.clone());
+        }
+        state.current = None;
+        state.failed = Some((outcome.clone(), Instant::now()));
+        Err(outcome)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads the environment as every AWS client does. The region is set for each call, so none is looked for.
+async fn load(http: Option<SharedHttpClient>) -> SdkConfig {
+    let deadlines = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_DEADLINE)
+        .operation_attempt_timeout(CALL_DEADLINE)
+        .operation_timeout(CALL_DEADLINE)
+        .build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(SdkRegion::from_static("us-east-1"))
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(deadlines);
+    if let Some(http) = http {
+        loader = loader.http_client(http);
+    }
+    loader.load().await
+}
+
+fn in_region(config: &SdkConfig, region: &Region) -> SdkConfig {
+    config.to_builder().region(SdkRegion::new(region.as_str().to_owned())).build()
+}
+
+async fn resolve(config: &SdkConfig) -> Result<Credentials, Outcome> {
+    let failed = |code: &str, message: &str| {
+        let failure = Failure::new(Operation::ResolveCredentials, Class::CredentialsRejected, code, message);
+        Err(Outcome::NotSent(failure))
+    };
+    let Some(provider) = config.credentials_provider() else {
+        return failed("NoCredentials", "no provider of credentials is configured");
+    };
+    match tokio::time::timeout(CALL_DEADLINE, provider.provide_credentials()).await {
+        Ok(Ok(credentials)) => Ok(credentials),
+        Ok(Err(error)) => failed("NoCredentials", &wire::causes(&error)),
+        Err(_) => failed("Timeout", "the provider of credentials gave none within the deadline"),
+    }
+}
+
+/// Source: STS API, `GetCallerIdentity`; needs no permission.
+async fn account_of(config: &SdkConfig) -> Result<AccountId, Outcome> {
+    let operation = Operation::GetCallerIdentity;
+    let failed = |class, code: &str, message: &str| Outcome::Unknown(Failure::new(operation, class, code, message));
+    let call = aws_sdk_sts::Client::new(config).get_caller_identity().send();
+    let identity = match tokio::time::timeout(STS_DEADLINE, call).await {
+        Err(_) => return Err(failed(Class::Unreachable, "Timeout", wire::NO_ANSWER)),
+        Ok(Err(error)) => return Err(wire::outcome_of(operation, error)),
+        Ok(Ok(identity)) => identity,
+    };
+    let account = identity.account().unwrap_or_default();
+    account
+        .parse()
+        .map_err(|error| failed(Class::Unproven, "Unproven", &format!("the answer names no account: {error}")))
+}

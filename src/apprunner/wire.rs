@@ -1,0 +1,110 @@
+//! Reads what the SDK hands back: replies into connectors, errors into outcomes.
+
+use std::error::Error;
+
+use aws_sdk_apprunner::config::http::HttpResponse;
+use aws_sdk_apprunner::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_apprunner::primitives::DateTime;
+use aws_sdk_apprunner::types::{VpcConnector, VpcConnectorStatus};
+use jiff::Timestamp;
+use tracing::warn;
+
+use crate::core::outcome::{Class, Connector, ConnectorStatus, Failure, Operation, Outcome, WireError, classify};
+
+/// 2020-01-01 and 2100-01-01; App Runner is younger than the one, and a time beyond the other is no time.
+const PLAUSIBLE_SECONDS: std::ops::Range<i64> = 1_577_836_800..4_102_444_800;
+
+/// What is said where there is nothing to quote.
+pub(super) const NO_ANSWER: &str = "no answer within the deadline";
+
+/// Reads a connector. A reply without one reads as one without members, which proves nothing.
+pub(super) fn connector(reply: Option<VpcConnector>) -> Connector {
+    let Some(reply) = reply else { return Connector::default() };
+    Connector {
+        name: reply.vpc_connector_name,
+        revision: (reply.vpc_connector_revision != 0).then_some(reply.vpc_connector_revision),
+        subnets: reply.subnets.unwrap_or_default(),
+        security_groups: reply.security_groups.unwrap_or_default(),
+        status: reply.status.map(|status| status_word(&status)),
+        created_at: reply.created_at.and_then(|at| plausible("CreatedAt", reply.vpc_connector_arn.as_deref(), at)),
+        deleted_at: reply.deleted_at.and_then(|at| plausible("DeletedAt", reply.vpc_connector_arn.as_deref(), at)),
+        arn: reply.vpc_connector_arn,
+    }
+}
+
+fn status_word(status: &VpcConnectorStatus) -> ConnectorStatus {
+    match status.as_str() {
+        "ACTIVE" => ConnectorStatus::Active,
+        "INACTIVE" => ConnectorStatus::Inactive,
+        other => ConnectorStatus::Other(other.chars().take(64).collect()),
+    }
+}
+
+/// A receipt without a time is better than one with an absurd time.
+fn plausible(member: &str, arn: Option<&str>, at: DateTime) -> Option<Timestamp> {
+    let nanos = i32::try_from(at.subsec_nanos()).unwrap_or(0);
+    let time = PLAUSIBLE_SECONDS.contains(&at.secs()).then(|| Timestamp::new(at.secs(), nanos).ok()).flatten();
+    if time.is_none() {
+        warn!(arn, member, seconds = at.secs(), "AWS gave a time outside 2020 to 2100; it is left out");
+    }
+    time
+}
+
+/// Says what a failed call came to.
+pub(super) fn outcome_of<E>(operation: Operation, error: SdkError<E, HttpResponse>) -> Outcome
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match &error {
+        SdkError::ServiceError(context) => {
+            let meta = context.err().meta();
+            classify(operation, &wire_error(context.raw(), meta.code(), meta.message()))
+        }
+        SdkError::ResponseError(context) if !context.raw().status().is_success() => {
+            classify(operation, &wire_error(context.raw(), None, None))
+        }
+        SdkError::ResponseError(context) => {
+            let id = request_id(context.raw()).map(str::to_owned);
+            let failure = failure(operation, Class::ServiceError, "UnreadableAnswer", &error);
+            Outcome::Unknown(failure.with_request_id(id))
+        }
+        SdkError::TimeoutError(_) => {
+            Outcome::Unknown(Failure::new(operation, Class::Unreachable, "Timeout", NO_ANSWER))
+        }
+        SdkError::DispatchFailure(_) if never_connected(&error) => {
+            Outcome::NotSent(failure(operation, Class::Unreachable, "NoConnection", &error))
+        }
+        SdkError::ConstructionFailure(_) => Outcome::NotSent(failure(operation, Class::Unreachable, "NotSent", &error)),
+        _ => Outcome::Unknown(failure(operation, Class::Unreachable, "ConnectionLost", &error)),
+    }
+}
+
+fn failure<E: Error + 'static>(operation: Operation, class: Class, code: &str, error: &E) -> Failure {
+    Failure::new(operation, class, code, &causes(error))
+}
+
+/// The chain of causes without the SDK's debug rendering, which holds headers.
+pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut said: Vec<String> = chain(error).map(ToString::to_string).collect();
+    said.dedup();
+    said.join(": ")
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&e| e.source())
+}
+
+/// Only a failure to connect proves that nothing was sent.
+fn never_connected(error: &(dyn Error + 'static)) -> bool {
+    chain(error)
+        .filter_map(|e| e.downcast_ref::<hyper_util::client::legacy::Error>())
+        .any(hyper_util::client::legacy::Error::is_connect)
+}
+
+fn wire_error<'a>(raw: &'a HttpResponse, code: Option<&'a str>, message: Option<&'a str>) -> WireError<'a> {
+    WireError { http_status: raw.status().as_u16(), code, message, request_id: request_id(raw) }
+}
+
+fn request_id(raw: &HttpResponse) -> Option<&str> {
+    raw.headers().get("x-amzn-requestid")
+}

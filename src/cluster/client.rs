@@ -1,0 +1,43 @@
+//! Reaches the API server.
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client, Config, ResourceExt};
+
+use super::{CONNECT_DEADLINE, Error, SILENCE_DEADLINE, within_deadline};
+use crate::core::ownership::{ClusterId, ClusterIdError};
+
+/// Says why there is no client, or no cluster id.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Neither a kubeconfig nor a pod's service account was found.
+    #[error("no way to reach a cluster: {0}. Run in a pod with a service account, or set KUBECONFIG")]
+    NoCluster(#[source] Box<kube::config::InferConfigError>),
+    /// What was found can't be used.
+    #[error("the way to the cluster can't be used: {0}")]
+    Unusable(#[source] Box<kube::Error>),
+    /// The cluster's own id could not be read.
+    #[error("reading the uid of namespace kube-system, which is the cluster's id in owner tags: {0}")]
+    NoClusterId(#[source] Error),
+    /// The cluster's own id is not one.
+    #[error(transparent)]
+    NotAnId(#[from] ClusterIdError),
+}
+
+/// Makes a client from the kubeconfig or the pod's service account. Calls nobody.
+pub async fn connect() -> Result<Client, StartError> {
+    let mut config = Config::infer().await.map_err(|error| StartError::NoCluster(Box::new(error)))?;
+    config.connect_timeout = Some(CONNECT_DEADLINE);
+    config.read_timeout = Some(SILENCE_DEADLINE);
+    config.reset_reader_on_write = true;
+    config.default_retry = false;
+    Client::try_from(config).map_err(|error| StartError::Unusable(Box::new(error)))
+}
+
+/// Reads the name of this cluster in owner tags: the uid of its kube-system namespace.
+pub async fn cluster_id(client: &Client) -> Result<ClusterId, StartError> {
+    let namespaces = Api::<Namespace>::all(client.clone());
+    let system = within_deadline("get namespace kube-system", namespaces.get("kube-system"))
+        .await
+        .map_err(StartError::NoClusterId)?;
+    Ok(system.uid().unwrap_or_default().parse()?)
+}

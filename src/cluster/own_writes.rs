@@ -1,0 +1,150 @@
+//! Remembers what our own writes returned until the watch shows it.
+//!
+//! The watch is behind: after our status write it still shows the object without the receipt, and after the finalizer
+//! came off it still shows the object. Deciding on that would call AWS again for a connector that is gone; a stock
+//! controller does so for most deletions under load. So the newest version we know wins, and an object whose finalizer
+//! we took off stays let go until its DELETED event.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use kube::ResourceExt;
+
+use crate::api::VpcConnector;
+
+/// A DELETED event that was missed is waited for no longer than this.
+const FORGET_AFTER: Duration = Duration::from_secs(600);
+
+/// The newest versions of objects, as far as our own writes made them.
+#[derive(Default)]
+pub struct OwnWrites {
+    entries: Mutex<HashMap<String, Entry>>,
+}
+
+struct Entry {
+    written: Written,
+    at: Instant,
+}
+
+enum Written {
+    Version(Arc<VpcConnector>),
+    Released,
+}
+
+/// The newest known version of an object.
+pub struct Newest {
+    /// The object.
+    pub object: Arc<VpcConnector>,
+    /// Our finalizer is off it already, whatever the object shows.
+    pub released: bool,
+}
+
+impl OwnWrites {
+    /// The newest of what the watch shows and what our last write returned.
+    pub fn newest(&self, shown: Arc<VpcConnector>) -> Newest {
+        self.caught_up(&shown);
+        match self.lock().get(&shown.uid().unwrap_or_default()).map(|entry| &entry.written) {
+            None => Newest { object: shown, released: false },
+            Some(Written::Released) => Newest { object: shown, released: true },
+            Some(Written::Version(ours)) => Newest { object: ours.clone(), released: false },
+        }
+    }
+
+    /// Forgets our version once the watch shows it, or a newer one.
+    pub fn caught_up(&self, shown: &VpcConnector) {
+        let uid = shown.uid().unwrap_or_default();
+        let mut entries = self.lock();
+        if let Some(Entry { written: Written::Version(ours), .. }) = entries.get(&uid)
+            && !is_newer(ours, shown)
+        {
+            entries.remove(&uid);
+        }
+    }
+
+    /// Remembers a version that the API server returned to us.
+    pub fn wrote(&self, object: VpcConnector) {
+        self.remember(object.uid().unwrap_or_default(), Written::Version(Arc::new(object)));
+    }
+
+    /// Remembers that our finalizer is off.
+    pub fn released(&self, uid: String) {
+        self.remember(uid, Written::Released);
+    }
+
+    /// Forgets an object: it is gone.
+    pub fn forget(&self, uid: &str) {
+        self.lock().remove(uid);
+    }
+
+    fn remember(&self, uid: String, written: Written) {
+        let mut entries = self.lock();
+        entries.insert(uid, Entry { written, at: Instant::now() });
+        // Now and then is enough: what stands here too long is only memory.
+        if entries.len().is_power_of_two() {
+            entries.retain(|_, entry| entry.at.elapsed() < FORGET_AFTER);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Resource versions are ordered numbers; one that is not is only ever compared for being the same.
+fn is_newer(ours: &VpcConnector, shown: &VpcConnector) -> bool {
+    let version = |object: &VpcConnector| object.resource_version().and_then(|v| v.parse::<u128>().ok());
+    match (version(ours), version(shown)) {
+        (Some(ours), Some(shown)) => ours > shown,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(number: &str) -> VpcConnector {
+        let mut object = VpcConnector::default();
+        object.metadata.uid = Some("u1".into());
+        object.metadata.resource_version = Some(number.into());
+        object
+    }
+
+    fn shown_as(own: &OwnWrites, number: &str) -> (String, bool) {
+        let newest = own.newest(Arc::new(version(number)));
+        (newest.object.resource_version().unwrap(), newest.released)
+    }
+
+    #[test]
+    fn the_newer_of_the_watch_and_our_write_wins() {
+        let own = OwnWrites::default();
+        own.wrote(version("10"));
+        assert_eq!(shown_as(&own, "9"), ("10".into(), false), "the watch is behind");
+        assert_eq!(shown_as(&own, "10"), ("10".into(), false), "the watch has caught up");
+        assert_eq!(shown_as(&own, "9"), ("9".into(), false), "and is believed from then on");
+    }
+
+    #[test]
+    fn versions_compare_as_numbers() {
+        let own = OwnWrites::default();
+        own.wrote(version("100"));
+        assert_eq!(shown_as(&own, "99"), ("100".into(), false));
+    }
+
+    #[test]
+    fn a_version_that_is_no_number_is_never_newer() {
+        let own = OwnWrites::default();
+        own.wrote(version("b"));
+        assert_eq!(shown_as(&own, "a"), ("a".into(), false));
+    }
+
+    #[test]
+    fn a_released_object_stays_released_until_it_is_gone() {
+        let own = OwnWrites::default();
+        own.released("u1".into());
+        assert_eq!(shown_as(&own, "11"), ("11".into(), true));
+        own.forget("u1");
+        assert_eq!(shown_as(&own, "11"), ("11".into(), false));
+    }
+}

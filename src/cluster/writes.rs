@@ -1,0 +1,147 @@
+//! The three writes to an object, each guarded by its uid.
+
+use std::sync::Arc;
+
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{AddOperation, Patch as JsonPatch, PatchOperation, RemoveOperation, TestOperation};
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+
+use super::own_writes::{Newest, OwnWrites};
+use super::{Error, within_deadline};
+use crate::api::{FINALIZER, GROUP, VpcConnector, VpcConnectorStatus};
+use crate::core::ownership::Neighbour;
+
+/// The API server, as far as it knows `VpcConnector` objects.
+pub struct Objects {
+    client: Client,
+    own: OwnWrites,
+}
+
+impl Objects {
+    /// Makes the place objects are written through.
+    pub fn new(client: Client) -> Self {
+        Self { client, own: OwnWrites::default() }
+    }
+
+    /// The newest known version of an object that the watch shows.
+    pub fn newest(&self, shown: Arc<VpcConnector>) -> Newest {
+        self.own.newest(shown)
+    }
+
+    /// Takes note of a version that the watch shows.
+    pub fn shown(&self, object: &VpcConnector) {
+        self.own.caught_up(object);
+    }
+
+    /// Forgets an object whose DELETED event came.
+    pub fn forget(&self, uid: &str) {
+        self.own.forget(uid);
+    }
+
+    /// Puts our finalizer on, and leaves everybody else's.
+    pub async fn add_finalizer(&self, object: &VpcConnector) -> Result<(), Error> {
+        let read = object.metadata.finalizers.clone().filter(|list| !list.is_empty());
+        let add = match read {
+            None => add("/metadata/finalizers", json!([FINALIZER])),
+            Some(_) => add("/metadata/finalizers/-", json!(FINALIZER)),
+        };
+        // Without this test the first finalizer of another controller, put on since, would be overwritten.
+        let unchanged = test("/metadata/finalizers", json!(read));
+        let patched = self.patch("add the finalizer", object, vec![unchanged, add]).await?;
+        self.own.wrote(trimmed(patched));
+        Ok(())
+    }
+
+    /// Takes our finalizer off, and with it lets the object go.
+    pub async fn remove_finalizer(&self, object: &VpcConnector) -> Result<(), Error> {
+        let Some(index) = object.finalizer_index() else { return Ok(()) };
+        let place = format!("/metadata/finalizers/{index}");
+        let patch = vec![test(&place, json!(FINALIZER)), remove(&place)];
+        self.patch("remove the finalizer", object, patch).await?;
+        self.own.released(object.uid().unwrap_or_default());
+        Ok(())
+    }
+
+    /// Writes the status as a whole; this operator is its only writer.
+    pub async fn write_status(&self, object: &VpcConnector, status: &VpcConnectorStatus) -> Result<(), Error> {
+        let patch = guarded(object, vec![add("/status", json!(status))]);
+        let api = self.api(&object.namespace().unwrap_or_default());
+        let name = object.name_any();
+        let params = PatchParams::default();
+        let call = api.patch_status(&name, &params, &patch);
+        self.own.wrote(trimmed(within_deadline("write the status", call).await?));
+        Ok(())
+    }
+
+    /// Reads an object anew after a write found it changed.
+    pub async fn look_again(&self, object: &VpcConnector) -> Result<(), Error> {
+        let api = self.api(&object.namespace().unwrap_or_default());
+        let found = within_deadline("get", api.get(&object.name_any())).await?;
+        if found.uid() != object.uid() {
+            return Err(Error::Gone);
+        }
+        self.own.wrote(trimmed(found));
+        Ok(())
+    }
+
+    /// Looks at the object that an owner tag names: does it still hold this connector?
+    pub async fn look_up(&self, namespace: &str, name: &str, arn: &str) -> Result<Neighbour, Error> {
+        match within_deadline("get", self.api(namespace).get(name)).await {
+            Ok(found) if found.spec.arn == arn => Ok(Neighbour::Holds),
+            Ok(_) | Err(Error::Gone) => Ok(Neighbour::LetGo),
+            Err(Error::Refused { .. }) => Ok(Neighbour::Hidden),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn patch(
+        &self,
+        verb: &'static str,
+        object: &VpcConnector,
+        operations: Vec<PatchOperation>,
+    ) -> Result<VpcConnector, Error> {
+        let api = self.api(&object.namespace().unwrap_or_default());
+        let name = object.name_any();
+        let patch = guarded(object, operations);
+        let params = PatchParams::default();
+        within_deadline(verb, api.patch(&name, &params, &patch)).await
+    }
+
+    fn api(&self, namespace: &str) -> Api<VpcConnector> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+}
+
+/// Keeps of an object what is acted on: what other tools write into its metadata may be large.
+pub(crate) fn trimmed(mut object: VpcConnector) -> VpcConnector {
+    object.metadata.managed_fields = None;
+    object.metadata.labels = None;
+    if let Some(annotations) = &mut object.metadata.annotations {
+        annotations.retain(|key, _| key.starts_with(GROUP));
+    }
+    object
+}
+
+/// A name is not an object: nothing is written unless the uid is still the one that was decided on.
+fn guarded(object: &VpcConnector, mut operations: Vec<PatchOperation>) -> Patch<()> {
+    operations.insert(0, test("/metadata/uid", json!(object.uid())));
+    Patch::Json(JsonPatch(operations))
+}
+
+fn test(path: &str, value: Value) -> PatchOperation {
+    PatchOperation::Test(TestOperation { path: pointer(path), value })
+}
+
+fn add(path: &str, value: Value) -> PatchOperation {
+    PatchOperation::Add(AddOperation { path: pointer(path), value })
+}
+
+fn remove(path: &str) -> PatchOperation {
+    PatchOperation::Remove(RemoveOperation { path: pointer(path) })
+}
+
+fn pointer(path: &str) -> PointerBuf {
+    PointerBuf::from_tokens(path.split('/').skip(1))
+}

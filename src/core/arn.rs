@@ -1,0 +1,186 @@
+//! ARNs, parsed once: what follows never splits a string again.
+//!
+//! The account and the region in an ARN decide which credentials may be believed about it, so a text that is not
+//! surely a connector's ARN never becomes one of these types.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The regions App Runner exists in. Source: AWS General Reference, App Runner endpoints.
+pub const APP_RUNNER_REGIONS: [&str; 11] = [
+    "us-east-1",
+    "us-east-2",
+    "us-west-2",
+    "ap-northeast-1",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "eu-central-1",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+];
+
+/// A twelve-digit AWS account.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountId(String);
+
+/// An AWS region's name, such as `eu-west-1`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Region(String);
+
+/// The full ARN of one VPC connector, revision and id included.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectorArn {
+    text: String,
+    partition: String,
+    region: Region,
+    account: AccountId,
+}
+
+/// Says why a text is no such ARN.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ArnError(String);
+
+impl ConnectorArn {
+    /// The ARN as AWS writes it.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The partition: `aws`, and nothing else where App Runner exists today.
+    pub fn partition(&self) -> &str {
+        &self.partition
+    }
+
+    /// The region whose endpoint knows the connector.
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// The account that owns the connector.
+    pub fn account(&self) -> &AccountId {
+        &self.account
+    }
+}
+
+impl AccountId {
+    /// The twelve digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Region {
+    /// The region's name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for AccountId {
+    type Err = ArnError;
+
+    fn from_str(text: &str) -> Result<Self, ArnError> {
+        if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ArnError(format!("'{text}' is not an account of twelve digits")))
+        }
+    }
+}
+
+impl FromStr for Region {
+    type Err = ArnError;
+
+    fn from_str(text: &str) -> Result<Self, ArnError> {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if !text.is_empty() && text.len() <= 63 && text.bytes().all(plain) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ArnError(format!("'{text}' is not the name of a region")))
+        }
+    }
+}
+
+impl FromStr for ConnectorArn {
+    type Err = ArnError;
+
+    fn from_str(text: &str) -> Result<Self, ArnError> {
+        let parts: Vec<&str> = text.splitn(6, ':').collect();
+        let &["arn", partition, "apprunner", region, account, resource] = parts.as_slice() else {
+            return Err(ArnError(format!("'{text}' is not the ARN of an App Runner resource")));
+        };
+        if !is_connector(resource) {
+            return Err(ArnError(format!(
+                "'{text}' is not a full VPC connector ARN, which ends in vpcconnector/NAME/REVISION/ID"
+            )));
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            partition: partition.to_owned(),
+            region: region.parse()?,
+            account: account.parse()?,
+        })
+    }
+}
+
+fn is_connector(resource: &str) -> bool {
+    let parts: Vec<&str> = resource.split('/').collect();
+    let &["vpcconnector", name, revision, id] = parts.as_slice() else {
+        return false;
+    };
+    let named = (4..=40).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let revised = (1..=9).contains(&revision.len()) && revision.bytes().all(|b| b.is_ascii_digit());
+    let identified = id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    named && revised && identified
+}
+
+macro_rules! display_as_text {
+    ($($type:ty),*) => {$(
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    )*};
+}
+display_as_text!(AccountId, Region, ConnectorArn);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn a_full_arn_parses_and_reads_back() {
+        let arn: ConnectorArn = GOOD.parse().unwrap();
+        assert_eq!(arn.as_str(), GOOD);
+        assert_eq!(arn.partition(), "aws");
+        assert_eq!(arn.region().as_str(), "us-east-1");
+        assert_eq!(arn.account().as_str(), "111122223333");
+    }
+
+    #[test]
+    fn what_is_not_surely_a_connector_does_not_parse() {
+        for bad in [
+            "",
+            "shop",
+            "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop",
+            "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1",
+            "arn:aws:apprunner:us-east-1:111122223333:service/shop/0123456789abcdef0123456789abcdef",
+            "arn:aws:ec2:us-east-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef",
+            "arn:aws:apprunner:us-east-1:11112222333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef",
+            "arn:aws:apprunner:US-EAST-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef",
+            "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123456789ABCDEF0123456789abcdef",
+            "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/-hop/1/0123456789abcdef0123456789abcdef",
+            "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef/x",
+        ] {
+            assert!(bad.parse::<ConnectorArn>().is_err(), "{bad}");
+        }
+    }
+}

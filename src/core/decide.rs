@@ -1,0 +1,385 @@
+//! The operator's behaviour on one page: an ordered table in which the first row that matches wins.
+//!
+//! Each row is a small function of the [`Evidence`] with a name. Together they are total: whatever is known, there is
+//! one next step, and it is either one [`Effect`], which is one call, or a reason to wait. What came of an effect goes
+//! into the evidence (see [`super::record`]), and the table is asked again.
+//!
+//! The order matters, and its head is the promise: what lets a person out (Retain, pause) stands above all, what AWS
+//! already said about the deletion stands above what might hold it, and nothing that names an ARN stands above the row
+//! that checks whose credentials these are.
+
+use jiff::Timestamp;
+
+use super::arn::{ConnectorArn, Region};
+use super::evidence::{Caller, Deletion, Evidence, Hold, Sighting};
+use super::outcome::{Class, Failure, Operation};
+use super::ownership::{Neighbour, Owner};
+use super::report::AVAILABLE;
+use crate::api::{DeletionPolicy, Reason, condition};
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// Nothing, until the object changes.
+    Nothing,
+    /// One call.
+    Act(Effect),
+    /// Nothing while the object is paused; what is known stays as it stands.
+    Pause,
+    /// Nothing while the object, or whose credentials these are, stays as it is.
+    Hold(Hold),
+    /// Nothing until a time, or until somebody asks.
+    Wait(Hold),
+}
+
+/// One call, to the API server or to AWS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Puts our finalizer on.
+    AddFinalizer,
+    /// Takes our finalizer off, which lets the object go.
+    RemoveFinalizer(Proof),
+    /// Takes out of the status what belongs to another connector than the spec names.
+    CorrectStatus,
+    /// Writes the first status, so that nobody takes a new object for a finished one.
+    RecordAdopting,
+    /// Writes `.status.arn`: from here on the object owns the connector.
+    RecordClaim,
+    /// Writes what AWS said of the deleted connector.
+    RecordReceipt,
+    /// Writes that AWS no longer knows the connector.
+    RecordAlreadyGone,
+    /// Reads the neighbour that an owner tag names.
+    LookUpNeighbour {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// Asks whose credentials these are.
+    Identify,
+    /// `DescribeVpcConnector`
+    Describe,
+    /// `ListTagsForResource`
+    ReadTags,
+    /// `TagResource`
+    WriteTag,
+    /// `UntagResource`
+    RemoveTag,
+    /// `DeleteVpcConnector` of `.status.arn`
+    Delete,
+}
+
+/// The four things that allow the finalizer to come off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// INACTIVE for the object's own ARN.
+    Receipt,
+    /// `ResourceNotFound`, from the right account and region.
+    NotFound,
+    /// The connector carries another owner's tag.
+    AnotherOwner {
+        /// The tag's value.
+        tag: String,
+    },
+    /// A person said that the connector stays.
+    Retained,
+}
+
+type Row = fn(&Evidence) -> Option<Decision>;
+
+/// The table.
+const TABLE: [Row; 15] = [
+    let_go_already,
+    retained,
+    paused,
+    without_finalizer,
+    known_to_be_gone,
+    protected,
+    status_of_another,
+    not_actionable,
+    attempt_failed,
+    not_our_account,
+    not_due,
+    to_be_deleted_unclaimed,
+    to_be_deleted,
+    to_be_adopted,
+    claimed,
+];
+
+/// Names the next step.
+pub fn decide(e: &Evidence) -> Decision {
+    TABLE.iter().find_map(|row| row(e)).unwrap_or(Decision::Nothing)
+}
+
+fn let_go_already(e: &Evidence) -> Option<Decision> {
+    (e.object.deleting && (!e.object.finalizer || e.object.released)).then_some(Decision::Nothing)
+}
+
+/// A person's way out: nothing but the owner tag is touched in AWS, and that only where it is surely ours.
+fn retained(e: &Evidence) -> Option<Decision> {
+    if !(e.object.deleting && e.object.policy == DeletionPolicy::Retain) {
+        return None;
+    }
+    let seen = &e.memory.seen;
+    let tagged = e.rules.cluster_id.is_some() && e.memory.gone.is_none() && !e.object.has_receipt();
+    let untried = seen.untagged.is_none() && seen.failure.is_none();
+    let claimed = e.object.claimed().filter(|arn| tagged && untried && served(e, arn));
+    Some(Decision::Act(match (claimed, &e.caller) {
+        (Some(_), Caller::Unasked) => Effect::Identify,
+        (Some(arn), Caller::Account(account)) if account == arn.account() => Effect::RemoveTag,
+        _ => Effect::RemoveFinalizer(Proof::Retained),
+    }))
+}
+
+fn paused(e: &Evidence) -> Option<Decision> {
+    e.object.paused.then_some(Decision::Pause)
+}
+
+fn without_finalizer(e: &Evidence) -> Option<Decision> {
+    (!e.object.finalizer).then_some(Decision::Act(Effect::AddFinalizer))
+}
+
+fn known_to_be_gone(e: &Evidence) -> Option<Decision> {
+    if !e.object.deleting {
+        return None;
+    }
+    if e.object.has_receipt() {
+        return Some(Decision::Act(Effect::RemoveFinalizer(Proof::Receipt)));
+    }
+    let gone = e.memory.gone.as_ref()?;
+    Some(Decision::Act(match (&gone.connector, gone.recorded) {
+        (Some(_), false) => Effect::RecordReceipt,
+        (None, false) => Effect::RecordAlreadyGone,
+        (Some(_), true) => Effect::RemoveFinalizer(Proof::Receipt),
+        (None, true) => Effect::RemoveFinalizer(Proof::NotFound),
+    }))
+}
+
+fn protected(e: &Evidence) -> Option<Decision> {
+    let message = format!("deletion is held by the annotation {}; remove it to go on", crate::api::PROTECTED);
+    (e.object.deleting && e.object.protected).then(|| hold(e, Reason::Protected, message))
+}
+
+fn status_of_another(e: &Evidence) -> Option<Decision> {
+    (e.object.status.arn.is_some() && e.object.claimed().is_none()).then_some(Decision::Act(Effect::CorrectStatus))
+}
+
+fn not_actionable(e: &Evidence) -> Option<Decision> {
+    if let Err(error) = &e.object.target {
+        let message = format!("spec.arn cannot be acted on: {error}. Retain lets the object go");
+        return Some(hold(e, Reason::InvalidRequest, message));
+    }
+    let DeletionPolicy::Other(word) = &e.object.policy else {
+        return None;
+    };
+    let message = format!("spec.deletionPolicy '{word}' is not known to this version; it knows Delete and Retain");
+    e.object.deleting.then(|| hold(e, Reason::InvalidRequest, message))
+}
+
+fn attempt_failed(e: &Evidence) -> Option<Decision> {
+    let failure = e.memory.seen.failure.as_ref()?;
+    (!wants_second_look(e)).then(|| Decision::Wait(held_by(e, failure)))
+}
+
+/// With another account's credentials nothing is called and nothing is believed: to them every ARN is not found.
+fn not_our_account(e: &Evidence) -> Option<Decision> {
+    let arn = e.object.target.as_ref().ok()?;
+    if !served(e, arn) {
+        let message = format!("region {} is not one this operator serves (--regions)", arn.region());
+        return Some(hold(e, Reason::WrongAccount, message));
+    }
+    match &e.caller {
+        Caller::Unasked => due(e).then_some(Decision::Act(Effect::Identify)),
+        Caller::Account(account) if account != arn.account() => {
+            let message = format!("the credentials are of account {account}, the connector is of {}", arn.account());
+            Some(hold(e, Reason::WrongAccount, message))
+        }
+        Caller::Account(_) => None,
+    }
+}
+
+fn not_due(e: &Evidence) -> Option<Decision> {
+    if due(e) { None } else { e.memory.wait.clone().map(Decision::Wait) }
+}
+
+fn to_be_deleted_unclaimed(e: &Evidence) -> Option<Decision> {
+    if !e.object.deleting || e.object.claimed().is_some() {
+        return None;
+    }
+    Some(match &e.memory.seen.connector {
+        Some(Sighting::Active(_)) => establish_ownership(e),
+        _ => Decision::Act(Effect::Describe),
+    })
+}
+
+fn to_be_deleted(e: &Evidence) -> Option<Decision> {
+    if !e.object.deleting {
+        return None;
+    }
+    let looked = e.memory.seen.looked;
+    Some(match &e.memory.deletion {
+        Deletion::Accepted { since, looks } if e.now < until_asked_again(e, *since) => {
+            if looked {
+                Decision::Wait(being_deleted(e, *since, *looks))
+            } else {
+                Decision::Act(Effect::Describe)
+            }
+        }
+        Deletion::Unknown if !looked => Decision::Act(Effect::Describe),
+        _ if wants_second_look(e) => Decision::Act(Effect::Describe),
+        _ => Decision::Act(Effect::Delete),
+    })
+}
+
+fn to_be_adopted(e: &Evidence) -> Option<Decision> {
+    if e.object.claimed().is_some() {
+        return None;
+    }
+    Some(match &e.memory.seen.connector {
+        _ if e.object.status.condition(condition::READY).is_none() => Decision::Act(Effect::RecordAdopting),
+        None => Decision::Act(Effect::Describe),
+        Some(Sighting::Active(_)) => establish_ownership(e),
+        Some(Sighting::Inactive(_)) => {
+            wait_for_person(e, Reason::Inactive, "the connector was deleted before this object claimed it")
+        }
+        Some(Sighting::NotFound) => {
+            wait_for_person(e, Reason::NotFound, "the account and region of spec.arn have no such connector")
+        }
+    })
+}
+
+fn claimed(e: &Evidence) -> Option<Decision> {
+    let spread = |from: f64, over: f64| e.from_now(e.rules.pace.resync.mul_f64(from + over * e.jitter.clamp(0.0, 1.0)));
+    Some(match &e.memory.seen.connector {
+        // After a restart every object would be due at once.
+        None if e.memory.wait.is_none() && shown_available(e) => Decision::Wait(available(spread(0.0, 1.0))),
+        None => Decision::Act(Effect::Describe),
+        Some(Sighting::Active(_)) => Decision::Wait(available(spread(0.9, 0.2))),
+        Some(Sighting::Inactive(_)) => {
+            wait_for_person(e, Reason::Gone, "the connector was deleted in AWS, and not by this object")
+        }
+        Some(Sighting::NotFound) => wait_for_person(e, Reason::Gone, "the connector no longer exists in AWS"),
+    })
+}
+
+/// Whether the time of the next attempt has come, or somebody asks for one.
+fn due(e: &Evidence) -> bool {
+    let Some(wait) = &e.memory.wait else { return true };
+    // A status restored from a backup has lost its claim; what was true of the claim does not hold it up.
+    let outlived = wait.reason == Reason::Available && e.object.claimed().is_none();
+    e.now >= wait.until || e.object.requested() || outlived
+}
+
+/// Goes on from a connector that is ACTIVE and not claimed: by the owner tag, unless tags are off.
+fn establish_ownership(e: &Evidence) -> Decision {
+    let seen = &e.memory.seen;
+    let free = if e.object.deleting { Effect::RecordClaim } else { Effect::WriteTag };
+    Decision::Act(match (&seen.owner, seen.neighbour) {
+        _ if e.rules.cluster_id.is_none() || seen.tagged => Effect::RecordClaim,
+        (None, _) => Effect::ReadTags,
+        (Some(Owner::Us), _) => Effect::RecordClaim,
+        (Some(Owner::Nobody), _) | (Some(Owner::Neighbour { .. }), Some(Neighbour::LetGo)) => free,
+        (Some(Owner::Neighbour { namespace, name, .. }), None) => {
+            Effect::LookUpNeighbour { namespace: namespace.clone(), name: name.clone() }
+        }
+        (Some(Owner::Neighbour { tag, .. } | Owner::Stranger { tag }), _) => return owned_by_another(e, tag),
+    })
+}
+
+fn owned_by_another(e: &Evidence, tag: &str) -> Decision {
+    if e.object.deleting {
+        return Decision::Act(Effect::RemoveFinalizer(Proof::AnotherOwner { tag: tag.to_owned() }));
+    }
+    let arn = e.object.target.as_ref().map(ConnectorArn::as_str).unwrap_or_default();
+    let message = format!(
+        "the connector's owner tag names {tag}; whoever may decide it frees it with: aws apprunner untag-resource \
+         --resource-arn {arn} --tag-keys {}",
+        crate::api::OWNER_TAG
+    );
+    let until = e.from_now(e.rules.pace.ownership);
+    Decision::Wait(Hold { reason: Reason::OwnedByAnother, message, until, failure: None })
+}
+
+/// An InvalidRequest to a delete may mean that the connector is deleted already; one look tells.
+fn wants_second_look(e: &Evidence) -> bool {
+    let refused = e.memory.seen.failure.as_ref().is_some_and(|failure| {
+        failure.operation == Operation::DeleteVpcConnector && failure.class == Class::InvalidRequest
+    });
+    refused && !e.memory.seen.looked
+}
+
+fn served(e: &Evidence, arn: &ConnectorArn) -> bool {
+    e.rules.regions.contains(arn.region()) && arn.partition() == partition_of(arn.region())
+}
+
+/// The partition whose credentials a region takes.
+fn partition_of(region: &Region) -> &'static str {
+    match region.as_str() {
+        r if r.starts_with("cn-") => "aws-cn",
+        r if r.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    }
+}
+
+fn shown_available(e: &Evidence) -> bool {
+    let status = &e.object.status;
+    status.ready_reason() == Some("Available")
+        && status.observed_generation == e.object.generation
+        && !e.object.requested()
+}
+
+fn hold(e: &Evidence, reason: Reason, message: String) -> Decision {
+    Decision::Hold(Hold { reason, message, until: e.from_now(e.rules.pace.person), failure: None })
+}
+
+fn wait_for_person(e: &Evidence, reason: Reason, message: &str) -> Decision {
+    Decision::Wait(Hold { reason, message: message.to_owned(), until: e.from_now(e.rules.pace.person), failure: None })
+}
+
+fn available(until: Timestamp) -> Hold {
+    Hold { reason: Reason::Available, message: AVAILABLE.into(), until, failure: None }
+}
+
+fn being_deleted(e: &Evidence, since: Timestamp, looks: u32) -> Hold {
+    let next = e.from_now(e.rules.pace.accepted.exact(looks.saturating_add(1)));
+    Hold {
+        reason: Reason::Deleting,
+        message: "App Runner accepted the deletion and still reports the connector ACTIVE".into(),
+        until: next.min(until_asked_again(e, since)),
+        failure: None,
+    }
+}
+
+fn until_asked_again(e: &Evidence, since: Timestamp) -> Timestamp {
+    since.checked_add(e.rules.pace.delete_again).unwrap_or(Timestamp::MAX)
+}
+
+/// Makes the wait after a failed call: its reason, AWS's words, and the next attempt.
+fn held_by(e: &Evidence, failure: &Failure) -> Hold {
+    Hold {
+        reason: failure.class.reason(),
+        message: explain(failure),
+        until: e.from_now(e.rules.pace.after_failure(failure.class, e.memory.attempts, e.jitter)),
+        failure: Some(failure.clone()),
+    }
+}
+
+fn explain(failure: &Failure) -> String {
+    let Failure { operation, code, message, .. } = failure;
+    let skewed = ["Signature expired", "Signature not yet current"].iter().any(|words| message.contains(words));
+    let said = if message.is_empty() { code.clone() } else { format!("{code}: {message}") };
+    match failure.class {
+        Class::AccessDenied => format!("IAM does not allow {}: {said}", operation.iam_action()),
+        Class::CredentialsRejected if skewed || code.contains("Skewed") || code.contains("RequestExpired") => {
+            format!("the clock here differs from AWS's, so it rejects {operation}: {said}")
+        }
+        Class::CredentialsRejected => format!("AWS does not accept the credentials for {operation}: {said}"),
+        Class::SubscriptionRequired => format!("the account is not subscribed to App Runner in this region: {said}"),
+        Class::InUse => format!("App Runner does not delete a connector in use: {said}"),
+        Class::Throttled => format!("AWS throttles {operation}: {said}"),
+        Class::Unreachable => format!("no answer to {operation}: {said}"),
+        Class::Unproven => format!("the answer to {operation} proves nothing: {said}"),
+        Class::NotFound | Class::InvalidRequest | Class::ServiceError => format!("{operation} failed: {said}"),
+    }
+}

@@ -1,0 +1,244 @@
+//! Everything a decision is made from.
+//!
+//! `Evidence` is gathered anew for each turn. What an object says stands in [`Object`]; what this process remembers of it
+//! stands in [`Memory`], and may be lost in a restart without harm: AWS is then asked once more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::arn::{AccountId, ArnError, ConnectorArn, Region};
+use super::outcome::{Connector, Failure, Operation};
+use super::ownership::{ClusterId, Neighbour, Owner, OwnerTag};
+use super::pace::Pace;
+use crate::api::{self, DeletionPolicy, Reason, VpcConnector, VpcConnectorStatus};
+
+/// Everything a decision is made from.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// What the object says.
+    pub object: Object,
+    /// Whose credentials the operator has.
+    pub caller: Caller,
+    /// What this process remembers.
+    pub memory: Memory,
+    /// How the operator was started.
+    pub rules: Arc<Rules>,
+    /// The time.
+    pub now: Timestamp,
+    /// Drawn from 0 to 1; spreads waits.
+    pub jitter: f64,
+}
+
+/// How the operator was started, as far as decisions depend on it.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Its intervals.
+    pub pace: Pace,
+    /// The regions it calls.
+    pub regions: Vec<Region>,
+    /// The name of this cluster in owner tags; `None` when ownership tags are off.
+    pub cluster_id: Option<ClusterId>,
+}
+
+/// Whose credentials the operator has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Not known: not asked yet, or asked in vain.
+    Unasked,
+    /// Credentials of this account.
+    Account(AccountId),
+}
+
+/// What the object says: its metadata and spec, parsed, and its status as last written.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// `metadata.namespace`
+    pub namespace: String,
+    /// `metadata.name`
+    pub name: String,
+    /// `metadata.generation`
+    pub generation: Option<i64>,
+    /// Deletion was asked for.
+    pub deleting: bool,
+    /// Our finalizer is on it.
+    pub finalizer: bool,
+    /// This process has taken the finalizer off already, and the watch does not show it yet.
+    pub released: bool,
+    /// `spec.arn`, parsed.
+    pub target: Result<ConnectorArn, ArnError>,
+    /// `spec.deletionPolicy`
+    pub policy: DeletionPolicy,
+    /// The paused annotation.
+    pub paused: bool,
+    /// The protected annotation.
+    pub protected: bool,
+    /// The value of the reconcile-requested-at annotation.
+    pub request: Option<String>,
+    /// The status as last written.
+    pub status: VpcConnectorStatus,
+}
+
+/// What this process remembers of an object.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// What is known of the deletion under way.
+    pub deletion: Deletion,
+    /// What AWS said that allows the object to go; a connector once gone stays gone.
+    pub gone: Option<Gone>,
+    /// What the object waits for.
+    pub wait: Option<Hold>,
+    /// Failed attempts since the last success.
+    pub attempts: u32,
+    /// When the first of them was.
+    pub failing_since: Option<Timestamp>,
+    /// When the status was last written.
+    pub status_written_at: Option<Timestamp>,
+    /// The phase the above belongs to; the wait of an adoption does not hold up a deletion.
+    pub deleting: bool,
+    /// What was seen in this reconcile.
+    pub seen: Seen,
+}
+
+/// What is known of the deletion under way.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Deletion {
+    /// No request of ours can be on its way.
+    #[default]
+    NotUnderWay,
+    /// One was sent and no answer came, or one that proves nothing: look before sending another.
+    Unknown,
+    /// App Runner answered 200 and ACTIVE: it has begun, or so it seems.
+    Accepted {
+        /// When it answered so.
+        since: Timestamp,
+        /// How often it was looked at since.
+        looks: u32,
+    },
+}
+
+/// What AWS said that allows an object being deleted to go.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gone {
+    /// The connector as INACTIVE, or nothing where AWS no longer knows it.
+    pub connector: Option<Connector>,
+    /// Whether the status shows it by now.
+    pub recorded: bool,
+}
+
+/// What was seen in this reconcile; the next one looks afresh.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The connector.
+    pub connector: Option<Sighting>,
+    /// The owner tag.
+    pub owner: Option<Owner>,
+    /// The neighbour that the owner tag names.
+    pub neighbour: Option<Neighbour>,
+    /// The owner tag is ours by our own writing.
+    pub tagged: bool,
+    /// Taking the tag off was tried, and with what failure.
+    pub untagged: Option<Option<Failure>>,
+    /// The connector was looked at in the course of a deletion, whatever came of it.
+    pub looked: bool,
+    /// The call that failed; ends the attempt.
+    pub failure: Option<Failure>,
+}
+
+/// The connector as last described.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sighting {
+    /// It can be used.
+    Active(Connector),
+    /// It was deleted.
+    Inactive(Connector),
+    /// AWS does not know it.
+    NotFound,
+}
+
+/// Why nothing is done now, and until when.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hold {
+    /// The reason of the Ready condition.
+    pub reason: Reason,
+    /// The message of the Ready condition; holds no time.
+    pub message: String,
+    /// The next look.
+    pub until: Timestamp,
+    /// The failed call behind it, if there is one.
+    pub failure: Option<Failure>,
+}
+
+impl Object {
+    /// Reads an object; never fails, since an object that can't be acted on must still be answered.
+    pub fn read(object: &VpcConnector, released: bool) -> Self {
+        let meta = &object.metadata;
+        Self {
+            namespace: meta.namespace.clone().unwrap_or_default(),
+            name: meta.name.clone().unwrap_or_default(),
+            generation: meta.generation,
+            deleting: object.deleting(),
+            finalizer: object.finalizer_index().is_some(),
+            released,
+            target: object.spec.arn.parse(),
+            policy: object.spec.deletion_policy.clone(),
+            paused: object.flag(api::PAUSED),
+            protected: object.flag(api::PROTECTED),
+            request: object.annotation(api::RECONCILE_REQUESTED_AT).map(str::to_owned),
+            status: object.status.clone().unwrap_or_default(),
+        }
+    }
+
+    /// The connector this object owns: recorded in its status, and still the one its spec names.
+    pub fn claimed(&self) -> Option<&ConnectorArn> {
+        let target = self.target.as_ref().ok()?;
+        (self.status.arn.as_deref() == Some(target.as_str())).then_some(target)
+    }
+
+    /// Whether the status holds the receipt of the connector this object owns.
+    pub fn has_receipt(&self) -> bool {
+        self.claimed().is_some() && self.status.status.as_deref() == Some("INACTIVE")
+    }
+
+    /// Whether somebody asked for an attempt that has not been answered yet.
+    pub fn requested(&self) -> bool {
+        self.request.is_some() && self.request != self.status.last_handled_reconcile_at
+    }
+}
+
+impl Memory {
+    /// What a process that has never seen the object takes from its status.
+    pub fn recall(status: &VpcConnectorStatus) -> Self {
+        let delete_failed =
+            status.last_error.as_ref().is_some_and(|e| e.operation == Operation::DeleteVpcConnector.to_string());
+        let unanswered = [Reason::ServiceError, Reason::Unreachable, Reason::Unproven].map(|r| r.to_string());
+        let unknown =
+            delete_failed && status.ready_reason().is_some_and(|reason| unanswered.iter().any(|u| u == reason));
+        Self { deletion: if unknown { Deletion::Unknown } else { Deletion::NotUnderWay }, ..Self::default() }
+    }
+
+    /// Begins a reconcile: nothing is seen yet, and a wait of the other phase is over.
+    pub fn begin(&mut self, deleting: bool) {
+        self.seen = Seen::default();
+        if self.deleting != deleting {
+            self.deleting = deleting;
+            self.wait = None;
+            self.attempts = 0;
+            self.failing_since = None;
+        }
+    }
+}
+
+impl Evidence {
+    /// The tag this object writes, unless ownership tags are off.
+    pub fn owner_tag(&self) -> Option<OwnerTag> {
+        let cluster = self.rules.cluster_id.clone()?;
+        Some(OwnerTag::new(cluster, &self.object.namespace, &self.object.name))
+    }
+
+    /// A time from now.
+    pub fn from_now(&self, wait: Duration) -> Timestamp {
+        self.now.checked_add(wait).unwrap_or(Timestamp::MAX)
+    }
+}

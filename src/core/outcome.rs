@@ -1,0 +1,379 @@
+//! What came of one call, and what an answer of AWS's means.
+//!
+//! The one distinction everything else rests on is whether the call can have taken effect. A refusal proves that it did
+//! not, a call that was never sent cannot have, and everything else is `Unknown`: there the operator looks before it
+//! acts again. A new answer from AWS becomes a line in [`classify`].
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use super::arn::AccountId;
+use super::ownership::Neighbour;
+use crate::api::Reason;
+
+/// AWS's text is cut to this many characters before it goes anywhere.
+const LONGEST_MESSAGE: usize = 700;
+
+/// The calls this operator makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Source: App Runner API, `DeleteVpcConnector`.
+    DeleteVpcConnector,
+    /// Source: App Runner API, `DescribeVpcConnector`.
+    DescribeVpcConnector,
+    /// Source: App Runner API, `ListTagsForResource`.
+    ListTagsForResource,
+    /// Source: App Runner API, `TagResource`.
+    TagResource,
+    /// Source: App Runner API, `UntagResource`.
+    UntagResource,
+    /// Source: STS API, `GetCallerIdentity`; needs no permission.
+    GetCallerIdentity,
+    /// Finding credentials at all: no call to App Runner, though it may call STS or a metadata endpoint.
+    ResolveCredentials,
+}
+
+impl Operation {
+    /// The action an IAM policy must allow.
+    pub fn iam_action(self) -> String {
+        match self {
+            Self::GetCallerIdentity | Self::ResolveCredentials => format!("sts:{self}"),
+            _ => format!("apprunner:{self}"),
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// What one call came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// AWS did it, or answered the question.
+    Done(Reply),
+    /// AWS refused: nothing has happened.
+    Refused(Failure),
+    /// The request never left: nothing can have happened.
+    NotSent(Failure),
+    /// It was sent, and what came of it is not known.
+    Unknown(Failure),
+}
+
+/// What was answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// The connector a Describe or a Delete described.
+    Connector(Connector),
+    /// The value of the owner tag.
+    OwnerTag(Option<String>),
+    /// The account whose credentials these are.
+    Caller(AccountId),
+    /// What the neighbour that an owner tag names turned out to be.
+    Neighbour(Neighbour),
+    /// It was written: a tag in AWS, or a patch in Kubernetes.
+    Written,
+}
+
+/// A connector as App Runner describes it; its model requires no member, so none is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Connector {
+    /// `VpcConnectorArn`
+    pub arn: Option<String>,
+    /// `VpcConnectorName`
+    pub name: Option<String>,
+    /// `VpcConnectorRevision`
+    pub revision: Option<i32>,
+    /// `Subnets`
+    pub subnets: Vec<String>,
+    /// `SecurityGroups`
+    pub security_groups: Vec<String>,
+    /// `Status`
+    pub status: Option<ConnectorStatus>,
+    /// `CreatedAt`
+    pub created_at: Option<Timestamp>,
+    /// `DeletedAt`
+    pub deleted_at: Option<Timestamp>,
+}
+
+/// App Runner's own word for a connector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConnectorStatus {
+    /// It can be used.
+    Active,
+    /// It was deleted.
+    Inactive,
+    /// A word the API's model does not have; it proves nothing.
+    Other(String),
+}
+
+impl ConnectorStatus {
+    /// The word as App Runner writes it.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Inactive => "INACTIVE",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+/// A call that did not succeed, in words fit for a status, a log and an Event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What was called.
+    pub operation: Operation,
+    /// What kind of failure it is.
+    pub class: Class,
+    /// AWS's code, or our word where no answer came.
+    pub code: String,
+    /// AWS's message, cut, and free of anything secret.
+    pub message: String,
+    /// The id AWS support asks for.
+    pub request_id: Option<String>,
+}
+
+/// The kinds of failure; each has one reason and one pace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The account and region have no such resource.
+    NotFound,
+    /// A service uses the connector.
+    InUse,
+    /// A refusal that says nothing more we can act on.
+    InvalidRequest,
+    /// Too many calls.
+    Throttled,
+    /// IAM says no.
+    AccessDenied,
+    /// The signature, key or token was not accepted, or there is none.
+    CredentialsRejected,
+    /// The account never subscribed to App Runner.
+    SubscriptionRequired,
+    /// AWS failed.
+    ServiceError,
+    /// No answer.
+    Unreachable,
+    /// A 200 that proves nothing.
+    Unproven,
+}
+
+impl Class {
+    /// The condition reason that stands for this class.
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::NotFound => Reason::NotFound,
+            Self::InUse => Reason::InUse,
+            Self::InvalidRequest => Reason::InvalidRequest,
+            Self::Throttled => Reason::Throttled,
+            Self::AccessDenied => Reason::AccessDenied,
+            Self::CredentialsRejected => Reason::CredentialsRejected,
+            Self::SubscriptionRequired => Reason::SubscriptionRequired,
+            Self::ServiceError => Reason::ServiceError,
+            Self::Unreachable => Reason::Unreachable,
+            Self::Unproven => Reason::Unproven,
+        }
+    }
+}
+
+impl Failure {
+    /// Makes a failure of whatever text there is.
+    pub fn new(operation: Operation, class: Class, code: impl Into<String>, message: &str) -> Self {
+        Self { operation, class, code: code.into(), message: presentable(message), request_id: None }
+    }
+
+    /// Adds the request id.
+    #[must_use]
+    pub fn with_request_id(mut self, id: Option<String>) -> Self {
+        self.request_id = id;
+        self
+    }
+}
+
+/// An error as it stands on the wire.
+#[derive(Clone, Debug, Default)]
+pub struct WireError<'a> {
+    /// The HTTP status.
+    pub http_status: u16,
+    /// The code of the body or the header, if either has one.
+    pub code: Option<&'a str>,
+    /// The message of the body.
+    pub message: Option<&'a str>,
+    /// The request id of the header.
+    pub request_id: Option<&'a str>,
+}
+
+/// Says what an error answer means. Total: every answer has a class.
+pub fn classify(operation: Operation, error: &WireError<'_>) -> Outcome {
+    let code = error.code.map(plain_code);
+    let message = error.message.unwrap_or_default();
+    let class = class_of(error.http_status, code, message);
+    let shown = code.map_or_else(|| format!("HTTP {}", error.http_status), str::to_owned);
+    let failure = Failure::new(operation, class, shown, message).with_request_id(error.request_id.map(str::to_owned));
+    match class {
+        Class::ServiceError => Outcome::Unknown(failure),
+        _ => Outcome::Refused(failure),
+    }
+}
+
+/// Takes the namespace before and the address after a code off: `com.amazonaws.apprunner#X:http://…` is `X`.
+fn plain_code(code: &str) -> &str {
+    let code = code.rsplit('#').next().unwrap_or(code);
+    code.split(':').next().unwrap_or(code)
+}
+
+fn class_of(http_status: u16, code: Option<&str>, message: &str) -> Class {
+    let stem = code.map(|c| c.trim_end_matches("Exception").trim_end_matches("Error"));
+    match stem {
+        Some("ResourceNotFound") => Class::NotFound,
+        Some("InvalidRequest") if message.contains("is being used by") => Class::InUse,
+        Some(
+            "Throttling"
+            | "Throttled"
+            | "ThrottledRequest"
+            | "TooManyRequests"
+            | "RequestThrottled"
+            | "RequestLimitExceeded"
+            | "RequestThrottling"
+            | "BandwidthLimitExceeded"
+            | "SlowDown",
+        ) => Class::Throttled,
+        Some("AccessDenied" | "UnauthorizedOperation" | "NotAuthorized" | "Authorization" | "Unauthorized") => {
+            Class::AccessDenied
+        }
+        Some(
+            "ExpiredToken"
+            | "UnrecognizedClient"
+            | "InvalidSignature"
+            | "SignatureDoesNotMatch"
+            | "InvalidClientTokenId"
+            | "MissingAuthenticationToken"
+            | "IncompleteSignature"
+            | "RequestExpired"
+            | "RequestTimeTooSkewed"
+            | "InvalidAccessKeyId"
+            | "AuthFailure"
+            | "InvalidToken"
+            | "TokenRefreshRequired"
+            | "InvalidIdentityToken"
+            | "IDPRejectedClaim"
+            | "NotAuthorizedToPerformSts",
+        ) => Class::CredentialsRejected,
+        Some("SubscriptionRequired" | "OptInRequired") => Class::SubscriptionRequired,
+        Some("InternalService" | "InternalServer" | "InternalFailure" | "Internal" | "ServiceUnavailable") => {
+            Class::ServiceError
+        }
+        _ => class_of_status(http_status),
+    }
+}
+
+/// A proxy or a load balancer between here and AWS answers without a code that is AWS's.
+fn class_of_status(http_status: u16) -> Class {
+    match http_status {
+        429 => Class::Throttled,
+        408 => Class::ServiceError,
+        400..=499 => Class::InvalidRequest,
+        _ => Class::ServiceError,
+    }
+}
+
+/// Cuts AWS's text, and leaves out what it echoes of a signed request: a session token may stand in it.
+fn presentable(message: &str) -> String {
+    const ECHOES: [&str; 5] =
+        ["The Canonical String", "Authorization=", "Credential=", "x-amz-security-token", "X-Amz-Security-Token"];
+    let end = ECHOES.iter().filter_map(|echo| message.find(echo)).min().unwrap_or(message.len());
+    let printable = message.get(..end).unwrap_or_default().trim_end().chars();
+    printable.map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_MESSAGE).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(status: u16, code: &str, message: &str) -> Class {
+        let error = WireError { http_status: status, code: Some(code), message: Some(message), request_id: None };
+        match classify(Operation::DeleteVpcConnector, &error) {
+            Outcome::Refused(f) | Outcome::NotSent(f) | Outcome::Unknown(f) => f.class,
+            Outcome::Done(_) => panic!("an error is never done"),
+        }
+    }
+
+    #[test]
+    fn every_documented_code_has_its_class() {
+        for (status, code, expected) in [
+            (400, "ResourceNotFoundException", Class::NotFound),
+            (400, "com.amazonaws.apprunner#ResourceNotFoundException", Class::NotFound),
+            (400, "ResourceNotFoundException:http://internal.amazon.com/coral/", Class::NotFound),
+            (400, "InvalidRequestException", Class::InvalidRequest),
+            (400, "InvalidStateException", Class::InvalidRequest),
+            (400, "ValidationException", Class::InvalidRequest),
+            (400, "SomethingNew", Class::InvalidRequest),
+            (400, "ThrottlingException", Class::Throttled),
+            (400, "TooManyRequestsException", Class::Throttled),
+            (400, "AccessDeniedException", Class::AccessDenied),
+            (403, "AccessDenied", Class::AccessDenied),
+            (403, "ExpiredTokenException", Class::CredentialsRejected),
+            (403, "ExpiredToken", Class::CredentialsRejected),
+            (403, "UnrecognizedClientException", Class::CredentialsRejected),
+            (403, "InvalidSignatureException", Class::CredentialsRejected),
+            (403, "SignatureDoesNotMatch", Class::CredentialsRejected),
+            (403, "InvalidClientTokenId", Class::CredentialsRejected),
+            (403, "MissingAuthenticationTokenException", Class::CredentialsRejected),
+            (403, "IncompleteSignature", Class::CredentialsRejected),
+            (400, "RequestExpired", Class::CredentialsRejected),
+            (400, "SubscriptionRequiredException", Class::SubscriptionRequired),
+            (403, "OptInRequired", Class::SubscriptionRequired),
+            (500, "InternalServiceErrorException", Class::ServiceError),
+            (503, "ServiceUnavailable", Class::ServiceError),
+            (500, "SomethingNew", Class::ServiceError),
+        ] {
+            assert_eq!(class(status, code, ""), expected, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn a_connector_in_use_is_known_by_the_message() {
+        let message = "Provided VPC connector arn is being used by other services. ARN:  arn:aws:…";
+        assert_eq!(class(400, "InvalidRequestException", message), Class::InUse);
+    }
+
+    #[test]
+    fn an_answer_without_a_code_is_classed_by_its_status() {
+        for (status, expected) in [
+            (403, Class::InvalidRequest),
+            (408, Class::ServiceError),
+            (429, Class::Throttled),
+            (502, Class::ServiceError),
+        ] {
+            let error = WireError { http_status: status, ..WireError::default() };
+            let outcome = classify(Operation::DeleteVpcConnector, &error);
+            let (Outcome::Refused(f) | Outcome::Unknown(f)) = &outcome else { panic!("{outcome:?}") };
+            assert_eq!(f.class, expected, "{status}");
+            assert_eq!(f.code, format!("HTTP {status}"));
+        }
+    }
+
+    #[test]
+    fn only_aws_failures_leave_the_outcome_unknown() {
+        let failed = WireError { http_status: 500, ..WireError::default() };
+        assert!(matches!(classify(Operation::DeleteVpcConnector, &failed), Outcome::Unknown(_)));
+        let refused = WireError { http_status: 400, ..WireError::default() };
+        assert!(matches!(classify(Operation::DeleteVpcConnector, &refused), Outcome::Refused(_)));
+    }
+
+    #[test]
+    fn messages_are_cut_and_never_echo_a_signed_request() {
+        assert_eq!(presentable(&"ä".repeat(2000)).chars().count(), 700);
+        assert_eq!(presentable("no\nbreaks"), "no breaks");
+        let echo = "The signature does not match. The Canonical String for this request should have been \
+                    'POST / x-amz-security-token:SECRET'";
+        assert_eq!(presentable(echo), "The signature does not match.");
+        assert_eq!(
+            presentable("Requires 'Signature'. Authorization=AWS4-HMAC Credential=A/B"),
+            "Requires 'Signature'."
+        );
+    }
+}

@@ -1,0 +1,136 @@
+//! Whose connector it is: what the owner tag in AWS says, read from one object's point of view.
+//!
+//! The tag's value is `<cluster id>/<namespace>/<name>`. A re-created object of the same name is the same owner, which
+//! is what makes moving an object between Git repositories, or restoring a cluster under its old id, keep its connector.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// The name of this cluster in owner tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterId(String);
+
+/// Says why a text is no cluster id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a cluster id: 1 to 64 letters, digits, '.', '_' or '-'")]
+pub struct ClusterIdError(String);
+
+impl ClusterId {
+    /// The id as it stands in tags.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ClusterId {
+    type Err = ClusterIdError;
+
+    fn from_str(text: &str) -> Result<Self, ClusterIdError> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        if (1..=64).contains(&text.len()) && text.bytes().all(plain) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ClusterIdError(text.to_owned()))
+        }
+    }
+}
+
+/// The value this object writes into the owner tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerTag {
+    cluster: ClusterId,
+    namespace: String,
+    name: String,
+}
+
+/// What a tag's value says, read by one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// There is no tag.
+    Nobody,
+    /// The tag names this object.
+    Us,
+    /// The tag names another object of this cluster.
+    Neighbour {
+        /// The other object's namespace.
+        namespace: String,
+        /// The other object's name.
+        name: String,
+        /// The tag's value.
+        tag: String,
+    },
+    /// The tag names another cluster, or nothing that can be read.
+    Stranger {
+        /// The tag's value.
+        tag: String,
+    },
+}
+
+/// What a live look at the neighbour that a tag names came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Neighbour {
+    /// It is gone, or names another connector by now.
+    LetGo,
+    /// It exists and names this connector.
+    Holds,
+    /// The API server does not let us look.
+    Hidden,
+}
+
+impl OwnerTag {
+    /// Makes the tag of one object.
+    pub fn new(cluster: ClusterId, namespace: &str, name: &str) -> Self {
+        Self { cluster, namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    /// Reads another tag's value from this object's point of view.
+    pub fn read(&self, tag: Option<&str>) -> Owner {
+        let Some(tag) = tag else { return Owner::Nobody };
+        let parts: Vec<&str> = tag.split('/').collect();
+        match parts.as_slice() {
+            &[cluster, namespace, name] if cluster == self.cluster.as_str() => {
+                if namespace == self.namespace && name == self.name {
+                    Owner::Us
+                } else {
+                    Owner::Neighbour { namespace: namespace.to_owned(), name: name.to_owned(), tag: tag.to_owned() }
+                }
+            }
+            _ => Owner::Stranger { tag: tag.to_owned() },
+        }
+    }
+}
+
+impl fmt::Display for OwnerTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.cluster.as_str(), self.namespace, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ours() -> OwnerTag {
+        OwnerTag::new("c1".parse().unwrap(), "shop", "egress")
+    }
+
+    #[test]
+    fn a_tag_is_read_from_the_objects_point_of_view() {
+        assert_eq!(ours().read(None), Owner::Nobody);
+        assert_eq!(ours().read(Some(&ours().to_string())), Owner::Us);
+        let neighbour =
+            Owner::Neighbour { namespace: "shop".into(), name: "other".into(), tag: "c1/shop/other".into() };
+        assert_eq!(ours().read(Some("c1/shop/other")), neighbour);
+        for strange in ["c2/shop/egress", "", "c1", "c1/shop", "c1/shop/egress/x"] {
+            assert_eq!(ours().read(Some(strange)), Owner::Stranger { tag: strange.into() });
+        }
+    }
+
+    #[test]
+    fn a_cluster_id_never_breaks_the_tag_apart() {
+        for bad in ["", "a/b", "a b", &"x".repeat(65)] {
+            assert!(bad.parse::<ClusterId>().is_err(), "{bad}");
+        }
+        assert!("7c0f1b52-0000-4000-8000-000000000000".parse::<ClusterId>().is_ok());
+    }
+}

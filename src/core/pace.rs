@@ -1,0 +1,158 @@
+//! How long to wait before the next look: every interval of the operator in one place.
+//!
+//! The queue is the only thing that retries, so these are all the waits there are. Waits after a failure grow
+//! exponentially and carry full jitter, so that a thousand objects that failed together do not come back together.
+
+use std::time::Duration;
+
+use super::outcome::Class;
+
+/// The operator's intervals.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pace {
+    /// After a failure that may pass by itself: from the first to the second, doubling.
+    pub retry: Range,
+    /// While a service uses the connector.
+    pub in_use: Range,
+    /// After a refusal that AWS's words must explain.
+    pub invalid: Range,
+    /// While access, credentials or a subscription are missing.
+    pub access: Range,
+    /// Between looks while App Runner reports an accepted deletion as not yet done.
+    pub accepted: Range,
+    /// After this long, an accepted deletion is asked for again.
+    pub delete_again: Duration,
+    /// Between looks at something that only a person can change.
+    pub person: Duration,
+    /// Between looks at a tag that makes the connector another's.
+    pub ownership: Duration,
+    /// Between looks at a claimed connector that nobody deletes.
+    pub resync: Duration,
+    /// Attempts and times alone are written to the status no more often than this.
+    pub status_refresh: Duration,
+    /// A credential or access error counts as a stall once it has lasted this long.
+    pub stall_after: Duration,
+}
+
+/// A wait that grows from `first` to `longest`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// The first wait, and never less than this.
+    pub first: Duration,
+    /// Never more than this.
+    pub longest: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        let range = |first, longest| Range { first: Duration::from_secs(first), longest: Duration::from_secs(longest) };
+        Self {
+            retry: range(1, 60),
+            in_use: range(5, 30),
+            invalid: range(60, 300),
+            access: range(30, 300),
+            accepted: range(1, 30),
+            delete_again: Duration::from_secs(120),
+            person: Duration::from_secs(300),
+            ownership: Duration::from_secs(600),
+            resync: Duration::from_secs(600),
+            status_refresh: Duration::from_secs(30),
+            stall_after: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Pace {
+    /// The same intervals, each divided: what tests run at.
+    #[must_use]
+    pub fn divided_by(&self, by: u32) -> Self {
+        let by = by.max(1);
+        let range = |r: Range| Range { first: r.first / by, longest: r.longest / by };
+        Self {
+            retry: range(self.retry),
+            in_use: range(self.in_use),
+            invalid: range(self.invalid),
+            access: range(self.access),
+            accepted: range(self.accepted),
+            delete_again: self.delete_again / by,
+            person: self.person / by,
+            ownership: self.ownership / by,
+            resync: self.resync / by,
+            status_refresh: self.status_refresh / by,
+            stall_after: self.stall_after / by,
+        }
+    }
+
+    /// The wait after the `attempts`-th failure in a row of this class; `jitter` is drawn from 0 to 1.
+    pub fn after_failure(&self, class: Class, attempts: u32, jitter: f64) -> Duration {
+        match class {
+            Class::InUse => self.in_use.jittered(attempts, jitter),
+            Class::InvalidRequest | Class::NotFound => self.invalid.jittered(attempts, jitter),
+            Class::AccessDenied | Class::CredentialsRejected | Class::SubscriptionRequired => {
+                self.access.jittered(attempts, jitter)
+            }
+            Class::Throttled | Class::ServiceError | Class::Unreachable | Class::Unproven => {
+                self.retry.jittered(attempts, jitter)
+            }
+        }
+    }
+}
+
+impl Range {
+    /// Doubles with each attempt after the first, up to the longest.
+    pub fn exact(self, attempts: u32) -> Duration {
+        let doublings = attempts.saturating_sub(1).min(16);
+        self.first.saturating_mul(1 << doublings).min(self.longest)
+    }
+
+    /// Draws from the first wait to twice what doubling alone would give, never over the longest.
+    pub fn jittered(self, attempts: u32, jitter: f64) -> Duration {
+        let ceiling = self.exact(attempts.saturating_add(1));
+        let spread = ceiling.saturating_sub(self.first);
+        self.first + spread.mul_f64(jitter.clamp(0.0, 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_defaults_are_what_the_documentation_says() {
+        let pace = Pace::default();
+        let seconds = |r: Range| (r.first.as_secs(), r.longest.as_secs());
+        assert_eq!(seconds(pace.retry), (1, 60));
+        assert_eq!(seconds(pace.in_use), (5, 30));
+        assert_eq!(seconds(pace.invalid), (60, 300));
+        assert_eq!(seconds(pace.access), (30, 300));
+        assert_eq!(seconds(pace.accepted), (1, 30));
+        let single =
+            [pace.delete_again, pace.person, pace.ownership, pace.resync, pace.status_refresh, pace.stall_after];
+        assert_eq!(single.map(|d| d.as_secs()), [120, 300, 600, 600, 30, 60]);
+    }
+
+    #[test]
+    fn an_accepted_deletion_is_looked_at_after_1_2_4_up_to_30_seconds() {
+        let waits: Vec<u64> = (1..=7).map(|n| Pace::default().accepted.exact(n).as_secs()).collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
+    }
+
+    #[test]
+    fn a_divided_pace_divides_every_interval() {
+        let whole = Pace::default();
+        let tenth = whole.divided_by(10);
+        assert_eq!(tenth.retry.longest, whole.retry.longest / 10);
+        assert_eq!(tenth.resync, whole.resync / 10);
+        assert_eq!(whole.divided_by(0), whole);
+    }
+
+    proptest! {
+        #[test]
+        fn a_wait_stays_within_its_range(attempts in 0..u32::MAX, jitter in -1.0..2.0f64) {
+            let range = Pace::default().retry;
+            let wait = range.jittered(attempts, jitter);
+            prop_assert!(wait >= range.first && wait <= range.longest);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What an outcome teaches: every answer AWS can give, turned into what is known of the object.
+//!
+//! Total, like the table: there is no outcome of any effect that leaves the evidence as it was and lets the same call be
+//! made again at once. A property test holds it to that.
+
+use super::decide::Effect;
+use super::evidence::{Caller, Deletion, Evidence, Gone, Sighting};
+use super::outcome::{Class, Connector, ConnectorStatus, Failure, Operation, Outcome, Reply};
+use super::ownership::Owner;
+
+const WRONG_KIND: &str = "the answer is of another kind";
+
+/// Takes the outcome of an effect into the evidence.
+pub fn learn(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
+    match effect {
+        Effect::Delete => learn_delete(e, outcome),
+        Effect::Describe => learn_describe(e, outcome),
+        Effect::ReadTags => match outcome {
+            Outcome::Done(Reply::OwnerTag(tag)) => e.memory.seen.owner = Some(read_owner(e, tag.as_deref())),
+            other => fail(e, Operation::ListTagsForResource, other),
+        },
+        Effect::WriteTag => match outcome {
+            Outcome::Done(Reply::Written) => e.memory.seen.tagged = true,
+            other => fail(e, Operation::TagResource, other),
+        },
+        Effect::RemoveTag => e.memory.seen.untagged = Some(failure_of(Operation::UntagResource, outcome)),
+        Effect::Identify => match outcome {
+            Outcome::Done(Reply::Caller(account)) => e.caller = Caller::Account(account),
+            other => fail(e, Operation::GetCallerIdentity, other),
+        },
+        Effect::LookUpNeighbour { .. } => {
+            if let Outcome::Done(Reply::Neighbour(neighbour)) = outcome {
+                e.memory.seen.neighbour = Some(neighbour);
+            }
+        }
+        Effect::RecordReceipt | Effect::RecordAlreadyGone => {
+            if let Some(gone) = &mut e.memory.gone {
+                gone.recorded = true;
+            }
+        }
+        Effect::RecordClaim => succeed(e),
+        Effect::AddFinalizer | Effect::RemoveFinalizer(_) | Effect::CorrectStatus | Effect::RecordAdopting => {}
+    }
+}
+
+fn learn_delete(e: &mut Evidence, outcome: Outcome) {
+    match outcome {
+        Outcome::Done(Reply::Connector(connector)) => match read_sighting(e, connector) {
+            Ok(Sighting::Inactive(connector)) => gone(e, Some(connector)),
+            Ok(_) => {
+                e.memory.deletion = Deletion::Accepted { since: e.now, looks: 0 };
+                e.memory.seen.looked = true;
+                succeed(e);
+            }
+            Err(unproven) => {
+                e.memory.deletion = Deletion::Unknown;
+                failed(e, Failure { operation: Operation::DeleteVpcConnector, ..unproven });
+            }
+        },
+        Outcome::Refused(failure) if failure.class == Class::NotFound => gone(e, None),
+        Outcome::Refused(failure) => {
+            e.memory.deletion = Deletion::NotUnderWay;
+            failed(e, failure);
+        }
+        Outcome::Unknown(failure) => {
+            e.memory.deletion = Deletion::Unknown;
+            failed(e, failure);
+        }
+        other => fail(e, Operation::DeleteVpcConnector, other),
+    }
+}
+
+fn learn_describe(e: &mut Evidence, outcome: Outcome) {
+    let seen = match outcome {
+        Outcome::Done(Reply::Connector(connector)) => read_sighting(e, connector),
+        Outcome::Refused(failure) if failure.class == Class::NotFound => Ok(Sighting::NotFound),
+        other => Err(failure_of(Operation::DescribeVpcConnector, other).unwrap_or_else(|| unproven(WRONG_KIND))),
+    };
+    if e.object.deleting && e.object.claimed().is_some() {
+        learn_look(e, seen.ok());
+    } else {
+        learn_sighting(e, seen);
+    }
+}
+
+/// A look in the course of a deletion: it proves the connector gone, or it is no obstacle to asking again.
+fn learn_look(e: &mut Evidence, seen: Option<Sighting>) {
+    e.memory.seen.looked = true;
+    if let Deletion::Accepted { looks, .. } = &mut e.memory.deletion {
+        *looks = looks.saturating_add(1);
+    }
+    match seen {
+        Some(Sighting::Inactive(connector)) => gone(e, Some(connector)),
+        Some(Sighting::NotFound) => gone(e, None),
+        Some(Sighting::Active(_)) | None => {}
+    }
+}
+
+fn learn_sighting(e: &mut Evidence, seen: Result<Sighting, Failure>) {
+    match seen {
+        Err(failure) => failed(e, failure),
+        Ok(Sighting::Inactive(connector)) if e.object.deleting => gone(e, Some(connector)),
+        Ok(Sighting::NotFound) if e.object.deleting => gone(e, None),
+        Ok(sighting) => {
+            if e.object.claimed().is_some() || !matches!(sighting, Sighting::Active(_)) {
+                succeed(e);
+            }
+            e.memory.seen.connector = Some(sighting);
+        }
+    }
+}
+
+/// Reads a description; only our own ARN with a Status the API's model knows proves anything.
+fn read_sighting(e: &Evidence, connector: Connector) -> Result<Sighting, Failure> {
+    let target = e.object.target.as_ref().map(super::arn::ConnectorArn::as_str).unwrap_or_default();
+    match (&connector.arn, &connector.status) {
+        (Some(arn), _) if arn != target => Err(unproven(&format!("it describes another connector, {arn}"))),
+        (None, None) => Err(unproven("it describes no connector")),
+        (None, _) => Err(unproven("it names no VpcConnectorArn")),
+        (_, None) => Err(unproven("it has no Status")),
+        (_, Some(ConnectorStatus::Other(word))) => Err(unproven(&format!("its Status is '{word}'"))),
+        (_, Some(ConnectorStatus::Active)) => Ok(Sighting::Active(connector)),
+        (_, Some(ConnectorStatus::Inactive)) => Ok(Sighting::Inactive(connector)),
+    }
+}
+
+fn read_owner(e: &Evidence, tag: Option<&str>) -> Owner {
+    e.owner_tag().map_or(Owner::Us, |ours| ours.read(tag))
+}
+
+fn gone(e: &mut Evidence, connector: Option<Connector>) {
+    e.memory.gone = Some(Gone { connector, recorded: false });
+    e.memory.deletion = Deletion::NotUnderWay;
+    e.memory.seen.failure = None;
+    succeed(e);
+}
+
+fn succeed(e: &mut Evidence) {
+    e.memory.attempts = 0;
+    e.memory.failing_since = None;
+}
+
+fn failed(e: &mut Evidence, failure: Failure) {
+    e.memory.attempts = e.memory.attempts.saturating_add(1);
+    e.memory.failing_since.get_or_insert(e.now);
+    e.memory.seen.failure = Some(failure);
+}
+
+fn fail(e: &mut Evidence, operation: Operation, outcome: Outcome) {
+    let failure = failure_of(operation, outcome).unwrap_or_else(|| Failure { operation, ..unproven(WRONG_KIND) });
+    failed(e, failure);
+}
+
+/// The failure in an outcome; an answer of the wrong kind is one as well.
+fn failure_of(operation: Operation, outcome: Outcome) -> Option<Failure> {
+    match outcome {
+        Outcome::Done(Reply::Written) => None,
+        Outcome::Done(_) => Some(Failure { operation, ..unproven(WRONG_KIND) }),
+        Outcome::Refused(failure) | Outcome::NotSent(failure) | Outcome::Unknown(failure) => Some(failure),
+    }
+}
+
+fn unproven(why: &str) -> Failure {
+    Failure::new(Operation::DescribeVpcConnector, Class::Unproven, "Unproven", why)
+}

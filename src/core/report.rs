@@ -1,0 +1,279 @@
+//! What is told: the status, and the Events that go with it.
+//!
+//! A status is made from evidence only, so that it cannot claim what nobody saw. Two things keep it quiet: a condition
+//! changes only when what it says changes, and counters and times alone are written at most every 30 seconds.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use super::decide::{Effect, Proof};
+use super::evidence::{Deletion, Evidence, Hold, Sighting};
+use super::outcome::{Connector, Failure};
+use super::ownership::Owner;
+use crate::api::{LastError, Reason, VpcConnectorStatus, condition, whole_seconds};
+
+/// Something to tell as a Kubernetes Event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Warning rather than Normal.
+    pub warning: bool,
+    /// Its reason.
+    pub reason: NoticeReason,
+    /// Its note.
+    pub note: String,
+}
+
+/// The reasons an Event may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NoticeReason {
+    /// The Ready condition took this reason, or the object was let go for it.
+    State(Reason),
+    /// The connector carried the tag of an object that let go of it.
+    OwnershipTaken,
+    /// The status named another connector than the spec.
+    StatusCorrected,
+    /// The object was let go because the connector is another's.
+    NotOwned,
+    /// The object does not parse.
+    Malformed,
+}
+
+impl std::fmt::Display for NoticeReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::State(reason) => reason.fmt(f),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
+
+/// The status that one of the recording effects writes, and what to tell once it is written.
+pub fn entry(e: &Evidence, effect: &Effect) -> (VpcConnectorStatus, Vec<Notice>) {
+    let mut status = fresh(e);
+    let mut notices = Vec::new();
+    match effect {
+        Effect::CorrectStatus => {
+            let other = status.arn.take().unwrap_or_default();
+            set_members(&mut status, &Connector::default());
+            status.conditions.clear();
+            let note = format!("status named {other}, which is not the connector of spec.arn; it was taken out");
+            notices.push(Notice { warning: true, reason: NoticeReason::StatusCorrected, note });
+        }
+        Effect::RecordClaim => record_claim(e, &mut status, &mut notices),
+        Effect::RecordReceipt | Effect::RecordAlreadyGone => record_gone(e, &mut status, &mut notices),
+        _ => set_ready(e, &mut status, Reason::Adopting, "the connector is being looked up"),
+    }
+    (status, notices)
+}
+
+/// The status of an object that waits, and what to tell about it.
+pub fn waiting(e: &Evidence, hold: &Hold) -> (VpcConnectorStatus, Vec<Notice>) {
+    let mut status = fresh(e);
+    match &e.memory.seen.connector {
+        Some(Sighting::Active(connector) | Sighting::Inactive(connector)) => set_members(&mut status, connector),
+        Some(Sighting::NotFound) => set_members(&mut status, &Connector::default()),
+        None => {}
+    }
+    let answered = hold.failure.is_none() && hold.reason != Reason::Deleting;
+    if !answered {
+        status.attempts = Some(i32::try_from(e.memory.attempts).unwrap_or(i32::MAX));
+        status.next_attempt_time = Some(whole_seconds(hold.until));
+    }
+    status.last_error = hold.failure.as_ref().map(last_error);
+    set_ready(e, &mut status, hold.reason, &hold.message);
+    if stalled(e, hold) {
+        set(e, &mut status, condition::STALLED, "True", hold.reason, &hold.message);
+    }
+    let notices = if e.object.status.ready_reason() == Some(&hold.reason.to_string()) {
+        Vec::new()
+    } else {
+        let warning = hold.failure.is_some() || hold.reason.stalls();
+        vec![Notice { warning, reason: NoticeReason::State(hold.reason), note: hold.message.clone() }]
+    };
+    (status, notices)
+}
+
+/// The status of a paused object: what is known stays as it stands.
+pub fn paused(e: &Evidence) -> VpcConnectorStatus {
+    let mut status = e.object.status.clone();
+    let now = Time(e.now);
+    status.set_condition(Condition {
+        type_: condition::PAUSED.into(),
+        status: "True".into(),
+        reason: "Paused".into(),
+        message: format!("held by the annotation {}", crate::api::PAUSED),
+        last_transition_time: now,
+        observed_generation: e.object.generation,
+    });
+    status
+}
+
+/// What to tell when an object is let go without its connector having been deleted.
+pub fn farewell(e: &Evidence, proof: &Proof) -> Option<Notice> {
+    let arn = e.object.target.as_ref().map_or_else(ToString::to_string, ToString::to_string);
+    match proof {
+        Proof::Receipt | Proof::NotFound => None,
+        Proof::AnotherOwner { tag } => {
+            let note = format!("let go without deleting anything: {arn} is owned by {tag}");
+            Some(Notice { warning: true, reason: NoticeReason::NotOwned, note })
+        }
+        Proof::Retained => {
+            let mut note = format!("left in AWS: {arn}");
+            if e.memory.deletion != Deletion::NotUnderWay {
+                note.push_str("; a DeleteVpcConnector was sent before, and what became of it is not known");
+            }
+            if let Some(Some(failure)) = &e.memory.seen.untagged {
+                note.push_str(&format!(
+                    "; its owner tag could not be taken off: {}: {}",
+                    failure.code, failure.message
+                ));
+            }
+            Some(Notice { warning: false, reason: NoticeReason::State(Reason::Retained), note })
+        }
+    }
+}
+
+/// Whether a status is worth a write: yes if it says something new, or if it was last written long enough ago.
+pub fn worth_writing(e: &Evidence, new: &VpcConnectorStatus) -> bool {
+    let old = &e.object.status;
+    if old == new {
+        return false;
+    }
+    let refresh_due = e
+        .memory
+        .status_written_at
+        .and_then(|at| at.checked_add(e.rules.pace.status_refresh).ok())
+        .is_none_or(|due| e.now >= due);
+    refresh_due || what_it_says(old) != what_it_says(new)
+}
+
+/// A status without what changes with every attempt.
+fn what_it_says(status: &VpcConnectorStatus) -> VpcConnectorStatus {
+    let mut said = status.clone();
+    said.attempts = None;
+    said.next_attempt_time = None;
+    said.last_error = None;
+    for condition in &mut said.conditions {
+        condition.message.clear();
+    }
+    said
+}
+
+fn record_claim(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec<Notice>) {
+    if let Some(Sighting::Active(connector)) = &e.memory.seen.connector {
+        set_members(status, connector);
+    }
+    status.arn = e.object.target.as_ref().ok().map(ToString::to_string);
+    if let Some(Owner::Neighbour { tag, .. }) = &e.memory.seen.owner {
+        let note = format!("taken over from {tag}, which let go of it");
+        notices.push(Notice { warning: false, reason: NoticeReason::OwnershipTaken, note });
+    }
+    let (reason, message) = if e.object.deleting {
+        (Reason::Deleting, "the connector is owned by this object and is deleted next")
+    } else {
+        (Reason::Available, AVAILABLE)
+    };
+    set_ready(e, status, reason, message);
+    if reason == Reason::Available {
+        notices.push(Notice { warning: false, reason: NoticeReason::State(reason), note: message.to_owned() });
+    }
+}
+
+/// Says of a claimed connector that it is well.
+pub(super) const AVAILABLE: &str = "the connector is ACTIVE and owned by this object";
+
+fn record_gone(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec<Notice>) {
+    let connector = e.memory.gone.as_ref().and_then(|gone| gone.connector.as_ref());
+    // Without a claim the connector was INACTIVE when it was first looked at: it is not this object that deleted it.
+    let (reason, message) = match (connector, e.object.claimed()) {
+        (Some(_), Some(_)) => (Reason::Deleted, "App Runner reports the connector INACTIVE"),
+        (Some(_), None) => (Reason::AlreadyGone, "the connector was INACTIVE already"),
+        (None, _) => (Reason::AlreadyGone, "App Runner does not know the connector any more"),
+    };
+    if let Some(connector) = connector {
+        set_members(status, connector);
+    }
+    set_ready(e, status, reason, message);
+    notices.push(Notice { warning: false, reason: NoticeReason::State(reason), note: message.to_owned() });
+}
+
+/// The status to start from: what it recorded of the connector stays, what it said of the last attempt goes.
+fn fresh(e: &Evidence) -> VpcConnectorStatus {
+    let mut status = e.object.status.clone();
+    status.observed_generation = e.object.generation;
+    status.last_handled_reconcile_at = e.object.request.clone().or(status.last_handled_reconcile_at);
+    status.attempts = None;
+    status.next_attempt_time = None;
+    status.last_error = None;
+    status.clear_condition(condition::STALLED);
+    status.clear_condition(condition::PAUSED);
+    status
+}
+
+fn set_members(status: &mut VpcConnectorStatus, connector: &Connector) {
+    status.name.clone_from(&connector.name);
+    status.revision = connector.revision;
+    status.subnets.clone_from(&connector.subnets);
+    status.security_groups.clone_from(&connector.security_groups);
+    status.status = connector.status.as_ref().map(|word| word.as_str().to_owned());
+    status.created_at = connector.created_at.map(whole_seconds);
+    status.deleted_at = connector.deleted_at.map(whole_seconds);
+}
+
+fn set_ready(e: &Evidence, status: &mut VpcConnectorStatus, reason: Reason, message: &str) {
+    let ready = if reason == Reason::Available { "True" } else { "False" };
+    set(e, status, condition::READY, ready, reason, message);
+}
+
+fn set(e: &Evidence, status: &mut VpcConnectorStatus, type_: &str, value: &str, reason: Reason, message: &str) {
+    status.set_condition(Condition {
+        type_: type_.to_owned(),
+        status: value.to_owned(),
+        reason: reason.to_string(),
+        message: message.to_owned(),
+        last_transition_time: whole_seconds(e.now),
+        observed_generation: e.object.generation,
+    });
+}
+
+/// One hiccup is no stall: a credential or access error counts from the second refusal and after a minute.
+fn stalled(e: &Evidence, hold: &Hold) -> bool {
+    let slow = matches!(hold.reason, Reason::AccessDenied | Reason::CredentialsRejected);
+    if !slow {
+        return hold.reason.stalls();
+    }
+    let since = e.memory.failing_since.and_then(|at| at.checked_add(e.rules.pace.stall_after).ok());
+    let lasted = e.memory.attempts >= 2 && since.is_some_and(|due| e.now >= due);
+    let before = e.object.status.condition(condition::STALLED).is_some_and(|c| c.reason == hold.reason.to_string());
+    lasted || before
+}
+
+fn last_error(failure: &Failure) -> LastError {
+    LastError {
+        operation: failure.operation.to_string(),
+        code: failure.code.clone(),
+        message: failure.message.clone(),
+        request_id: failure.request_id.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::outcome::{Class, Operation};
+    use super::*;
+
+    #[test]
+    fn an_unanswered_delete_is_recognised_in_what_was_reported() {
+        let failure =
+            Failure::new(Operation::DeleteVpcConnector, Class::Unreachable, "Timeout", "no answer within 10 s");
+        let mut status = VpcConnectorStatus { last_error: Some(last_error(&failure)), ..VpcConnectorStatus::default() };
+        status.set_condition(Condition {
+            type_: condition::READY.into(),
+            status: "False".into(),
+            reason: failure.class.reason().to_string(),
+            message: String::new(),
+            last_transition_time: Time(jiff::Timestamp::UNIX_EPOCH),
+            observed_generation: None,
+        });
+        assert_eq!(super::super::evidence::Memory::recall(&status).deletion, Deletion::Unknown);
+    }
+}

@@ -1,0 +1,219 @@
+//! The second table: every answer to a delete, and what follows.
+
+use jiff::ToSpan;
+
+use super::evidence::{
+    ARN, NOW, OTHER_ARN, claimed, connector, described, failure, not_sent, refused, unknown, written,
+};
+use crate::api::Reason;
+use crate::core::decide::{Effect, Proof};
+use crate::core::evidence::{Deletion, Evidence, Memory};
+use crate::core::outcome::{Class, Connector, Operation, Outcome, Reply};
+use crate::core::report;
+
+const DELETE: Operation = Operation::DeleteVpcConnector;
+
+fn deleted_with(outcome: Outcome) -> Evidence {
+    claimed().deleting().after_delete(outcome)
+}
+
+/// The next attempt, at its time.
+fn next_attempt(e: Evidence) -> Evidence {
+    e.with(|e| {
+        let hold = e.waits();
+        e.now = hold.until;
+        e.memory.wait = Some(hold);
+        e.memory.begin(true);
+    })
+}
+
+#[test]
+fn inactive_is_the_receipt() {
+    let e = deleted_with(described("INACTIVE"));
+    assert_eq!(e.acts(), Effect::RecordReceipt);
+    let (status, notices) = report::entry(&e, &Effect::RecordReceipt);
+    let from = |c: &Connector| (c.name.clone(), c.revision, c.subnets.clone(), c.security_groups.clone());
+    let as_written = (status.name.clone(), status.revision, status.subnets.clone(), status.security_groups.clone());
+    assert_eq!(as_written, from(&connector("INACTIVE")));
+    assert_eq!(status.arn.as_deref(), Some(ARN));
+    assert_eq!(status.status.as_deref(), Some("INACTIVE"));
+    assert_eq!(status.created_at.unwrap().0.as_second(), 1_780_000_000);
+    assert_eq!(status.deleted_at.unwrap().0.as_second(), 1_794_999_999);
+    assert_eq!(notices[0].reason.to_string(), "Deleted");
+    let recorded = e.after(Effect::RecordReceipt, written());
+    assert_eq!(recorded.acts(), Effect::RemoveFinalizer(Proof::Receipt));
+}
+
+#[test]
+fn not_found_is_recorded_and_nothing_is_invented() {
+    let e = deleted_with(refused(DELETE, Class::NotFound));
+    assert_eq!(e.acts(), Effect::RecordAlreadyGone);
+    let recorded = e.after(Effect::RecordAlreadyGone, written());
+    assert_eq!(recorded.object.status.ready_reason(), Some("AlreadyGone"));
+    assert_eq!(recorded.object.status.status.as_deref(), Some("ACTIVE"), "AWS's last word stays AWS's last word");
+    assert_eq!(recorded.object.status.deleted_at, None);
+    assert_eq!(recorded.acts(), Effect::RemoveFinalizer(Proof::NotFound));
+}
+
+#[test]
+fn active_is_looked_at_until_it_is_gone_and_asked_again_after_two_minutes() {
+    let mut e = deleted_with(described("ACTIVE"));
+    let mut waits = Vec::new();
+    while e.acts_after_wait() == Effect::Describe {
+        waits.push(e.waits_for());
+        e = next_attempt(e).after_describe(described("ACTIVE"));
+    }
+    let seconds: Vec<i64> = waits.iter().map(|(_, s)| *s).collect();
+    assert_eq!(seconds, [1, 2, 4, 8, 16, 30, 30], "and the next look would be past two minutes");
+    assert!(waits.iter().all(|(reason, _)| *reason == Reason::Deleting));
+    assert_eq!(e.waits().until, NOW.checked_add(120.seconds()).unwrap());
+    assert_eq!(next_attempt(e).acts(), Effect::Delete);
+}
+
+impl Evidence {
+    fn acts_after_wait(&self) -> Effect {
+        next_attempt(self.clone()).acts()
+    }
+}
+
+#[test]
+fn active_and_then_gone_is_a_receipt() {
+    let e = next_attempt(deleted_with(described("ACTIVE")));
+    assert_eq!(e.acts(), Effect::Describe);
+    assert_eq!(e.clone().after_describe(described("INACTIVE")).acts(), Effect::RecordReceipt);
+    let gone = e.clone().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
+    assert_eq!(gone.acts(), Effect::RecordAlreadyGone);
+    let denied = e.after_describe(refused(Operation::DescribeVpcConnector, Class::AccessDenied));
+    assert_eq!(denied.waits().reason, Reason::Deleting, "not being allowed to look is no failure of the deletion");
+}
+
+#[test]
+fn a_reply_that_proves_nothing_is_unproven() {
+    let odd = |change: fn(&mut Connector)| {
+        let mut reply = connector("INACTIVE");
+        change(&mut reply);
+        Outcome::Done(Reply::Connector(reply))
+    };
+    for (what, outcome) in [
+        ("no VpcConnector", Outcome::Done(Reply::Connector(Connector::default()))),
+        ("no Status", odd(|c| c.status = None)),
+        ("an unknown Status", described("DELETING")),
+        ("a Status in lower case", described("inactive")),
+        ("another ARN", odd(|c| c.arn = Some(OTHER_ARN.into()))),
+        ("no ARN", odd(|c| c.arn = None)),
+    ] {
+        let e = deleted_with(outcome);
+        assert_eq!(e.waits_for(), (Reason::Unproven, 1), "{what}");
+        assert_eq!(e.waits().failure.unwrap().operation, DELETE, "{what}");
+        assert_eq!(next_attempt(e).acts(), Effect::Describe, "{what}");
+    }
+}
+
+#[test]
+fn after_an_unknown_outcome_one_look_and_then_delete_again() {
+    for (class, reason) in [(Class::ServiceError, Reason::ServiceError), (Class::Unreachable, Reason::Unreachable)] {
+        let e = deleted_with(unknown(DELETE, class));
+        assert_eq!(e.waits_for(), (reason, 1));
+        let again = next_attempt(e);
+        assert_eq!(again.acts(), Effect::Describe);
+        assert_eq!(again.clone().after_describe(described("INACTIVE")).acts(), Effect::RecordReceipt);
+        let gone = again.clone().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
+        assert_eq!(gone.acts(), Effect::RecordAlreadyGone);
+        let describe = Operation::DescribeVpcConnector;
+        for not_gone in [
+            described("ACTIVE"),
+            refused(describe, Class::AccessDenied),
+            unknown(describe, Class::Unreachable),
+            not_sent(describe, Class::Unreachable),
+            Outcome::Done(Reply::Connector(Connector::default())),
+        ] {
+            assert_eq!(again.clone().after_describe(not_gone).acts(), Effect::Delete);
+        }
+    }
+}
+
+#[test]
+fn an_unknown_outcome_is_looked_up_also_by_the_next_process() {
+    let e = deleted_with(unknown(DELETE, Class::Unreachable));
+    let status = report::waiting(&e, &e.waits()).0;
+    assert_eq!(Memory::recall(&status).deletion, Deletion::Unknown);
+    let refused = deleted_with(refused(DELETE, Class::InUse));
+    let status = report::waiting(&refused, &refused.waits()).0;
+    assert_eq!(Memory::recall(&status).deletion, Deletion::NotUnderWay);
+}
+
+#[test]
+fn what_was_not_sent_is_sent_again_without_a_look() {
+    for class in [Class::Unreachable, Class::CredentialsRejected] {
+        let e = deleted_with(not_sent(DELETE, class));
+        assert_eq!(e.waits().reason, class.reason());
+        assert_eq!(next_attempt(e).acts(), Effect::Delete);
+    }
+    let unknown_before = claimed().deleting().deletion(Deletion::Unknown);
+    let e = unknown_before.with(|e| e.memory.seen.looked = true).after_delete(not_sent(DELETE, Class::Unreachable));
+    assert_eq!(next_attempt(e).acts(), Effect::Describe, "what is unknown stays unknown");
+}
+
+#[test]
+fn in_use_is_asked_again_every_5_to_30_seconds() {
+    let mut e = deleted_with(refused(DELETE, Class::InUse)).with(|e| e.jitter = 0.0);
+    assert_eq!(e.waits_for(), (Reason::InUse, 5));
+    for _ in 0..10 {
+        e = next_attempt(e);
+        assert_eq!(e.acts(), Effect::Delete);
+        e = e.after_delete(refused(DELETE, Class::InUse)).with(|e| e.jitter = 1.0);
+    }
+    assert_eq!(e.waits_for(), (Reason::InUse, 30));
+}
+
+#[test]
+fn an_unexplained_refusal_is_looked_into_once() {
+    let e = deleted_with(refused(DELETE, Class::InvalidRequest));
+    assert_eq!(e.acts(), Effect::Describe);
+    assert_eq!(e.clone().after_describe(described("INACTIVE")).acts(), Effect::RecordReceipt);
+    let gone = e.clone().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
+    assert_eq!(gone.acts(), Effect::RecordAlreadyGone);
+    let active = e.after_describe(described("ACTIVE"));
+    assert_eq!(active.waits_for(), (Reason::InvalidRequest, 90));
+    assert!(active.waits().message.contains("AWS's words"));
+    assert_eq!(next_attempt(active).acts(), Effect::Delete);
+}
+
+#[test]
+fn throttling_and_missing_rights_back_off_and_heal() {
+    for (class, reason, seconds) in [
+        (Class::Throttled, Reason::Throttled, 1),
+        (Class::AccessDenied, Reason::AccessDenied, 45),
+        (Class::CredentialsRejected, Reason::CredentialsRejected, 45),
+        (Class::SubscriptionRequired, Reason::SubscriptionRequired, 45),
+    ] {
+        let e = deleted_with(refused(DELETE, class));
+        assert_eq!(e.waits_for(), (reason, seconds));
+        let healed = next_attempt(e).after_delete(described("INACTIVE"));
+        assert_eq!(healed.memory.attempts, 0);
+        assert_eq!(healed.acts(), Effect::RecordReceipt);
+    }
+}
+
+#[test]
+fn access_denied_names_the_action_and_a_wrong_clock_is_named() {
+    let denied = deleted_with(refused(DELETE, Class::AccessDenied)).waits();
+    assert!(denied.message.contains("apprunner:DeleteVpcConnector"), "{}", denied.message);
+    let mut skew = failure(DELETE, Class::CredentialsRejected);
+    skew.message = "Signature expired: 20261123T080000Z is now earlier than 20261123T081000Z".into();
+    let skewed = deleted_with(Outcome::Refused(skew)).waits();
+    assert!(skewed.message.contains("clock"), "{}", skewed.message);
+}
+
+#[test]
+fn failures_in_a_row_back_off() {
+    let mut e = claimed().deleting().with(|e| e.jitter = 1.0);
+    let mut seconds = Vec::new();
+    for _ in 0..8 {
+        e = e.after_delete(unknown(DELETE, Class::ServiceError));
+        seconds.push(e.waits_for().1);
+        e = next_attempt(e).after_describe(described("ACTIVE"));
+    }
+    assert_eq!(seconds, [2, 4, 8, 16, 32, 60, 60, 60]);
+    assert_eq!(e.memory.attempts, 8);
+}

@@ -1,0 +1,207 @@
+//! Builders with verbs: evidence as the table's rows speak of it.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::api::{DeletionPolicy, VpcConnectorStatus, condition};
+use crate::core::arn::APP_RUNNER_REGIONS;
+use crate::core::decide::{Decision, Effect, decide};
+use crate::core::evidence::{Caller, Deletion, Evidence, Hold, Memory, Object, Rules};
+use crate::core::outcome::{Class, Connector, ConnectorStatus, Failure, Operation, Outcome, Reply};
+use crate::core::pace::Pace;
+use crate::core::record::learn;
+use crate::core::report;
+
+pub(super) const ARN: &str =
+    "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef";
+pub(super) const OTHER_ARN: &str =
+    "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/2/fedcba9876543210fedcba9876543210";
+pub(super) const NOW: Timestamp = Timestamp::constant(1_795_000_000, 0);
+
+/// An object that holds our finalizer, has said Adopting, and claims nothing yet.
+pub(super) fn unclaimed() -> Evidence {
+    let status = VpcConnectorStatus { conditions: vec![ready("False", "Adopting")], ..VpcConnectorStatus::default() };
+    Evidence {
+        object: Object {
+            namespace: "shop".into(),
+            name: "egress".into(),
+            generation: Some(1),
+            deleting: false,
+            finalizer: true,
+            released: false,
+            target: ARN.parse(),
+            policy: DeletionPolicy::Delete,
+            paused: false,
+            protected: false,
+            request: None,
+            status,
+        },
+        caller: Caller::Account("111122223333".parse().unwrap()),
+        memory: Memory::default(),
+        rules: Arc::new(Rules {
+            pace: Pace::default(),
+            regions: APP_RUNNER_REGIONS.iter().map(|r| r.parse().unwrap()).collect(),
+            cluster_id: Some("c1".parse().unwrap()),
+        }),
+        now: NOW,
+        jitter: 0.5,
+    }
+}
+
+/// An object that owns its connector.
+pub(super) fn claimed() -> Evidence {
+    let mut e = unclaimed();
+    e.object.status.arn = Some(ARN.into());
+    e.object.status.status = Some("ACTIVE".into());
+    e.object.status.observed_generation = Some(1);
+    e.object.status.conditions = vec![ready("True", "Available")];
+    e
+}
+
+fn ready(status: &str, reason: &str) -> Condition {
+    Condition {
+        type_: condition::READY.into(),
+        status: status.into(),
+        reason: reason.into(),
+        message: String::new(),
+        last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        observed_generation: Some(1),
+    }
+}
+
+impl Evidence {
+    pub(super) fn deleting(mut self) -> Self {
+        self.object.deleting = true;
+        self.object.generation = Some(2);
+        self.memory.deleting = true;
+        self
+    }
+
+    pub(super) fn retained(mut self) -> Self {
+        self.object.policy = DeletionPolicy::Retain;
+        self
+    }
+
+    pub(super) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    pub(super) fn without_tags(self) -> Self {
+        self.with(|e| {
+            e.rules = Arc::new(Rules { cluster_id: None, ..(*e.rules).clone() });
+        })
+    }
+
+    pub(super) fn of_account(self, account: &str) -> Self {
+        self.with(|e| e.caller = Caller::Account(account.parse().unwrap()))
+    }
+
+    /// Takes the outcome of an effect in, as the reconciler does.
+    pub(super) fn after(mut self, effect: Effect, outcome: Outcome) -> Self {
+        apply(&mut self, &effect, outcome);
+        self
+    }
+
+    pub(super) fn after_delete(self, outcome: Outcome) -> Self {
+        self.after(Effect::Delete, outcome)
+    }
+
+    pub(super) fn after_describe(self, outcome: Outcome) -> Self {
+        self.after(Effect::Describe, outcome)
+    }
+
+    pub(super) fn deletion(self, deletion: Deletion) -> Self {
+        self.with(|e| e.memory.deletion = deletion)
+    }
+
+    pub(super) fn decision(&self) -> Decision {
+        decide(self)
+    }
+
+    #[track_caller]
+    pub(super) fn acts(&self) -> Effect {
+        match decide(self) {
+            Decision::Act(effect) => effect,
+            other => panic!("expected an effect, got {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn waits(&self) -> Hold {
+        match decide(self) {
+            Decision::Wait(hold) | Decision::Hold(hold) => hold,
+            other => panic!("expected a wait, got {other:?}"),
+        }
+    }
+
+    /// The wait and how many seconds it lasts.
+    #[track_caller]
+    pub(super) fn waits_for(&self) -> (crate::api::Reason, i64) {
+        let hold = self.waits();
+        (hold.reason, hold.until.duration_since(self.now).as_secs())
+    }
+}
+
+/// What the reconciler does with an effect: the writes show in the object, and the outcome is learnt.
+pub(super) fn apply(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
+    match effect {
+        Effect::AddFinalizer => e.object.finalizer = true,
+        Effect::RemoveFinalizer(_) => e.object.released = true,
+        Effect::CorrectStatus
+        | Effect::RecordAdopting
+        | Effect::RecordClaim
+        | Effect::RecordReceipt
+        | Effect::RecordAlreadyGone => e.object.status = report::entry(e, effect).0,
+        _ => {}
+    }
+    learn(e, effect, outcome);
+}
+
+pub(super) fn written() -> Outcome {
+    Outcome::Done(Reply::Written)
+}
+
+/// A description with a Status of this word.
+pub(super) fn described(word: &str) -> Outcome {
+    Outcome::Done(Reply::Connector(connector(word)))
+}
+
+pub(super) fn connector(word: &str) -> Connector {
+    Connector {
+        arn: Some(ARN.into()),
+        name: Some("shop".into()),
+        revision: Some(1),
+        subnets: vec!["subnet-0a".into(), "subnet-0b".into()],
+        security_groups: vec!["sg-0a".into()],
+        status: Some(match word {
+            "ACTIVE" => ConnectorStatus::Active,
+            "INACTIVE" => ConnectorStatus::Inactive,
+            other => ConnectorStatus::Other(other.into()),
+        }),
+        created_at: Some(Timestamp::constant(1_780_000_000, 0)),
+        deleted_at: (word == "INACTIVE").then(|| Timestamp::constant(1_794_999_999, 500_000_000)),
+    }
+}
+
+pub(super) fn refused(operation: Operation, class: Class) -> Outcome {
+    Outcome::Refused(failure(operation, class))
+}
+
+pub(super) fn unknown(operation: Operation, class: Class) -> Outcome {
+    Outcome::Unknown(failure(operation, class))
+}
+
+pub(super) fn not_sent(operation: Operation, class: Class) -> Outcome {
+    Outcome::NotSent(failure(operation, class))
+}
+
+pub(super) fn failure(operation: Operation, class: Class) -> Failure {
+    Failure::new(operation, class, format!("{class:?}Exception"), "AWS's words").with_request_id(Some("r-1".into()))
+}
+
+pub(super) fn tag(value: Option<&str>) -> Outcome {
+    Outcome::Done(Reply::OwnerTag(value.map(str::to_owned)))
+}

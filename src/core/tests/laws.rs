@@ -1,0 +1,168 @@
+//! Laws that hold for every object, every memory and every sequence of answers.
+
+use proptest::prelude::*;
+
+use super::evidence::{
+    ARN, OTHER_ARN, apply, claimed, connector, described, not_sent, refused, tag, unclaimed, unknown, written,
+};
+use crate::api::DeletionPolicy;
+use crate::core::decide::{Decision, Effect, Proof, decide};
+use crate::core::evidence::{Caller, Deletion, Evidence};
+use crate::core::outcome::{Class, Connector, Operation, Outcome, Reply};
+use crate::core::ownership::Neighbour;
+
+/// Far more than any way through the table takes.
+const MOST_TURNS: usize = 16;
+
+const CLASSES: [Class; 10] = [
+    Class::NotFound,
+    Class::InUse,
+    Class::InvalidRequest,
+    Class::Throttled,
+    Class::AccessDenied,
+    Class::CredentialsRejected,
+    Class::SubscriptionRequired,
+    Class::ServiceError,
+    Class::Unreachable,
+    Class::Unproven,
+];
+
+fn any_answer() -> impl Strategy<Value = Outcome> {
+    let class = prop::sample::select(&CLASSES[..]);
+    prop_oneof![
+        prop::sample::select(vec!["ACTIVE", "INACTIVE", "inactive", "DELETING"]).prop_map(described),
+        Just(Outcome::Done(Reply::Connector(Connector::default()))),
+        Just(Outcome::Done(Reply::Connector(Connector { arn: Some(OTHER_ARN.into()), ..connector("INACTIVE") }))),
+        prop::sample::select(vec![None, Some("c1/shop/egress"), Some("c1/shop/other"), Some("c2/x/y")]).prop_map(tag),
+        Just(written()),
+        Just(Outcome::Done(Reply::Caller("111122223333".parse().unwrap()))),
+        Just(Outcome::Done(Reply::Caller("999999999999".parse().unwrap()))),
+        prop::sample::select(vec![Neighbour::LetGo, Neighbour::Holds, Neighbour::Hidden])
+            .prop_map(|n| Outcome::Done(Reply::Neighbour(n))),
+        class.clone().prop_map(|c| refused(Operation::DeleteVpcConnector, c)),
+        class.clone().prop_map(|c| unknown(Operation::DeleteVpcConnector, c)),
+        class.prop_map(|c| not_sent(Operation::DescribeVpcConnector, c)),
+    ]
+}
+
+fn any_evidence() -> impl Strategy<Value = Evidence> {
+    let flags = prop::array::uniform8(any::<bool>());
+    let status_arn = prop::sample::select(vec![None, Some(ARN), Some(OTHER_ARN)]);
+    let word = prop::sample::select(vec![None, Some("ACTIVE"), Some("INACTIVE"), Some("odd")]);
+    let target = prop::sample::select(vec![ARN, "nonsense"]);
+    let caller = prop::sample::select(vec![None, Some("111122223333"), Some("999999999999")]);
+    let deletion = prop::sample::select(vec![
+        Deletion::NotUnderWay,
+        Deletion::Unknown,
+        Deletion::Accepted { since: super::evidence::NOW, looks: 3 },
+    ]);
+    let policy = prop::sample::select(vec![
+        DeletionPolicy::Delete,
+        DeletionPolicy::Delete,
+        DeletionPolicy::Retain,
+        DeletionPolicy::Other("Orphan".into()),
+    ]);
+    (flags, status_arn, word, target, caller, deletion, policy, 0.0..1.0f64).prop_map(
+        |(flags, status_arn, word, target, caller, deletion, policy, jitter)| {
+            let [deleting, finalizer, paused, protected, requested, tags, told, waiting] = flags;
+            let mut e = if told { claimed() } else { unclaimed().with(|e| e.object.status.conditions.clear()) };
+            e.object.status.arn = status_arn.map(str::to_owned);
+            e.object.status.status = word.map(str::to_owned);
+            e.object.target = target.parse();
+            e.object.policy = policy;
+            (e.object.deleting, e.object.finalizer) = (deleting, finalizer);
+            (e.object.paused, e.object.protected) = (paused, protected);
+            e.object.request = requested.then(|| "t1".to_owned());
+            e.caller = caller.map_or(Caller::Unasked, |a| Caller::Account(a.parse().unwrap()));
+            e.memory.deletion = deletion;
+            e.memory.deleting = deleting;
+            e.jitter = jitter;
+            if waiting {
+                e.memory.wait = Some(claimed().waits());
+            }
+            if tags { e } else { e.without_tags() }
+        },
+    )
+}
+
+/// Every law that must hold at the moment an effect is named.
+fn check(e: &Evidence, effect: &Effect, said: &[Outcome]) -> Result<(), TestCaseError> {
+    let target = e.object.target.as_ref().ok();
+    if names_an_arn(effect) {
+        let owner = target.map(|arn| Caller::Account(arn.account().clone()));
+        prop_assert_eq!(Some(&e.caller), owner.as_ref());
+    }
+    if *effect == Effect::Delete {
+        prop_assert!(e.object.deleting && e.object.finalizer && !e.object.released);
+        prop_assert_eq!(e.object.status.arn.as_deref(), target.map(|arn| arn.as_str()));
+        prop_assert!(!e.object.paused && !e.object.protected);
+        prop_assert_eq!(&e.object.policy, &DeletionPolicy::Delete);
+    }
+    if let Effect::RemoveFinalizer(proof) = effect {
+        prop_assert!(e.object.deleting);
+        prop_assert!(proved(e, proof, said), "{proof:?} without proof: {said:?}");
+    }
+    Ok(())
+}
+
+fn names_an_arn(effect: &Effect) -> bool {
+    use Effect::{Delete, Describe, ReadTags, RemoveTag, WriteTag};
+    matches!(effect, Delete | Describe | ReadTags | RemoveTag | WriteTag)
+}
+
+fn proved(e: &Evidence, proof: &Proof, said: &[Outcome]) -> bool {
+    match proof {
+        Proof::Receipt => e.object.has_receipt() || said.contains(&described("INACTIVE")),
+        Proof::NotFound => said.iter().any(|o| matches!(o, Outcome::Refused(f) if f.class == Class::NotFound)),
+        Proof::AnotherOwner { tag: value } => said.contains(&tag(Some(value))),
+        Proof::Retained => e.object.policy == DeletionPolicy::Retain,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_aws_says_no_law_is_broken_and_it_comes_to_an_end(
+        mut e in any_evidence(),
+        answers in prop::collection::vec(any_answer(), MOST_TURNS),
+    ) {
+        let mut said = Vec::new();
+        let mut answers = answers.into_iter();
+        let mut ended = false;
+        for _ in 0..MOST_TURNS {
+            let Decision::Act(effect) = decide(&e) else { ended = true; break };
+            check(&e, &effect, &said)?;
+            let answer = if names_an_arn(&effect) || matches!(effect, Effect::Identify | Effect::LookUpNeighbour { .. }) {
+                answers.next().unwrap()
+            } else {
+                written()
+            };
+            apply(&mut e, &effect, answer.clone());
+            said.push(answer);
+        }
+        prop_assert!(ended, "still acting after {MOST_TURNS} turns: {said:?}");
+    }
+
+    #[test]
+    fn deciding_twice_changes_nothing(mut e in any_evidence(), answers in prop::collection::vec(any_answer(), MOST_TURNS)) {
+        for answer in answers {
+            let first = decide(&e);
+            prop_assert_eq!(&first, &decide(&e));
+            match first {
+                Decision::Act(effect) => apply(&mut e, &effect, answer),
+                Decision::Wait(hold) => {
+                    e.memory.wait = Some(hold.clone());
+                    let deleting = e.object.deleting;
+                    e.memory.begin(deleting);
+                    prop_assert!(hold.until > e.now, "a wait lies ahead");
+                    if !e.object.requested() {
+                        prop_assert_eq!(decide(&e), Decision::Wait(hold), "and holds until its time");
+                    }
+                    break;
+                }
+                _ => break,
+            }
+        }
+    }
+}

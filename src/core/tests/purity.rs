@@ -1,0 +1,31 @@
+use std::path::Path;
+
+/// What decides must be the same function in a test, in a model and in production.
+#[test]
+fn the_core_touches_no_client_no_runtime_no_clock_and_no_chance() {
+    const FORBIDDEN: [&str; 13] = [
+        "kube::Client",
+        "kube::Api",
+        "kube::runtime",
+        "aws_sdk",
+        "aws_config",
+        "aws_smithy",
+        "tokio",
+        "Timestamp::now",
+        "Instant",
+        "SystemTime",
+        "rand::",
+        "std::fs",
+        "std::net",
+    ];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/core");
+    let mut read = 0;
+    for file in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        read += 1;
+        for word in FORBIDDEN {
+            assert!(!text.contains(word), "{} mentions {word}", file.display());
+        }
+    }
+    assert!(read >= 8, "only {read} files were read");
+}

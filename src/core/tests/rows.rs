@@ -1,0 +1,310 @@
+//! The first table: what is known, and what is done about it. One test a row, in the order of the table.
+
+use super::evidence::{ARN, OTHER_ARN, claimed, connector, described, refused, tag, unclaimed, unknown, written};
+use crate::api::{DeletionPolicy, Reason};
+use crate::core::decide::{Decision, Effect, Proof};
+use crate::core::evidence::{Caller, Deletion, Sighting};
+use crate::core::outcome::{Class, Operation, Outcome, Reply};
+use crate::core::ownership::Neighbour;
+use jiff::ToSpan;
+
+#[test]
+fn an_object_let_go_of_is_left_alone() {
+    assert_eq!(claimed().deleting().with(|e| e.object.finalizer = false).decision(), Decision::Nothing);
+    assert_eq!(claimed().deleting().with(|e| e.object.released = true).decision(), Decision::Nothing);
+}
+
+#[test]
+fn retain_takes_the_tag_off_what_is_surely_ours_and_then_the_finalizer() {
+    let off = Effect::RemoveFinalizer(Proof::Retained);
+    let e = claimed().deleting().retained();
+    assert_eq!(e.acts(), Effect::RemoveTag);
+    let untagged = e.clone().after(Effect::RemoveTag, written());
+    assert_eq!(untagged.acts(), off);
+    let failed = e.after(Effect::RemoveTag, unknown(Operation::UntagResource, Class::Unreachable));
+    assert_eq!(failed.acts(), off, "a tag that stays is no reason to stay");
+}
+
+#[test]
+fn retain_lets_go_whatever_else_holds() {
+    let off = Effect::RemoveFinalizer(Proof::Retained);
+    let e = || claimed().deleting().retained();
+    assert_eq!(e().without_tags().acts(), off);
+    assert_eq!(unclaimed().deleting().retained().acts(), off);
+    assert_eq!(e().of_account("999999999999").acts(), off);
+    assert_eq!(e().with(|e| e.object.paused = true).acts(), Effect::RemoveTag);
+    assert_eq!(e().with(|e| e.object.protected = true).acts(), Effect::RemoveTag);
+    assert_eq!(e().with(|e| e.object.target = "nonsense".parse()).acts(), off);
+    assert_eq!(e().deletion(Deletion::Unknown).acts(), Effect::RemoveTag);
+    let identify = e().with(|e| e.caller = Caller::Unasked);
+    assert_eq!(identify.acts(), Effect::Identify);
+    let in_vain = identify.after(Effect::Identify, refused(Operation::GetCallerIdentity, Class::CredentialsRejected));
+    assert_eq!(in_vain.acts(), off);
+}
+
+#[test]
+fn paused_does_nothing_at_all() {
+    for e in [claimed(), claimed().deleting(), unclaimed(), unclaimed().deleting()] {
+        assert_eq!(e.with(|e| e.object.paused = true).decision(), Decision::Pause);
+    }
+    let new = unclaimed().with(|e| (e.object.paused, e.object.finalizer) = (true, false));
+    assert_eq!(new.decision(), Decision::Pause);
+}
+
+#[test]
+fn the_finalizer_comes_before_any_call_to_aws() {
+    let e = unclaimed().with(|e| (e.object.finalizer, e.caller) = (false, Caller::Unasked));
+    assert_eq!(e.acts(), Effect::AddFinalizer);
+}
+
+#[test]
+fn a_receipt_in_the_status_lets_go_without_asking_aws() {
+    let receipt = claimed().deleting().with(|e| e.object.status.status = Some("INACTIVE".into()));
+    let off = Effect::RemoveFinalizer(Proof::Receipt);
+    assert_eq!(receipt.acts(), off);
+    assert_eq!(receipt.clone().with(|e| e.object.protected = true).acts(), off, "it is gone, protected or not");
+    assert_eq!(receipt.of_account("999999999999").acts(), off);
+    let not_ours = unclaimed().deleting().with(|e| e.object.status.status = Some("INACTIVE".into()));
+    assert_eq!(not_ours.acts(), Effect::Describe, "without a claim INACTIVE is no receipt");
+}
+
+#[test]
+fn a_condition_is_no_proof() {
+    let mut e = claimed().deleting();
+    for reason in [Reason::Deleted, Reason::AlreadyGone, Reason::Gone] {
+        e.object.status.conditions[0].reason = reason.to_string();
+        assert_eq!(e.acts(), Effect::Delete, "{reason}");
+    }
+}
+
+#[test]
+fn protected_holds_a_deletion_and_nothing_else() {
+    let protected = |e: crate::core::evidence::Evidence| e.with(|e| e.object.protected = true);
+    assert_eq!(protected(claimed().deleting()).waits().reason, Reason::Protected);
+    assert_eq!(protected(unclaimed().deleting()).waits().reason, Reason::Protected);
+    assert_eq!(protected(unclaimed()).acts(), Effect::Describe);
+}
+
+#[test]
+fn a_status_of_another_connector_counts_as_no_claim() {
+    for e in [claimed(), claimed().deleting()] {
+        let e = e.with(|e| e.object.status.arn = Some(OTHER_ARN.into()));
+        assert_eq!(e.acts(), Effect::CorrectStatus);
+        let corrected = e.after(Effect::CorrectStatus, written());
+        assert_eq!(corrected.object.status.arn, None);
+        assert_eq!(corrected.object.status.status, None);
+        let next = if corrected.object.deleting { Effect::Describe } else { Effect::RecordAdopting };
+        assert_eq!(corrected.acts(), next);
+    }
+}
+
+#[test]
+fn a_receipt_of_another_connector_lets_nothing_go() {
+    let e = claimed().deleting().with(|e| {
+        e.object.status.arn = Some(OTHER_ARN.into());
+        e.object.status.status = Some("INACTIVE".into());
+    });
+    assert_eq!(e.acts(), Effect::CorrectStatus);
+}
+
+#[test]
+fn what_cannot_be_acted_on_is_held_and_says_so() {
+    let unreadable = unclaimed().with(|e| e.object.target = "nonsense".parse());
+    assert_eq!(unreadable.waits().reason, Reason::InvalidRequest);
+    assert_eq!(unreadable.deleting().waits().reason, Reason::InvalidRequest);
+    let unknown_policy = claimed().with(|e| e.object.policy = DeletionPolicy::Other("Orphan".into()));
+    assert_eq!(unknown_policy.waits().reason, Reason::Available, "it matters only once the object is deleted");
+    assert!(unknown_policy.deleting().waits().message.contains("'Orphan'"));
+}
+
+#[test]
+fn with_another_accounts_credentials_nothing_is_called() {
+    for e in [claimed(), claimed().deleting(), unclaimed(), unclaimed().deleting()] {
+        let hold = e.of_account("999999999999").waits();
+        assert_eq!(hold.reason, Reason::WrongAccount);
+        assert!(hold.message.contains("999999999999") && hold.message.contains("111122223333"), "{}", hold.message);
+    }
+}
+
+#[test]
+fn a_region_or_partition_that_is_not_served_is_not_called() {
+    for arn in [ARN.replace("us-east-1", "eu-north-1"), ARN.replace("arn:aws:", "arn:aws-cn:")] {
+        let e = unclaimed().with(|e| e.object.target = arn.parse());
+        assert_eq!(e.waits().reason, Reason::WrongAccount, "{arn}");
+    }
+}
+
+#[test]
+fn the_account_is_asked_before_anything_names_an_arn() {
+    for e in [claimed().deleting(), unclaimed(), unclaimed().deleting()] {
+        let e = e.with(|e| e.caller = Caller::Unasked);
+        assert_eq!(e.acts(), Effect::Identify);
+        let known = e.clone().after(Effect::Identify, Outcome::Done(Reply::Caller("111122223333".parse().unwrap())));
+        assert!(matches!(known.acts(), Effect::Describe | Effect::Delete));
+        let in_vain = e.after(Effect::Identify, refused(Operation::ResolveCredentials, Class::CredentialsRejected));
+        assert_eq!(in_vain.waits_for(), (Reason::CredentialsRejected, 45));
+        let waiting = in_vain.with(|e| {
+            e.memory.wait = Some(e.waits());
+            e.memory.seen = crate::core::evidence::Seen::default();
+        });
+        assert_eq!(waiting.waits().reason, Reason::CredentialsRejected, "and not asked again before its time");
+    }
+}
+
+#[test]
+fn what_waits_is_left_alone_until_its_time_or_until_asked() {
+    let e = claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, Class::InUse));
+    let waiting = e.clone().with(|e| {
+        e.memory.wait = Some(e.waits());
+        e.memory.seen = crate::core::evidence::Seen::default();
+    });
+    assert_eq!(waiting.waits(), e.waits());
+    let asked = waiting.clone().with(|e| e.object.request = Some("now".into()));
+    assert_eq!(asked.acts(), Effect::Delete);
+    let due = waiting.clone().with(|e| e.now = e.now.checked_add(10.seconds()).unwrap());
+    assert_eq!(due.acts(), Effect::Delete);
+    let lost = claimed().with(|e| {
+        e.memory.wait = Some(e.waits());
+        e.object.status = unclaimed().object.status;
+    });
+    assert_eq!(lost.acts(), Effect::Describe, "what was true of a claim ends with it");
+}
+
+#[test]
+fn deleting_unclaimed_looks_first() {
+    let e = unclaimed().deleting();
+    assert_eq!(e.acts(), Effect::Describe);
+    let missing = e.clone().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
+    assert_eq!(missing.acts(), Effect::RecordAlreadyGone);
+    let recorded = missing.after(Effect::RecordAlreadyGone, written());
+    assert_eq!(recorded.object.status.arn, None);
+    assert_eq!(recorded.acts(), Effect::RemoveFinalizer(Proof::NotFound));
+    let inactive = e.clone().after_describe(described("INACTIVE"));
+    assert_eq!(inactive.acts(), Effect::RecordReceipt);
+    let recorded = inactive.after(Effect::RecordReceipt, written());
+    assert_eq!(recorded.object.status.arn, None, "it was not this object that owned it");
+    assert_eq!(recorded.object.status.ready_reason(), Some("AlreadyGone"));
+    assert_eq!(recorded.acts(), Effect::RemoveFinalizer(Proof::Receipt));
+    let refused = e.after_describe(refused(Operation::DescribeVpcConnector, Class::AccessDenied));
+    assert_eq!(refused.waits().reason, Reason::AccessDenied);
+}
+
+#[test]
+fn deleting_unclaimed_claims_what_is_free_without_tagging_it() {
+    let active = || unclaimed().deleting().after_describe(described("ACTIVE"));
+    assert_eq!(active().acts(), Effect::ReadTags);
+    assert_eq!(active().without_tags().acts(), Effect::RecordClaim);
+    for free in [tag(None), tag(Some("c1/shop/egress"))] {
+        assert_eq!(active().after(Effect::ReadTags, free).acts(), Effect::RecordClaim);
+    }
+    let claim = active().after(Effect::ReadTags, tag(None)).after(Effect::RecordClaim, written());
+    assert_eq!(claim.object.status.arn.as_deref(), Some(ARN));
+    assert_eq!(claim.acts(), Effect::Delete);
+}
+
+#[test]
+fn deleting_unclaimed_lets_go_of_what_is_anothers() {
+    let read = |value: &str| {
+        let e = unclaimed().deleting().after_describe(described("ACTIVE"));
+        e.after(Effect::ReadTags, tag(Some(value)))
+    };
+    let foreign = Effect::RemoveFinalizer(Proof::AnotherOwner { tag: "c2/shop/egress".into() });
+    assert_eq!(read("c2/shop/egress").acts(), foreign);
+    let neighbour = read("c1/shop/other");
+    let look = Effect::LookUpNeighbour { namespace: "shop".into(), name: "other".into() };
+    assert_eq!(neighbour.acts(), look);
+    let found = |n| neighbour.clone().after(look.clone(), Outcome::Done(Reply::Neighbour(n))).acts();
+    let theirs = Effect::RemoveFinalizer(Proof::AnotherOwner { tag: "c1/shop/other".into() });
+    assert_eq!(found(Neighbour::Holds), theirs);
+    assert_eq!(found(Neighbour::Hidden), theirs);
+    assert_eq!(found(Neighbour::LetGo), Effect::RecordClaim);
+}
+
+#[test]
+fn deleting_claimed_deletes() {
+    assert_eq!(claimed().deleting().acts(), Effect::Delete);
+}
+
+#[test]
+fn a_new_object_says_so_before_anybody_takes_it_for_finished() {
+    let e = unclaimed().with(|e| e.object.status.conditions.clear());
+    assert_eq!(e.acts(), Effect::RecordAdopting);
+    let said = e.after(Effect::RecordAdopting, written());
+    assert_eq!(said.object.status.ready_reason(), Some("Adopting"));
+    assert_eq!(said.acts(), Effect::Describe);
+}
+
+#[test]
+fn adopting_describes_reads_the_tag_writes_it_and_claims() {
+    let e = unclaimed();
+    assert_eq!(e.acts(), Effect::Describe);
+    let active = e.after_describe(described("ACTIVE"));
+    assert_eq!(active.acts(), Effect::ReadTags);
+    let free = active.clone().after(Effect::ReadTags, tag(None));
+    assert_eq!(free.acts(), Effect::WriteTag);
+    let tagged = free.after(Effect::WriteTag, written());
+    assert_eq!(tagged.acts(), Effect::RecordClaim);
+    let ours = active.clone().after(Effect::ReadTags, tag(Some("c1/shop/egress")));
+    assert_eq!(ours.acts(), Effect::RecordClaim, "a re-created object is the same owner");
+    assert_eq!(active.without_tags().acts(), Effect::RecordClaim);
+    let done = tagged.after(Effect::RecordClaim, written());
+    let status = &done.object.status;
+    assert_eq!(status.arn.as_deref(), Some(ARN));
+    assert_eq!((status.name.as_deref(), status.revision), (Some("shop"), Some(1)));
+    assert_eq!((status.subnets.len(), status.security_groups.len()), (2, 1));
+    assert_eq!(status.ready_reason(), Some("Available"));
+    assert_eq!(done.waits().reason, Reason::Available);
+}
+
+#[test]
+fn adopting_stops_at_what_is_not_there_or_not_ours() {
+    let missing = unclaimed().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
+    assert_eq!(missing.waits_for(), (Reason::NotFound, 300));
+    let inactive = unclaimed().after_describe(described("INACTIVE"));
+    assert_eq!(inactive.waits_for(), (Reason::Inactive, 300));
+    let read = |v: &str| unclaimed().after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(Some(v)));
+    let hold = read("c2/shop/egress").waits();
+    assert_eq!(hold.reason, Reason::OwnedByAnother);
+    assert!(hold.message.contains("c2/shop/egress") && hold.message.contains("aws apprunner untag-resource"));
+    assert_eq!(read("c2/shop/egress").waits_for(), (Reason::OwnedByAnother, 600));
+    let look = Effect::LookUpNeighbour { namespace: "shop".into(), name: "other".into() };
+    let found = |n| read("c1/shop/other").after(look.clone(), Outcome::Done(Reply::Neighbour(n)));
+    assert_eq!(found(Neighbour::Holds).waits().reason, Reason::OwnedByAnother);
+    assert_eq!(found(Neighbour::Hidden).waits().reason, Reason::OwnedByAnother);
+    assert_eq!(found(Neighbour::LetGo).acts(), Effect::WriteTag, "what its owner let go of is taken over");
+}
+
+#[test]
+fn adopting_that_is_refused_says_by_whom() {
+    let active = || unclaimed().after_describe(described("ACTIVE"));
+    let refusals = [
+        unclaimed().after_describe(refused(Operation::DescribeVpcConnector, Class::AccessDenied)),
+        active().after(Effect::ReadTags, refused(Operation::ListTagsForResource, Class::AccessDenied)),
+        active()
+            .after(Effect::ReadTags, tag(None))
+            .after(Effect::WriteTag, refused(Operation::TagResource, Class::AccessDenied)),
+    ];
+    let actions = ["apprunner:DescribeVpcConnector", "apprunner:ListTagsForResource", "apprunner:TagResource"];
+    for (e, action) in refusals.iter().zip(actions) {
+        let hold = e.waits();
+        assert_eq!(hold.reason, Reason::AccessDenied);
+        assert!(hold.message.contains(action), "{}", hold.message);
+    }
+}
+
+#[test]
+fn a_claimed_connector_is_looked_at_every_resync() {
+    let fresh = claimed();
+    assert_eq!(fresh.waits_for(), (Reason::Available, 300), "spread over the first resync after a restart");
+    let due = fresh.clone().with(|e| {
+        e.memory.wait = Some(e.waits());
+        e.now = e.now.checked_add(301.seconds()).unwrap();
+    });
+    assert_eq!(due.acts(), Effect::Describe);
+    assert_eq!(due.clone().after_describe(described("ACTIVE")).waits_for(), (Reason::Available, 600));
+    let gone = due.clone().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
+    assert_eq!(gone.waits_for(), (Reason::Gone, 300));
+    let inactive = due.after_describe(described("INACTIVE"));
+    assert_eq!(inactive.waits_for(), (Reason::Gone, 300));
+    assert_eq!(inactive.memory.seen.connector, Some(Sighting::Inactive(connector("INACTIVE"))));
+}

@@ -1,0 +1,148 @@
+//! What is told: statuses, Events, and when a status is worth a write.
+
+use jiff::ToSpan;
+
+use super::evidence::{ARN, claimed, described, failure, refused, unclaimed, unknown, written};
+use crate::api::{Reason, VpcConnectorStatus, condition};
+use crate::core::decide::{Effect, Proof};
+use crate::core::evidence::{Deletion, Evidence};
+use crate::core::outcome::{Class, Operation};
+use crate::core::report::{self, Notice};
+
+fn told(e: &Evidence) -> (VpcConnectorStatus, Vec<Notice>) {
+    report::waiting(e, &e.waits())
+}
+
+fn denied() -> Evidence {
+    claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, Class::AccessDenied))
+}
+
+#[test]
+fn a_failure_is_told_in_aws_words() {
+    let (status, notices) = told(&denied());
+    let error = status.last_error.unwrap();
+    assert_eq!(error.operation, "DeleteVpcConnector");
+    assert_eq!((error.code.as_str(), error.message.as_str()), ("AccessDeniedException", "AWS's words"));
+    assert_eq!(error.request_id.as_deref(), Some("r-1"));
+    assert_eq!(status.attempts, Some(1));
+    assert!(status.next_attempt_time.is_some());
+    assert_eq!(status.observed_generation, Some(2));
+    assert!(notices[0].warning);
+}
+
+#[test]
+fn an_event_is_told_once_for_each_reason() {
+    let e = denied();
+    let (status, first) = told(&e);
+    assert_eq!(first.len(), 1);
+    let (_, again) = told(&e.with(|e| e.object.status = status));
+    assert_eq!(again, []);
+}
+
+#[test]
+fn success_clears_what_was_said_of_the_failure() {
+    let status = told(&denied()).0;
+    let e = claimed().deleting().with(|e| e.object.status = status).after_delete(described("INACTIVE"));
+    let (status, _) = report::entry(&e, &Effect::RecordReceipt);
+    assert_eq!((status.last_error, status.attempts, status.next_attempt_time), (None, None, None));
+    assert!(status.conditions.iter().all(|c| c.type_ == condition::READY));
+}
+
+#[test]
+fn a_hiccup_of_access_is_no_stall_and_a_lasting_one_is() {
+    let stalled = |e: &Evidence| told(e).0.condition(condition::STALLED).is_some();
+    let first = denied();
+    assert!(!stalled(&first));
+    let second = first.after_delete(refused(Operation::DeleteVpcConnector, Class::AccessDenied));
+    assert!(!stalled(&second), "the second refusal, but not yet a minute");
+    let late = second.with(|e| e.now = e.now.checked_add(61.seconds()).unwrap());
+    assert!(stalled(&late));
+    let restarted = denied().with(|e| e.object.status = told(&late).0);
+    assert!(stalled(&restarted), "a restart does not unsay it");
+}
+
+#[test]
+fn what_only_a_person_can_end_stalls_at_once_and_is_removed_when_it_ends() {
+    let missing = unclaimed().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
+    let (status, _) = told(&missing);
+    assert_eq!(status.condition(condition::STALLED).unwrap().status, "True");
+    assert_eq!(status.ready_reason(), Some("NotFound"));
+    let found = missing.with(|e| (e.object.status, e.memory.seen.connector) = (status, None));
+    let claim = found.after_describe(described("ACTIVE")).without_tags().after(Effect::RecordClaim, written());
+    assert_eq!(claim.object.status.condition(condition::STALLED), None);
+}
+
+#[test]
+fn a_pause_keeps_what_is_known_and_ends_without_a_trace() {
+    let e = claimed().with(|e| e.object.paused = true);
+    let paused = report::paused(&e);
+    assert_eq!(paused.condition(condition::PAUSED).unwrap().status, "True");
+    assert_eq!(paused.ready_reason(), Some("Available"));
+    let resumed = claimed().with(|e| e.object.status = paused);
+    assert_eq!(told(&resumed).0.condition(condition::PAUSED), None);
+}
+
+#[test]
+fn a_transition_keeps_its_time_while_the_status_stays() {
+    let first = told(&claimed()).0;
+    assert_eq!(first.condition(condition::READY).unwrap().last_transition_time.0.as_second(), 0);
+    let held = told(&denied()).0;
+    assert!(held.condition(condition::READY).unwrap().last_transition_time.0.as_second() > 0);
+}
+
+#[test]
+fn numbers_and_times_alone_are_written_at_most_every_30_seconds() {
+    let in_use = |e: Evidence| e.after_delete(refused(Operation::DeleteVpcConnector, Class::InUse));
+    let first = in_use(claimed().deleting());
+    let status = told(&first).0;
+    assert!(report::worth_writing(&first, &status));
+    let again = in_use(first.with(|e| {
+        e.object.status = status.clone();
+        e.memory.status_written_at = Some(e.now);
+    }));
+    let next = told(&again).0;
+    assert_ne!(next, status);
+    assert!(!report::worth_writing(&again, &next));
+    let later = again.clone().with(|e| e.now = e.now.checked_add(30.seconds()).unwrap());
+    assert!(report::worth_writing(&later, &next));
+    let other = again.with(|e| e.memory.seen.failure = Some(failure(Operation::DeleteVpcConnector, Class::Throttled)));
+    assert!(report::worth_writing(&other, &told(&other).0), "another reason is news");
+    assert!(!report::worth_writing(&later, &later.object.status), "the same is not");
+}
+
+#[test]
+fn an_attempt_that_was_asked_for_is_answered() {
+    let e = claimed().with(|e| e.object.request = Some("t1".into())).after_describe(described("ACTIVE"));
+    assert!(e.object.requested());
+    let (status, _) = told(&e);
+    assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("t1"));
+    assert!(!e.with(|e| e.object.status = status).object.requested());
+}
+
+#[test]
+fn a_retained_connector_is_named_with_what_is_not_known_of_it() {
+    let e = claimed().deleting().retained().deletion(Deletion::Unknown);
+    let e = e.after(Effect::RemoveTag, unknown(Operation::UntagResource, Class::Unreachable));
+    let note = report::farewell(&e, &Proof::Retained).unwrap().note;
+    assert!(note.contains(ARN) && note.contains("not known") && note.contains("could not be taken off"), "{note}");
+    let plain = claimed().deleting().retained().after(Effect::RemoveTag, written());
+    assert_eq!(report::farewell(&plain, &Proof::Retained).unwrap().note, format!("left in AWS: {ARN}"));
+}
+
+#[test]
+fn letting_go_of_anothers_connector_names_owner_and_arn() {
+    let notice = report::farewell(&unclaimed().deleting(), &Proof::AnotherOwner { tag: "c2/a/b".into() }).unwrap();
+    assert_eq!(notice.reason.to_string(), "NotOwned");
+    assert!(notice.note.contains(ARN) && notice.note.contains("c2/a/b"));
+}
+
+#[test]
+fn gone_behind_our_back_is_told_with_what_aws_says() {
+    let e = claimed().with(|e| e.memory.wait = None).after_describe(described("INACTIVE"));
+    let (status, _) = told(&e);
+    assert_eq!((status.status.as_deref(), status.ready_reason()), (Some("INACTIVE"), Some("Gone")));
+    let e = claimed().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
+    let (status, _) = told(&e);
+    assert_eq!((status.status, status.arn.as_deref()), (None, Some(ARN)), "no receipt, and still the claim");
+    assert_eq!(e.waits().reason, Reason::Gone);
+}

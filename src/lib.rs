@@ -1,0 +1,30 @@
+//! The Kubernetes operator for AWS App Runner VPC connectors: deleting a `VpcConnector` object deletes the connector,
+//! with a receipt, or tells exactly why not.
+//!
+//! Three promises, in this order. **Nothing is lost**: an object never disappears while its connector may remain, and
+//! nothing is deleted that the object does not own. **Nothing is hidden**: the status tells what AWS said, what holds
+//! the deletion, and when it is tried again. **Nothing is wasted**: one AWS call, one status write and one finalizer
+//! write for a delete.
+//!
+//! # One way through the code
+//!
+//! ```text
+//!  watch ─┐                        pure, no I/O, no clock                one effect
+//!         ├─► reconcile: observe ──► decide(&Evidence) ─► Decision ──► act ──► Outcome ──► learn ─► status, Event
+//!  timer ─┘                 ▲                                                                 │
+//!                           └──────────────── next turn, a few at most ◄──────────────────────┘
+//! ```
+//!
+//! Read in this order: [`core::decide`], the table that is the operator's behaviour; [`core::record`], what each answer
+//! teaches; [`reconcile`], the loop around them; [`controller`], what feeds the loop. [`apprunner`] and [`cluster`] are
+//! the two sides, and know nothing of each other. [`api`] is what users see.
+
+pub mod api;
+pub mod apprunner;
+pub mod cli;
+pub mod cluster;
+pub mod controller;
+pub mod core;
+pub mod reconcile;
+pub mod run;
+pub mod telemetry;

@@ -1,0 +1,306 @@
+//! observe → decide → act → learn, until there is nothing to do but wait.
+//!
+//! The only file that knows both sides. Each turn gathers the evidence anew, asks the table for the one next step, makes
+//! that one call, and takes what came of it into the evidence. A deletion is three turns: the delete, the receipt, the
+//! finalizer. What the table decides never depends on where in this loop it is asked, so a crash between any two turns
+//! costs nothing but asking again.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info};
+
+use crate::api::VpcConnector;
+use crate::apprunner::session::{Session, Sessions};
+use crate::cluster::Error;
+use crate::cluster::events::Events;
+use crate::cluster::writes::Objects;
+use crate::core::decide::{Decision, Effect, Proof, decide};
+use crate::core::evidence::{Caller, Evidence, Memory, Object, Rules};
+use crate::core::outcome::{Class, Failure, Operation, Outcome, Reply};
+use crate::core::record::learn;
+use crate::core::report::{self, Notice, NoticeReason};
+
+/// Far more turns than any way through the table takes; reaching it is a defect, and is logged as one.
+const MOST_TURNS: usize = 24;
+/// An object whose connector another object is just being reconciled for looks again this much later.
+const LOCKED_AGAIN: Duration = Duration::from_secs(1);
+/// What is remembered of an object that was not reconciled for this long is of no use any more.
+const FORGET_AFTER: Duration = Duration::from_secs(3600);
+
+/// Everything a reconcile needs.
+pub struct Operator {
+    /// The API server.
+    pub objects: Objects,
+    /// Where Events go.
+    pub events: Events,
+    /// AWS.
+    pub aws: Sessions,
+    /// How the operator was started.
+    pub rules: Arc<Rules>,
+    /// Set once the process is to stop: no call to AWS is begun any more.
+    pub stopping: CancellationToken,
+    memories: Mutex<HashMap<String, (Memory, Instant)>>,
+    locked: Mutex<HashSet<String>>,
+}
+
+/// One turn: what is known, and what the next call is made with.
+struct Turn {
+    object: Arc<VpcConnector>,
+    session: Option<Arc<Session>>,
+    evidence: Evidence,
+}
+
+impl Operator {
+    /// Puts the two sides together.
+    pub fn new(objects: Objects, events: Events, aws: Sessions, rules: Rules, stopping: CancellationToken) -> Self {
+        let (memories, locked) = (Mutex::default(), Mutex::default());
+        Self { objects, events, aws, rules: Arc::new(rules), stopping, memories, locked }
+    }
+
+    /// Takes one object as far as it can go now, and says when to look again.
+    pub async fn reconcile(&self, shown: Arc<VpcConnector>) -> Result<Action, Error> {
+        let Some(_lock) = self.lock_arn(&shown.spec.arn) else { return Ok(Action::requeue(LOCKED_AGAIN)) };
+        let mut memory = self.recall(&shown);
+        memory.begin(self.objects.newest(shown.clone()).object.deleting());
+        let result = self.turns(&shown, &mut memory).await;
+        self.remember(&shown, memory);
+        match result {
+            Err(Error::Gone) => Ok(Action::await_change()),
+            other => other,
+        }
+    }
+
+    /// Tells once of an object that does not parse. It is kept: nobody knows what it holds.
+    pub fn malformed(&self, object: &kube::core::error_boundary::InvalidObject) {
+        let about = kube::core::ObjectMeta::clone(&object.metadata);
+        let about = VpcConnector { metadata: about, ..VpcConnector::default() };
+        error!(
+            namespace = about.namespace(),
+            name = about.name_any(),
+            error = object.error,
+            "the object does not parse"
+        );
+        let note = format!("the object does not parse and is left as it is: {}", object.error);
+        self.tell(&about, Notice { warning: true, reason: NoticeReason::Malformed, note });
+    }
+
+    async fn turns(&self, shown: &Arc<VpcConnector>, memory: &mut Memory) -> Result<Action, Error> {
+        for _ in 0..MOST_TURNS {
+            let mut turn = self.observe(shown, memory);
+            let done = self.take(&mut turn).await;
+            *memory = turn.evidence.memory;
+            match done {
+                Ok(None) => {}
+                Ok(Some(action)) => return Ok(action),
+                Err(Error::Changed) => self.objects.look_again(&turn.object).await?,
+                Err(error) => return Err(error),
+            }
+        }
+        error!("the table does not come to an end for this object; it is looked at again later");
+        Ok(Action::requeue(self.rules.pace.person))
+    }
+
+    fn observe(&self, shown: &Arc<VpcConnector>, memory: &Memory) -> Turn {
+        let newest = self.objects.newest(shown.clone());
+        let session = self.aws.current();
+        let evidence = Evidence {
+            object: Object::read(&newest.object, newest.released),
+            caller: session.as_ref().map_or(Caller::Unasked, |session| Caller::Account(session.account().clone())),
+            memory: memory.clone(),
+            rules: self.rules.clone(),
+            now: Timestamp::now(),
+            jitter: rand::random(),
+        };
+        Turn { object: newest.object, session, evidence }
+    }
+
+    /// Takes one decision as far as one call; `None` means that the table is asked again.
+    async fn take(&self, turn: &mut Turn) -> Result<Option<Action>, Error> {
+        match decide(&turn.evidence) {
+            Decision::Nothing => Ok(Some(Action::await_change())),
+            Decision::Act(effect) => {
+                if self.stopping.is_cancelled() && calls_aws(&effect) {
+                    return Ok(Some(Action::await_change()));
+                }
+                let outcome = self.act(turn, &effect).await?;
+                learn(&mut turn.evidence, &effect, outcome);
+                Ok(None)
+            }
+            Decision::Pause => {
+                let status = report::paused(&turn.evidence);
+                self.settle(turn, status, Vec::new()).await?;
+                Ok(Some(Action::await_change()))
+            }
+            Decision::Hold(hold) => {
+                let (status, notices) = report::waiting(&turn.evidence, &hold);
+                self.settle(turn, status, notices).await?;
+                Ok(Some(until(hold.until)))
+            }
+            Decision::Wait(hold) => {
+                turn.evidence.memory.wait = Some(hold.clone());
+                let (status, notices) = report::waiting(&turn.evidence, &hold);
+                self.settle(turn, status, notices).await?;
+                Ok(Some(until(hold.until)))
+            }
+        }
+    }
+
+    async fn act(&self, turn: &mut Turn, effect: &Effect) -> Result<Outcome, Error> {
+        match effect {
+            Effect::AddFinalizer => self.objects.add_finalizer(&turn.object).await?,
+            Effect::RemoveFinalizer(proof) => self.let_go(turn, proof).await?,
+            Effect::CorrectStatus
+            | Effect::RecordAdopting
+            | Effect::RecordClaim
+            | Effect::RecordReceipt
+            | Effect::RecordAlreadyGone => {
+                let (status, notices) = report::entry(&turn.evidence, effect);
+                self.write(turn, status, notices).await?;
+            }
+            Effect::LookUpNeighbour { namespace, name } => {
+                let found = self.objects.look_up(namespace, name, &turn.object.spec.arn).await?;
+                return Ok(Outcome::Done(Reply::Neighbour(found)));
+            }
+            Effect::Identify => return Ok(self.identify(turn).await),
+            Effect::Describe | Effect::ReadTags | Effect::WriteTag | Effect::RemoveTag | Effect::Delete => {
+                return Ok(self.ask(turn, effect).await);
+            }
+        }
+        Ok(Outcome::Done(Reply::Written))
+    }
+
+    async fn identify(&self, turn: &Turn) -> Outcome {
+        let Ok(arn) = &turn.evidence.object.target else { return no_session() };
+        match self.aws.identify(arn.region()).await {
+            Ok(session) => Outcome::Done(Reply::Caller(session.account().clone())),
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// Makes one call to App Runner, with the very session the decision was made on.
+    async fn ask(&self, turn: &Turn, effect: &Effect) -> Outcome {
+        let (Some(session), Ok(arn)) = (&turn.session, &turn.evidence.object.target) else { return no_session() };
+        let outcome = match effect {
+            Effect::Delete => session.delete(arn).await,
+            Effect::Describe => session.describe(arn).await,
+            Effect::ReadTags => session.read_owner_tag(arn).await,
+            Effect::RemoveTag => session.remove_owner_tag(arn).await,
+            _ => match turn.evidence.owner_tag() {
+                Some(owner) => session.write_owner_tag(arn, &owner).await,
+                None => return no_session(),
+            },
+        };
+        if let Outcome::Refused(Failure { class: Class::CredentialsRejected, .. }) = &outcome {
+            self.aws.reject(session);
+        }
+        outcome
+    }
+
+    async fn let_go(&self, turn: &Turn, proof: &Proof) -> Result<(), Error> {
+        self.objects.remove_finalizer(&turn.object).await?;
+        let Object { status, .. } = &turn.evidence.object;
+        let (arn, deleted_at) = (&turn.object.spec.arn, status.deleted_at.as_ref().map(|at| at.0));
+        info!(arn, ?proof, status = status.status, deleted_at = deleted_at.map(tracing::field::display), "let go");
+        if let Some(notice) = report::farewell(&turn.evidence, proof) {
+            self.tell(&turn.object, notice);
+        }
+        Ok(())
+    }
+
+    /// Writes a status if it says something new.
+    async fn settle(
+        &self,
+        turn: &mut Turn,
+        status: crate::api::VpcConnectorStatus,
+        notices: Vec<Notice>,
+    ) -> Result<(), Error> {
+        if report::worth_writing(&turn.evidence, &status) {
+            self.write(turn, status, notices).await?;
+        }
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        turn: &mut Turn,
+        status: crate::api::VpcConnectorStatus,
+        notices: Vec<Notice>,
+    ) -> Result<(), Error> {
+        self.objects.write_status(&turn.object, &status).await?;
+        turn.evidence.memory.status_written_at = Some(turn.evidence.now);
+        for notice in notices {
+            debug!(reason = %notice.reason, note = notice.note, "told");
+            self.tell(&turn.object, notice);
+        }
+        Ok(())
+    }
+
+    fn tell(&self, object: &VpcConnector, notice: Notice) {
+        self.events.tell(object.object_ref(&()), notice);
+    }
+
+    fn recall(&self, object: &VpcConnector) -> Memory {
+        let memories = lock(&self.memories);
+        let known = memories.get(&object.uid().unwrap_or_default()).map(|(memory, _)| memory.clone());
+        known.unwrap_or_else(|| Memory::recall(&object.status.clone().unwrap_or_default()))
+    }
+
+    fn remember(&self, object: &VpcConnector, memory: Memory) {
+        let mut memories = lock(&self.memories);
+        memories.insert(object.uid().unwrap_or_default(), (memory, Instant::now()));
+        // Now and then is enough: what stands here too long is only memory.
+        if memories.len().is_power_of_two() {
+            memories.retain(|_, (_, at)| at.elapsed() < FORGET_AFTER);
+        }
+    }
+
+    /// Forgets an object whose DELETED event came.
+    pub fn forget(&self, uid: &str) {
+        self.objects.forget(uid);
+        lock(&self.memories).remove(uid);
+    }
+
+    /// Keeps two objects of one connector from claiming it in the same moment.
+    fn lock_arn(&self, arn: &str) -> Option<ArnLock<'_>> {
+        lock(&self.locked).insert(arn.to_owned()).then(|| ArnLock { locked: &self.locked, arn: arn.to_owned() })
+    }
+}
+
+struct ArnLock<'a> {
+    locked: &'a Mutex<HashSet<String>>,
+    arn: String,
+}
+
+impl Drop for ArnLock<'_> {
+    fn drop(&mut self) {
+        lock(self.locked).remove(&self.arn);
+    }
+}
+
+fn calls_aws(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::Identify | Effect::Describe | Effect::ReadTags | Effect::WriteTag | Effect::RemoveTag | Effect::Delete
+    )
+}
+
+/// The table names no call without a session; should it ever, nothing is sent.
+fn no_session() -> Outcome {
+    let message = "the credentials changed while the call was prepared";
+    Outcome::NotSent(Failure::new(Operation::ResolveCredentials, Class::Unreachable, "NotSent", message))
+}
+
+fn until(at: Timestamp) -> Action {
+    Action::requeue(Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default())
+}
+
+/// A panic while the lock was held leaves a map that is still a map.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
