@@ -1,0 +1,110 @@
+//! Whose credentials these are, known before anything that names an ARN.
+
+use apprunner_emulator::{FaultKind, Operation};
+
+use crate::support::{ACCOUNT, OTHER, World};
+
+#[tokio::test]
+async fn with_another_accounts_credentials_nothing_is_called_and_nothing_believed() {
+    let world = World::new().await;
+    let arn = {
+        let _operator = world.operator();
+        world.claimed("egress").await
+    };
+    {
+        let _operator = world.operator_of_other_account();
+        let unclaimed = world.connector("other");
+        world.create("other", &unclaimed).await;
+        world.delete("egress").await;
+        for name in ["egress", "other"] {
+            let held = world.reason(name, "WrongAccount").await;
+            let message = &held.status.unwrap().condition("Ready").unwrap().message.clone();
+            assert!(message.contains(ACCOUNT) && message.contains(OTHER.2), "{message}");
+        }
+        let foreign = world.emulator.calls().into_iter().filter(|call| call.account.as_deref() == Some(OTHER.2));
+        let operations: Vec<_> = foreign.map(|call| call.operation.unwrap()).collect();
+        assert_eq!(operations, ["GetCallerIdentity"]);
+    }
+    let _operator = world.operator();
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+}
+
+#[tokio::test]
+async fn an_account_that_the_credentials_carry_is_not_asked_for() {
+    let mut world = World::new().await;
+    world.settings.environment.push(("AWS_ACCOUNT_ID".into(), ACCOUNT.into()));
+    let _operator = world.operator();
+    world.claimed("egress").await;
+    assert_eq!(world.calls(Operation::GetCallerIdentity).len(), 0);
+}
+
+#[tokio::test]
+async fn one_answer_to_whose_credentials_serves_all() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let names = ["a", "b", "c", "d"];
+    for name in names {
+        world.claimed(name).await;
+    }
+    assert_eq!(world.calls(Operation::GetCallerIdentity).len(), 1);
+}
+
+#[tokio::test]
+async fn while_the_account_is_not_known_nothing_else_is_called() {
+    let world = World::new().await;
+    let arn = world.connector("shop");
+    world.lasting_fault(Operation::GetCallerIdentity, FaultKind::InternalErrorBeforeEffect);
+    let _operator = world.operator();
+    world.create("egress", &arn).await;
+    world.reason("egress", "ServiceError").await;
+    assert!(world.emulator.calls().iter().all(|c| c.operation.as_deref() == Some("GetCallerIdentity")));
+    world.emulator.clear_faults();
+    world.reason("egress", "Available").await;
+}
+
+#[tokio::test]
+async fn unknown_keys_and_no_keys_are_rejected_credentials() {
+    let mut world = World::new().await;
+    let arn = world.connector("shop");
+    world.create("egress", &arn).await;
+    world.settings.access_key = ("AKIDNOBODY".into(), "nothing".into());
+    {
+        let _operator = world.operator();
+        let held = world.reason("egress", "CredentialsRejected").await;
+        assert_eq!(held.status.unwrap().last_error.unwrap().operation, "GetCallerIdentity");
+    }
+    world.settings.access_key = (String::new(), String::new());
+    let _operator = world.operator();
+    let none = |o: &apprunner_operator::api::VpcConnector| {
+        let error = o.status.as_ref().and_then(|status| status.last_error.clone());
+        error.is_some_and(|error| error.operation == "ResolveCredentials")
+    };
+    world.until("egress", "without credentials", none).await;
+}
+
+#[tokio::test]
+async fn a_region_that_is_not_served_is_not_called() {
+    let world = World::new().await;
+    let _operator = world.operator_with(&["--regions=eu-west-1"]);
+    let arn = world.connector("shop");
+    world.create("egress", &arn).await;
+    let held = world.reason("egress", "WrongAccount").await;
+    let message = &held.status.unwrap().condition("Ready").unwrap().message.clone();
+    assert!(message.contains("us-east-1") && message.contains("--regions"), "{message}");
+    assert_eq!(world.emulator.calls(), []);
+}
+
+#[tokio::test]
+async fn credentials_that_are_rejected_are_asked_for_anew() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    world.claimed("egress").await;
+    world.fault(
+        Operation::DeleteVpcConnector,
+        FaultKind::error("ExpiredTokenException", 403, "The security token included in the request is expired"),
+    );
+    world.delete("egress").await;
+    world.gone("egress").await;
+    assert_eq!(world.calls(Operation::GetCallerIdentity).len(), 2);
+}

@@ -1,0 +1,111 @@
+//! From an object to a claim, and what stands in between.
+
+use apprunner_emulator::{FaultKind, Operation};
+use apprunner_operator::api::{self, VpcConnector};
+
+use crate::support::World;
+
+fn message(object: &VpcConnector) -> &str {
+    &object.status.as_ref().unwrap().condition("Ready").unwrap().message
+}
+
+#[tokio::test]
+async fn a_connector_is_claimed_tagged_and_described() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.connector("shop");
+    world.create("egress", &arn).await;
+    let object = world.reason("egress", "Available").await;
+    let status = object.status.unwrap();
+    assert_eq!(status.arn.as_deref(), Some(arn.as_str()));
+    assert_eq!((status.name.as_deref(), status.revision), (Some("shop"), Some(1)));
+    assert_eq!(status.status.as_deref(), Some("ACTIVE"));
+    assert_eq!(status.observed_generation, object.metadata.generation);
+    let tag = world.owner_tag(&arn).unwrap();
+    assert!(tag.ends_with(&format!("/{}/egress", world.namespace)), "{tag}");
+    assert!(world.event("egress", "Available").await.contains("ACTIVE"));
+    for operation in [Operation::DescribeVpcConnector, Operation::ListTagsForResource, Operation::TagResource] {
+        assert_eq!(world.calls(operation).len(), 1, "{operation:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_object_is_never_taken_for_a_finished_one() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    world.claimed("egress").await;
+    world.delete("egress").await;
+    let history = world.history("egress").await;
+    assert_eq!(history[0].ready_reason(), Some("Adopting"), "the first status there is");
+}
+
+#[tokio::test]
+async fn a_missing_connector_is_not_found_and_found_when_asked_again() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.connector("shop");
+    world.fault(Operation::DescribeVpcConnector, FaultKind::error("ResourceNotFoundException", 400, "none such"));
+    world.create("egress", &arn).await;
+    let object = world.reason("egress", "NotFound").await;
+    assert!(object.status.unwrap().condition("Stalled").is_some());
+    world.annotate("egress", api::RECONCILE_REQUESTED_AT, Some("t1")).await;
+    let object = world.reason("egress", "Available").await;
+    assert!(object.status.as_ref().unwrap().condition("Stalled").is_none());
+    assert_eq!(object.status.unwrap().last_handled_reconcile_at.as_deref(), Some("t1"));
+}
+
+#[tokio::test]
+async fn an_inactive_connector_is_not_claimed() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.connector("shop");
+    world.emulator.delete_connector(&arn);
+    world.create("egress", &arn).await;
+    let object = world.reason("egress", "Inactive").await;
+    let status = object.status.unwrap();
+    assert_eq!((status.arn, status.status.as_deref()), (None, Some("INACTIVE")));
+}
+
+#[tokio::test]
+async fn a_claimed_connector_that_goes_behind_our_back_is_gone() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let (inactive, forgotten) = (world.claimed("inactive").await, world.claimed("forgotten").await);
+    world.emulator.delete_connector(&inactive);
+    world.emulator.forget_connector(&forgotten);
+    for name in ["inactive", "forgotten"] {
+        world.annotate(name, api::RECONCILE_REQUESTED_AT, Some("now")).await;
+        world.reason(name, "Gone").await;
+        world.delete(name).await;
+        world.gone(name).await;
+    }
+    let deleted: Vec<_> = world.calls(Operation::DeleteVpcConnector).into_iter().map(|call| call.arn).collect();
+    assert_eq!(deleted, [Some(forgotten)], "INACTIVE is a receipt, not found is none");
+}
+
+#[tokio::test]
+async fn a_claimed_connector_is_looked_at_every_resync() {
+    let world = World::new().await;
+    let _operator = world.operator_with(&["--resync=2s"]);
+    let arn = world.claimed("egress").await;
+    world.emulator.delete_connector(&arn);
+    world.reason("egress", "Gone").await;
+}
+
+#[tokio::test]
+async fn refusals_while_adopting_name_the_action() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    for (operation, name) in [
+        (Operation::DescribeVpcConnector, "describe"),
+        (Operation::ListTagsForResource, "list-tags"),
+        (Operation::TagResource, "tag"),
+    ] {
+        let arn = world.connector(name);
+        world.fault(operation, FaultKind::AccessDenied);
+        world.create(name, &arn).await;
+        let held = world.reason(name, "AccessDenied").await;
+        assert!(message(&held).contains(&format!("apprunner:{}", operation.name())), "{}", message(&held));
+        world.reason(name, "Available").await;
+    }
+}

@@ -1,0 +1,261 @@
+//! Every answer to a delete, over the wire.
+
+use apprunner_emulator::{DeleteAgain, DeleteReply, Fault, FaultKind, Operation};
+use apprunner_operator::api::VpcConnector;
+
+use crate::support::{ACCOUNT, REGION, World};
+
+const DELETE: Operation = Operation::DeleteVpcConnector;
+
+/// A claimed object that is deleted while one fault waits, and goes in the end.
+async fn deleted_despite(kind: FaultKind, reason: &str) -> World {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    world.fault(DELETE, kind);
+    world.delete("egress").await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    let told = world.history("egress").await.iter().any(|status| status.ready_reason() == Some(reason));
+    assert!(told, "{reason} was never told");
+    world
+}
+
+/// The object as it is held by a fault that lasts, and what becomes of it when that ends.
+async fn held_by(kind: FaultKind, reason: &str) -> VpcConnector {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    world.lasting_fault(DELETE, kind);
+    world.delete("egress").await;
+    let held = world.reason("egress", reason).await;
+    world.emulator.clear_faults();
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    held
+}
+
+fn message(object: &VpcConnector) -> &str {
+    &object.status.as_ref().unwrap().condition("Ready").unwrap().message
+}
+
+#[tokio::test]
+async fn a_connector_that_is_gone_already_is_recorded_as_such() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    world.emulator.forget_connector(&arn);
+    world.delete("egress").await;
+    world.gone("egress").await;
+    let last = world.history("egress").await.pop().unwrap();
+    assert_eq!(last.ready_reason(), Some("AlreadyGone"));
+    assert_eq!(last.deleted_at, None);
+    assert_eq!(world.deletes(), 1);
+}
+
+#[tokio::test]
+async fn active_is_waited_for_until_it_is_inactive() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    world.emulator.change_behaviors(|b| {
+        b.delete_reply = DeleteReply::Eventual;
+        b.delete_settles_after_ms = 500;
+    });
+    world.delete("egress").await;
+    world.reason("egress", "Deleting").await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    assert_eq!(world.deletes(), 1);
+    assert_eq!(world.history("egress").await.pop().unwrap().status.as_deref(), Some("INACTIVE"));
+}
+
+#[tokio::test]
+async fn active_for_too_long_is_asked_for_again() {
+    let world = World::new().await;
+    let _operator = world.operator_with(&["--pace-divisor=240"]);
+    let arn = world.claimed("egress").await;
+    world.emulator.change_behaviors(|b| b.delete_reply = DeleteReply::Eventual);
+    // The first delete is lost on AWS's side: it answers ACTIVE and nothing comes of it.
+    world.fault(DELETE, FaultKind::with("/VpcConnector/Status", "ACTIVE"));
+    world.emulator.change_behaviors(|b| b.delete_settles_after_ms = 3_000);
+    world.delete("egress").await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    assert!(world.deletes() >= 2);
+}
+
+#[tokio::test]
+async fn an_error_before_the_effect_is_tried_again_after_a_look() {
+    let world = deleted_despite(FaultKind::InternalErrorBeforeEffect, "ServiceError").await;
+    assert_eq!(world.deletes(), 2);
+    assert_eq!(world.calls(Operation::DescribeVpcConnector).len(), 2, "one of the claim, one look");
+}
+
+#[tokio::test]
+async fn an_error_after_the_effect_is_found_out_by_a_look_and_still_gives_the_receipt() {
+    for kind in [FaultKind::InternalErrorAfterEffect, FaultKind::ClosedAfterEffect] {
+        let reason = if kind == FaultKind::ClosedAfterEffect { "Unreachable" } else { "ServiceError" };
+        let world = deleted_despite(kind, reason).await;
+        assert_eq!(world.deletes(), 1);
+        let last = world.history("egress").await.pop().unwrap();
+        assert_eq!(last.ready_reason(), Some("Deleted"));
+        assert!(last.deleted_at.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_connection_closed_before_the_effect_is_tried_again() {
+    let world = deleted_despite(FaultKind::ClosedBeforeEffect, "Unreachable").await;
+    assert_eq!(world.deletes(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_past_the_deadline_is_looked_up() {
+    let world = deleted_despite(FaultKind::LateAnswer { ms: 11_000 }, "Unreachable").await;
+    assert_eq!(world.deletes(), 1);
+}
+
+#[tokio::test]
+async fn an_unavailable_service_is_tried_again() {
+    deleted_despite(FaultKind::error("ServiceUnavailable", 503, "try later"), "ServiceError").await;
+}
+
+#[tokio::test]
+async fn a_reply_that_proves_nothing_lets_nothing_go() {
+    let rewrites = [
+        FaultKind::without("/VpcConnector"),
+        FaultKind::without("/VpcConnector/Status"),
+        FaultKind::with("/VpcConnector/Status", "inactive"),
+        FaultKind::with("/VpcConnector/Status", "DELETING"),
+        FaultKind::with(
+            "/VpcConnector/VpcConnectorArn",
+            "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/else/1/fedcba9876543210fedcba9876543210",
+        ),
+    ];
+    for rewrite in rewrites {
+        let world = deleted_despite(rewrite, "Unproven").await;
+        assert_eq!(world.deletes(), 1, "the look that follows proves it");
+        assert!(world.history("egress").await.pop().unwrap().deleted_at.is_some());
+    }
+}
+
+#[tokio::test]
+async fn an_absurd_time_is_left_out_of_the_receipt() {
+    let world = World::new().await;
+    let operator = world.operator();
+    world.claimed("egress").await;
+    world.fault(DELETE, FaultKind::with("/VpcConnector/DeletedAt", 32_503_680_000_u64));
+    world.delete("egress").await;
+    world.gone("egress").await;
+    let receipt = world.history("egress").await.pop().unwrap();
+    assert_eq!((receipt.status.as_deref(), receipt.deleted_at), (Some("INACTIVE"), None));
+    assert_eq!(operator.logged("AWS gave a time outside 2020 to 2100; it is left out").len(), 1);
+}
+
+#[tokio::test]
+async fn no_connection_is_unreachable_and_heals() {
+    let mut world = World::new().await;
+    let arn = {
+        let _operator = world.operator();
+        world.claimed("egress").await
+    };
+    let good = std::mem::replace(&mut world.settings.endpoint, "http://127.0.0.1:1".to_owned());
+    {
+        let _operator = world.operator();
+        world.delete("egress").await;
+        let held = world.reason("egress", "Unreachable").await;
+        assert_eq!(held.status.unwrap().last_error.unwrap().code, "NoConnection");
+    }
+    world.settings.endpoint = good;
+    let _operator = world.operator();
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    assert_eq!(world.deletes(), 1);
+}
+
+#[tokio::test]
+async fn a_connector_in_use_is_held_and_goes_when_its_service_does() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    let service = world.emulator.create_service(ACCOUNT, REGION, "web", Some(&arn));
+    world.delete("egress").await;
+    let held = world.reason("egress", "InUse").await;
+    assert!(message(&held).contains("being used by"), "{}", message(&held));
+    let status = held.status.as_ref().unwrap();
+    assert!(status.attempts.is_some() && status.next_attempt_time.is_some());
+    assert!(status.condition("Stalled").is_none(), "waiting for a service is no stall");
+    assert!(world.event("egress", "InUse").await.contains("being used by"));
+
+    assert!(world.emulator.delete_service(&service));
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+}
+
+#[tokio::test]
+async fn an_unexplained_refusal_is_shown_in_aws_words() {
+    let kind = FaultKind::error("InvalidRequestException", 400, "The moon is in the wrong phase.");
+    let held = held_by(kind, "InvalidRequest").await;
+    assert!(message(&held).contains("The moon is in the wrong phase."));
+    assert!(held.status.unwrap().condition("Stalled").is_some());
+    held_by(FaultKind::error("SomethingNewException", 418, "teapot"), "InvalidRequest").await;
+}
+
+#[tokio::test]
+async fn a_refusal_because_it_is_deleted_already_is_found_out() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    world.emulator.change_behaviors(|b| b.delete_again = DeleteAgain::InvalidRequest);
+    world.emulator.delete_connector(&arn);
+    world.delete("egress").await;
+    world.gone("egress").await;
+    assert_eq!(world.history("egress").await.pop().unwrap().ready_reason(), Some("Deleted"));
+    assert_eq!(world.deletes(), 1);
+}
+
+#[tokio::test]
+async fn throttling_backs_off_and_heals() {
+    let world = deleted_despite(FaultKind::throttling(), "Throttled").await;
+    assert_eq!(world.deletes(), 2);
+}
+
+#[tokio::test]
+async fn missing_rights_are_named_and_heal() {
+    let held = held_by(FaultKind::AccessDenied, "AccessDenied").await;
+    assert!(message(&held).contains("apprunner:DeleteVpcConnector"), "{}", message(&held));
+    let status = held.status.unwrap();
+    assert_eq!(status.last_error.unwrap().operation, "DeleteVpcConnector");
+}
+
+#[tokio::test]
+async fn rejected_credentials_and_a_wrong_clock_are_named_and_heal() {
+    let expired =
+        FaultKind::error("ExpiredTokenException", 403, "The security token included in the request is expired");
+    let held = held_by(expired, "CredentialsRejected").await;
+    assert!(message(&held).contains("token"), "{}", message(&held));
+    let skewed = FaultKind::error("InvalidSignatureException", 403, "Signature expired: 1 is now earlier than 2");
+    let held = held_by(skewed, "CredentialsRejected").await;
+    assert!(message(&held).contains("clock"), "{}", message(&held));
+}
+
+#[tokio::test]
+async fn a_missing_subscription_is_named() {
+    let kind = FaultKind::error("SubscriptionRequiredException", 400, "The AWS Access Key Id needs a subscription");
+    held_by(kind, "SubscriptionRequired").await;
+}
+
+#[tokio::test]
+async fn a_lasting_failure_reads_the_same_but_for_its_numbers() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    world.claimed("egress").await;
+    world.emulator.add_fault(Fault::new(FaultKind::InternalErrorBeforeEffect).on(DELETE).times(6));
+    world.delete("egress").await;
+    world.gone("egress").await;
+    let history = world.history("egress").await;
+    let failing: Vec<_> = history.iter().filter(|s| s.ready_reason() == Some("ServiceError")).collect();
+    assert!(failing.len() < 6, "each attempt wrote a status: {failing:#?}");
+    assert_eq!(world.deletes(), 7);
+}

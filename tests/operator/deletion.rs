@@ -1,0 +1,198 @@
+//! What the project is for: deleting the object deletes the connector, with a receipt.
+
+use apprunner_emulator::{FaultKind, Operation};
+use apprunner_operator::api::{self, VpcConnector, condition};
+use serde_json::json;
+
+use crate::support::World;
+
+#[tokio::test]
+async fn a_claimed_connector_is_deleted_with_one_call_and_a_receipt() {
+    let world = World::new().await;
+    let operator = world.operator();
+    let arn = world.claimed("egress").await;
+    assert_eq!(world.deletes(), 0);
+
+    world.delete("egress").await;
+    world.gone("egress").await;
+
+    assert!(world.inactive(&arn));
+    assert_eq!(world.deletes(), 1);
+    let in_aws = world.emulator.connector(&arn).unwrap();
+    let receipt = world.history("egress").await.pop().unwrap();
+    assert_eq!(receipt.status.as_deref(), Some("INACTIVE"));
+    assert_eq!(receipt.arn.as_deref(), Some(arn.as_str()));
+    assert_eq!(receipt.deleted_at.unwrap().0.as_second(), in_aws.deleted_at.unwrap().as_second());
+    assert_eq!(receipt.created_at.unwrap().0.as_second(), in_aws.created_at.as_second());
+    assert_eq!((receipt.name, receipt.revision), (Some(in_aws.name), Some(1)));
+    assert_eq!((receipt.subnets, receipt.security_groups), (in_aws.subnets, in_aws.security_groups));
+    assert_eq!(world.event("egress", "Deleted").await, "App Runner reports the connector INACTIVE");
+    let logged = operator.logged("let go").pop().unwrap();
+    assert_eq!(logged["arn"], arn.as_str());
+    assert_eq!(world.calls(Operation::DescribeVpcConnector).len(), 1, "the one of the claim");
+}
+
+#[tokio::test]
+async fn retain_lets_go_and_leaves_the_connector_untagged() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    assert!(world.owner_tag(&arn).is_some());
+    world.policy("egress", "Retain").await;
+
+    world.delete("egress").await;
+    world.gone("egress").await;
+
+    assert!(!world.inactive(&arn));
+    assert_eq!(world.deletes(), 0);
+    assert_eq!(world.owner_tag(&arn), None);
+    assert_eq!(world.event("egress", "Retained").await, format!("left in AWS: {arn}"));
+}
+
+#[tokio::test]
+async fn retain_is_the_way_out_of_a_deletion_that_hangs() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    world.lasting_fault(Operation::DeleteVpcConnector, FaultKind::InternalErrorBeforeEffect);
+    world.lasting_fault(Operation::UntagResource, FaultKind::AccessDenied);
+    world.delete("egress").await;
+    world.reason("egress", "ServiceError").await;
+
+    world.policy("egress", "Retain").await;
+    world.gone("egress").await;
+
+    let note = world.event("egress", "Retained").await;
+    assert!(note.contains(&arn) && note.contains("not known") && note.contains("could not be taken off"), "{note}");
+}
+
+#[tokio::test]
+async fn a_paused_object_is_left_alone_until_it_is_not() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    world.annotate("egress", api::PAUSED, Some("true")).await;
+    world.until("egress", "Paused", |o| has_condition(o, condition::PAUSED)).await;
+    let before = world.emulator.calls().len();
+
+    world.delete("egress").await;
+    // A second object goes all the way meanwhile, so the first one had its chance.
+    world.claimed("other").await;
+    world.delete("other").await;
+    world.gone("other").await;
+    assert!(world.emulator.calls()[before..].iter().all(|call| call.arn.as_deref() != Some(&arn)));
+
+    world.annotate("egress", api::PAUSED, None).await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+}
+
+#[tokio::test]
+async fn a_protected_object_is_held_until_it_is_not() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    world.annotate("egress", api::PROTECTED, Some("true")).await;
+    world.delete("egress").await;
+    world.reason("egress", "Protected").await;
+    assert_eq!(world.deletes(), 0);
+
+    world.annotate("egress", api::PROTECTED, Some("false")).await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+}
+
+#[tokio::test]
+async fn a_receipt_in_the_status_needs_no_call() {
+    let world = World::new().await;
+    let arn = {
+        let _operator = world.operator();
+        world.claimed("egress").await
+    };
+    world.merge_status("egress", json!({"status": "INACTIVE"})).await;
+    world.delete("egress").await;
+
+    let _operator = world.operator_of_other_account();
+    world.gone("egress").await;
+    assert_eq!(world.deletes(), 0);
+    assert!(!world.inactive(&arn), "the status was a forgery, and forging it is a right of its own");
+}
+
+#[tokio::test]
+async fn an_object_deleted_before_it_was_claimed_is_claimed_and_deleted() {
+    let world = World::new().await;
+    let arn = world.connector("shop");
+    world.create_with("egress", &arn, finalized).await;
+    world.delete("egress").await;
+
+    let _operator = world.operator();
+    world.gone("egress").await;
+
+    assert!(world.inactive(&arn));
+    assert_eq!(world.deletes(), 1);
+    assert_eq!(world.calls(Operation::TagResource).len(), 0, "what is about to go is not tagged");
+    assert_eq!(world.history("egress").await.pop().unwrap().status.as_deref(), Some("INACTIVE"));
+}
+
+#[tokio::test]
+async fn an_unclaimed_object_without_a_connector_just_goes() {
+    let world = World::new().await;
+    let (missing, inactive) = (world.connector("missing"), world.connector("inactive"));
+    world.emulator.forget_connector(&missing);
+    world.emulator.delete_connector(&inactive);
+    for (name, arn) in [("missing", &missing), ("inactive", &inactive)] {
+        world.create_with(name, arn, finalized).await;
+        world.delete(name).await;
+    }
+
+    let _operator = world.operator();
+    for name in ["missing", "inactive"] {
+        world.gone(name).await;
+        let last = world.history(name).await.pop().unwrap();
+        assert_eq!(last.ready_reason(), Some("AlreadyGone"), "{name}");
+        assert_eq!(last.arn, None, "{name}");
+    }
+    assert_eq!(world.deletes(), 0);
+}
+
+#[tokio::test]
+async fn a_status_of_another_connector_deletes_neither() {
+    let world = World::new().await;
+    let (ours, other) = (world.connector("ours"), world.connector("other"));
+    world.create_with("egress", &ours, finalized).await;
+    world.merge_status("egress", json!({"arn": other, "status": "INACTIVE"})).await;
+    world.delete("egress").await;
+
+    let _operator = world.operator();
+    world.gone("egress").await;
+    assert!(world.inactive(&ours), "the spec names it");
+    assert!(!world.inactive(&other), "the status was wrong");
+    assert!(world.event("egress", "StatusCorrected").await.contains(&other));
+}
+
+#[tokio::test]
+async fn other_finalizers_are_kept_and_not_waited_for() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.connector("shop");
+    let foreign = "example.com/other";
+    world.create_with("egress", &arn, |o| o.metadata.finalizers = Some(vec![foreign.into()])).await;
+    let object = world.reason("egress", "Available").await;
+    assert_eq!(object.metadata.finalizers.unwrap(), [foreign, api::FINALIZER]);
+
+    world.delete("egress").await;
+    let released = world.until("egress", "let go", |o| o.finalizer_index().is_none()).await;
+    assert_eq!(released.metadata.finalizers.unwrap(), [foreign]);
+    assert!(world.inactive(&arn));
+    world.merge("egress", json!({"metadata": {"finalizers": null}})).await;
+    world.gone("egress").await;
+    assert_eq!(world.deletes(), 1);
+}
+
+fn finalized(object: &mut VpcConnector) {
+    object.metadata.finalizers = Some(vec![api::FINALIZER.into()]);
+}
+
+fn has_condition(object: &VpcConnector, type_: &str) -> bool {
+    object.status.as_ref().is_some_and(|status| status.condition(type_).is_some_and(|c| c.status == "True"))
+}

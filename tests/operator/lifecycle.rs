@@ -1,0 +1,142 @@
+//! The process: its start, its end, and what one object may do to another.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use apprunner_emulator::{Fault, FaultKind, Operation};
+use futures::future::join_all;
+
+use crate::support::cluster::cluster;
+use crate::support::{ACCOUNT, World, create_namespace, eventually};
+
+#[tokio::test]
+async fn a_stop_finishes_the_call_under_way_and_records_what_it_said() {
+    let world = World::new().await;
+    let mut operator = world.operator();
+    let arn = world.claimed("egress").await;
+    world.fault(Operation::DeleteVpcConnector, FaultKind::LateAnswer { ms: 2_000 });
+    world.delete("egress").await;
+    let sent = eventually(async || (world.deletes() == 1).then_some(()));
+    assert!(sent.await.is_some());
+
+    operator.terminate();
+    let status = operator.ended(Duration::from_secs(20)).expect("it never stopped");
+    assert!(status.success(), "{status}");
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    assert_eq!(world.history("egress").await.pop().unwrap().ready_reason(), Some("Deleted"));
+}
+
+#[tokio::test]
+async fn a_stop_with_nothing_to_finish_is_quick_and_clean() {
+    let world = World::new().await;
+    let mut operator = world.operator();
+    world.claimed("egress").await;
+    operator.terminate();
+    assert!(operator.ended(Duration::from_secs(10)).expect("it never stopped").success());
+    assert_eq!(operator.logged("stopped").len(), 1);
+}
+
+#[tokio::test]
+async fn a_killed_operator_goes_on_where_it_was() {
+    let world = World::new().await;
+    let arn = {
+        let _operator = world.operator();
+        let arn = world.claimed("egress").await;
+        world.lasting_fault(Operation::DeleteVpcConnector, FaultKind::ClosedAfterEffect);
+        world.delete("egress").await;
+        world.reason("egress", "Unreachable").await;
+        arn
+    };
+    world.emulator.clear_faults();
+    let before = world.deletes();
+    let _operator = world.operator();
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    assert_eq!(world.deletes(), before, "the status says that the outcome is unknown: it is looked up first");
+    assert_eq!(world.history("egress").await.pop().unwrap().ready_reason(), Some("Deleted"));
+}
+
+#[tokio::test]
+async fn a_slow_region_holds_up_no_other() {
+    let world = World::new().await;
+    let _operator = world.operator_with(&["--concurrency=4"]);
+    let slow: Vec<_> =
+        (0..12).map(|n| world.emulator.create_connector(ACCOUNT, "eu-west-1", &format!("slow-{n}"))).collect();
+    world.emulator.add_fault(Fault::new(FaultKind::Delay { ms: 9_000 }).region("eu-west-1").forever());
+    join_all(slow.iter().enumerate().map(async |(n, arn)| world.create(&format!("slow-{n}"), arn).await)).await;
+    let waiting = eventually(async || {
+        let open = world.emulator.calls().into_iter().filter(|call| call.answered_at.is_none()).count();
+        (open == 2).then_some(())
+    });
+    assert!(waiting.await.is_some(), "half of four workers wait for the slow region");
+
+    let started = Instant::now();
+    for n in 0..3 {
+        world.claimed(&format!("quick-{n}")).await;
+    }
+    assert!(started.elapsed() < Duration::from_secs(9), "they waited for the slow region");
+}
+
+#[tokio::test]
+async fn two_namespaces_are_watched_and_a_third_is_not() {
+    let mut world = World::new().await;
+    let (second, third) = (create_namespace(&world.client).await, create_namespace(&world.client).await);
+    let _operator = world.operator_with(&[&format!("--namespace={second}")]);
+    world.claimed("egress").await;
+    world.move_to(&third);
+    world.create("egress", &world.connector("third")).await;
+    world.move_to(&second);
+    world.create("egress", &world.connector("second")).await;
+    world.reason("egress", "Available").await;
+    world.move_to(&third);
+    let untouched = world.api.get("egress").await.unwrap();
+    assert_eq!((untouched.status, untouched.metadata.finalizers), (None, None));
+}
+
+#[tokio::test]
+async fn secrets_never_reach_the_log() {
+    let mut world = World::new().await;
+    world.settings.environment.push(("APPRUNNER_OPERATOR_LOG".into(), "trace".into()));
+    let operator = world.operator();
+    world.claimed("egress").await;
+    world.delete("egress").await;
+    world.gone("egress").await;
+    assert!(!operator.log().contains("not-a-secret"), "the secret key stands in the log");
+}
+
+#[test]
+fn bad_settings_are_refused_with_what_to_do() {
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"))
+            .args(arguments)
+            .env_clear()
+            .env("KUBECONFIG", cluster().kubeconfig())
+            .output()
+            .unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    for (arguments, says) in [
+        (&["--resync=soon"][..], "10m"),
+        (&["--resync=10ms"], "at least 1s"),
+        (&["--concurrency=0"], "at least 1"),
+        (&["--cluster-id=a/b"], "cluster id"),
+        (&["--regions=US"], "region"),
+        (&["--log=nonsense=loud"], "--log"),
+        (&["--ownership-tags=maybe"], "on, off"),
+    ] {
+        let (success, error) = run(arguments);
+        assert!(!success && error.contains(says), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn without_a_cluster_it_says_what_to_do() {
+    let output = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"))
+        .env_clear()
+        .env("HOME", "/nonexistent")
+        .output()
+        .unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && error.contains("KUBECONFIG"), "{error}");
+}

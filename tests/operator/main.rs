@@ -1,0 +1,16 @@
+//! The operator as users meet it: a process, a real API server, and an App Runner over HTTP.
+//!
+//! One file a theme. All tests share one API server; each has a namespace, an emulator and an operator of its own, so
+//! they run side by side.
+#![allow(unreachable_pub, reason = "the helpers' own privacy is between them and the tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test that fails says so by panicking")]
+
+mod accounts;
+mod adoption;
+mod answers;
+mod deletion;
+mod lifecycle;
+mod ownership;
+mod resource;
+mod scale;
+mod support;

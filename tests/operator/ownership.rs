@@ -1,0 +1,140 @@
+//! Whose connector it is.
+
+use apprunner_emulator::Operation;
+use apprunner_operator::api;
+
+use crate::support::{World, create_namespace};
+
+#[tokio::test]
+async fn another_clusters_connector_is_left_alone() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.connector("shop");
+    world.emulator.set_tags(&arn, &[(api::OWNER_TAG, "another-cluster/shop/egress")]);
+    world.create("egress", &arn).await;
+    let held = world.reason("egress", "OwnedByAnother").await;
+    let message = &held.status.unwrap().condition("Ready").unwrap().message.clone();
+    assert!(message.contains("another-cluster/shop/egress"), "{message}");
+    assert!(message.contains(&format!("aws apprunner untag-resource --resource-arn {arn}")), "{message}");
+
+    world.delete("egress").await;
+    world.gone("egress").await;
+    assert!(!world.inactive(&arn));
+    assert_eq!(world.deletes(), 0);
+    let note = world.event("egress", "NotOwned").await;
+    assert!(note.contains(&arn) && note.contains("another-cluster/shop/egress"), "{note}");
+}
+
+#[tokio::test]
+async fn a_freed_connector_is_claimed_when_asked() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.connector("shop");
+    world.emulator.set_tags(&arn, &[(api::OWNER_TAG, "another-cluster/shop/egress")]);
+    world.create("egress", &arn).await;
+    world.reason("egress", "OwnedByAnother").await;
+    world.emulator.set_tags(&arn, &[]);
+    world.annotate("egress", api::RECONCILE_REQUESTED_AT, Some("now")).await;
+    world.reason("egress", "Available").await;
+}
+
+#[tokio::test]
+async fn of_two_objects_for_one_connector_the_first_owns_it() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("first").await;
+    world.create("second", &arn).await;
+    world.reason("second", "OwnedByAnother").await;
+    world.delete("second").await;
+    world.gone("second").await;
+    assert_eq!(world.deletes(), 0);
+    world.delete("first").await;
+    world.gone("first").await;
+    assert!(world.inactive(&arn));
+}
+
+#[tokio::test]
+async fn of_two_objects_created_in_the_same_moment_one_owns_the_connector() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.connector("shop");
+    tokio::join!(world.create("a", &arn), world.create("b", &arn));
+    let settled = |o: &api::VpcConnector| {
+        let reason = o.status.as_ref().and_then(|s| s.ready_reason().map(str::to_owned));
+        matches!(reason.as_deref(), Some("Available" | "OwnedByAnother"))
+    };
+    let a = world.until("a", "settled", settled).await.status.unwrap();
+    let b = world.until("b", "settled", settled).await.status.unwrap();
+    assert_ne!(a.ready_reason(), b.ready_reason());
+}
+
+#[tokio::test]
+async fn what_its_owner_let_go_of_is_taken_over() {
+    let world = World::new().await;
+    let arn = {
+        let _operator = world.operator();
+        world.claimed("first").await
+    };
+    // Without an operator the first object goes as if its finalizer had been taken off by hand: the tag stays.
+    world.merge("first", serde_json::json!({"metadata": {"finalizers": null}})).await;
+    world.delete("first").await;
+    world.gone("first").await;
+
+    let _operator = world.operator();
+    world.create("second", &arn).await;
+    world.reason("second", "Available").await;
+    assert!(world.owner_tag(&arn).unwrap().ends_with("/second"));
+    assert!(world.event("second", "OwnershipTaken").await.contains("/first"));
+}
+
+#[tokio::test]
+async fn a_re_created_object_is_the_same_owner() {
+    let world = World::new().await;
+    let arn = {
+        let _operator = world.operator();
+        world.claimed("egress").await
+    };
+    world.merge("egress", serde_json::json!({"metadata": {"finalizers": null}})).await;
+    world.delete("egress").await;
+    world.gone("egress").await;
+
+    let _operator = world.operator();
+    world.create("egress", &arn).await;
+    world.reason("egress", "Available").await;
+    assert_eq!(world.calls(Operation::TagResource).len(), 1, "the tag of the first is the tag of the second");
+}
+
+#[tokio::test]
+async fn an_object_of_another_namespace_owns_it_while_it_names_it() {
+    let mut world = World::new().await;
+    let other = create_namespace(&world.client).await;
+    let _operator = world.operator_with(&[&format!("--namespace={other}")]);
+    let arn = world.claimed("egress").await;
+    world.move_to(&other);
+    world.create("egress", &arn).await;
+    world.reason("egress", "OwnedByAnother").await;
+    world.delete("egress").await;
+    world.gone("egress").await;
+    assert_eq!(world.deletes(), 0);
+}
+
+#[tokio::test]
+async fn without_ownership_tags_nothing_is_read_or_written() {
+    let world = World::new().await;
+    let _operator = world.operator_with(&["--ownership-tags=off"]);
+    let arn = world.claimed("egress").await;
+    world.delete("egress").await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    for operation in [Operation::ListTagsForResource, Operation::TagResource, Operation::UntagResource] {
+        assert_eq!(world.calls(operation).len(), 0, "{operation:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_id_of_ones_own_stands_in_the_tag() {
+    let world = World::new().await;
+    let _operator = world.operator_with(&["--cluster-id=blue"]);
+    let arn = world.claimed("egress").await;
+    assert_eq!(world.owner_tag(&arn).unwrap(), format!("blue/{}/egress", world.namespace));
+}

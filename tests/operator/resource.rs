@@ -1,0 +1,69 @@
+//! The resource as the API server checks it and kubectl shows it.
+
+use apprunner_operator::api::{DeletionPolicy, VpcConnector, VpcConnectorSpec};
+use kube::api::{Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::support::World;
+use crate::support::cluster::{cluster, run};
+
+const ARN: &str = "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef";
+
+async fn refused(world: &World, name: &str, arn: &str) -> String {
+    let spec = VpcConnectorSpec { arn: arn.into(), deletion_policy: DeletionPolicy::Delete };
+    let object = VpcConnector::new(name, spec);
+    world.api.create(&PostParams::default(), &object).await.unwrap_err().to_string()
+}
+
+async fn patch_refused(world: &World, name: &str, patch: Value) -> String {
+    let patch = Patch::Merge(patch);
+    world.api.patch(name, &PatchParams::default(), &patch).await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn the_api_server_refuses_what_makes_no_sense_and_says_why() {
+    let world = World::new().await;
+    assert!(refused(&world, "egress", "shop").await.contains("spec.arn"));
+    assert!(refused(&world, "egress", &ARN[..ARN.len() - 33]).await.contains("spec.arn"));
+    assert!(refused(&world, &"n".repeat(64), ARN).await.contains("at most 63 characters"));
+    world.create("egress", ARN).await;
+    let changed = json!({"spec": {"arn": ARN.replace("/1/", "/2/")}});
+    assert!(patch_refused(&world, "egress", changed).await.contains("spec.arn is immutable"));
+    let removed = patch_refused(&world, "egress", json!({"spec": {"arn": null}})).await;
+    assert!(removed.contains("spec.arn"), "{removed}");
+    let unknown = patch_refused(&world, "egress", json!({"spec": {"deletionPolicy": "Orphan"}})).await;
+    assert!(unknown.contains("deletionPolicy"), "{unknown}");
+    world.policy("egress", "Retain").await;
+}
+
+#[tokio::test]
+async fn deletion_policy_defaults_to_delete() {
+    let world = World::new().await;
+    let manifest = format!(
+        "apiVersion: apprunner-operator.dev/v1alpha1\nkind: VpcConnector\nmetadata: {{name: egress}}\nspec: {{arn: '{ARN}'}}\n"
+    );
+    let file = cluster().directory().join(format!("{}.yaml", world.namespace));
+    std::fs::write(&file, manifest).unwrap();
+    run(cluster().kubectl().args(["apply", "-n", &world.namespace, "-f"]).arg(&file));
+    let object = world.api.get("egress").await.unwrap();
+    assert_eq!(object.spec.deletion_policy, DeletionPolicy::Delete);
+}
+
+#[tokio::test]
+async fn kubectl_shows_what_matters() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    let get = |arguments: &[&str]| run(cluster().kubectl().args(["-n", &world.namespace]).args(arguments));
+    let table = get(&["get", "vpcc"]);
+    for word in ["READY", "REASON", "STATUS", "AGE", "True", "Available", "ACTIVE"] {
+        assert!(table.contains(word), "{word} is missing in {table}");
+    }
+    let wide = get(&["get", "aws", "-o", "wide"]);
+    for word in ["MESSAGE", "ARN", "DELETED", &arn] {
+        assert!(wide.contains(word), "{word} is missing in {wide}");
+    }
+    get(&["wait", "--for=condition=Ready", "--timeout=10s", "vpcconnector/egress"]);
+    let explained = get(&["explain", "vpcc.spec.deletionPolicy"]);
+    assert!(explained.contains("the connector stays"), "{explained}");
+}

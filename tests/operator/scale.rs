@@ -1,0 +1,61 @@
+//! Nothing is wasted, counted in the API server's audit log and the emulator's call log.
+
+use std::collections::BTreeMap;
+
+use apprunner_emulator::Operation;
+use futures::future::join_all;
+use kube::api::{DeleteParams, ListParams};
+
+use crate::support::cluster::requests_of;
+use crate::support::operator::Operator;
+use crate::support::{World, eventually};
+
+const OBJECTS: usize = 200;
+
+/// What one user asked the API server for about our objects, by verb and subresource.
+fn asked(operator: &Operator) -> BTreeMap<(String, String), usize> {
+    let mut counted = BTreeMap::new();
+    for request in requests_of(&operator.user).into_iter().filter(|r| r.resource == "vpcconnectors") {
+        // Lists and watches have no name; a read of a single object has one.
+        let verb = if request.name.is_empty() { format!("{} all", request.verb) } else { request.verb };
+        *counted.entry((verb, request.subresource)).or_default() += 1;
+    }
+    counted
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_deletions_cost_one_delete_one_status_and_one_finalizer_each() {
+    let world = World::new().await;
+    let operator = world.operator();
+    let arns: Vec<String> = (0..OBJECTS).map(|n| world.connector(&format!("conn-{n}"))).collect();
+    let create = async |(n, arn): (usize, &String)| world.create(&format!("egress-{n}"), arn).await;
+    join_all(arns.iter().enumerate().map(create)).await;
+    let ready = eventually(async || {
+        let all = world.api.list(&ListParams::default()).await.unwrap();
+        let available = |o: &&apprunner_operator::api::VpcConnector| {
+            o.status.as_ref().and_then(|status| status.ready_reason()) == Some("Available")
+        };
+        (all.items.iter().filter(available).count() == OBJECTS).then_some(())
+    });
+    assert!(ready.await.is_some(), "not all were claimed");
+    let before = asked(&operator);
+
+    world.api.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
+    let gone =
+        eventually(async || world.api.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(()));
+    assert!(gone.await.is_some(), "not all are gone");
+
+    let after = asked(&operator);
+    let cost = |verb: &str, subresource: &str| {
+        let key = (verb.to_owned(), subresource.to_owned());
+        after.get(&key).copied().unwrap_or_default() - before.get(&key).copied().unwrap_or_default()
+    };
+    assert_eq!(world.deletes(), OBJECTS);
+    assert_eq!(cost("patch", "status"), OBJECTS, "status patches");
+    assert_eq!(cost("patch", ""), OBJECTS, "finalizer patches");
+    assert_eq!(after.get(&("get".to_owned(), String::new())), None, "no object is ever read by itself");
+    let written: Vec<_> = after.keys().map(|(verb, _)| verb.as_str()).collect();
+    assert!(written.iter().all(|verb| ["patch", "list all", "watch all"].contains(verb)), "{after:?}");
+    assert_eq!(world.calls(Operation::DescribeVpcConnector).len(), OBJECTS, "those of the claims");
+    assert!(arns.iter().all(|arn| world.inactive(arn)));
+}

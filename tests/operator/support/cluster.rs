@@ -1,0 +1,68 @@
+//! One API server for the whole run; it goes when the test process does.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use devcluster::{DevCluster, Options};
+
+/// Users of this group have the rights of `examples/rbac.yaml`.
+const OPERATORS: &str = "apprunner-operators";
+
+static CLUSTER: LazyLock<DevCluster> = LazyLock::new(|| {
+    let cluster = DevCluster::start(Options::default()).unwrap_or_else(|error| panic!("{error}"));
+    let root = env!("CARGO_MANIFEST_DIR");
+    let crd = format!("{root}/crds/apprunner-operator.dev_vpcconnectors.yaml");
+    run(cluster.kubectl().args(["apply", "-f", &crd, "-f", &format!("{root}/examples/rbac.yaml")]));
+    run(cluster.kubectl().args(["wait", "--for=condition=Established", "--timeout=30s", "-f", &crd]));
+    let bind = ["create", "clusterrolebinding", "tests", "--clusterrole=apprunner-operator"];
+    run(cluster.kubectl().args(bind).arg(format!("--group={OPERATORS}")));
+    cluster
+});
+
+/// The cluster that all tests share.
+pub fn cluster() -> &'static DevCluster {
+    &CLUSTER
+}
+
+/// A kubeconfig of a user that nobody else is, with the operator's rights.
+pub fn operator_user() -> (String, PathBuf) {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let user = format!("operator-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    let kubeconfig = cluster().user_kubeconfig(&user, Some(OPERATORS)).unwrap();
+    (user, kubeconfig)
+}
+
+/// Runs a command that must succeed, and gives what it printed.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {out}{err}");
+    out.into_owned()
+}
+
+/// One request by one user, as the API server's audit log has it.
+#[derive(Debug)]
+pub struct Request {
+    pub verb: String,
+    pub resource: String,
+    pub subresource: String,
+    pub name: String,
+}
+
+/// Every finished request of a user.
+pub fn requests_of(user: &str) -> Vec<Request> {
+    let log = std::fs::read_to_string(cluster().audit_log()).unwrap();
+    let entries = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let finished = entries.filter(|e| e["user"]["username"] == user && e["stage"] == "ResponseComplete");
+    let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    finished
+        .map(|e| Request {
+            verb: word(&e["verb"]),
+            resource: word(&e["objectRef"]["resource"]),
+            subresource: word(&e["objectRef"]["subresource"]),
+            name: word(&e["objectRef"]["name"]),
+        })
+        .collect()
+}

@@ -1,0 +1,274 @@
+//! A namespace, an App Runner and an operator for each test; builders and verbs in place of pasted set-ups.
+
+pub mod cluster;
+pub mod operator;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use apprunner_emulator::{AccessKey, Behaviors, Call, CallFilter, Config, Emulator, Fault, FaultKind, Operation};
+use apprunner_operator::api::{self, DeletionPolicy, VpcConnector, VpcConnectorSpec, VpcConnectorStatus};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+
+use cluster::cluster;
+use operator::{Operator, PACE, Settings};
+
+pub const ACCOUNT: &str = "111122223333";
+pub const REGION: &str = "us-east-1";
+/// Long enough for the slowest machine; what takes this long has failed.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Credentials of another account.
+pub const OTHER: (&str, &str, &str) = ("AKIDOTHER", "not-a-secret-either", "999999999999");
+
+/// One test's world.
+pub struct World {
+    pub emulator: Emulator,
+    pub namespace: String,
+    pub api: Api<VpcConnector>,
+    pub client: Client,
+    pub settings: Settings,
+    versions: Arc<Mutex<Vec<Seen>>>,
+}
+
+/// A version of an object, as the watch showed it.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    Version(Box<VpcConnector>),
+    Gone(String),
+}
+
+impl World {
+    /// A namespace, an emulator, and no operator yet.
+    pub async fn new() -> Self {
+        Self::with_behaviors(Behaviors { connector_quota: 1000, ..Behaviors::default() }).await
+    }
+
+    pub async fn with_behaviors(behaviors: Behaviors) -> Self {
+        let access_keys = vec![AccessKey::default(), AccessKey::new(OTHER.0, OTHER.1, OTHER.2)];
+        let config = Config { access_keys, behaviors, ..Config::default() };
+        let emulator = Emulator::start(config).await.unwrap();
+        let client = admin().await;
+        let namespace = create_namespace(&client).await;
+        let api = Api::namespaced(client.clone(), &namespace);
+        let settings = Settings {
+            endpoint: emulator.url(),
+            access_key: (AccessKey::default().id, AccessKey::default().secret),
+            arguments: vec![format!("--namespace={namespace}")],
+            environment: Vec::new(),
+            pace: PACE,
+        };
+        let versions = watch_all(&api).await;
+        Self { emulator, namespace, api, client, settings, versions }
+    }
+
+    /// The same world, looked at from another namespace.
+    pub fn move_to(&mut self, namespace: &str) {
+        self.api = Api::namespaced(self.client.clone(), namespace);
+        namespace.clone_into(&mut self.namespace);
+    }
+
+    /// Starts an operator for this namespace.
+    pub fn operator(&self) -> Operator {
+        Operator::start(&self.settings)
+    }
+
+    /// Starts an operator with more arguments.
+    pub fn operator_with(&self, arguments: &[&str]) -> Operator {
+        let mut settings = self.settings.clone();
+        settings.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        Operator::start(&settings)
+    }
+
+    /// Starts an operator with another account's credentials.
+    pub fn operator_of_other_account(&self) -> Operator {
+        let access_key = (OTHER.0.to_owned(), OTHER.1.to_owned());
+        Operator::start(&Settings { access_key, ..self.settings.clone() })
+    }
+
+    /// A connector in AWS.
+    pub fn connector(&self, name: &str) -> String {
+        self.emulator.create_connector(ACCOUNT, REGION, name)
+    }
+
+    /// An object for a connector.
+    pub async fn create(&self, name: &str, arn: &str) -> VpcConnector {
+        self.create_with(name, arn, |_| {}).await
+    }
+
+    pub async fn create_with(&self, name: &str, arn: &str, change: impl FnOnce(&mut VpcConnector)) -> VpcConnector {
+        let spec = VpcConnectorSpec { arn: arn.to_owned(), deletion_policy: DeletionPolicy::Delete };
+        let mut object = VpcConnector::new(name, spec);
+        change(&mut object);
+        self.api.create(&PostParams::default(), &object).await.unwrap()
+    }
+
+    /// A connector, an object for it, and the claim.
+    pub async fn claimed(&self, name: &str) -> String {
+        let arn = self.connector(&format!("conn-{name}"));
+        self.create(name, &arn).await;
+        self.reason(name, "Available").await;
+        arn
+    }
+
+    pub async fn delete(&self, name: &str) {
+        self.api.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    pub async fn annotate(&self, name: &str, key: &str, value: Option<&str>) {
+        self.merge(name, json!({"metadata": {"annotations": {key: value}}})).await;
+    }
+
+    pub async fn policy(&self, name: &str, policy: &str) {
+        self.merge(name, json!({"spec": {"deletionPolicy": policy}})).await;
+    }
+
+    pub async fn merge(&self, name: &str, patch: Value) {
+        self.api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    }
+
+    pub async fn merge_status(&self, name: &str, status: Value) {
+        let patch = Patch::Merge(json!({"status": status}));
+        self.api.patch_status(name, &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    /// Waits until the Ready condition has this reason, and gives the object.
+    pub async fn reason(&self, name: &str, reason: &str) -> VpcConnector {
+        self.until(name, reason, |o| o.status.as_ref().and_then(VpcConnectorStatus::ready_reason) == Some(reason)).await
+    }
+
+    /// Waits until an object is as it should be.
+    pub async fn until(&self, name: &str, what: &str, is: impl Fn(&VpcConnector) -> bool) -> VpcConnector {
+        let found = eventually(async || self.api.get_opt(name).await.unwrap().filter(|object| is(object))).await;
+        match found {
+            Some(object) => object,
+            None => panic!("{name} never became {what}: {:#?}", self.api.get_opt(name).await.unwrap()),
+        }
+    }
+
+    /// Waits until an object is gone.
+    pub async fn gone(&self, name: &str) {
+        let gone = eventually(async || self.api.get_opt(name).await.unwrap().is_none().then_some(())).await;
+        assert!(gone.is_some(), "{name} is still there: {:#?}", self.api.get_opt(name).await.unwrap());
+    }
+
+    /// The statuses of an object, one after the other, up to and including its end.
+    pub async fn history(&self, name: &str) -> Vec<VpcConnectorStatus> {
+        let ended = |seen: &Seen| matches!(seen, Seen::Gone(gone) if gone == name);
+        let whole = eventually(async || self.seen().iter().any(ended).then_some(())).await;
+        assert!(whole.is_some(), "the watch never showed the end of {name}");
+        let versions = self.seen().into_iter();
+        versions
+            .filter_map(|seen| match seen {
+                Seen::Version(object) if object.name_any() == name => object.status,
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.versions.lock().unwrap().clone()
+    }
+
+    /// Calls to the emulator, by operation.
+    pub fn calls(&self, operation: Operation) -> Vec<Call> {
+        let filter = CallFilter { operation: Some(operation.name().to_owned()), ..CallFilter::default() };
+        self.emulator.calls_matching(&filter)
+    }
+
+    pub fn deletes(&self) -> usize {
+        self.calls(Operation::DeleteVpcConnector).len()
+    }
+
+    pub fn fault(&self, operation: Operation, kind: FaultKind) {
+        self.emulator.add_fault(Fault::new(kind).on(operation));
+    }
+
+    pub fn lasting_fault(&self, operation: Operation, kind: FaultKind) {
+        self.emulator.add_fault(Fault::new(kind).on(operation).forever());
+    }
+
+    pub fn inactive(&self, arn: &str) -> bool {
+        self.emulator.connector(arn).is_none_or(|c| c.status == apprunner_emulator::ConnectorStatus::Inactive)
+    }
+
+    pub fn owner_tag(&self, arn: &str) -> Option<String> {
+        self.emulator.tags(arn).unwrap_or_default().remove(api::OWNER_TAG)
+    }
+
+    /// Waits for an Event about an object, and gives its note.
+    pub async fn event(&self, name: &str, reason: &str) -> String {
+        let found = eventually(async || self.events(name).await.remove(reason)).await;
+        found.unwrap_or_else(|| panic!("no Event {reason} about {name}"))
+    }
+
+    /// The Events about an object: reason and note.
+    pub async fn events(&self, name: &str) -> BTreeMap<String, String> {
+        let events = Api::<Event>::namespaced(self.client.clone(), &self.namespace);
+        let all = events.list(&ListParams::default()).await.unwrap();
+        let about =
+            all.items.into_iter().filter(|e| e.regarding.as_ref().and_then(|r| r.name.as_deref()) == Some(name));
+        about.map(|e| (e.reason.unwrap_or_default(), e.note.unwrap_or_default())).collect()
+    }
+}
+
+/// A client with every right.
+pub async fn admin() -> Client {
+    let kubeconfig = kube::config::Kubeconfig::read_from(cluster().kubeconfig()).unwrap();
+    let options = kube::config::KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+    Client::try_from(config).unwrap()
+}
+
+/// A namespace that no other test uses.
+pub async fn create_namespace(client: &Client) -> String {
+    let metadata = ObjectMeta { generate_name: Some("test-".into()), ..ObjectMeta::default() };
+    let namespace = Namespace { metadata, ..Namespace::default() };
+    let created = Api::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+    created.name_any()
+}
+
+/// Asks until there is an answer or the deadline passes.
+pub async fn eventually<T>(ask: impl AsyncFn() -> Option<T>) -> Option<T> {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, asking).await.ok()
+}
+
+/// Keeps every version that the API server shows of every object, from now on.
+async fn watch_all(api: &Api<VpcConnector>) -> Arc<Mutex<Vec<Seen>>> {
+    let versions = Arc::<Mutex<Vec<Seen>>>::default();
+    let (seen, api) = (versions.clone(), api.clone());
+    let (ready, watching) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut ready = Some(ready);
+        let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
+                    seen.lock().unwrap().push(Seen::Version(Box::new(object)));
+                }
+                Ok(watcher::Event::Delete(object)) => seen.lock().unwrap().push(Seen::Gone(object.name_any())),
+                Ok(watcher::Event::InitDone) => {
+                    let _ = ready.take().map(|ready| ready.send(()));
+                }
+                _ => {}
+            }
+        }
+    });
+    watching.await.unwrap();
+    versions
+}

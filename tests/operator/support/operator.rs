@@ -1,0 +1,104 @@
+//! The operator as a process of its own, which ends with the test, also when that one is killed.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::cluster::operator_user;
+
+/// Waits are divided by this, so that a minute's backoff is over in a moment.
+pub const PACE: u32 = 20;
+
+/// A guard that outlives us kills the operator when our end of its pipe closes; a pid that is somebody else's by then
+/// is left alone.
+const GUARDED: &str = r#"
+exec 3<&0
+{ cat <&3 >/dev/null; grep -q apprunner-operator "/proc/$$/cmdline" 2>/dev/null && kill -KILL $$; } &
+exec 3<&-
+exec "$@" </dev/null
+"#;
+
+/// How an operator is started.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub endpoint: String,
+    pub access_key: (String, String),
+    pub arguments: Vec<String>,
+    pub environment: Vec<(String, String)>,
+    pub pace: u32,
+}
+
+/// A running operator; dropped, it is killed.
+pub struct Operator {
+    child: Child,
+    log: PathBuf,
+    /// Its user name at the API server.
+    pub user: String,
+}
+
+impl Operator {
+    pub fn start(settings: &Settings) -> Self {
+        let (user, kubeconfig) = operator_user();
+        let log = kubeconfig.with_extension("log");
+        let child = Command::new("/bin/sh")
+            .args(["-c", GUARDED, "sh", env!("CARGO_BIN_EXE_apprunner-operator")])
+            .args(&settings.arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("KUBECONFIG", kubeconfig)
+            .env("AWS_ENDPOINT_URL", &settings.endpoint)
+            .env("AWS_ACCESS_KEY_ID", &settings.access_key.0)
+            .env("AWS_SECRET_ACCESS_KEY", &settings.access_key.1)
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("APPRUNNER_OPERATOR_PACE_DIVISOR", settings.pace.to_string())
+            .env("APPRUNNER_OPERATOR_LOG", "info,apprunner_operator=debug")
+            .envs(settings.environment.iter().cloned())
+            .stdin(Stdio::piped())
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Self { child, log, user }
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The logged objects whose message is this.
+    pub fn logged(&self, message: &str) -> Vec<serde_json::Value> {
+        let lines = self.log();
+        let objects = lines.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        objects.filter(|o| o["message"] == message).collect()
+    }
+
+    /// Asks it to stop, as Kubernetes does.
+    pub fn terminate(&self) {
+        let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+    }
+
+    /// Waits for its end.
+    pub fn ended(&mut self, within: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + within;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("---- log of {} ----\n{}", self.user, self.log());
+        }
+    }
+}
