@@ -15,13 +15,13 @@ use futures::stream::{self, SelectAll};
 use futures::{FutureExt, Stream, StreamExt};
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Controller};
-use kube::runtime::reflector::{self, Store};
+use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{PredicateConfig, WatchStreamExt};
 use kube::{Api, Client, Resource, ResourceExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug, error, info_span, warn};
+use tracing::{debug, error, warn};
 
 use crate::api::{FINALIZER, GROUP, VpcConnector};
 use crate::cluster::writes::trimmed;
@@ -40,6 +40,12 @@ struct Shared {
     workers: Workers,
     running: TaskTracker,
     failures: Mutex<HashMap<String, u32>>,
+}
+
+/// One watch, and what it shows.
+struct Watched {
+    shared: Arc<Shared>,
+    store: Store<Guarded>,
 }
 
 /// Why a reconcile did not come to a decision.
@@ -63,9 +69,10 @@ pub async fn run(client: Client, operator: Operator, namespaces: &[String], conc
     let mut controllers = SelectAll::new();
     for api in apis(&client, namespaces) {
         let (trigger, store) = watch(api, shared.clone());
+        let watched = Arc::new(Watched { shared: shared.clone(), store: store.clone() });
         let controller = Controller::for_stream(trigger, store)
             .graceful_shutdown_on(stopping.clone().cancelled_owned())
-            .run(reconcile, retry, shared.clone());
+            .run(reconcile, retry, watched);
         controllers.push(controller.boxed());
     }
     let turning = controllers.for_each(|result| async move {
@@ -73,12 +80,16 @@ pub async fn run(client: Client, operator: Operator, namespaces: &[String], conc
             debug!(%error, "reconcile");
         }
     });
+    let finished = async {
+        stopping.cancelled().await;
+        shared.running.close();
+        shared.running.wait().await;
+    };
+    // A controller that is dropped cuts its reconciles off in the middle of a call, so it turns until they are done.
     tokio::select! {
         () = turning => {}
-        () = stopping.cancelled() => {}
+        () = finished => {}
     }
-    shared.running.close();
-    shared.running.wait().await;
 }
 
 /// A store is swapped whole when its watch begins anew, so each namespace needs a watch and a store of its own.
@@ -116,7 +127,6 @@ fn watch(
 
 fn take_note(shared: &Shared, event: &watcher::Result<Event<Guarded>>) {
     match event {
-        Ok(Event::Apply(DeserializeGuard(Ok(object)))) => shared.operator.objects.shown(object),
         Ok(Event::Delete(object)) => {
             let uid = object.uid().unwrap_or_default();
             shared.operator.forget(&uid);
@@ -157,26 +167,29 @@ fn what_wakes(object: &Guarded) -> u64 {
     hasher.finish()
 }
 
-async fn reconcile(object: Arc<Guarded>, shared: Arc<Shared>) -> Result<Action, Failed> {
+async fn reconcile(object: Arc<Guarded>, watched: Arc<Watched>) -> Result<Action, Failed> {
+    let shared = &watched.shared;
     let object = match &object.0 {
-        Ok(object) => Arc::new(object.clone()),
+        Ok(object) => object,
         Err(invalid) => {
             shared.operator.malformed(invalid);
             return Ok(Action::await_change());
         }
     };
-    let uid = object.uid().unwrap_or_default();
-    let Some(_worker) = shared.worker(&object).await else { return Ok(Action::await_change()) };
+    let Some(_worker) = shared.worker(object).await else { return Ok(Action::await_change()) };
     let _running = shared.running.token();
-    let span = info_span!("reconcile", namespace = object.namespace(), name = object.name_any());
-    let result = AssertUnwindSafe(shared.operator.reconcile(object).instrument(span)).catch_unwind().await;
+    // Waiting for a worker takes its time: what counts is what the watch shows now.
+    let reference = ObjectRef::<Guarded>::new(&object.name_any()).within(&object.namespace().unwrap_or_default());
+    let shown = || watched.store.get(&reference).and_then(|object| object.0.as_ref().ok().cloned().map(Arc::new));
+    let result = AssertUnwindSafe(shared.operator.reconcile(shown)).catch_unwind().await;
     let action = result.map_err(|_| Failed::Panicked)??;
-    shared.failures().remove(&uid);
+    shared.failures().remove(&object.uid().unwrap_or_default());
     Ok(action)
 }
 
 /// The queue is the one place that retries, and each object backs off by itself.
-fn retry(object: Arc<Guarded>, failed: &Failed, shared: Arc<Shared>) -> Action {
+fn retry(object: Arc<Guarded>, failed: &Failed, watched: Arc<Watched>) -> Action {
+    let shared = &watched.shared;
     let failures = {
         let mut all = shared.failures();
         let failures = all.entry(object.uid().unwrap_or_default()).or_default();

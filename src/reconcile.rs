@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
 use crate::api::VpcConnector;
+use crate::apprunner::client::Call;
 use crate::apprunner::session::{Session, Sessions};
 use crate::cluster::Error;
 use crate::cluster::events::Events;
@@ -64,12 +65,18 @@ impl Operator {
     }
 
     /// Takes one object as far as it can go now, and says when to look again.
-    pub async fn reconcile(&self, shown: Arc<VpcConnector>) -> Result<Action, Error> {
-        let Some(_lock) = self.lock_arn(&shown.spec.arn) else { return Ok(Action::requeue(LOCKED_AGAIN)) };
-        let mut memory = self.recall(&shown);
-        memory.begin(self.objects.newest(shown.clone()).object.deleting());
-        let result = self.turns(&shown, &mut memory).await;
-        self.remember(&shown, memory);
+    ///
+    /// `shown` is what the watch shows at the moment it is asked; it is asked before every turn, so that what a person
+    /// says while a call is under way counts before the next.
+    pub async fn reconcile(&self, shown: impl Fn() -> Option<Arc<VpcConnector>>) -> Result<Action, Error> {
+        let Some(object) = shown() else { return Ok(Action::await_change()) };
+        let Some(_lock) = self.lock_arn(&object.spec.arn) else { return Ok(Action::requeue(LOCKED_AGAIN)) };
+        let mut memory = self.recall(&object);
+        memory.begin(self.objects.newest(object.clone()).object.deleting());
+        // A namesake that was created since is an object of its own, with a reconcile of its own.
+        let same = || shown().filter(|now| now.metadata.uid == object.metadata.uid);
+        let result = self.turns(same, &mut memory).await;
+        self.remember(&object, memory);
         match result {
             Err(Error::Gone) => Ok(Action::await_change()),
             other => other,
@@ -90,8 +97,9 @@ impl Operator {
         self.tell(&about, Notice { warning: true, reason: NoticeReason::Malformed, note });
     }
 
-    async fn turns(&self, shown: &Arc<VpcConnector>, memory: &mut Memory) -> Result<Action, Error> {
+    async fn turns(&self, shown: impl Fn() -> Option<Arc<VpcConnector>>, memory: &mut Memory) -> Result<Action, Error> {
         for _ in 0..MOST_TURNS {
+            let Some(shown) = shown() else { return Ok(Action::await_change()) };
             let mut turn = self.observe(shown, memory);
             let done = self.take(&mut turn).await;
             *memory = turn.evidence.memory;
@@ -106,8 +114,8 @@ impl Operator {
         Ok(Action::requeue(self.rules.pace.person))
     }
 
-    fn observe(&self, shown: &Arc<VpcConnector>, memory: &Memory) -> Turn {
-        let newest = self.objects.newest(shown.clone());
+    fn observe(&self, shown: Arc<VpcConnector>, memory: &Memory) -> Turn {
+        let newest = self.objects.newest(shown);
         let session = self.aws.current();
         let evidence = Evidence {
             object: Object::read(&newest.object, newest.released),
@@ -186,7 +194,7 @@ impl Operator {
     /// Makes one call to App Runner, with the very session the decision was made on.
     async fn ask(&self, turn: &Turn, effect: &Effect) -> Outcome {
         let (Some(session), Ok(arn)) = (&turn.session, &turn.evidence.object.target) else { return no_session() };
-        let outcome = match effect {
+        let call = match effect {
             Effect::Delete => session.delete(arn).await,
             Effect::Describe => session.describe(arn).await,
             Effect::ReadTags => session.read_owner_tag(arn).await,
@@ -196,17 +204,18 @@ impl Operator {
                 None => return no_session(),
             },
         };
-        if let Outcome::Refused(Failure { class: Class::CredentialsRejected, .. }) = &outcome {
+        log(turn, &call);
+        if let Outcome::Refused(Failure { class: Class::CredentialsRejected, .. }) = &call.outcome {
             self.aws.reject(session);
         }
-        outcome
+        call.outcome
     }
 
     async fn let_go(&self, turn: &Turn, proof: &Proof) -> Result<(), Error> {
         self.objects.remove_finalizer(&turn.object).await?;
-        let Object { status, .. } = &turn.evidence.object;
-        let (arn, deleted_at) = (&turn.object.spec.arn, status.deleted_at.as_ref().map(|at| at.0));
-        info!(arn, ?proof, status = status.status, deleted_at = deleted_at.map(tracing::field::display), "let go");
+        let Object { namespace, name, status, .. } = &turn.evidence.object;
+        let deleted_at = status.deleted_at.as_ref().map(|at| tracing::field::display(at.0));
+        info!(namespace, name, arn = turn.object.spec.arn, ?proof, status = status.status, deleted_at, "let go");
         if let Some(notice) = report::farewell(&turn.evidence, proof) {
             self.tell(&turn.object, notice);
         }
@@ -294,6 +303,21 @@ fn calls_aws(effect: &Effect) -> bool {
 fn no_session() -> Outcome {
     let message = "the credentials changed while the call was prepared";
     Outcome::NotSent(Failure::new(Operation::ResolveCredentials, Class::Unreachable, "NotSent", message))
+}
+
+/// One line for each call: what was asked for which object, and what AWS said.
+fn log(turn: &Turn, call: &Call) {
+    let Object { namespace, name, .. } = &turn.evidence.object;
+    let Call { operation, request_id, duration_ms, outcome } = call;
+    let arn = &turn.object.spec.arn;
+    match outcome {
+        Outcome::Done(_) => info!(namespace, name, arn, %operation, request_id, duration_ms, outcome = "Done"),
+        Outcome::Refused(failure) | Outcome::NotSent(failure) | Outcome::Unknown(failure) => {
+            let Failure { code, message, .. } = failure;
+            let word = outcome.word();
+            info!(namespace, name, arn, %operation, request_id, duration_ms, outcome = word, code, error = message);
+        }
+    }
 }
 
 fn until(at: Timestamp) -> Action {

@@ -22,7 +22,7 @@ pub fn start(format: LogFormat, directives: &str) -> Result<(), String> {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let terminal = std::io::stderr().is_terminal();
     let started = if format == LogFormat::Json || (format == LogFormat::Auto && !terminal) {
-        builder.json().flatten_event(true).with_span_list(false).try_init()
+        builder.json().flatten_event(true).with_span_list(false).with_current_span(false).try_init()
     } else {
         builder.with_ansi(terminal).try_init()
     };

@@ -9,7 +9,6 @@ use aws_sdk_apprunner::operation::delete_vpc_connector::DeleteVpcConnectorOutput
 use aws_sdk_apprunner::operation::describe_vpc_connector::DescribeVpcConnectorOutput;
 use aws_sdk_apprunner::operation::list_tags_for_resource::ListTagsForResourceOutput;
 use aws_sdk_apprunner::types::Tag;
-use tracing::info;
 
 use super::session::Session;
 use super::{CALL_DEADLINE, UNTAG_DEADLINE, wire};
@@ -18,53 +17,64 @@ use crate::core::arn::ConnectorArn;
 use crate::core::outcome::{Class, Failure, Operation, Outcome, Reply};
 use crate::core::ownership::OwnerTag;
 
+/// One call to App Runner, and what came of it.
+pub struct Call {
+    /// What was called.
+    pub operation: Operation,
+    /// The id AWS support asks for, where there was an answer.
+    pub request_id: Option<String>,
+    /// Milliseconds until the answer, or until the deadline.
+    pub duration_ms: u64,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
 impl Session {
     /// Deletes the connector. Source: App Runner API, `DeleteVpcConnector`.
-    pub async fn delete(&self, arn: &ConnectorArn) -> Outcome {
+    pub async fn delete(&self, arn: &ConnectorArn) -> Call {
         let sent = self.client(arn.region()).delete_vpc_connector().vpc_connector_arn(arn.as_str()).send();
         let reply = |out: DeleteVpcConnectorOutput| Reply::Connector(wire::connector(out.vpc_connector));
-        call(Operation::DeleteVpcConnector, arn, CALL_DEADLINE, sent, reply).await
+        finish(Operation::DeleteVpcConnector, CALL_DEADLINE, sent, reply).await
     }
 
     /// Looks the connector up. Source: App Runner API, `DescribeVpcConnector`.
-    pub async fn describe(&self, arn: &ConnectorArn) -> Outcome {
+    pub async fn describe(&self, arn: &ConnectorArn) -> Call {
         let sent = self.client(arn.region()).describe_vpc_connector().vpc_connector_arn(arn.as_str()).send();
         let reply = |out: DescribeVpcConnectorOutput| Reply::Connector(wire::connector(out.vpc_connector));
-        call(Operation::DescribeVpcConnector, arn, CALL_DEADLINE, sent, reply).await
+        finish(Operation::DescribeVpcConnector, CALL_DEADLINE, sent, reply).await
     }
 
     /// Reads the owner tag. Source: App Runner API, `ListTagsForResource`.
-    pub async fn read_owner_tag(&self, arn: &ConnectorArn) -> Outcome {
+    pub async fn read_owner_tag(&self, arn: &ConnectorArn) -> Call {
         let sent = self.client(arn.region()).list_tags_for_resource().resource_arn(arn.as_str()).send();
         let reply = |out: ListTagsForResourceOutput| {
             let ours = out.tags.unwrap_or_default().into_iter().find(|tag| tag.key() == Some(OWNER_TAG));
             Reply::OwnerTag(ours.map(|tag| tag.value.unwrap_or_default()))
         };
-        call(Operation::ListTagsForResource, arn, CALL_DEADLINE, sent, reply).await
+        finish(Operation::ListTagsForResource, CALL_DEADLINE, sent, reply).await
     }
 
     /// Writes the owner tag. Source: App Runner API, `TagResource`.
-    pub async fn write_owner_tag(&self, arn: &ConnectorArn, owner: &OwnerTag) -> Outcome {
+    pub async fn write_owner_tag(&self, arn: &ConnectorArn, owner: &OwnerTag) -> Call {
         let tag = Tag::builder().key(OWNER_TAG).value(owner.to_string()).build();
         let sent = self.client(arn.region()).tag_resource().resource_arn(arn.as_str()).tags(tag).send();
-        call(Operation::TagResource, arn, CALL_DEADLINE, sent, |_| Reply::Written).await
+        finish(Operation::TagResource, CALL_DEADLINE, sent, |_| Reply::Written).await
     }
 
     /// Takes the owner tag off. Source: App Runner API, `UntagResource`.
-    pub async fn remove_owner_tag(&self, arn: &ConnectorArn) -> Outcome {
+    pub async fn remove_owner_tag(&self, arn: &ConnectorArn) -> Call {
         let sent = self.client(arn.region()).untag_resource().resource_arn(arn.as_str()).tag_keys(OWNER_TAG).send();
-        call(Operation::UntagResource, arn, UNTAG_DEADLINE, sent, |_| Reply::Written).await
+        finish(Operation::UntagResource, UNTAG_DEADLINE, sent, |_| Reply::Written).await
     }
 }
 
-/// Waits for a call no longer than its deadline, and leaves one line in the log that says what it came to.
-async fn call<T, E>(
+/// Waits for a call no longer than its deadline, and says what it came to.
+async fn finish<T, E>(
     operation: Operation,
-    arn: &ConnectorArn,
     deadline: Duration,
     sent: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     reply: impl FnOnce(T) -> Reply,
-) -> Outcome
+) -> Call
 where
     T: RequestId,
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -72,21 +82,10 @@ where
     let started = Instant::now();
     let result = tokio::time::timeout(deadline, sent).await;
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let outcome = match result {
-        Ok(Ok(output)) => {
-            info!(%operation, %arn, request_id = output.request_id(), duration_ms, outcome = "Done");
-            return Outcome::Done(reply(output));
-        }
-        Ok(Err(error)) => wire::outcome_of(operation, error),
-        Err(_) => Outcome::Unknown(Failure::new(operation, Class::Unreachable, "Timeout", wire::NO_ANSWER)),
+    let (request_id, outcome) = match result {
+        Ok(Ok(output)) => (output.request_id().map(str::to_owned), Outcome::Done(reply(output))),
+        Ok(Err(error)) => (wire::request_id_of(&error), wire::outcome_of(operation, error)),
+        Err(_) => (None, Outcome::Unknown(Failure::new(operation, Class::Unreachable, "Timeout", wire::NO_ANSWER))),
     };
-    let (word, failure) = match &outcome {
-        Outcome::Refused(failure) => ("Refused", failure),
-        Outcome::NotSent(failure) => ("NotSent", failure),
-        Outcome::Unknown(failure) => ("Unknown", failure),
-        Outcome::Done(_) => return outcome,
-    };
-    let Failure { code, message, request_id, .. } = failure;
-    info!(%operation, %arn, request_id, duration_ms, outcome = word, code, message);
-    outcome
+    Call { operation, request_id, duration_ms, outcome }
 }

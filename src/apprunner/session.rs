@@ -8,7 +8,7 @@
 //! by the next object that needs one, and all others wait for that one answer.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
@@ -41,16 +41,13 @@ pub struct Session {
 
 /// Gives out the current session.
 pub struct Sessions {
-    state: Mutex<State>,
-    asking: tokio::sync::Mutex<()>,
+    current: Mutex<Option<(Arc<Session>, Instant)>>,
+    near: Mutex<HashMap<Region, Arc<tokio::sync::Mutex<LastFailure>>>>,
     http: Option<SharedHttpClient>,
 }
 
-#[derive(Default)]
-struct State {
-    current: Option<(Arc<Session>, Instant)>,
-    failed: Option<(Outcome, Instant)>,
-}
+/// The last failure to get a session by way of one region.
+type LastFailure = Option<(Outcome, Instant)>;
 
 impl Session {
     /// The account these credentials are of.
@@ -59,7 +56,7 @@ impl Session {
     }
 
     pub(super) fn client(&self, region: &Region) -> Client {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = lock(&self.clients);
         clients.entry(region.clone()).or_insert_with(|| Client::new(&in_region(&self.config, region))).clone()
     }
 
@@ -73,42 +70,44 @@ impl Sessions {
     pub async fn new() -> Self {
         // Connections outlive the credentials they carry.
         let http = load(None).await.http_client();
-        Self { state: Mutex::default(), asking: tokio::sync::Mutex::new(()), http }
+        Self { current: Mutex::default(), near: Mutex::default(), http }
     }
 
     /// The session in force, if it is known and not due for renewal.
     pub fn current(&self) -> Option<Arc<Session>> {
-        let state = self.lock();
-        state.current.as_ref().filter(|(_, renew)| Instant::now() < *renew).map(|(session, _)| session.clone())
+        let current = lock(&self.current);
+        current.as_ref().filter(|(_, renew)| Instant::now() < *renew).map(|(session, _)| session.clone())
     }
 
-    /// Asks whose credentials these are; everybody who asks at the same time gets the same answer.
-    pub async fn identify(&self, near: &Region) -> Result<Arc<Session>, Outcome> {
-        let _one_at_a_time = self.asking.lock().await;
+    /// Asks whose credentials these are, by way of STS in a region; everybody who asks there at the same time gets the
+    /// same answer, and a region that is down keeps nobody in another waiting.
+    pub async fn identify(&self, region: &Region) -> Result<Arc<Session>, Outcome> {
+        let near = lock(&self.near).entry(region.clone()).or_default().clone();
+        let mut last_failure = near.lock().await;
         if let Some(session) = self.current() {
             return Ok(session);
         }
-        if let Some((outcome, at)) = &self.lock().failed
-            && at.elapsed() < REMEMBER_FAILURE
-        {
+        if let Some((outcome, _)) = last_failure.as_ref().filter(|(_, at)| at.elapsed() < REMEMBER_FAILURE) {
             return Err(outcome.clone());
         }
-        match self.ask(near).await {
+        let result = match self.ask(region).await {
             Ok(session) => Ok(self.adopt(session)),
-            Err(outcome) => self.keep_what_is_good(outcome),
-        }
+            Err(outcome) => self.keep_what_is_good().ok_or(outcome),
+        };
+        *last_failure = result.as_ref().err().map(|outcome| (outcome.clone(), Instant::now()));
+        result
     }
 
     /// Forgets a session whose credentials AWS did not accept.
     pub fn reject(&self, session: &Arc<Session>) {
-        let mut state = self.lock();
-        if state.current.as_ref().is_some_and(|(current, _)| Arc::ptr_eq(current, session)) {
-            state.current = None;
+        let mut current = lock(&self.current);
+        if current.as_ref().is_some_and(|(current, _)| Arc::ptr_eq(current, session)) {
+            *current = None;
         }
     }
 
-    async fn ask(&self, near: &Region) -> Result<Session, Outcome> {
-        let config = in_region(&load(self.http.clone()).await, near);
+    async fn ask(&self, region: &Region) -> Result<Session, Outcome> {
+        let config = in_region(&load(self.http.clone()).await, region);
         let credentials = resolve(&config).await?;
         let provider = SharedCredentialsProvider::new(credentials.clone());
         let config =
@@ -125,8 +124,8 @@ impl Sessions {
         if let Some(carried) = credentials.account_id() {
             return carried.as_str().parse().ok();
         }
-        let state = self.lock();
-        let (last, _) = state.current.as_ref()?;
+        let current = lock(&self.current);
+        let (last, _) = current.as_ref()?;
         let same = last.credentials.access_key_id() == credentials.access_key_id()
             && last.credentials.secret_access_key() == credentials.secret_access_key()
             && last.credentials.session_token() == credentials.session_token();
@@ -138,31 +137,27 @@ impl Sessions {
             let left = end.duration_since(SystemTime::now()).unwrap_or_default();
             left.saturating_sub(RENEW_BEFORE).max(left / 2)
         });
-        let mut state = self.lock();
-        let known = state.current.as_ref().is_some_and(|(last, _)| last.account == session.account);
+        let mut current = lock(&self.current);
+        let known = current.as_ref().is_some_and(|(last, _)| last.account == session.account);
         if !known {
             info!(account = %session.account, "AWS credentials are of this account");
         }
         let session = Arc::new(session);
-        state.current = Some((session.clone(), Instant::now() + lifetime));
-        state.failed = None;
+        *current = Some((session.clone(), Instant::now() + lifetime));
         session
     }
 
-    fn keep_what_is_good(&self, outcome: Outcome) -> Result<Arc<Session>, Outcome> {
-        let mut state = self.lock();
-        if let Some((session, renew)) = state.current.as_mut().filter(|(session, _)| !session.expired()) {
-            *renew = Instant::now() + RENEW_AGAIN;
-            return Ok(session.clone());
-        }
-        state.current = None;
-        state.failed = Some((outcome.clone(), Instant::now()));
-        Err(outcome)
+    fn keep_what_is_good(&self) -> Option<Arc<Session>> {
+        let mut current = lock(&self.current);
+        let (session, renew) = current.as_mut().filter(|(session, _)| !session.expired())?;
+        *renew = Instant::now() + RENEW_AGAIN;
+        Some(session.clone())
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What stands behind these locks is whole at any time, so a panic elsewhere is no reason to stop.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads the environment as every AWS client does. The region is set for each call, so none is looked for.

@@ -105,6 +105,11 @@ fn wire_error<'a>(raw: &'a HttpResponse, code: Option<&'a str>, message: Option<
     WireError { http_status: raw.status().as_u16(), code, message, request_id: request_id(raw) }
 }
 
+/// The request id of an answer that was an error.
+pub(super) fn request_id_of<E>(error: &SdkError<E, HttpResponse>) -> Option<String> {
+    request_id(error.raw_response()?).map(str::to_owned)
+}
+
 fn request_id(raw: &HttpResponse) -> Option<&str> {
     raw.headers().get("x-amzn-requestid")
 }

@@ -42,23 +42,20 @@ pub struct Newest {
 
 impl OwnWrites {
     /// The newest of what the watch shows and what our last write returned.
+    ///
+    /// Ours is forgotten only here, once the very version that is handed in has caught up with it: whoever still holds
+    /// an older one must go on to be given ours.
     pub fn newest(&self, shown: Arc<VpcConnector>) -> Newest {
-        self.caught_up(&shown);
-        match self.lock().get(&shown.uid().unwrap_or_default()).map(|entry| &entry.written) {
-            None => Newest { object: shown, released: false },
-            Some(Written::Released) => Newest { object: shown, released: true },
-            Some(Written::Version(ours)) => Newest { object: ours.clone(), released: false },
-        }
-    }
-
-    /// Forgets our version once the watch shows it, or a newer one.
-    pub fn caught_up(&self, shown: &VpcConnector) {
         let uid = shown.uid().unwrap_or_default();
         let mut entries = self.lock();
-        if let Some(Entry { written: Written::Version(ours), .. }) = entries.get(&uid)
-            && !is_newer(ours, shown)
-        {
-            entries.remove(&uid);
+        match entries.get(&uid).map(|entry| &entry.written) {
+            None => Newest { object: shown, released: false },
+            Some(Written::Released) => Newest { object: shown, released: true },
+            Some(Written::Version(ours)) if is_newer(ours, &shown) => Newest { object: ours.clone(), released: false },
+            Some(Written::Version(_)) => {
+                entries.remove(&uid);
+                Newest { object: shown, released: false }
+            }
         }
     }
 
@@ -121,8 +118,9 @@ mod tests {
         let own = OwnWrites::default();
         own.wrote(version("10"));
         assert_eq!(shown_as(&own, "9"), ("10".into(), false), "the watch is behind");
+        assert_eq!(shown_as(&own, "9"), ("10".into(), false), "and still is");
         assert_eq!(shown_as(&own, "10"), ("10".into(), false), "the watch has caught up");
-        assert_eq!(shown_as(&own, "9"), ("9".into(), false), "and is believed from then on");
+        assert_eq!(shown_as(&own, "11"), ("11".into(), false), "and goes on");
     }
 
     #[test]

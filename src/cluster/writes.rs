@@ -30,11 +30,6 @@ impl Objects {
         self.own.newest(shown)
     }
 
-    /// Takes note of a version that the watch shows.
-    pub fn shown(&self, object: &VpcConnector) {
-        self.own.caught_up(object);
-    }
-
     /// Forgets an object whose DELETED event came.
     pub fn forget(&self, uid: &str) {
         self.own.forget(uid);

@@ -63,6 +63,18 @@ pub enum Outcome {
     Unknown(Failure),
 }
 
+impl Outcome {
+    /// The outcome as one word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Done(_) => "Done",
+            Self::Refused(_) => "Refused",
+            Self::NotSent(_) => "NotSent",
+            Self::Unknown(_) => "Unknown",
+        }
+    }
+}
+
 /// What was answered.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {

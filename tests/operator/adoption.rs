@@ -99,7 +99,7 @@ async fn refusals_while_adopting_name_the_action() {
     for (operation, name) in [
         (Operation::DescribeVpcConnector, "describe"),
         (Operation::ListTagsForResource, "list-tags"),
-        (Operation::TagResource, "tag"),
+        (Operation::TagResource, "write-tag"),
     ] {
         let arn = world.connector(name);
         world.fault(operation, FaultKind::AccessDenied);

@@ -63,7 +63,9 @@ async fn a_slow_region_holds_up_no_other() {
     let _operator = world.operator_with(&["--concurrency=4"]);
     let slow: Vec<_> =
         (0..12).map(|n| world.emulator.create_connector(ACCOUNT, "eu-west-1", &format!("slow-{n}"))).collect();
-    world.emulator.add_fault(Fault::new(FaultKind::Delay { ms: 9_000 }).region("eu-west-1").forever());
+    world.emulator.add_fault(
+        Fault::new(FaultKind::Delay { ms: 9_000 }).on(Operation::DescribeVpcConnector).region("eu-west-1").forever(),
+    );
     join_all(slow.iter().enumerate().map(async |(n, arn)| world.create(&format!("slow-{n}"), arn).await)).await;
     let waiting = eventually(async || {
         let open = world.emulator.calls().into_iter().filter(|call| call.answered_at.is_none()).count();
