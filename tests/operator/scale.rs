@@ -51,7 +51,6 @@ async fn two_hundred_deletions_cost_one_delete_one_status_and_one_finalizer_each
         after.get(&key).copied().unwrap_or_default() - before.get(&key).copied().unwrap_or_default()
     };
     assert_eq!(world.deletes(), OBJECTS);
-    std::fs::copy(crate::support::cluster::cluster().audit_log(), "/tmp/audit.log").unwrap();
     assert_eq!(cost("patch", "status"), OBJECTS, "status patches");
     assert_eq!(cost("patch", ""), OBJECTS, "finalizer patches");
     assert_eq!(after.get(&("get".to_owned(), String::new())), None, "no object is ever read by itself");

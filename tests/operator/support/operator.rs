@@ -80,15 +80,15 @@ impl Operator {
     }
 
     /// Waits for its end.
-    pub fn ended(&mut self, within: Duration) -> Option<ExitStatus> {
-        let deadline = Instant::now() + within;
+    pub async fn ended(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + Duration::from_secs(20);
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().unwrap() {
-                return Some(status);
+                return status;
             }
-            std::thread::sleep(Duration::from_millis(20));
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        None
+        panic!("it never stopped");
     }
 }
 
