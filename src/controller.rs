@@ -30,7 +30,7 @@ use crate::core::arn::ConnectorArn;
 use crate::reconcile::Operator;
 
 /// A watch is begun anew after this long, give or take a fifth.
-const REBUILD: Duration = Duration::from_secs(300);
+const REBUILD: Duration = Duration::from_mins(5);
 
 type Guarded = DeserializeGuard<VpcConnector>;
 
@@ -188,6 +188,7 @@ async fn reconcile(object: Arc<Guarded>, watched: Arc<Watched>) -> Result<Action
 }
 
 /// The queue is the one place that retries, and each object backs off by itself.
+#[allow(clippy::needless_pass_by_value, reason = "the signature is kube's")]
 fn retry(object: Arc<Guarded>, failed: &Failed, watched: Arc<Watched>) -> Action {
     let shared = &watched.shared;
     let failures = {

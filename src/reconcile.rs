@@ -32,7 +32,7 @@ const MOST_TURNS: usize = 24;
 /// An object whose connector another object is just being reconciled for looks again this much later.
 const LOCKED_AGAIN: Duration = Duration::from_secs(1);
 /// What is remembered of an object that was not reconciled for this long is of no use any more.
-const FORGET_AFTER: Duration = Duration::from_secs(3600);
+const FORGET_AFTER: Duration = Duration::from_hours(1);
 
 /// Everything a reconcile needs.
 pub struct Operator {
@@ -187,7 +187,7 @@ impl Operator {
         let Ok(arn) = &turn.evidence.object.target else { return no_session() };
         match self.aws.identify(arn.region()).await {
             Ok(session) => Outcome::Done(Reply::Caller(session.account().clone())),
-            Err(outcome) => outcome,
+            Err(failure) => Outcome::Refused(failure),
         }
     }
 

@@ -84,7 +84,7 @@ where
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (request_id, outcome) = match result {
         Ok(Ok(output)) => (output.request_id().map(str::to_owned), Outcome::Done(reply(output))),
-        Ok(Err(error)) => (wire::request_id_of(&error), wire::outcome_of(operation, error)),
+        Ok(Err(error)) => (wire::request_id_of(&error), wire::outcome_of(operation, &error)),
         Err(_) => (None, Outcome::Unknown(Failure::new(operation, Class::Unreachable, "Timeout", wire::NO_ANSWER))),
     };
     Call { operation, request_id, duration_ms, outcome }

@@ -20,12 +20,12 @@ use tracing::info;
 
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, wire};
 use crate::core::arn::{AccountId, Region};
-use crate::core::outcome::{Class, Failure, Operation, Outcome};
+use crate::core::outcome::{Class, Failure, Operation};
 
 /// Credentials that do not say when they end are read again this often: a file may have changed.
-const REREAD: Duration = Duration::from_secs(300);
+const REREAD: Duration = Duration::from_mins(5);
 /// Credentials that end are renewed this long before.
-const RENEW_BEFORE: Duration = Duration::from_secs(300);
+const RENEW_BEFORE: Duration = Duration::from_mins(5);
 /// A failure to get credentials is the answer for everybody who asks within this time.
 const REMEMBER_FAILURE: Duration = Duration::from_secs(5);
 /// While renewing fails, credentials that are still good are used, and renewed again this much later.
@@ -47,7 +47,7 @@ pub struct Sessions {
 }
 
 /// The last failure to get a session by way of one region.
-type LastFailure = Option<(Outcome, Instant)>;
+type LastFailure = Option<(Failure, Instant)>;
 
 impl Session {
     /// The account these credentials are of.
@@ -81,20 +81,20 @@ impl Sessions {
 
     /// Asks whose credentials these are, by way of STS in a region; everybody who asks there at the same time gets the
     /// same answer, and a region that is down keeps nobody in another waiting.
-    pub async fn identify(&self, region: &Region) -> Result<Arc<Session>, Outcome> {
+    pub async fn identify(&self, region: &Region) -> Result<Arc<Session>, Failure> {
         let near = lock(&self.near).entry(region.clone()).or_default().clone();
         let mut last_failure = near.lock().await;
         if let Some(session) = self.current() {
             return Ok(session);
         }
-        if let Some((outcome, _)) = last_failure.as_ref().filter(|(_, at)| at.elapsed() < REMEMBER_FAILURE) {
-            return Err(outcome.clone());
+        if let Some((failure, _)) = last_failure.as_ref().filter(|(_, at)| at.elapsed() < REMEMBER_FAILURE) {
+            return Err(failure.clone());
         }
         let result = match self.ask(region).await {
             Ok(session) => Ok(self.adopt(session)),
-            Err(outcome) => self.keep_what_is_good().ok_or(outcome),
+            Err(failure) => self.keep_what_is_good().ok_or(failure),
         };
-        *last_failure = result.as_ref().err().map(|outcome| (outcome.clone(), Instant::now()));
+        *last_failure = result.as_ref().err().map(|failure| (failure.clone(), Instant::now()));
         result
     }
 
@@ -106,7 +106,7 @@ impl Sessions {
         }
     }
 
-    async fn ask(&self, region: &Region) -> Result<Session, Outcome> {
+    async fn ask(&self, region: &Region) -> Result<Session, Failure> {
         let config = in_region(&load(self.http.clone()).await, region);
         let credentials = resolve(&config).await?;
         let provider = SharedCredentialsProvider::new(credentials.clone());
@@ -181,10 +181,9 @@ fn in_region(config: &SdkConfig, region: &Region) -> SdkConfig {
     config.to_builder().region(SdkRegion::new(region.as_str().to_owned())).build()
 }
 
-async fn resolve(config: &SdkConfig) -> Result<Credentials, Outcome> {
+async fn resolve(config: &SdkConfig) -> Result<Credentials, Failure> {
     let failed = |code: &str, message: &str| {
-        let failure = Failure::new(Operation::ResolveCredentials, Class::CredentialsRejected, code, message);
-        Err(Outcome::NotSent(failure))
+        Err(Failure::new(Operation::ResolveCredentials, Class::CredentialsRejected, code, message))
     };
     let Some(provider) = config.credentials_provider() else {
         return failed("NoCredentials", "no provider of credentials is configured");
@@ -197,13 +196,12 @@ async fn resolve(config: &SdkConfig) -> Result<Credentials, Outcome> {
 }
 
 /// Source: STS API, `GetCallerIdentity`; needs no permission.
-async fn account_of(config: &SdkConfig) -> Result<AccountId, Outcome> {
-    let operation = Operation::GetCallerIdentity;
-    let failed = |class, code: &str, message: &str| Outcome::Unknown(Failure::new(operation, class, code, message));
+async fn account_of(config: &SdkConfig) -> Result<AccountId, Failure> {
+    let failed = |class, code: &str, message: &str| Failure::new(Operation::GetCallerIdentity, class, code, message);
     let call = aws_sdk_sts::Client::new(config).get_caller_identity().send();
     let identity = match tokio::time::timeout(STS_DEADLINE, call).await {
         Err(_) => return Err(failed(Class::Unreachable, "Timeout", wire::NO_ANSWER)),
-        Ok(Err(error)) => return Err(wire::outcome_of(operation, error)),
+        Ok(Err(error)) => return Err(wire::failure_of(Operation::GetCallerIdentity, &error)),
         Ok(Ok(identity)) => identity,
     };
     let account = identity.account().unwrap_or_default();

@@ -50,37 +50,42 @@ fn plausible(member: &str, arn: Option<&str>, at: DateTime) -> Option<Timestamp>
     time
 }
 
-/// Says what a failed call came to.
-pub(super) fn outcome_of<E>(operation: Operation, error: SdkError<E, HttpResponse>) -> Outcome
+/// Says what a failed call came to: whether it can have taken effect.
+pub(super) fn outcome_of<E>(operation: Operation, error: &SdkError<E, HttpResponse>) -> Outcome
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    match &error {
-        SdkError::ServiceError(context) => {
-            let meta = context.err().meta();
-            classify(operation, &wire_error(context.raw(), meta.code(), meta.message()))
+    let failure = failure_of(operation, error);
+    match error {
+        SdkError::ConstructionFailure(_) => Outcome::NotSent(failure),
+        SdkError::DispatchFailure(_) if never_connected(error) => Outcome::NotSent(failure),
+        SdkError::ServiceError(_) | SdkError::ResponseError(_) if failure.class != Class::ServiceError => {
+            Outcome::Refused(failure)
         }
-        SdkError::ResponseError(context) if !context.raw().status().is_success() => {
-            classify(operation, &wire_error(context.raw(), None, None))
-        }
-        SdkError::ResponseError(context) => {
-            let id = request_id(context.raw()).map(str::to_owned);
-            let failure = failure(operation, Class::ServiceError, "UnreadableAnswer", &error);
-            Outcome::Unknown(failure.with_request_id(id))
-        }
-        SdkError::TimeoutError(_) => {
-            Outcome::Unknown(Failure::new(operation, Class::Unreachable, "Timeout", NO_ANSWER))
-        }
-        SdkError::DispatchFailure(_) if never_connected(&error) => {
-            Outcome::NotSent(failure(operation, Class::Unreachable, "NoConnection", &error))
-        }
-        SdkError::ConstructionFailure(_) => Outcome::NotSent(failure(operation, Class::Unreachable, "NotSent", &error)),
-        _ => Outcome::Unknown(failure(operation, Class::Unreachable, "ConnectionLost", &error)),
+        _ => Outcome::Unknown(failure),
     }
 }
 
-fn failure<E: Error + 'static>(operation: Operation, class: Class, code: &str, error: &E) -> Failure {
-    Failure::new(operation, class, code, &causes(error))
+/// Reads what went wrong.
+pub(super) fn failure_of<E>(operation: Operation, error: &SdkError<E, HttpResponse>) -> Failure
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let (class, code) = match error {
+        SdkError::ServiceError(context) => {
+            let meta = context.err().meta();
+            return classify(operation, &wire_error(context.raw(), meta.code(), meta.message()));
+        }
+        SdkError::ResponseError(context) if !context.raw().status().is_success() => {
+            return classify(operation, &wire_error(context.raw(), None, None));
+        }
+        SdkError::ResponseError(_) => (Class::ServiceError, "UnreadableAnswer"),
+        SdkError::TimeoutError(_) => return Failure::new(operation, Class::Unreachable, "Timeout", NO_ANSWER),
+        SdkError::ConstructionFailure(_) => (Class::Unreachable, "NotSent"),
+        _ if never_connected(error) => (Class::Unreachable, "NoConnection"),
+        _ => (Class::Unreachable, "ConnectionLost"),
+    };
+    Failure::new(operation, class, code, &causes(error)).with_request_id(request_id_of(error))
 }
 
 /// The chain of causes without the SDK's debug rendering, which holds headers.

@@ -14,7 +14,7 @@ use kube::ResourceExt;
 use crate::api::VpcConnector;
 
 /// A DELETED event that was missed is waited for no longer than this.
-const FORGET_AFTER: Duration = Duration::from_secs(600);
+const FORGET_AFTER: Duration = Duration::from_mins(10);
 
 /// The newest versions of objects, as far as our own writes made them.
 #[derive(Default)]

@@ -88,8 +88,8 @@ pub enum Proof {
 
 type Row = fn(&Evidence) -> Option<Decision>;
 
-/// The table.
-const TABLE: [Row; 15] = [
+/// The table but for its last row, [`claimed`], which matches always.
+const TABLE: [Row; 14] = [
     let_go_already,
     retained,
     paused,
@@ -104,12 +104,11 @@ const TABLE: [Row; 15] = [
     to_be_deleted_unclaimed,
     to_be_deleted,
     to_be_adopted,
-    claimed,
 ];
 
 /// Names the next step.
 pub fn decide(e: &Evidence) -> Decision {
-    TABLE.iter().find_map(|row| row(e)).unwrap_or(Decision::Nothing)
+    TABLE.iter().find_map(|row| row(e)).unwrap_or_else(|| claimed(e))
 }
 
 fn let_go_already(e: &Evidence) -> Option<Decision> {
@@ -249,9 +248,9 @@ fn to_be_adopted(e: &Evidence) -> Option<Decision> {
     })
 }
 
-fn claimed(e: &Evidence) -> Option<Decision> {
+fn claimed(e: &Evidence) -> Decision {
     let spread = |from: f64, over: f64| e.from_now(e.rules.pace.resync.mul_f64(from + over * e.jitter.clamp(0.0, 1.0)));
-    Some(match &e.memory.seen.connector {
+    match &e.memory.seen.connector {
         // After a restart every object would be due at once.
         None if e.memory.wait.is_none() && shown_available(e) => Decision::Wait(available(spread(0.0, 1.0))),
         None => Decision::Act(Effect::Describe),
@@ -260,7 +259,7 @@ fn claimed(e: &Evidence) -> Option<Decision> {
             wait_for_person(e, Reason::Gone, "the connector was deleted in AWS, and not by this object")
         }
         Some(Sighting::NotFound) => wait_for_person(e, Reason::Gone, "the connector no longer exists in AWS"),
-    })
+    }
 }
 
 /// Whether the time of the next attempt has come, or somebody asks for one.
@@ -301,7 +300,7 @@ fn owned_by_another(e: &Evidence, tag: &str) -> Decision {
     Decision::Wait(Hold { reason: Reason::OwnedByAnother, message, until, failure: None })
 }
 
-/// An InvalidRequest to a delete may mean that the connector is deleted already; one look tells.
+/// An `InvalidRequest` to a delete may mean that the connector is deleted already; one look tells.
 fn wants_second_look(e: &Evidence) -> bool {
     let refused = e.memory.seen.failure.as_ref().is_some_and(|failure| {
         failure.operation == Operation::DeleteVpcConnector && failure.class == Class::InvalidRequest

@@ -53,6 +53,7 @@ pub enum Caller {
 
 /// What the object says: its metadata and spec, parsed, and its status as last written.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and every combination occurs")]
 pub struct Object {
     /// `metadata.namespace`
     pub namespace: String,

@@ -64,6 +64,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The failure, if it is one.
+    pub fn into_failure(self) -> Option<Failure> {
+        match self {
+            Self::Done(_) => None,
+            Self::Refused(failure) | Self::NotSent(failure) | Self::Unknown(failure) => Some(failure),
+        }
+    }
+
     /// The outcome as one word.
     pub fn word(&self) -> &'static str {
         match self {
@@ -218,17 +226,14 @@ pub struct WireError<'a> {
     pub request_id: Option<&'a str>,
 }
 
-/// Says what an error answer means. Total: every answer has a class.
-pub fn classify(operation: Operation, error: &WireError<'_>) -> Outcome {
+/// Says what an error answer means. Total: every answer has a class, and all but `ServiceError` prove that nothing
+/// was done.
+pub fn classify(operation: Operation, error: &WireError<'_>) -> Failure {
     let code = error.code.map(plain_code);
     let message = error.message.unwrap_or_default();
     let class = class_of(error.http_status, code, message);
     let shown = code.map_or_else(|| format!("HTTP {}", error.http_status), str::to_owned);
-    let failure = Failure::new(operation, class, shown, message).with_request_id(error.request_id.map(str::to_owned));
-    match class {
-        Class::ServiceError => Outcome::Unknown(failure),
-        _ => Outcome::Refused(failure),
-    }
+    Failure::new(operation, class, shown, message).with_request_id(error.request_id.map(str::to_owned))
 }
 
 /// Takes the namespace before and the address after a code off: `com.amazonaws.apprunner#X:http://…` is `X`.
@@ -307,10 +312,7 @@ mod tests {
 
     fn class(status: u16, code: &str, message: &str) -> Class {
         let error = WireError { http_status: status, code: Some(code), message: Some(message), request_id: None };
-        match classify(Operation::DeleteVpcConnector, &error) {
-            Outcome::Refused(f) | Outcome::NotSent(f) | Outcome::Unknown(f) => f.class,
-            Outcome::Done(_) => panic!("an error is never done"),
-        }
+        classify(Operation::DeleteVpcConnector, &error).class
     }
 
     #[test]
@@ -361,19 +363,9 @@ mod tests {
             (502, Class::ServiceError),
         ] {
             let error = WireError { http_status: status, ..WireError::default() };
-            let outcome = classify(Operation::DeleteVpcConnector, &error);
-            let (Outcome::Refused(f) | Outcome::Unknown(f)) = &outcome else { panic!("{outcome:?}") };
-            assert_eq!(f.class, expected, "{status}");
-            assert_eq!(f.code, format!("HTTP {status}"));
+            let failure = classify(Operation::DeleteVpcConnector, &error);
+            assert_eq!((failure.class, failure.code), (expected, format!("HTTP {status}")));
         }
-    }
-
-    #[test]
-    fn only_aws_failures_leave_the_outcome_unknown() {
-        let failed = WireError { http_status: 500, ..WireError::default() };
-        assert!(matches!(classify(Operation::DeleteVpcConnector, &failed), Outcome::Unknown(_)));
-        let refused = WireError { http_status: 400, ..WireError::default() };
-        assert!(matches!(classify(Operation::DeleteVpcConnector, &refused), Outcome::Refused(_)));
     }
 
     #[test]

@@ -52,12 +52,12 @@ impl Default for Pace {
             invalid: range(60, 300),
             access: range(30, 300),
             accepted: range(1, 30),
-            delete_again: Duration::from_secs(120),
-            person: Duration::from_secs(300),
-            ownership: Duration::from_secs(600),
-            resync: Duration::from_secs(600),
+            delete_again: Duration::from_mins(2),
+            person: Duration::from_mins(5),
+            ownership: Duration::from_mins(10),
+            resync: Duration::from_mins(10),
             status_refresh: Duration::from_secs(30),
-            stall_after: Duration::from_secs(60),
+            stall_after: Duration::from_mins(1),
         }
     }
 }

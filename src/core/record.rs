@@ -156,7 +156,7 @@ fn failure_of(operation: Operation, outcome: Outcome) -> Option<Failure> {
     match outcome {
         Outcome::Done(Reply::Written) => None,
         Outcome::Done(_) => Some(Failure { operation, ..unproven(WRONG_KIND) }),
-        Outcome::Refused(failure) | Outcome::NotSent(failure) | Outcome::Unknown(failure) => Some(failure),
+        other => other.into_failure(),
     }
 }
 

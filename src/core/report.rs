@@ -122,10 +122,8 @@ pub fn farewell(e: &Evidence, proof: &Proof) -> Option<Notice> {
                 note.push_str("; a DeleteVpcConnector was sent before, and what became of it is not known");
             }
             if let Some(Some(failure)) = &e.memory.seen.untagged {
-                note.push_str(&format!(
-                    "; its owner tag could not be taken off: {}: {}",
-                    failure.code, failure.message
-                ));
+                let Failure { code, message, .. } = failure;
+                note = format!("{note}; its owner tag could not be taken off: {code}: {message}");
             }
             Some(Notice { warning: false, reason: NoticeReason::State(Reason::Retained), note })
         }

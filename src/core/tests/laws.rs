@@ -6,6 +6,7 @@ use super::evidence::{
     ARN, OTHER_ARN, apply, claimed, connector, described, not_sent, refused, tag, unclaimed, unknown, written,
 };
 use crate::api::DeletionPolicy;
+use crate::core::arn::ConnectorArn;
 use crate::core::decide::{Decision, Effect, Proof, decide};
 use crate::core::evidence::{Caller, Deletion, Evidence};
 use crate::core::outcome::{Class, Connector, Operation, Outcome, Reply};
@@ -94,7 +95,7 @@ fn check(e: &Evidence, effect: &Effect, said: &[Outcome]) -> Result<(), TestCase
     }
     if *effect == Effect::Delete {
         prop_assert!(e.object.deleting && e.object.finalizer && !e.object.released);
-        prop_assert_eq!(e.object.status.arn.as_deref(), target.map(|arn| arn.as_str()));
+        prop_assert_eq!(e.object.status.arn.as_deref(), target.map(ConnectorArn::as_str));
         prop_assert!(!e.object.paused && !e.object.protected);
         prop_assert_eq!(&e.object.policy, &DeletionPolicy::Delete);
     }

@@ -23,7 +23,7 @@ use operator::{Operator, PACE, Settings};
 pub const ACCOUNT: &str = "111122223333";
 pub const REGION: &str = "us-east-1";
 /// Long enough for the slowest machine; what takes this long has failed.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Credentials of another account.
 pub const OTHER: (&str, &str, &str) = ("AKIDOTHER", "not-a-secret-either", "999999999999");
