@@ -4,8 +4,8 @@ use apprunner_operator::api::{DeletionPolicy, VpcConnector, VpcConnectorSpec};
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::support::World;
 use crate::support::cluster::{cluster, run};
+use crate::support::{World, eventually};
 
 const ARN: &str = "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef";
 
@@ -66,4 +66,34 @@ async fn kubectl_shows_what_matters() {
     get(&["wait", "--for=condition=Ready", "--timeout=10s", "vpcconnector/egress"]);
     let explained = get(&["explain", "vpcc.spec.deletionPolicy"]);
     assert!(explained.contains("the connector stays"), "{explained}");
+}
+
+#[tokio::test]
+async fn the_admission_policy_ties_a_namespace_to_its_connectors() {
+    let world = World::new().await;
+    let policy =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/admission-policy.yaml")).unwrap();
+    let here = format!(
+        "validationActions: [Deny]\n  matchResources:\n    namespaceSelector:\n      matchLabels:\n        kubernetes.io/metadata.name: {}",
+        world.namespace
+    );
+    let file = cluster().directory().join(format!("{}-policy.yaml", world.namespace));
+    std::fs::write(&file, policy.replace("validationActions: [Deny]", &here)).unwrap();
+    run(cluster().kubectl().args(["apply", "-f"]).arg(&file));
+
+    let attempt = async |arn: &str| {
+        let object = VpcConnector::new("egress", VpcConnectorSpec { arn: arn.into(), ..VpcConnectorSpec::default() });
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
+        world.api.create(&dry, &object).await.err().map(|error| error.to_string())
+    };
+    let says = async |arn: &str, words: &str| {
+        eventually(async || attempt(arn).await.filter(|refusal| refusal.contains(words))).await
+    };
+    assert!(says(ARN, "has no annotation apprunner-operator.dev/arn-prefix").await.is_some());
+    let (own, other) = ARN.split_at(ARN.len() - 35);
+    let annotation = format!("apprunner-operator.dev/arn-prefix={own}");
+    run(cluster().kubectl().args(["annotate", "namespace", &world.namespace, &annotation]));
+    assert!(eventually(async || attempt(ARN).await.is_none().then_some(())).await.is_some());
+    let foreign = format!("{}{other}", own.replace("/shop", "/till"));
+    assert!(says(&foreign, "may only name connectors whose ARN starts with").await.is_some());
 }

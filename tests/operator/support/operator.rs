@@ -10,14 +10,8 @@ use super::cluster::operator_user;
 /// Waits are divided by this, so that a minute's backoff is over in a moment.
 pub const PACE: u32 = 20;
 
-/// A guard that outlives us kills the operator when our end of its pipe closes; a pid that is somebody else's by then
-/// is left alone.
-const GUARDED: &str = r#"
-exec 3<&0
-{ cat <&3 >/dev/null; grep -q apprunner-operator "/proc/$$/cmdline" 2>/dev/null && kill -KILL $$; } &
-exec 3<&-
-exec "$@" </dev/null
-"#;
+/// Ends the operator when our end of its pipe closes.
+const GUARDED: &str = include_str!("../../../hack/guarded.sh");
 
 /// How an operator is started.
 #[derive(Clone, Debug)]

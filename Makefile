@@ -1,0 +1,41 @@
+# Everything that CI runs, and everything a newcomer needs, as one word each.
+
+CARGO ?= cargo
+TEST_TOOLS = etcd kube-apiserver kube-controller-manager kubectl
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint audit tools crds cluster
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Watch connectors being adopted, deleted, held and retained, on a real API server
+	@hack/tools.sh build $(TEST_TOOLS)
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) run --locked --quiet --example demo
+
+test: ## Run every test: the core, the emulator, the cluster, and the operator on a real API server
+	@hack/tools.sh build $(TEST_TOOLS)
+	$(CARGO) test --locked --workspace
+
+lint: ## Check formatting, lints and documentation
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+audit: ## Check licences, sources and unused dependencies (needs cargo-deny and cargo-machete)
+	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
+	@command -v cargo-machete >/dev/null || { echo "cargo-machete is missing: cargo install --locked cargo-machete" >&2; exit 1; }
+	cargo deny --locked check licenses bans sources
+	cargo machete
+
+tools: ## Build the pinned Kubernetes programs that are missing, into a cache outside the checkout
+	@hack/tools.sh build
+
+crds: ## Write the CustomResourceDefinition anew from src/api.rs
+	$(CARGO) run --locked --quiet --bin apprunner-operator -- crd > crds/.new
+	mv crds/.new crds/apprunner-operator.dev_vpcconnectors.yaml
+
+cluster: ## Run a Kubernetes API server on loopback until Ctrl-C; prints its kubeconfig
+	@hack/tools.sh build $(TEST_TOOLS)
+	@$(CARGO) run --locked --quiet --package devcluster -- up
