@@ -32,14 +32,13 @@ async fn main() -> ExitCode {
 async fn demonstrate() -> Done {
     let started = Instant::now();
     let stage = Stage::set().await?;
-    stage.adopt()?;
-    stage.delete()?;
-    stage.in_use()?;
-    stage.retain()?;
-    say(&format!(
-        "That is all. It took {} s; everything that was started is stopped now.",
-        started.elapsed().as_secs()
-    ));
+    let played = stage.play();
+    if played.is_err() {
+        eprintln!("\nWhat the operator logged last:\n{}", stage.log_tail());
+    }
+    drop(stage);
+    played?;
+    say(&format!("That is all. It took {} s, and all that was started is stopped.", started.elapsed().as_secs()));
     Ok(())
 }
 
@@ -91,7 +90,7 @@ impl Stage {
     fn log_tail(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
-        lines.iter().skip(lines.len().saturating_sub(20)).map(|line| format!("{line}\n")).collect()
+        indented(&lines[lines.len().saturating_sub(20)..].join("\n"))
     }
 
     fn adopt(&self) -> Done {

@@ -109,7 +109,8 @@ fn said(result: Result<(), impl std::fmt::Display>) -> ExitCode {
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed: SignedDuration = text.parse().map_err(|error| format!("{error}; write it as 10m, 90s or 1h30m"))?;
     let duration = Duration::try_from(parsed).map_err(|_| "a duration is not negative".to_owned())?;
-    if duration < Duration::from_secs(1) { Err("at least 1s".into()) } else { Ok(duration) }
+    let sensible = Duration::from_secs(1)..=Duration::from_hours(24);
+    if sensible.contains(&duration) { Ok(duration) } else { Err("at least 1s and at most 24h".into()) }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

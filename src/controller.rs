@@ -1,38 +1,27 @@
-//! The watch, the queue, the workers, and the way down.
+//! The queue, the workers, and the way down.
 //!
 //! kube's `Controller` is the queue: one reconcile per object at a time, timers included. Around it stand the things it
-//! leaves open. A watch is begun anew every few minutes, which heals one that went silent (an API server restored from a
-//! backup answers a watch from its own future with silence). Workers are bounded, and one slow account and region gets
-//! no more than half of them. A panic or an object that does not parse ends its own reconcile and nobody else's.
+//! leaves open. Workers are bounded, and one slow account and region gets no more than half of them. A panic or an object
+//! that does not parse ends its own reconcile and nobody else's. A stop finishes the calls under way.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use futures::stream::{self, SelectAll};
-use futures::{FutureExt, Stream, StreamExt};
-use kube::core::DeserializeGuard;
+use futures::stream::SelectAll;
+use futures::{FutureExt, StreamExt};
 use kube::runtime::controller::{Action, Controller};
-use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::watcher::{self, Event, watcher};
-use kube::runtime::{PredicateConfig, WatchStreamExt};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, Client, ResourceExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error, warn};
+use tracing::{debug, error};
 
-use crate::api::{FINALIZER, GROUP, VpcConnector};
-use crate::cluster::writes::trimmed;
-use crate::cluster::{self, WATCH_SECONDS};
+use crate::api::VpcConnector;
+use crate::cluster;
 use crate::core::arn::ConnectorArn;
 use crate::reconcile::Operator;
-
-/// A watch is begun anew after this long, give or take a fifth.
-const REBUILD: Duration = Duration::from_mins(5);
-
-type Guarded = DeserializeGuard<VpcConnector>;
+use crate::watch::{Guarded, watch};
 
 /// What every reconcile shares.
 struct Shared {
@@ -68,7 +57,8 @@ pub async fn run(client: Client, operator: Operator, namespaces: &[String], conc
     });
     let mut controllers = SelectAll::new();
     for api in apis(&client, namespaces) {
-        let (trigger, store) = watch(api, shared.clone());
+        let forgetting = shared.clone();
+        let (trigger, store) = watch(api, move |uid| forgetting.forget(uid));
         let watched = Arc::new(Watched { shared: shared.clone(), store: store.clone() });
         let controller = Controller::for_stream(trigger, store)
             .graceful_shutdown_on(stopping.clone().cancelled_owned())
@@ -98,73 +88,6 @@ fn apis(client: &Client, namespaces: &[String]) -> Vec<Api<Guarded>> {
         [] => vec![Api::all(client.clone())],
         some => some.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect(),
     }
-}
-
-fn watch(
-    api: Api<Guarded>,
-    shared: Arc<Shared>,
-) -> (impl Stream<Item = watcher::Result<Guarded>> + Send + 'static, Store<Guarded>) {
-    let (store, writer) = reflector::store();
-    let begin = move || {
-        let lifetime = REBUILD.mul_f64(0.8 + 0.4 * rand::random::<f64>());
-        watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS)).take_until(tokio::time::sleep(lifetime))
-    };
-    let trigger = stream::repeat_with(begin)
-        .flatten()
-        .default_backoff()
-        .modify(|object| {
-            if let Ok(object) = &mut object.0 {
-                *object = trimmed(std::mem::take(object));
-            }
-        })
-        .reflect(writer)
-        .inspect(move |event| take_note(&shared, event))
-        .scan(Vec::new(), |listed, event| std::future::ready(Some(ready_objects(listed, event))))
-        .flat_map(stream::iter)
-        .predicate_filter(|object: &Guarded| Some(what_wakes(object)), PredicateConfig::default());
-    (trigger, store)
-}
-
-fn take_note(shared: &Shared, event: &watcher::Result<Event<Guarded>>) {
-    match event {
-        Ok(Event::Delete(object)) => {
-            let uid = object.uid().unwrap_or_default();
-            shared.operator.forget(&uid);
-            shared.failures().remove(&uid);
-        }
-        Err(error) => warn!(%error, "watching VpcConnector objects failed; it is tried again"),
-        Ok(_) => {}
-    }
-}
-
-/// Holds listed objects back until the list is whole: the store shows them no earlier, and a reconcile before that
-/// would act on the object as it was, or find none.
-fn ready_objects(listed: &mut Vec<Guarded>, event: watcher::Result<Event<Guarded>>) -> Vec<watcher::Result<Guarded>> {
-    match event {
-        Ok(Event::Apply(object)) => vec![Ok(object)],
-        Ok(Event::InitApply(object)) => {
-            listed.push(object);
-            Vec::new()
-        }
-        Ok(Event::Init) => {
-            listed.clear();
-            Vec::new()
-        }
-        Ok(Event::InitDone) => std::mem::take(listed).into_iter().map(Ok).collect(),
-        Ok(Event::Delete(_)) => Vec::new(),
-        Err(error) => vec![Err(error)],
-    }
-}
-
-/// Everything that a decision depends on and that others write. Our own status writes wake nobody.
-fn what_wakes(object: &Guarded) -> u64 {
-    let meta = object.meta();
-    let mut hasher = DefaultHasher::new();
-    (&meta.uid, meta.generation, meta.deletion_timestamp.is_some()).hash(&mut hasher);
-    meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER).hash(&mut hasher);
-    let annotations = meta.annotations.iter().flatten().filter(|(key, _)| key.starts_with(GROUP));
-    annotations.for_each(|annotation| annotation.hash(&mut hasher));
-    hasher.finish()
 }
 
 async fn reconcile(object: Arc<Guarded>, watched: Arc<Watched>) -> Result<Action, Failed> {
@@ -205,6 +128,11 @@ fn retry(object: Arc<Guarded>, failed: &Failed, watched: Arc<Watched>) -> Action
 }
 
 impl Shared {
+    fn forget(&self, uid: &str) {
+        self.operator.forget(uid);
+        self.failures().remove(uid);
+    }
+
     fn failures(&self) -> std::sync::MutexGuard<'_, HashMap<String, u32>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! Read in this order: [`core::decide`], the table that is the operator's behaviour; [`core::record`], what each answer
-//! teaches; [`reconcile`], the loop around them; [`controller`], what feeds the loop. [`apprunner`] and [`cluster`] are
+//! teaches; [`reconcile`], the loop around them; [`controller`] and [`watch`], what feeds the loop. [`apprunner`] and [`cluster`] are
 //! the two sides, and know nothing of each other. [`api`] is what users see.
 
 pub mod api;
@@ -28,3 +28,4 @@ pub mod core;
 pub mod reconcile;
 pub mod run;
 pub mod telemetry;
+pub mod watch;

@@ -78,9 +78,15 @@ impl Operator {
         let result = self.turns(same, &mut memory).await;
         self.remember(&object, memory);
         match result {
-            Err(Error::Gone) => Ok(Action::await_change()),
+            // What is really gone is not shown any more when its time comes; a server that lost its mind for a moment,
+            // or came back from a backup, must not make us forget an object.
+            Err(Error::Gone) => Ok(self.later()),
             other => other,
         }
+    }
+
+    fn later(&self) -> Action {
+        Action::requeue(self.rules.pace.person)
     }
 
     /// Tells once of an object that does not parse. It is kept: nobody knows what it holds.
@@ -111,7 +117,7 @@ impl Operator {
             }
         }
         error!("the table does not come to an end for this object; it is looked at again later");
-        Ok(Action::requeue(self.rules.pace.person))
+        Ok(self.later())
     }
 
     fn observe(&self, shown: Arc<VpcConnector>, memory: &Memory) -> Turn {
@@ -131,7 +137,7 @@ impl Operator {
     /// Takes one decision as far as one call; `None` means that the table is asked again.
     async fn take(&self, turn: &mut Turn) -> Result<Option<Action>, Error> {
         match decide(&turn.evidence) {
-            Decision::Nothing => Ok(Some(Action::await_change())),
+            Decision::Nothing => Ok(Some(self.later())),
             Decision::Act(effect) => {
                 if self.stopping.is_cancelled() && calls_aws(&effect) {
                     return Ok(Some(Action::await_change()));
@@ -143,7 +149,7 @@ impl Operator {
             Decision::Pause => {
                 let status = report::paused(&turn.evidence);
                 self.settle(turn, status, Vec::new()).await?;
-                Ok(Some(Action::await_change()))
+                Ok(Some(self.later()))
             }
             Decision::Hold(hold) => {
                 let (status, notices) = report::waiting(&turn.evidence, &hold);

@@ -13,7 +13,7 @@ use kube::ResourceExt;
 
 use crate::api::VpcConnector;
 
-/// A DELETED event that was missed is waited for no longer than this.
+/// A watch that has not shown our write by now never will: the API server may have come back from a backup.
 const FORGET_AFTER: Duration = Duration::from_mins(10);
 
 /// The newest versions of objects, as far as our own writes made them.
@@ -48,7 +48,7 @@ impl OwnWrites {
     pub fn newest(&self, shown: Arc<VpcConnector>) -> Newest {
         let uid = shown.uid().unwrap_or_default();
         let mut entries = self.lock();
-        match entries.get(&uid).map(|entry| &entry.written) {
+        match entries.get(&uid).filter(|entry| entry.at.elapsed() < FORGET_AFTER).map(|entry| &entry.written) {
             None => Newest { object: shown, released: false },
             Some(Written::Released) => Newest { object: shown, released: true },
             Some(Written::Version(ours)) if is_newer(ours, &shown) => Newest { object: ours.clone(), released: false },
