@@ -176,6 +176,8 @@ impl Workers {
         let key =
             arn.parse::<ConnectorArn>().map_or_else(|_| String::new(), |a| format!("{}/{}", a.account(), a.region()));
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        // A lane that nobody is in has nothing to remember.
+        lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
         lanes.entry(key).or_insert_with(|| Arc::new(Semaphore::new(self.a_lane))).clone()
     }
 }

@@ -104,6 +104,7 @@ impl Operator {
     }
 
     async fn turns(&self, shown: impl Fn() -> Option<Arc<VpcConnector>>, memory: &mut Memory) -> Result<Action, Error> {
+        let mut changed = false;
         for _ in 0..MOST_TURNS {
             let Some(shown) = shown() else { return Ok(Action::await_change()) };
             let mut turn = self.observe(shown, memory);
@@ -112,9 +113,14 @@ impl Operator {
             match done {
                 Ok(None) => {}
                 Ok(Some(action)) => return Ok(action),
-                Err(Error::Changed) => self.objects.look_again(&turn.object).await?,
+                Err(Error::Changed) if !changed => {
+                    self.objects.look_again(&turn.object).await?;
+                    changed = true;
+                    continue;
+                }
                 Err(error) => return Err(error),
             }
+            changed = false;
         }
         error!("the table does not come to an end for this object; it is looked at again later");
         Ok(self.later())

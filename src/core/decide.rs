@@ -120,10 +120,13 @@ fn retained(e: &Evidence) -> Option<Decision> {
     if !(e.object.deleting && e.object.policy == DeletionPolicy::Retain) {
         return None;
     }
+    // Retain that comes after AWS confirmed the deletion has nothing left to retain, and the receipt is the truth.
+    if let Some(gone) = known_to_be_gone(e) {
+        return Some(gone);
+    }
     let seen = &e.memory.seen;
-    let tagged = e.rules.cluster_id.is_some() && e.memory.gone.is_none() && !e.object.has_receipt();
-    let untried = seen.untagged.is_none() && seen.failure.is_none();
-    let claimed = e.object.claimed().filter(|arn| tagged && untried && served(e, arn));
+    let untag = e.rules.cluster_id.is_some() && seen.untagged.is_none() && seen.failure.is_none();
+    let claimed = e.object.claimed().filter(|arn| untag && served(e, arn));
     Some(Decision::Act(match (claimed, &e.caller) {
         (Some(_), Caller::Unasked) => Effect::Identify,
         (Some(arn), Caller::Account(account)) if account == arn.account() => Effect::RemoveTag,

@@ -59,7 +59,10 @@ fn learn_delete(e: &mut Evidence, outcome: Outcome) {
         },
         Outcome::Refused(failure) if failure.class == Class::NotFound => gone(e, None),
         Outcome::Refused(failure) => {
-            e.memory.deletion = Deletion::NotUnderWay;
+            // Only "in use" says that the connector is still there, and so that no earlier request took effect.
+            if failure.class == Class::InUse {
+                e.memory.deletion = Deletion::NotUnderWay;
+            }
             failed(e, failure);
         }
         Outcome::Unknown(failure) => {

@@ -70,7 +70,7 @@ pub fn waiting(e: &Evidence, hold: &Hold) -> (VpcConnectorStatus, Vec<Notice>) {
     let mut status = fresh(e);
     match &e.memory.seen.connector {
         Some(Sighting::Active(connector) | Sighting::Inactive(connector)) => set_members(&mut status, connector),
-        Some(Sighting::NotFound) => set_members(&mut status, &Connector::default()),
+        Some(Sighting::NotFound) => status.status = None,
         None => {}
     }
     let answered = hold.failure.is_none() && hold.reason != Reason::Deleting;
@@ -187,8 +187,9 @@ fn record_gone(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec<
         (Some(_), None) => (Reason::AlreadyGone, "the connector was INACTIVE already"),
         (None, _) => (Reason::AlreadyGone, "App Runner does not know the connector any more"),
     };
-    if let Some(connector) = connector {
-        set_members(status, connector);
+    match connector {
+        Some(connector) => set_members(status, connector),
+        None => status.status = None,
     }
     set_ready(e, status, reason, message);
     notices.push(Notice { warning: false, reason: NoticeReason::State(reason), note: message.to_owned() });

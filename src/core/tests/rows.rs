@@ -308,3 +308,10 @@ fn a_claimed_connector_is_looked_at_every_resync() {
     assert_eq!(inactive.waits_for(), (Reason::Gone, 300));
     assert_eq!(inactive.memory.seen.connector, Some(Sighting::Inactive(connector("INACTIVE"))));
 }
+
+#[test]
+fn retain_after_the_deletion_was_confirmed_gives_the_receipt() {
+    let e = claimed().deleting().after_delete(described("INACTIVE")).retained();
+    assert_eq!(e.acts(), Effect::RecordReceipt);
+    assert_eq!(e.with(|e| e.object.paused = true).acts(), Effect::RecordReceipt);
+}
