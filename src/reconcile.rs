@@ -72,7 +72,8 @@ impl Operator {
         let Some(object) = shown() else { return Ok(Action::await_change()) };
         let Some(_lock) = self.lock_arn(&object.spec.arn) else { return Ok(Action::requeue(LOCKED_AGAIN)) };
         let mut memory = self.recall(&object);
-        memory.begin(self.objects.newest(object.clone()).object.deleting());
+        let newest = self.objects.newest(object.clone());
+        memory.begin(&Object::read(&newest.object, newest.released), Timestamp::now());
         // A namesake that was created since is an object of its own, with a reconcile of its own.
         let same = || shown().filter(|now| now.metadata.uid == object.metadata.uid);
         let result = self.turns(same, &mut memory).await;
@@ -166,7 +167,8 @@ impl Operator {
                 turn.evidence.memory.wait = Some(hold.clone());
                 let (status, notices) = report::waiting(&turn.evidence, &hold);
                 self.settle(turn, status, notices).await?;
-                Ok(Some(until(hold.until)))
+                let stalls = report::stalls_at(&turn.evidence, &hold);
+                Ok(Some(until(stalls.map_or(hold.until, |at| at.min(hold.until)))))
             }
         }
     }

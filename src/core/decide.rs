@@ -125,7 +125,8 @@ fn retained(e: &Evidence) -> Option<Decision> {
         return Some(gone);
     }
     let seen = &e.memory.seen;
-    let untag = e.rules.cluster_id.is_some() && seen.untagged.is_none() && seen.failure.is_none();
+    let asked_in_vain = seen.failure.as_ref().is_some_and(Failure::is_of_credentials);
+    let untag = e.rules.cluster_id.is_some() && seen.untagged.is_none() && !asked_in_vain;
     let claimed = e.object.claimed().filter(|arn| untag && served(e, arn));
     Some(Decision::Act(match (claimed, &e.caller) {
         (Some(_), Caller::Unasked) => Effect::Identify,
@@ -149,7 +150,8 @@ fn known_to_be_gone(e: &Evidence) -> Option<Decision> {
     if e.object.has_receipt() {
         return Some(Decision::Act(Effect::RemoveFinalizer(Proof::Receipt)));
     }
-    let gone = e.memory.gone.as_ref()?;
+    let target = e.object.target.as_ref().ok()?;
+    let gone = e.memory.gone.as_ref().filter(|gone| gone.arn == target.as_str())?;
     Some(Decision::Act(match (&gone.connector, gone.recorded) {
         (Some(_), false) => Effect::RecordReceipt,
         (None, false) => Effect::RecordAlreadyGone,
@@ -265,12 +267,11 @@ fn claimed(e: &Evidence) -> Decision {
     }
 }
 
-/// Whether the time of the next attempt has come, or somebody asks for one.
+/// Whether AWS may be asked now.
 fn due(e: &Evidence) -> bool {
-    let Some(wait) = &e.memory.wait else { return true };
     // A status restored from a backup has lost its claim; what was true of the claim does not hold it up.
-    let outlived = wait.reason == Reason::Available && e.object.claimed().is_none();
-    e.now >= wait.until || e.object.requested() || outlived
+    let outlived = |wait: &Hold| wait.reason == Reason::Available && e.object.claimed().is_none();
+    !e.memory.seen.early || e.memory.wait.as_ref().is_none_or(outlived)
 }
 
 /// Goes on from a connector that is ACTIVE and not claimed: by the owner tag, unless tags are off.
@@ -326,9 +327,7 @@ fn partition_of(region: &Region) -> &'static str {
 
 fn shown_available(e: &Evidence) -> bool {
     let status = &e.object.status;
-    status.ready_reason() == Some("Available")
-        && status.observed_generation == e.object.generation
-        && !e.object.requested()
+    was_available(e) && status.observed_generation == e.object.generation && !e.object.requested()
 }
 
 fn hold(e: &Evidence, reason: Reason, message: String) -> Decision {
@@ -359,12 +358,17 @@ fn until_asked_again(e: &Evidence, since: Timestamp) -> Timestamp {
 
 /// Makes the wait after a failed call: its reason, AWS's words, and the next attempt.
 fn held_by(e: &Evidence, failure: &Failure) -> Hold {
-    Hold {
-        reason: failure.class.reason(),
-        message: explain(failure),
-        until: e.from_now(e.rules.pace.after_failure(failure.class, e.memory.attempts, e.jitter)),
-        failure: Some(failure.clone()),
+    let failures = e.memory.streak.map_or(1, |streak| streak.failures);
+    let until = e.from_now(e.rules.pace.after_failure(failure.class, failures, e.jitter));
+    // A look that failed takes nothing back: the connector was ACTIVE when it was last seen.
+    if !e.object.deleting && e.object.claimed().is_some() && failure.class.passes() && was_available(e) {
+        return Hold { failure: Some(failure.clone()), ..available(until) };
     }
+    Hold { reason: failure.class.reason(), message: explain(failure), until, failure: Some(failure.clone()) }
+}
+
+fn was_available(e: &Evidence) -> bool {
+    e.object.status.ready_reason() == Some("Available")
 }
 
 fn explain(failure: &Failure) -> String {
@@ -374,7 +378,8 @@ fn explain(failure: &Failure) -> String {
     match failure.class {
         Class::AccessDenied => format!("IAM does not allow {}: {said}", operation.iam_action()),
         Class::CredentialsRejected if skewed || code.contains("Skewed") || code.contains("RequestExpired") => {
-            format!("the clock here differs from AWS's, so it rejects {operation}: {said}")
+            // AWS's words hold times, which would make every attempt another message; they stand in lastError.
+            format!("the clock here differs from AWS's, which therefore rejects {operation}: {code}")
         }
         Class::CredentialsRejected => format!("AWS does not accept the credentials for {operation}: {said}"),
         Class::SubscriptionRequired => format!("the account is not subscribed to App Runner in this region: {said}"),

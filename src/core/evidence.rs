@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::arn::{AccountId, ArnError, ConnectorArn, Region};
-use super::outcome::{Connector, Failure, Operation};
+use super::outcome::{Class, Connector, Failure, Operation};
 use super::ownership::{ClusterId, Neighbour, Owner, OwnerTag};
 use super::pace::Pace;
 use crate::api::{self, DeletionPolicy, Reason, VpcConnector, VpcConnectorStatus};
@@ -92,14 +92,25 @@ pub struct Memory {
     pub wait: Option<Hold>,
     /// Failed attempts since the last success.
     pub attempts: u32,
-    /// When the first of them was.
-    pub failing_since: Option<Timestamp>,
+    /// Those of them at the end that failed in the same way.
+    pub streak: Option<Streak>,
     /// When the status was last written.
     pub status_written_at: Option<Timestamp>,
     /// The phase the above belongs to; the wait of an adoption does not hold up a deletion.
     pub deleting: bool,
     /// What was seen in this reconcile.
     pub seen: Seen,
+}
+
+/// Failures of one class in a row; another class is another trouble, with a patience of its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Streak {
+    /// Their class.
+    pub class: Class,
+    /// How many.
+    pub failures: u32,
+    /// When the first of them was.
+    pub since: Timestamp,
 }
 
 /// What is known of the deletion under way.
@@ -122,6 +133,8 @@ pub enum Deletion {
 /// What AWS said that allows an object being deleted to go.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gone {
+    /// The ARN it was said of.
+    pub arn: String,
     /// The connector as INACTIVE, or nothing where AWS no longer knows it.
     pub connector: Option<Connector>,
     /// Whether the status shows it by now.
@@ -131,6 +144,10 @@ pub struct Gone {
 /// What was seen in this reconcile; the next one looks afresh.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
+    /// The object was woken before its time, and nobody asked: AWS is not called.
+    pub early: bool,
+    /// The reconcile-requested-at annotation, as it was when this reconcile began: what it answers.
+    pub request: Option<String>,
     /// The connector.
     pub connector: Option<Sighting>,
     /// The owner tag.
@@ -220,14 +237,16 @@ impl Memory {
     }
 
     /// Begins a reconcile: nothing is seen yet, and a wait of the other phase is over.
-    pub fn begin(&mut self, deleting: bool) {
-        self.seen = Seen::default();
-        if self.deleting != deleting {
-            self.deleting = deleting;
-            self.wait = None;
-            self.attempts = 0;
-            self.failing_since = None;
+    ///
+    /// Whether it is due is settled here, once: an attempt that has begun runs to its end, also when on its way it answers
+    /// the request that it was begun for.
+    pub fn begin(&mut self, object: &Object, now: Timestamp) {
+        if self.deleting != object.deleting {
+            *self = Self { gone: self.gone.take(), deletion: self.deletion.clone(), ..Self::default() };
+            self.deleting = object.deleting;
         }
+        let early = self.wait.as_ref().is_some_and(|wait| now < wait.until) && !object.requested();
+        self.seen = Seen { early, request: object.request.clone(), ..Seen::default() };
     }
 }
 

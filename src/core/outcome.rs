@@ -14,6 +14,8 @@ use crate::api::Reason;
 
 /// AWS's text is cut to this many characters before it goes anywhere.
 const LONGEST_MESSAGE: usize = 700;
+/// The same for its codes and request ids.
+const LONGEST_CODE: usize = 100;
 
 /// The calls this operator makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -182,6 +184,11 @@ pub enum Class {
 }
 
 impl Class {
+    /// Whether it is likely to pass without anybody doing anything.
+    pub fn passes(self) -> bool {
+        matches!(self, Self::Throttled | Self::ServiceError | Self::Unreachable | Self::Unproven)
+    }
+
     /// The condition reason that stands for this class.
     pub fn reason(self) -> Reason {
         match self {
@@ -200,15 +207,21 @@ impl Class {
 }
 
 impl Failure {
+    /// Whether it is the credentials that could not be had, or whose they are.
+    pub fn is_of_credentials(&self) -> bool {
+        matches!(self.operation, Operation::ResolveCredentials | Operation::GetCallerIdentity)
+    }
+
     /// Makes a failure of whatever text there is.
     pub fn new(operation: Operation, class: Class, code: impl Into<String>, message: &str) -> Self {
-        Self { operation, class, code: code.into(), message: presentable(message), request_id: None }
+        let code = code.into().chars().take(LONGEST_CODE).collect();
+        Self { operation, class, code, message: presentable(message), request_id: None }
     }
 
     /// Adds the request id.
     #[must_use]
     pub fn with_request_id(mut self, id: Option<String>) -> Self {
-        self.request_id = id;
+        self.request_id = id.map(|id| id.chars().take(LONGEST_CODE).collect());
         self
     }
 }

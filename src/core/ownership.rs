@@ -88,7 +88,7 @@ impl OwnerTag {
         let Some(tag) = tag else { return Owner::Nobody };
         let parts: Vec<&str> = tag.split('/').collect();
         match parts.as_slice() {
-            &[cluster, namespace, name] if cluster == self.cluster.as_str() => {
+            &[cluster, namespace, name] if cluster == self.cluster.as_str() && is_name(namespace) && is_name(name) => {
                 if namespace == self.namespace && name == self.name {
                     Owner::Us
                 } else {
@@ -98,6 +98,13 @@ impl OwnerTag {
             _ => Owner::Stranger { tag: tag.to_owned() },
         }
     }
+}
+
+/// What cannot be the name of an object is not looked up as one.
+fn is_name(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
+    let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+    text.bytes().all(plain) && edge(text.as_bytes().first()) && edge(text.as_bytes().last())
 }
 
 impl fmt::Display for OwnerTag {
@@ -121,7 +128,7 @@ mod tests {
         let neighbour =
             Owner::Neighbour { namespace: "shop".into(), name: "other".into(), tag: "c1/shop/other".into() };
         assert_eq!(ours().read(Some("c1/shop/other")), neighbour);
-        for strange in ["c2/shop/egress", "", "c1", "c1/shop", "c1/shop/egress/x"] {
+        for strange in ["c2/shop/egress", "", "c1", "c1/shop", "c1/shop/egress/x", "c1//x", "c1/../x", "c1/shop/a b"] {
             assert_eq!(ours().read(Some(strange)), Owner::Stranger { tag: strange.into() });
         }
     }

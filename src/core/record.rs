@@ -4,7 +4,7 @@
 //! made again at once. A property test holds it to that.
 
 use super::decide::Effect;
-use super::evidence::{Caller, Deletion, Evidence, Gone, Sighting};
+use super::evidence::{Caller, Deletion, Evidence, Gone, Sighting, Streak};
 use super::outcome::{Class, Connector, ConnectorStatus, Failure, Operation, Outcome, Reply};
 use super::ownership::Owner;
 
@@ -132,7 +132,8 @@ fn read_owner(e: &Evidence, tag: Option<&str>) -> Owner {
 }
 
 fn gone(e: &mut Evidence, connector: Option<Connector>) {
-    e.memory.gone = Some(Gone { connector, recorded: false });
+    let arn = e.object.target.as_ref().map(ToString::to_string).unwrap_or_default();
+    e.memory.gone = Some(Gone { arn, connector, recorded: false });
     e.memory.deletion = Deletion::NotUnderWay;
     e.memory.seen.failure = None;
     succeed(e);
@@ -140,12 +141,14 @@ fn gone(e: &mut Evidence, connector: Option<Connector>) {
 
 fn succeed(e: &mut Evidence) {
     e.memory.attempts = 0;
-    e.memory.failing_since = None;
+    e.memory.streak = None;
 }
 
 fn failed(e: &mut Evidence, failure: Failure) {
     e.memory.attempts = e.memory.attempts.saturating_add(1);
-    e.memory.failing_since.get_or_insert(e.now);
+    let begun = Streak { class: failure.class, failures: 0, since: e.now };
+    let streak = e.memory.streak.filter(|streak| streak.class == failure.class).unwrap_or(begun);
+    e.memory.streak = Some(Streak { failures: streak.failures.saturating_add(1), ..streak });
     e.memory.seen.failure = Some(failure);
 }
 

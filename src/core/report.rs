@@ -3,7 +3,8 @@
 //! A status is made from evidence only, so that it cannot claim what nobody saw. Two things keep it quiet: a condition
 //! changes only when what it says changes, and counters and times alone are written at most every 30 seconds.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::decide::{Effect, Proof};
 use super::evidence::{Deletion, Evidence, Hold, Sighting};
@@ -95,13 +96,12 @@ pub fn waiting(e: &Evidence, hold: &Hold) -> (VpcConnectorStatus, Vec<Notice>) {
 /// The status of a paused object: what is known stays as it stands.
 pub fn paused(e: &Evidence) -> VpcConnectorStatus {
     let mut status = e.object.status.clone();
-    let now = Time(e.now);
     status.set_condition(Condition {
         type_: condition::PAUSED.into(),
         status: "True".into(),
         reason: "Paused".into(),
         message: format!("held by the annotation {}", crate::api::PAUSED),
-        last_transition_time: now,
+        last_transition_time: whole_seconds(e.now),
         observed_generation: e.object.generation,
     });
     status
@@ -199,7 +199,7 @@ fn record_gone(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec<
 fn fresh(e: &Evidence) -> VpcConnectorStatus {
     let mut status = e.object.status.clone();
     status.observed_generation = e.object.generation;
-    status.last_handled_reconcile_at = e.object.request.clone().or(status.last_handled_reconcile_at);
+    status.last_handled_reconcile_at = e.memory.seen.request.clone().or(status.last_handled_reconcile_at);
     status.attempts = None;
     status.next_attempt_time = None;
     status.last_error = None;
@@ -236,14 +236,18 @@ fn set(e: &Evidence, status: &mut VpcConnectorStatus, type_: &str, value: &str, 
 
 /// One hiccup is no stall: a credential or access error counts from the second refusal and after a minute.
 fn stalled(e: &Evidence, hold: &Hold) -> bool {
-    let slow = matches!(hold.reason, Reason::AccessDenied | Reason::CredentialsRejected);
-    if !slow {
-        return hold.reason.stalls();
-    }
-    let since = e.memory.failing_since.and_then(|at| at.checked_add(e.rules.pace.stall_after).ok());
-    let lasted = e.memory.attempts >= 2 && since.is_some_and(|due| e.now >= due);
     let before = e.object.status.condition(condition::STALLED).is_some_and(|c| c.reason == hold.reason.to_string());
-    lasted || before
+    hold.reason.stalls() && (before || stalls_at(e, hold).is_none_or(|at| e.now >= at))
+}
+
+/// When a wait turns into a stall, if that is still to come.
+pub fn stalls_at(e: &Evidence, hold: &Hold) -> Option<Timestamp> {
+    let slow = matches!(hold.reason, Reason::AccessDenied | Reason::CredentialsRejected);
+    let streak = e.memory.streak.filter(|_| slow)?;
+    if streak.failures < 2 {
+        return Some(Timestamp::MAX);
+    }
+    streak.since.checked_add(e.rules.pace.stall_after).ok().filter(|at| e.now < *at)
 }
 
 fn last_error(failure: &Failure) -> LastError {
@@ -259,6 +263,7 @@ fn last_error(failure: &Failure) -> LastError {
 mod tests {
     use super::super::outcome::{Class, Operation};
     use super::*;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     #[test]
     fn an_unanswered_delete_is_recognised_in_what_was_reported() {

@@ -17,16 +17,6 @@ fn deleted_with(outcome: Outcome) -> Evidence {
     claimed().deleting().after_delete(outcome)
 }
 
-/// The next attempt, at its time.
-fn next_attempt(e: Evidence) -> Evidence {
-    e.with(|e| {
-        let hold = e.waits();
-        e.now = hold.until;
-        e.memory.wait = Some(hold);
-        e.memory.begin(true);
-    })
-}
-
 #[test]
 fn inactive_is_the_receipt() {
     let e = deleted_with(described("INACTIVE"));
@@ -60,24 +50,24 @@ fn active_is_looked_at_until_it_is_gone_and_asked_again_after_two_minutes() {
     let mut waits = Vec::new();
     while e.acts_after_wait() == Effect::Describe {
         waits.push(e.waits_for());
-        e = next_attempt(e).after_describe(described("ACTIVE"));
+        e = e.next_attempt().after_describe(described("ACTIVE"));
     }
     let seconds: Vec<i64> = waits.iter().map(|(_, s)| *s).collect();
     assert_eq!(seconds, [1, 2, 4, 8, 16, 30, 30], "and the next look would be past two minutes");
     assert!(waits.iter().all(|(reason, _)| *reason == Reason::Deleting));
     assert_eq!(e.waits().until, NOW.checked_add(120.seconds()).unwrap());
-    assert_eq!(next_attempt(e).acts(), Effect::Delete);
+    assert_eq!(e.next_attempt().acts(), Effect::Delete);
 }
 
 impl Evidence {
     fn acts_after_wait(&self) -> Effect {
-        next_attempt(self.clone()).acts()
+        self.clone().next_attempt().acts()
     }
 }
 
 #[test]
 fn active_and_then_gone_is_a_receipt() {
-    let e = next_attempt(deleted_with(described("ACTIVE")));
+    let e = deleted_with(described("ACTIVE")).next_attempt();
     assert_eq!(e.acts(), Effect::Describe);
     assert_eq!(e.clone().after_describe(described("INACTIVE")).acts(), Effect::RecordReceipt);
     let gone = e.clone().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
@@ -104,7 +94,7 @@ fn a_reply_that_proves_nothing_is_unproven() {
         let e = deleted_with(outcome);
         assert_eq!(e.waits_for(), (Reason::Unproven, 1), "{what}");
         assert_eq!(e.waits().failure.unwrap().operation, DELETE, "{what}");
-        assert_eq!(next_attempt(e).acts(), Effect::Describe, "{what}");
+        assert_eq!(e.next_attempt().acts(), Effect::Describe, "{what}");
     }
 }
 
@@ -113,7 +103,7 @@ fn after_an_unknown_outcome_one_look_and_then_delete_again() {
     for (class, reason) in [(Class::ServiceError, Reason::ServiceError), (Class::Unreachable, Reason::Unreachable)] {
         let e = deleted_with(unknown(DELETE, class));
         assert_eq!(e.waits_for(), (reason, 1));
-        let again = next_attempt(e);
+        let again = e.next_attempt();
         assert_eq!(again.acts(), Effect::Describe);
         assert_eq!(again.clone().after_describe(described("INACTIVE")).acts(), Effect::RecordReceipt);
         let gone = again.clone().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
@@ -146,11 +136,11 @@ fn what_was_not_sent_is_sent_again_without_a_look() {
     for class in [Class::Unreachable, Class::CredentialsRejected] {
         let e = deleted_with(not_sent(DELETE, class));
         assert_eq!(e.waits().reason, class.reason());
-        assert_eq!(next_attempt(e).acts(), Effect::Delete);
+        assert_eq!(e.next_attempt().acts(), Effect::Delete);
     }
     let unknown_before = claimed().deleting().deletion(Deletion::Unknown);
     let e = unknown_before.with(|e| e.memory.seen.looked = true).after_delete(not_sent(DELETE, Class::Unreachable));
-    assert_eq!(next_attempt(e).acts(), Effect::Describe, "what is unknown stays unknown");
+    assert_eq!(e.next_attempt().acts(), Effect::Describe, "what is unknown stays unknown");
 }
 
 #[test]
@@ -158,7 +148,7 @@ fn in_use_is_asked_again_every_5_to_30_seconds() {
     let mut e = deleted_with(refused(DELETE, Class::InUse)).with(|e| e.jitter = 0.0);
     assert_eq!(e.waits_for(), (Reason::InUse, 5));
     for _ in 0..10 {
-        e = next_attempt(e);
+        e = e.next_attempt();
         assert_eq!(e.acts(), Effect::Delete);
         e = e.after_delete(refused(DELETE, Class::InUse)).with(|e| e.jitter = 1.0);
     }
@@ -175,7 +165,7 @@ fn an_unexplained_refusal_is_looked_into_once() {
     let active = e.after_describe(described("ACTIVE"));
     assert_eq!(active.waits_for(), (Reason::InvalidRequest, 90));
     assert!(active.waits().message.contains("AWS's words"));
-    assert_eq!(next_attempt(active).acts(), Effect::Delete);
+    assert_eq!(active.next_attempt().acts(), Effect::Delete);
 }
 
 #[test]
@@ -188,7 +178,7 @@ fn throttling_and_missing_rights_back_off_and_heal() {
     ] {
         let e = deleted_with(refused(DELETE, class));
         assert_eq!(e.waits_for(), (reason, seconds));
-        let healed = next_attempt(e).after_delete(described("INACTIVE"));
+        let healed = e.next_attempt().after_delete(described("INACTIVE"));
         assert_eq!(healed.memory.attempts, 0);
         assert_eq!(healed.acts(), Effect::RecordReceipt);
     }
@@ -211,7 +201,7 @@ fn failures_in_a_row_back_off() {
     for _ in 0..8 {
         e = e.after_delete(unknown(DELETE, Class::ServiceError));
         seconds.push(e.waits_for().1);
-        e = next_attempt(e).after_describe(described("ACTIVE"));
+        e = e.next_attempt().after_describe(described("ACTIVE"));
     }
     assert_eq!(seconds, [2, 4, 8, 16, 32, 60, 60, 60]);
     assert_eq!(e.memory.attempts, 8);

@@ -117,6 +117,32 @@ impl Evidence {
         self.with(|e| e.memory.deletion = deletion)
     }
 
+    /// Woken again while it waits for what it decided to wait for.
+    pub(super) fn woken(self) -> Self {
+        self.with(|e| {
+            e.memory.wait = Some(e.waits());
+            e.memory.begin(&e.object, e.now);
+        })
+    }
+
+    /// Woken because somebody asks for an attempt.
+    pub(super) fn asked(self, value: &str) -> Self {
+        self.with(|e| {
+            e.object.request = Some(value.into());
+            e.memory.begin(&e.object, e.now);
+        })
+    }
+
+    /// The next attempt, at its time.
+    pub(super) fn next_attempt(self) -> Self {
+        self.with(|e| {
+            let hold = e.waits();
+            e.now = hold.until;
+            e.memory.wait = Some(hold);
+            e.memory.begin(&e.object, e.now);
+        })
+    }
+
     pub(super) fn decision(&self) -> Decision {
         decide(self)
     }

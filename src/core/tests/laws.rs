@@ -81,6 +81,7 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
             if waiting {
                 e.memory.wait = Some(claimed().waits());
             }
+            e.memory.begin(&e.object, e.now);
             if tags { e } else { e.without_tags() }
         },
     )
@@ -154,8 +155,7 @@ proptest! {
                 Decision::Act(effect) => apply(&mut e, &effect, answer),
                 Decision::Wait(hold) => {
                     e.memory.wait = Some(hold.clone());
-                    let deleting = e.object.deleting;
-                    e.memory.begin(deleting);
+                    e.memory.begin(&e.object, e.now);
                     prop_assert!(hold.until > e.now, "a wait lies ahead");
                     if !e.object.requested() {
                         prop_assert_eq!(decide(&e), Decision::Wait(hold), "and holds until its time");

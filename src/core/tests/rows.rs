@@ -3,10 +3,10 @@
 use super::evidence::{ARN, OTHER_ARN, claimed, connector, described, refused, tag, unclaimed, unknown, written};
 use crate::api::{DeletionPolicy, Reason};
 use crate::core::decide::{Decision, Effect, Proof};
-use crate::core::evidence::{Caller, Deletion, Sighting};
+use crate::core::evidence::{Caller, Deletion, Evidence, Sighting};
 use crate::core::outcome::{Class, Operation, Outcome, Reply};
 use crate::core::ownership::Neighbour;
-use jiff::ToSpan;
+use crate::core::report;
 
 #[test]
 fn an_object_let_go_of_is_left_alone() {
@@ -79,7 +79,7 @@ fn a_condition_is_no_proof() {
 
 #[test]
 fn protected_holds_a_deletion_and_nothing_else() {
-    let protected = |e: crate::core::evidence::Evidence| e.with(|e| e.object.protected = true);
+    let protected = |e: Evidence| e.with(|e| e.object.protected = true);
     assert_eq!(protected(claimed().deleting()).waits().reason, Reason::Protected);
     assert_eq!(protected(unclaimed().deleting()).waits().reason, Reason::Protected);
     assert_eq!(protected(unclaimed()).acts(), Effect::Describe);
@@ -143,10 +143,7 @@ fn the_account_is_asked_before_anything_names_an_arn() {
         assert!(matches!(known.acts(), Effect::Describe | Effect::Delete));
         let in_vain = e.after(Effect::Identify, refused(Operation::ResolveCredentials, Class::CredentialsRejected));
         assert_eq!(in_vain.waits_for(), (Reason::CredentialsRejected, 45));
-        let waiting = in_vain.with(|e| {
-            e.memory.wait = Some(e.waits());
-            e.memory.seen = crate::core::evidence::Seen::default();
-        });
+        let waiting = in_vain.woken();
         assert_eq!(waiting.waits().reason, Reason::CredentialsRejected, "and not asked again before its time");
     }
 }
@@ -154,20 +151,61 @@ fn the_account_is_asked_before_anything_names_an_arn() {
 #[test]
 fn what_waits_is_left_alone_until_its_time_or_until_asked() {
     let e = claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, Class::InUse));
-    let waiting = e.clone().with(|e| {
-        e.memory.wait = Some(e.waits());
-        e.memory.seen = crate::core::evidence::Seen::default();
-    });
-    assert_eq!(waiting.waits(), e.waits());
-    let asked = waiting.clone().with(|e| e.object.request = Some("now".into()));
+    assert_eq!(e.clone().woken().waits(), e.waits());
+    let asked = e.clone().woken().asked("now");
     assert_eq!(asked.acts(), Effect::Delete);
-    let due = waiting.clone().with(|e| e.now = e.now.checked_add(10.seconds()).unwrap());
-    assert_eq!(due.acts(), Effect::Delete);
-    let lost = claimed().with(|e| {
-        e.memory.wait = Some(e.waits());
-        e.object.status = unclaimed().object.status;
-    });
+    assert_eq!(e.next_attempt().acts(), Effect::Delete);
+    let lost = claimed().woken().with(|e| e.object.status = unclaimed().object.status);
     assert_eq!(lost.acts(), Effect::Describe, "what was true of a claim ends with it");
+}
+
+#[test]
+fn an_attempt_that_was_asked_for_runs_to_its_end() {
+    let held = || {
+        let e = unclaimed().after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(Some("c2/shop/egress")));
+        e.woken().asked("t1")
+    };
+    let claim = |e: Evidence| e.after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(None));
+    let adopted = claim(held()).after(Effect::WriteTag, written()).after(Effect::RecordClaim, written());
+    assert_eq!(adopted.object.status.last_handled_reconcile_at.as_deref(), Some("t1"));
+    assert_eq!(adopted.waits().reason, Reason::Available, "and not what it waited for before");
+    let deleting = claim(held().deleting()).after(Effect::RecordClaim, written());
+    assert_eq!(deleting.acts(), Effect::Delete);
+}
+
+#[test]
+fn a_request_that_comes_during_an_attempt_is_answered_by_the_next() {
+    let e = claimed().woken().asked("t1").after_describe(described("ACTIVE"));
+    let (status, _) = report::waiting(&e.clone().with(|e| e.object.request = Some("t2".into())), &e.waits());
+    assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("t1"));
+}
+
+#[test]
+fn a_look_that_fails_takes_nothing_back() {
+    let due = || claimed().next_attempt();
+    let failed = due().after_describe(unknown(Operation::DescribeVpcConnector, Class::ServiceError));
+    assert_eq!(failed.waits().reason, Reason::Available);
+    let (status, notices) = report::waiting(&failed, &failed.waits());
+    assert_eq!((status.ready_reason(), notices), (Some("Available"), Vec::new()));
+    assert_eq!(status.last_error.unwrap().operation, "DescribeVpcConnector");
+    let denied = due().after_describe(refused(Operation::DescribeVpcConnector, Class::AccessDenied));
+    assert_eq!(denied.waits().reason, Reason::AccessDenied, "that does not pass by itself");
+}
+
+#[test]
+fn retain_in_the_middle_of_a_deletion_that_hangs_still_takes_the_tag_off() {
+    let hung = claimed().deleting().after_delete(unknown(Operation::DeleteVpcConnector, Class::Unreachable));
+    assert_eq!(hung.retained().acts(), Effect::RemoveTag);
+}
+
+#[test]
+fn what_was_said_of_another_arn_lets_nothing_go() {
+    let gone = claimed().deleting().after_delete(described("INACTIVE"));
+    let moved = gone.with(|e| {
+        e.object.target = OTHER_ARN.parse();
+        e.object.status.arn = Some(OTHER_ARN.into());
+    });
+    assert_eq!(moved.acts(), Effect::Delete);
 }
 
 #[test]
@@ -296,10 +334,7 @@ fn adopting_that_is_refused_says_by_whom() {
 fn a_claimed_connector_is_looked_at_every_resync() {
     let fresh = claimed();
     assert_eq!(fresh.waits_for(), (Reason::Available, 300), "spread over the first resync after a restart");
-    let due = fresh.clone().with(|e| {
-        e.memory.wait = Some(e.waits());
-        e.now = e.now.checked_add(301.seconds()).unwrap();
-    });
+    let due = fresh.next_attempt();
     assert_eq!(due.acts(), Effect::Describe);
     assert_eq!(due.clone().after_describe(described("ACTIVE")).waits_for(), (Reason::Available, 600));
     let gone = due.clone().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));

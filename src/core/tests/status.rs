@@ -55,10 +55,24 @@ fn a_hiccup_of_access_is_no_stall_and_a_lasting_one_is() {
     assert!(!stalled(&first));
     let second = first.after_delete(refused(Operation::DeleteVpcConnector, Class::AccessDenied));
     assert!(!stalled(&second), "the second refusal, but not yet a minute");
-    let late = second.with(|e| e.now = e.now.checked_add(61.seconds()).unwrap());
+    assert_eq!(report::stalls_at(&second, &second.waits()), second.now.checked_add(60.seconds()).ok());
+    let late = second.with(|e| e.now = e.now.checked_add(60.seconds()).unwrap());
     assert!(stalled(&late));
     let restarted = denied().with(|e| e.object.status = told(&late).0);
     assert!(stalled(&restarted), "a restart does not unsay it");
+}
+
+#[test]
+fn a_hiccup_after_an_hour_of_other_trouble_is_a_hiccup() {
+    let mut e = claimed().deleting();
+    for _ in 0..20 {
+        e = e.after_delete(refused(Operation::DeleteVpcConnector, Class::InUse)).next_attempt();
+    }
+    let e = e.after_delete(refused(Operation::DeleteVpcConnector, Class::AccessDenied));
+    let (status, _) = told(&e);
+    assert_eq!(status.condition(condition::STALLED), None);
+    assert_eq!(status.attempts, Some(21));
+    assert_eq!(e.waits_for(), (Reason::AccessDenied, 45), "and its backoff is its own");
 }
 
 #[test]
@@ -112,7 +126,7 @@ fn numbers_and_times_alone_are_written_at_most_every_30_seconds() {
 
 #[test]
 fn an_attempt_that_was_asked_for_is_answered() {
-    let e = claimed().with(|e| e.object.request = Some("t1".into())).after_describe(described("ACTIVE"));
+    let e = claimed().woken().asked("t1").after_describe(described("ACTIVE"));
     assert!(e.object.requested());
     let (status, _) = told(&e);
     assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("t1"));
