@@ -4,9 +4,10 @@
 //! leaves open. Workers are bounded, and one slow account and region gets no more than half of them. A panic or an object
 //! that does not parse ends its own reconcile and nobody else's. A stop finishes the calls under way.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use futures::stream::SelectAll;
 use futures::{FutureExt, StreamExt};
@@ -21,7 +22,7 @@ use crate::api::VpcConnector;
 use crate::cluster;
 use crate::core::arn::ConnectorArn;
 use crate::reconcile::Operator;
-use crate::watch::{Guarded, watch};
+use crate::watch::{Guarded, Listener, watch};
 
 /// What every reconcile shares.
 struct Shared {
@@ -57,8 +58,7 @@ pub async fn run(client: Client, operator: Operator, namespaces: &[String], conc
     });
     let mut controllers = SelectAll::new();
     for api in apis(&client, namespaces) {
-        let forgetting = shared.clone();
-        let (trigger, store) = watch(api, move |uid| forgetting.forget(uid));
+        let (trigger, store) = watch(api, shared.clone());
         let watched = Arc::new(Watched { shared: shared.clone(), store: store.clone() });
         let controller = Controller::for_stream(trigger, store)
             .graceful_shutdown_on(stopping.clone().cancelled_owned())
@@ -86,7 +86,10 @@ pub async fn run(client: Client, operator: Operator, namespaces: &[String], conc
 fn apis(client: &Client, namespaces: &[String]) -> Vec<Api<Guarded>> {
     match namespaces {
         [] => vec![Api::all(client.clone())],
-        some => some.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect(),
+        some => {
+            let each: BTreeSet<_> = some.iter().collect();
+            each.into_iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect()
+        }
     }
 }
 
@@ -127,12 +130,18 @@ fn retry(object: Arc<Guarded>, failed: &Failed, watched: Arc<Watched>) -> Action
     Action::requeue(wait)
 }
 
-impl Shared {
-    fn forget(&self, uid: &str) {
-        self.operator.forget(uid);
+impl Listener for Shared {
+    fn gone(&self, uid: &str) {
+        self.operator.gone(uid);
         self.failures().remove(uid);
     }
 
+    fn listed(&self, object: &VpcConnector, began: Instant) -> bool {
+        self.operator.objects.listed(object, began)
+    }
+}
+
+impl Shared {
     fn failures(&self) -> std::sync::MutexGuard<'_, HashMap<String, u32>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }

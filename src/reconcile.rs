@@ -69,7 +69,7 @@ impl Operator {
     /// `shown` is what the watch shows at the moment it is asked; it is asked before every turn, so that what a person
     /// says while a call is under way counts before the next.
     pub async fn reconcile(&self, shown: impl Fn() -> Option<Arc<VpcConnector>>) -> Result<Action, Error> {
-        let Some(object) = shown() else { return Ok(Action::await_change()) };
+        let Some(object) = shown() else { return Ok(self.later()) };
         let Some(_lock) = self.lock_arn(&object.spec.arn) else { return Ok(Action::requeue(LOCKED_AGAIN)) };
         let mut memory = self.recall(&object);
         let newest = self.objects.newest(object.clone());
@@ -107,14 +107,14 @@ impl Operator {
     async fn turns(&self, shown: impl Fn() -> Option<Arc<VpcConnector>>, memory: &mut Memory) -> Result<Action, Error> {
         let mut changed = false;
         for _ in 0..MOST_TURNS {
-            let Some(shown) = shown() else { return Ok(Action::await_change()) };
+            let Some(shown) = shown() else { return Ok(self.later()) };
             let mut turn = self.observe(shown, memory);
             let done = self.take(&mut turn).await;
             *memory = turn.evidence.memory;
             match done {
                 Ok(None) => {}
                 Ok(Some(action)) => return Ok(action),
-                Err(Error::Changed) if !changed => {
+                Err(Error::Changed(_)) if !changed => {
                     self.objects.look_again(&turn.object).await?;
                     changed = true;
                     continue;
@@ -183,7 +183,7 @@ impl Operator {
             | Effect::RecordReceipt
             | Effect::RecordAlreadyGone => {
                 let (status, notices) = report::entry(&turn.evidence, effect);
-                self.write(turn, status, notices).await?;
+                self.write(turn, status, notices, *effect == Effect::RecordAlreadyGone).await?;
             }
             Effect::LookUpNeighbour { namespace, name } => {
                 let found = self.objects.look_up(namespace, name, &turn.object.spec.arn).await?;
@@ -244,7 +244,7 @@ impl Operator {
         notices: Vec<Notice>,
     ) -> Result<(), Error> {
         if report::worth_writing(&turn.evidence, &status) {
-            self.write(turn, status, notices).await?;
+            self.write(turn, status, notices, false).await?;
         }
         Ok(())
     }
@@ -254,8 +254,9 @@ impl Operator {
         turn: &mut Turn,
         status: crate::api::VpcConnectorStatus,
         notices: Vec<Notice>,
+        unchanged: bool,
     ) -> Result<(), Error> {
-        self.objects.write_status(&turn.object, &status).await?;
+        self.objects.write_status(&turn.object, &status, unchanged).await?;
         turn.evidence.memory.status_written_at = Some(turn.evidence.now);
         for notice in notices {
             debug!(reason = %notice.reason, note = notice.note, "told");
@@ -279,13 +280,14 @@ impl Operator {
         memories.insert(object.uid().unwrap_or_default(), (memory, Instant::now()));
         // Now and then is enough: what stands here too long is only memory.
         if memories.len().is_power_of_two() {
-            memories.retain(|_, (_, at)| at.elapsed() < FORGET_AFTER);
+            let forget_after = FORGET_AFTER.max(self.rules.pace.resync * 2);
+            memories.retain(|_, (_, at)| at.elapsed() < forget_after);
         }
     }
 
-    /// Forgets an object whose DELETED event came.
-    pub fn forget(&self, uid: &str) {
-        self.objects.forget(uid);
+    /// Takes note of an object whose DELETED event came.
+    pub fn gone(&self, uid: &str) {
+        self.objects.gone(uid);
         lock(&self.memories).remove(uid);
     }
 

@@ -71,7 +71,7 @@ async fn operate(args: &RunArgs) -> Result<(), RunError> {
     );
     let (events, sending) = Events::start(client.clone());
     let objects = Objects::new(client.clone());
-    let operator = Operator::new(objects, events, Sessions::new().await, rules, stopping.clone());
+    let operator = Operator::new(objects, events, Sessions::default(), rules, stopping.clone());
     let running = controller::run(client, operator, &args.namespaces, args.concurrency);
     tokio::select! {
         () = running => {}

@@ -8,7 +8,8 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures::stream::{self, Stream, StreamExt};
 use kube::core::DeserializeGuard;
@@ -20,6 +21,7 @@ use tracing::warn;
 
 use crate::api::{FINALIZER, GROUP, VpcConnector};
 use crate::cluster::WATCH_SECONDS;
+use crate::cluster::own_writes::version;
 use crate::cluster::writes::trimmed;
 
 /// A watch is begun anew after this long, give or take a fifth.
@@ -28,32 +30,63 @@ const REBUILD: Duration = Duration::from_mins(5);
 /// An object, or why it does not parse.
 pub type Guarded = DeserializeGuard<VpcConnector>;
 
-/// Watches, and gives the objects to look at; whoever is gone is told to `forget`, by uid.
+/// What is to be told of the objects that the watch shows.
+pub trait Listener: Send + Sync + 'static {
+    /// An object is gone, by uid.
+    fn gone(&self, uid: &str);
+    /// An object stands in a list that began then; says whether it is to be looked at again, changed or not.
+    fn listed(&self, object: &VpcConnector, began: Instant) -> bool;
+}
+
+/// Watches, and gives the objects to look at.
 pub fn watch(
     api: Api<Guarded>,
-    forget: impl Fn(&str) + Send + Sync + 'static,
+    listener: Arc<impl Listener>,
 ) -> (impl Stream<Item = watcher::Result<Guarded>> + Send + 'static, Store<Guarded>) {
     let (store, writer) = reflector::store();
     let begin = move || {
         let lifetime = REBUILD.mul_f64(0.8 + 0.4 * rand::random::<f64>());
         watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS)).take_until(tokio::time::sleep(lifetime))
     };
+    let mut order = Order::default();
     let woken = stream::repeat_with(begin)
         .flatten()
         .default_backoff()
+        .filter(move |event| std::future::ready(event.as_ref().map_or(true, |event| order.admits(event))))
         .modify(|object| {
             if let Ok(object) = &mut object.0 {
                 *object = trimmed(std::mem::take(object));
             }
         })
         .reflect(writer)
-        .scan(Wakes::default(), move |wakes, event| {
-            let woken = wakes.take(event);
-            wakes.gone.drain(..).for_each(|uid| forget(&uid));
-            std::future::ready(Some(woken))
-        })
+        .scan(Wakes::default(), move |wakes, event| std::future::ready(Some(wakes.take(event, &*listener))))
         .flat_map(stream::iter);
     (woken, store)
+}
+
+/// Lets events pass in the order of their resource versions.
+///
+/// An event that comes again would bring back an object that is gone, or take its namesake out of the store, which knows
+/// names only.
+#[derive(Default)]
+struct Order {
+    highest: u128,
+}
+
+impl Order {
+    fn admits(&mut self, event: &Event<Guarded>) -> bool {
+        match event {
+            Event::Init => self.highest = 0,
+            Event::InitApply(object) => self.highest = self.highest.max(version(object).unwrap_or_default()),
+            Event::Apply(object) | Event::Delete(object) => match version(object) {
+                Some(version) if version <= self.highest => return false,
+                Some(version) => self.highest = version,
+                None => {}
+            },
+            Event::InitDone => {}
+        }
+        true
+    }
 }
 
 /// Remembers what was last shown of each object that is there.
@@ -61,29 +94,34 @@ pub fn watch(
 struct Wakes {
     known: HashMap<String, u64>,
     listed: Vec<Guarded>,
-    gone: Vec<String>,
+    began: Option<Instant>,
 }
 
 impl Wakes {
     /// The objects that an event wakes.
-    fn take(&mut self, event: watcher::Result<Event<Guarded>>) -> Vec<watcher::Result<Guarded>> {
+    fn take(
+        &mut self,
+        event: watcher::Result<Event<Guarded>>,
+        listener: &impl Listener,
+    ) -> Vec<watcher::Result<Guarded>> {
         match event {
             Ok(Event::Apply(object)) => self.changed(object).into_iter().map(Ok).collect(),
             Ok(Event::Delete(object)) => {
                 let uid = object.uid().unwrap_or_default();
                 self.known.remove(&uid);
-                self.gone.push(uid);
+                listener.gone(&uid);
                 Vec::new()
             }
             Ok(Event::Init) => {
                 self.listed.clear();
+                self.began = Some(Instant::now());
                 Vec::new()
             }
             Ok(Event::InitApply(object)) => {
                 self.listed.push(object);
                 Vec::new()
             }
-            Ok(Event::InitDone) => self.whole_list(),
+            Ok(Event::InitDone) => self.whole_list(listener),
             Err(error) => {
                 warn!(%error, "watching VpcConnector objects failed; it is tried again");
                 vec![Err(error)]
@@ -91,16 +129,21 @@ impl Wakes {
         }
     }
 
-    fn whole_list(&mut self) -> Vec<watcher::Result<Guarded>> {
+    fn whole_list(&mut self, listener: &impl Listener) -> Vec<watcher::Result<Guarded>> {
+        let began = self.began.unwrap_or_else(Instant::now);
         let mut before = std::mem::take(&mut self.known);
         let listed = std::mem::take(&mut self.listed);
         for object in &listed {
             let uid = object.uid().unwrap_or_default();
-            if let Some(last) = before.remove(&uid) {
+            let last = before.remove(&uid);
+            let again = object.0.as_ref().is_ok_and(|object| listener.listed(object, began));
+            if let Some(last) = last.filter(|_| !again) {
                 self.known.insert(uid, last);
             }
         }
-        self.gone.extend(before.into_keys());
+        for uid in before.keys() {
+            listener.gone(uid);
+        }
         listed.into_iter().filter_map(|object| self.changed(object)).map(Ok).collect()
     }
 
@@ -115,7 +158,7 @@ impl Wakes {
 fn what_wakes(object: &Guarded) -> u64 {
     let meta = object.meta();
     let mut hasher = DefaultHasher::new();
-    (&meta.uid, meta.generation, meta.deletion_timestamp.is_some()).hash(&mut hasher);
+    (&meta.uid, meta.generation, meta.deletion_timestamp.is_some(), object.0.is_ok()).hash(&mut hasher);
     meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER).hash(&mut hasher);
     let annotations = meta.annotations.iter().flatten().filter(|(key, _)| key.starts_with(GROUP));
     annotations.for_each(|annotation| annotation.hash(&mut hasher));
@@ -124,8 +167,11 @@ fn what_wakes(object: &Guarded) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Mutex;
+
     use kube::core::ObjectMeta;
+
+    use super::*;
 
     fn object(uid: &str, generation: i64) -> Guarded {
         let metadata = ObjectMeta {
@@ -137,8 +183,29 @@ mod tests {
         DeserializeGuard(Ok(VpcConnector { metadata, ..VpcConnector::default() }))
     }
 
+    /// Notes who is gone, and wants this one object looked at again.
+    #[derive(Default)]
+    struct Notes {
+        gone: Mutex<Vec<String>>,
+        restored: Option<&'static str>,
+    }
+
+    impl Listener for Notes {
+        fn gone(&self, uid: &str) {
+            self.gone.lock().unwrap().push(uid.to_owned());
+        }
+
+        fn listed(&self, object: &VpcConnector, _: Instant) -> bool {
+            self.restored.is_some_and(|uid| object.uid().as_deref() == Some(uid))
+        }
+    }
+
+    fn woken_with(notes: &Notes, wakes: &mut Wakes, event: Event<Guarded>) -> Vec<String> {
+        wakes.take(Ok(event), notes).into_iter().map(|object| object.unwrap().name_any()).collect()
+    }
+
     fn woken(wakes: &mut Wakes, event: Event<Guarded>) -> Vec<String> {
-        wakes.take(Ok(event)).into_iter().map(|object| object.unwrap().name_any()).collect()
+        woken_with(&Notes::default(), wakes, event)
     }
 
     #[test]
@@ -182,20 +249,42 @@ mod tests {
 
     #[test]
     fn an_object_that_comes_back_from_a_backup_is_woken_again() {
-        let mut wakes = Wakes::default();
+        let (mut wakes, notes) = (Wakes::default(), Notes::default());
         woken(&mut wakes, Event::Apply(object("a", 1)));
-        woken(&mut wakes, Event::Delete(object("a", 1)));
-        assert_eq!(std::mem::take(&mut wakes.gone), ["a"]);
+        woken_with(&notes, &mut wakes, Event::Delete(object("a", 1)));
+        assert_eq!(*notes.gone.lock().unwrap(), ["a"]);
         woken(&mut wakes, Event::InitApply(object("a", 1)));
         assert_eq!(woken(&mut wakes, Event::InitDone), ["a"]);
+        let restored = Notes { restored: Some("a"), ..Notes::default() };
+        woken(&mut wakes, Event::InitApply(object("a", 1)));
+        assert_eq!(woken_with(&restored, &mut wakes, Event::InitDone), ["a"], "as it was, but not as we left it");
     }
 
     #[test]
-    fn an_object_whose_end_was_missed_is_forgotten_with_the_next_list() {
-        let mut wakes = Wakes::default();
+    fn an_object_whose_end_was_missed_is_gone_with_the_next_list() {
+        let (mut wakes, notes) = (Wakes::default(), Notes::default());
         woken(&mut wakes, Event::Apply(object("a", 1)));
         woken(&mut wakes, Event::Init);
-        woken(&mut wakes, Event::InitDone);
-        assert_eq!(wakes.gone, ["a"]);
+        woken_with(&notes, &mut wakes, Event::InitDone);
+        assert_eq!(*notes.gone.lock().unwrap(), ["a"]);
+    }
+
+    #[test]
+    fn events_pass_in_order_and_only_once() {
+        let at = |version: &str| {
+            let mut object = object("a", 1);
+            object.meta_mut().resource_version = Some(version.into());
+            object
+        };
+        let mut order = Order::default();
+        assert!(order.admits(&Event::InitApply(at("10"))) && order.admits(&Event::InitApply(at("7"))));
+        assert!(!order.admits(&Event::Apply(at("9"))), "older than the list");
+        assert!(order.admits(&Event::Apply(at("11"))));
+        assert!(order.admits(&Event::Delete(at("12"))));
+        assert!(!order.admits(&Event::Apply(at("11"))), "shown again");
+        assert!(!order.admits(&Event::Delete(at("12"))), "shown again");
+        assert!(order.admits(&Event::Init) && order.admits(&Event::InitApply(at("3"))));
+        assert!(order.admits(&Event::Apply(at("4"))), "a server from a backup counts from an earlier number");
+        assert!(order.admits(&Event::Apply(at("not-a-number"))));
     }
 }

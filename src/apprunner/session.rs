@@ -4,6 +4,9 @@
 //! off. So a [`Session`] binds one set of credentials to the account they belong to, and every call is signed with
 //! exactly those: credentials that change on the way can't slip under an account that was checked before.
 //!
+//! STS is always asked, also where credentials carry an account: that may be nothing but a variable or a line in a profile
+//! that somebody once wrote for other keys.
+//!
 //! Nothing is resolved in the background. A session that grows old, or whose credentials AWS rejects, is asked for anew
 //! by the next object that needs one, and all others wait for that one answer.
 
@@ -13,8 +16,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_sdk_apprunner::config::{IdentityCache, SharedHttpClient, retry::RetryConfig};
+use aws_sdk_apprunner::config::{IdentityCache, retry::RetryConfig};
 use aws_sdk_apprunner::{Client, config::Region as SdkRegion};
 use tracing::info;
 
@@ -40,10 +44,10 @@ pub struct Session {
 }
 
 /// Gives out the current session.
+#[derive(Default)]
 pub struct Sessions {
     current: Mutex<Option<(Arc<Session>, Instant)>>,
     near: Mutex<HashMap<Region, Arc<tokio::sync::Mutex<LastFailure>>>>,
-    http: Option<SharedHttpClient>,
 }
 
 /// The last failure to get a session by way of one region.
@@ -60,19 +64,21 @@ impl Session {
         clients.entry(region.clone()).or_insert_with(|| Client::new(&in_region(&self.config, region))).clone()
     }
 
+    /// How long it is used before the credentials are asked for again. Never no time at all: whether credentials that
+    /// look expired really are is for AWS to say, whose clock counts.
+    fn lifetime(&self) -> Duration {
+        self.credentials.expiry().map_or(REREAD, |end| {
+            let left = end.duration_since(SystemTime::now()).unwrap_or_default();
+            left.saturating_sub(RENEW_BEFORE).max(left / 2).max(RENEW_AGAIN)
+        })
+    }
+
     fn expired(&self) -> bool {
         self.credentials.expiry().is_some_and(|end| end <= SystemTime::now())
     }
 }
 
 impl Sessions {
-    /// Makes the place sessions come from; asks nobody yet.
-    pub async fn new() -> Self {
-        // Connections outlive the credentials they carry.
-        let http = load(None).await.http_client();
-        Self { current: Mutex::default(), near: Mutex::default(), http }
-    }
-
     /// The session in force, if it is known and not due for renewal.
     pub fn current(&self) -> Option<Arc<Session>> {
         let current = lock(&self.current);
@@ -91,7 +97,7 @@ impl Sessions {
             return Err(failure.clone());
         }
         let result = match self.ask(region).await {
-            Ok(session) => Ok(self.adopt(session)),
+            Ok(session) => Ok(session),
             Err(failure) => self.keep_what_is_good().ok_or(failure),
         };
         *last_failure = result.as_ref().err().map(|failure| (failure.clone(), Instant::now()));
@@ -106,45 +112,34 @@ impl Sessions {
         }
     }
 
-    async fn ask(&self, region: &Region) -> Result<Session, Failure> {
-        let config = in_region(&load(self.http.clone()).await, region);
+    async fn ask(&self, region: &Region) -> Result<Arc<Session>, Failure> {
+        let config = load(region).await;
         let credentials = resolve(&config).await?;
+        if let Some(session) = self.unchanged(&credentials) {
+            return Ok(session);
+        }
         let provider = SharedCredentialsProvider::new(credentials.clone());
         let config =
             config.into_builder().credentials_provider(provider).identity_cache(IdentityCache::no_cache()).build();
-        let account = match self.known_account(&credentials) {
-            Some(account) => account,
-            None => account_of(&config).await?,
-        };
-        Ok(Session { account, credentials, config, clients: Mutex::default() })
+        let account = account_of(&config).await?;
+        info!(%account, "AWS credentials are of this account");
+        let session = Arc::new(Session { account, credentials, config, clients: Mutex::default() });
+        *lock(&self.current) = Some((session.clone(), Instant::now() + session.lifetime()));
+        Ok(session)
     }
 
-    /// The account of these credentials without a call: they carry it, or are those of the last session.
-    fn known_account(&self, credentials: &Credentials) -> Option<AccountId> {
-        if let Some(carried) = credentials.account_id() {
-            return carried.as_str().parse().ok();
-        }
-        let current = lock(&self.current);
-        let (last, _) = current.as_ref()?;
-        let same = last.credentials.access_key_id() == credentials.access_key_id()
-            && last.credentials.secret_access_key() == credentials.secret_access_key()
-            && last.credentials.session_token() == credentials.session_token();
-        same.then(|| last.account.clone())
-    }
-
-    fn adopt(&self, session: Session) -> Arc<Session> {
-        let lifetime = session.credentials.expiry().map_or(REREAD, |end| {
-            let left = end.duration_since(SystemTime::now()).unwrap_or_default();
-            left.saturating_sub(RENEW_BEFORE).max(left / 2)
-        });
+    /// The current session, if these are its very credentials; it is good for another while.
+    fn unchanged(&self, credentials: &Credentials) -> Option<Arc<Session>> {
         let mut current = lock(&self.current);
-        let known = current.as_ref().is_some_and(|(last, _)| last.account == session.account);
-        if !known {
-            info!(account = %session.account, "AWS credentials are of this account");
-        }
-        let session = Arc::new(session);
-        *current = Some((session.clone(), Instant::now() + lifetime));
-        session
+        let (session, renew) = current.as_mut()?;
+        let last = &session.credentials;
+        let same = last.access_key_id() == credentials.access_key_id()
+            && last.secret_access_key() == credentials.secret_access_key()
+            && last.session_token() == credentials.session_token();
+        same.then(|| {
+            *renew = Instant::now() + session.lifetime();
+            session.clone()
+        })
     }
 
     fn keep_what_is_good(&self) -> Option<Arc<Session>> {
@@ -160,21 +155,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Reads the environment as every AWS client does. The region is set for each call, so none is looked for.
-async fn load(http: Option<SharedHttpClient>) -> SdkConfig {
+/// Reads the environment as every AWS client does, but for the region: roles are assumed near the connector at hand.
+async fn load(region: &Region) -> SdkConfig {
     let deadlines = TimeoutConfig::builder()
         .connect_timeout(CONNECT_DEADLINE)
         .operation_attempt_timeout(CALL_DEADLINE)
         .operation_timeout(CALL_DEADLINE)
         .build();
-    let mut loader = aws_config::defaults(BehaviorVersion::latest())
-        .region(SdkRegion::from_static("us-east-1"))
+    aws_config::defaults(BehaviorVersion::latest())
+        .region(SdkRegion::new(region.as_str().to_owned()))
         .retry_config(RetryConfig::disabled())
-        .timeout_config(deadlines);
-    if let Some(http) = http {
-        loader = loader.http_client(http);
-    }
-    loader.load().await
+        .timeout_config(deadlines)
+        .load()
+        .await
 }
 
 fn in_region(config: &SdkConfig, region: &Region) -> SdkConfig {
@@ -182,16 +175,20 @@ fn in_region(config: &SdkConfig, region: &Region) -> SdkConfig {
 }
 
 async fn resolve(config: &SdkConfig) -> Result<Credentials, Failure> {
-    let failed = |code: &str, message: &str| {
-        Err(Failure::new(Operation::ResolveCredentials, Class::CredentialsRejected, code, message))
+    let failed = |class, code: &str, message: &str| {
+        let failure = Failure::new(Operation::ResolveCredentials, class, code, message);
+        Err(failure)
     };
     let Some(provider) = config.credentials_provider() else {
-        return failed("NoCredentials", "no provider of credentials is configured");
+        return failed(Class::CredentialsRejected, "NoCredentials", "no provider of credentials is configured");
     };
     match tokio::time::timeout(CALL_DEADLINE, provider.provide_credentials()).await {
         Ok(Ok(credentials)) => Ok(credentials),
-        Ok(Err(error)) => failed("NoCredentials", &wire::causes(&error)),
-        Err(_) => failed("Timeout", "the provider of credentials gave none within the deadline"),
+        Ok(Err(error)) if matches!(error, CredentialsError::ProviderTimedOut(_)) || wire::never_connected(&error) => {
+            failed(Class::Unreachable, "NoCredentials", &wire::causes(&error))
+        }
+        Ok(Err(error)) => failed(Class::CredentialsRejected, "NoCredentials", &wire::causes(&error)),
+        Err(_) => failed(Class::Unreachable, "Timeout", wire::NO_ANSWER),
     }
 }
 

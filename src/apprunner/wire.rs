@@ -14,6 +14,11 @@ use crate::core::outcome::{Class, Connector, ConnectorStatus, Failure, Operation
 /// 2020-01-01 and 2100-01-01; App Runner is younger than the one, and a time beyond the other is no time.
 const PLAUSIBLE_SECONDS: std::ops::Range<i64> = 1_577_836_800..4_102_444_800;
 
+/// More characters than any name or id of AWS's has, and more ids than a connector can have. What is longer would not
+/// fit into an object.
+const LONGEST_WORD: usize = 128;
+const MOST_IDS: usize = 64;
+
 /// What is said where there is nothing to quote.
 pub(super) const NO_ANSWER: &str = "no answer within the deadline";
 
@@ -21,10 +26,10 @@ pub(super) const NO_ANSWER: &str = "no answer within the deadline";
 pub(super) fn connector(reply: Option<VpcConnector>) -> Connector {
     let Some(reply) = reply else { return Connector::default() };
     Connector {
-        name: reply.vpc_connector_name,
+        name: reply.vpc_connector_name.map(|name| word(&name)),
         revision: (reply.vpc_connector_revision != 0).then_some(reply.vpc_connector_revision),
-        subnets: reply.subnets.unwrap_or_default(),
-        security_groups: reply.security_groups.unwrap_or_default(),
+        subnets: ids(reply.subnets),
+        security_groups: ids(reply.security_groups),
         status: reply.status.map(|status| status_word(&status)),
         created_at: reply.created_at.and_then(|at| plausible("CreatedAt", reply.vpc_connector_arn.as_deref(), at)),
         deleted_at: reply.deleted_at.and_then(|at| plausible("DeletedAt", reply.vpc_connector_arn.as_deref(), at)),
@@ -32,11 +37,19 @@ pub(super) fn connector(reply: Option<VpcConnector>) -> Connector {
     }
 }
 
+fn word(text: &str) -> String {
+    text.chars().take(LONGEST_WORD).collect()
+}
+
+fn ids(list: Option<Vec<String>>) -> Vec<String> {
+    list.unwrap_or_default().iter().take(MOST_IDS).map(|id| word(id)).collect()
+}
+
 fn status_word(status: &VpcConnectorStatus) -> ConnectorStatus {
     match status.as_str() {
         "ACTIVE" => ConnectorStatus::Active,
         "INACTIVE" => ConnectorStatus::Inactive,
-        other => ConnectorStatus::Other(other.chars().take(64).collect()),
+        other => ConnectorStatus::Other(word(other)),
     }
 }
 
@@ -100,7 +113,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
 }
 
 /// Only a failure to connect proves that nothing was sent.
-fn never_connected(error: &(dyn Error + 'static)) -> bool {
+pub(super) fn never_connected(error: &(dyn Error + 'static)) -> bool {
     chain(error)
         .filter_map(|e| e.downcast_ref::<hyper_util::client::legacy::Error>())
         .any(hyper_util::client::legacy::Error::is_connect)

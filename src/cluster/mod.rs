@@ -29,13 +29,15 @@ pub enum Error {
     #[error("the object is gone")]
     Gone,
     /// The object changed since it was read.
-    #[error("the object changed since it was read")]
-    Changed,
+    #[error("the object is not as it was read: {0}")]
+    Changed(String),
     /// The API server refused.
-    #[error("the API server refused to {verb}: {message}")]
+    #[error("the API server refused to {verb}: {code} {message}")]
     Refused {
         /// What was tried.
         verb: &'static str,
+        /// Its HTTP status.
+        code: u16,
         /// Its words.
         message: String,
     },
@@ -61,8 +63,10 @@ pub(crate) async fn within_deadline<T>(
     };
     Err(match error {
         kube::Error::Api(status) if status.code == 404 => Error::Gone,
-        kube::Error::Api(status) if status.code == 409 || status.code == 422 => Error::Changed,
-        kube::Error::Api(status) if status.code < 500 => Error::Refused { verb, message: status.message.clone() },
+        kube::Error::Api(status) if status.code == 409 || status.code == 422 => Error::Changed(status.message.clone()),
+        kube::Error::Api(status) if status.code < 500 => {
+            Error::Refused { verb, code: status.code, message: status.message.clone() }
+        }
         other => Error::NoAnswer { verb, message: other.to_string() },
     })
 }

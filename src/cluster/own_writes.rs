@@ -3,7 +3,7 @@
 //! The watch is behind: after our status write it still shows the object without the receipt, and after the finalizer
 //! came off it still shows the object. Deciding on that would call AWS again for a connector that is gone; a stock
 //! controller does so for most deletions under load. So the newest version we know wins, and an object whose finalizer
-//! we took off stays let go until its DELETED event.
+//! we took off stays let go, also after its DELETED event, which a watch may show out of order.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -69,9 +69,25 @@ impl OwnWrites {
         self.remember(uid, Written::Released);
     }
 
-    /// Forgets an object: it is gone.
-    pub fn forget(&self, uid: &str) {
-        self.lock().remove(uid);
+    /// Takes note that an object is gone; an event of it that comes again must not be acted on.
+    pub fn gone(&self, uid: String) {
+        self.remember(uid, Written::Released);
+    }
+
+    /// Takes note of an object in a list, which is the truth about all that was written before it began.
+    ///
+    /// Says whether that contradicts what we remembered: then the API server came back from a backup.
+    pub fn listed(&self, object: &VpcConnector, began: Instant) -> bool {
+        let uid = object.uid().unwrap_or_default();
+        let mut entries = self.lock();
+        if entries.get(&uid).is_none_or(|entry| entry.at >= began) {
+            return false;
+        }
+        match entries.remove(&uid).map(|entry| entry.written) {
+            Some(Written::Released) => object.finalizer_index().is_some(),
+            Some(Written::Version(ours)) => is_newer(&ours, object),
+            None => false,
+        }
     }
 
     fn remember(&self, uid: String, written: Written) {
@@ -88,20 +104,20 @@ impl OwnWrites {
     }
 }
 
-/// Resource versions are ordered numbers; one that is not is only ever compared for being the same.
 fn is_newer(ours: &VpcConnector, shown: &VpcConnector) -> bool {
-    let version = |object: &VpcConnector| object.resource_version().and_then(|v| v.parse::<u128>().ok());
-    match (version(ours), version(shown)) {
-        (Some(ours), Some(shown)) => ours > shown,
-        _ => false,
-    }
+    version(ours).zip(version(shown)).is_some_and(|(ours, shown)| ours > shown)
+}
+
+/// Resource versions are ordered numbers; one that is not is never newer than another.
+pub(crate) fn version(object: &impl ResourceExt) -> Option<u128> {
+    object.resource_version()?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn version(number: &str) -> VpcConnector {
+    fn version_of(number: &str) -> VpcConnector {
         let mut object = VpcConnector::default();
         object.metadata.uid = Some("u1".into());
         object.metadata.resource_version = Some(number.into());
@@ -109,14 +125,14 @@ mod tests {
     }
 
     fn shown_as(own: &OwnWrites, number: &str) -> (String, bool) {
-        let newest = own.newest(Arc::new(version(number)));
+        let newest = own.newest(Arc::new(version_of(number)));
         (newest.object.resource_version().unwrap(), newest.released)
     }
 
     #[test]
     fn the_newer_of_the_watch_and_our_write_wins() {
         let own = OwnWrites::default();
-        own.wrote(version("10"));
+        own.wrote(version_of("10"));
         assert_eq!(shown_as(&own, "9"), ("10".into(), false), "the watch is behind");
         assert_eq!(shown_as(&own, "9"), ("10".into(), false), "and still is");
         assert_eq!(shown_as(&own, "10"), ("10".into(), false), "the watch has caught up");
@@ -126,14 +142,14 @@ mod tests {
     #[test]
     fn versions_compare_as_numbers() {
         let own = OwnWrites::default();
-        own.wrote(version("100"));
+        own.wrote(version_of("100"));
         assert_eq!(shown_as(&own, "99"), ("100".into(), false));
     }
 
     #[test]
     fn a_version_that_is_no_number_is_never_newer() {
         let own = OwnWrites::default();
-        own.wrote(version("b"));
+        own.wrote(version_of("b"));
         assert_eq!(shown_as(&own, "a"), ("a".into(), false));
     }
 
@@ -142,7 +158,30 @@ mod tests {
         let own = OwnWrites::default();
         own.released("u1".into());
         assert_eq!(shown_as(&own, "11"), ("11".into(), true));
-        own.forget("u1");
-        assert_eq!(shown_as(&own, "11"), ("11".into(), false));
+        own.gone("u1".into());
+        assert_eq!(shown_as(&own, "11"), ("11".into(), true), "and after it: its events may be shown again");
+    }
+
+    #[test]
+    fn a_list_is_the_truth_about_what_was_written_before_it() {
+        let own = OwnWrites::default();
+        let before = Instant::now();
+        own.wrote(version_of("10"));
+        assert!(!own.listed(&version_of("9"), before), "it began before our write and may miss it");
+        assert_eq!(shown_as(&own, "9"), ("10".into(), false));
+        assert!(own.listed(&version_of("9"), Instant::now()), "the server forgot our write");
+        assert_eq!(shown_as(&own, "9"), ("9".into(), false));
+        own.wrote(version_of("10"));
+        assert!(!own.listed(&version_of("10"), Instant::now()), "as it should be");
+    }
+
+    #[test]
+    fn an_object_that_comes_back_from_a_backup_is_not_let_go_any_more() {
+        let own = OwnWrites::default();
+        own.released("u1".into());
+        let mut back = version_of("9");
+        back.metadata.finalizers = Some(vec![crate::api::FINALIZER.into()]);
+        assert!(own.listed(&back, Instant::now()));
+        assert_eq!(shown_as(&own, "9"), ("9".into(), false));
     }
 }

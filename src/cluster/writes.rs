@@ -1,6 +1,7 @@
 //! The three writes to an object, each guarded by its uid.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch as JsonPatch, PatchOperation, RemoveOperation, TestOperation};
@@ -30,9 +31,14 @@ impl Objects {
         self.own.newest(shown)
     }
 
-    /// Forgets an object whose DELETED event came.
-    pub fn forget(&self, uid: &str) {
-        self.own.forget(uid);
+    /// Takes note of an object whose DELETED event came.
+    pub fn gone(&self, uid: &str) {
+        self.own.gone(uid.to_owned());
+    }
+
+    /// Takes note of an object in a list that began then; says whether the API server came back from a backup.
+    pub fn listed(&self, object: &VpcConnector, began: Instant) -> bool {
+        self.own.listed(object, began)
     }
 
     /// Puts our finalizer on, and leaves everybody else's.
@@ -54,14 +60,27 @@ impl Objects {
         let Some(index) = object.finalizer_index() else { return Ok(()) };
         let place = format!("/metadata/finalizers/{index}");
         let patch = vec![test(&place, json!(FINALIZER)), remove(&place)];
-        self.patch("remove the finalizer", object, patch).await?;
-        self.own.released(object.uid().unwrap_or_default());
+        let left = self.patch("remove the finalizer", object, patch).await?;
+        match left.finalizer_index() {
+            None => self.own.released(object.uid().unwrap_or_default()),
+            // Somebody had put it on twice by hand.
+            Some(_) => self.own.wrote(trimmed(left)),
+        }
         Ok(())
     }
 
     /// Writes the status as a whole; this operator is its only writer.
-    pub async fn write_status(&self, object: &VpcConnector, status: &VpcConnectorStatus) -> Result<(), Error> {
-        let patch = guarded(object, vec![add("/status", json!(status))]);
+    ///
+    /// `unchanged` asks for the object to be the very version that was read: what would overwrite a receipt that another
+    /// operator has recorded meanwhile must look again.
+    pub async fn write_status(
+        &self,
+        object: &VpcConnector,
+        status: &VpcConnectorStatus,
+        unchanged: bool,
+    ) -> Result<(), Error> {
+        let version = unchanged.then(|| test("/metadata/resourceVersion", json!(object.resource_version())));
+        let patch = guarded(object, version.into_iter().chain([add("/status", json!(status))]).collect());
         let api = self.api(&object.namespace().unwrap_or_default());
         let name = object.name_any();
         let params = PatchParams::default();
@@ -86,7 +105,7 @@ impl Objects {
         match within_deadline("get", self.api(namespace).get(name)).await {
             Ok(found) if found.spec.arn == arn => Ok(Neighbour::Holds),
             Ok(_) | Err(Error::Gone) => Ok(Neighbour::LetGo),
-            Err(Error::Refused { .. }) => Ok(Neighbour::Hidden),
+            Err(Error::Refused { code: 403, .. }) => Ok(Neighbour::Hidden),
             Err(error) => Err(error),
         }
     }

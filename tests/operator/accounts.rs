@@ -1,6 +1,7 @@
 //! Whose credentials these are, known before anything that names an ARN.
 
 use apprunner_emulator::{FaultKind, Operation};
+use apprunner_operator::api;
 
 use crate::support::{ACCOUNT, OTHER, World};
 
@@ -31,12 +32,17 @@ async fn with_another_accounts_credentials_nothing_is_called_and_nothing_believe
 }
 
 #[tokio::test]
-async fn an_account_that_the_credentials_carry_is_not_asked_for() {
+async fn an_account_that_somebody_wrote_down_is_not_believed() {
     let mut world = World::new().await;
+    let arn = world.connector("shop");
+    world.create_with("egress", &arn, |o| o.metadata.finalizers = Some(vec![api::FINALIZER.into()])).await;
+    world.delete("egress").await;
+    // The keys are of one account, and the variable names another: the one that the ARN is of.
+    world.settings.access_key = (OTHER.0.into(), OTHER.1.into());
     world.settings.environment.push(("AWS_ACCOUNT_ID".into(), ACCOUNT.into()));
     let _operator = world.operator();
-    world.claimed("egress").await;
-    assert_eq!(world.calls(Operation::GetCallerIdentity).len(), 0);
+    world.reason("egress", "WrongAccount").await;
+    assert!(!world.inactive(&arn));
 }
 
 #[tokio::test]
@@ -76,7 +82,7 @@ async fn unknown_keys_and_no_keys_are_rejected_credentials() {
     }
     world.settings.access_key = (String::new(), String::new());
     let _operator = world.operator();
-    let none = |o: &apprunner_operator::api::VpcConnector| {
+    let none = |o: &api::VpcConnector| {
         let error = o.status.as_ref().and_then(|status| status.last_error.clone());
         error.is_some_and(|error| error.operation == "ResolveCredentials")
     };

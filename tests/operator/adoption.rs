@@ -52,6 +52,11 @@ async fn a_missing_connector_is_not_found_and_found_when_asked_again() {
     let object = world.reason("egress", "Available").await;
     assert!(object.status.as_ref().unwrap().condition("Stalled").is_none());
     assert_eq!(object.status.unwrap().last_handled_reconcile_at.as_deref(), Some("t1"));
+    world.delete("egress").await;
+    let history = world.history("egress").await;
+    let reasons: Vec<_> = history.iter().filter_map(|status| status.ready_reason()).collect();
+    let available = reasons.iter().position(|reason| *reason == "Available").unwrap();
+    assert!(!reasons[available..].contains(&"NotFound"), "it was taken back: {reasons:?}");
 }
 
 #[tokio::test]

@@ -63,6 +63,7 @@ async fn retain_is_the_way_out_of_a_deletion_that_hangs() {
     world.gone("egress").await;
 
     let note = world.event("egress", "Retained").await;
+    assert_eq!(world.calls(Operation::UntagResource).len(), 1);
     assert!(note.contains(&arn) && note.contains("not known") && note.contains("could not be taken off"), "{note}");
 }
 

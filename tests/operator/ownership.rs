@@ -1,6 +1,6 @@
 //! Whose connector it is.
 
-use apprunner_emulator::Operation;
+use apprunner_emulator::{FaultKind, Operation};
 use apprunner_operator::api;
 
 use crate::support::{World, create_namespace};
@@ -137,4 +137,20 @@ async fn a_cluster_id_of_ones_own_stands_in_the_tag() {
     let _operator = world.operator_with(&["--cluster-id=blue"]);
     let arn = world.claimed("egress").await;
     assert_eq!(world.owner_tag(&arn).unwrap(), format!("blue/{}/egress", world.namespace));
+}
+
+#[tokio::test]
+async fn a_list_of_tags_that_is_no_list_proves_nobody_the_owner() {
+    let world = World::new().await;
+    let arn = world.connector("shop");
+    world.emulator.set_tags(&arn, &[(api::OWNER_TAG, "another-cluster/shop/egress")]);
+    world.create_with("egress", &arn, |o| o.metadata.finalizers = Some(vec![api::FINALIZER.into()])).await;
+    world.delete("egress").await;
+    world.fault(Operation::ListTagsForResource, FaultKind::without("/Tags"));
+    let _operator = world.operator();
+    world.gone("egress").await;
+    let history = world.history("egress").await;
+    assert!(history.iter().any(|status| status.ready_reason() == Some("Unproven")));
+    assert!(!world.inactive(&arn));
+    assert_eq!(world.deletes(), 0);
 }
