@@ -49,7 +49,7 @@ impl Session {
         let sent = self.client(arn.region()).list_tags_for_resource().resource_arn(arn.as_str()).send();
         let reply = |out: ListTagsForResourceOutput| {
             let ours = out.tags?.into_iter().find(|tag| tag.key() == Some(OWNER_TAG));
-            Some(Reply::OwnerTag(ours.map(|tag| tag.value.unwrap_or_default())))
+            Some(Reply::OwnerTag(ours.map(|tag| wire::tag_value(tag.value))))
         };
         finish(Operation::ListTagsForResource, CALL_DEADLINE, sent, reply).await
     }

@@ -37,6 +37,11 @@ pub(super) fn connector(reply: Option<VpcConnector>) -> Connector {
     }
 }
 
+/// A tag's value, which AWS keeps to 256 characters.
+pub(super) fn tag_value(value: Option<String>) -> String {
+    value.unwrap_or_default().chars().take(256).collect()
+}
+
 fn word(text: &str) -> String {
     text.chars().take(LONGEST_WORD).collect()
 }

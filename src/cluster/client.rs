@@ -16,7 +16,9 @@ pub enum StartError {
     #[error("the way to the cluster can't be used: {0}")]
     Unusable(#[source] Box<kube::Error>),
     /// The cluster's own id could not be read.
-    #[error("reading the uid of namespace kube-system, which is the cluster's id in owner tags: {0}")]
+    #[error(
+        "reading the uid of namespace kube-system, which is the cluster's id in owner tags: {0}. Allow it, or set --cluster-id or --ownership-tags=off"
+    )]
     NoClusterId(#[source] Error),
     /// The cluster's own id is not one.
     #[error(transparent)]

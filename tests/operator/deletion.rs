@@ -50,6 +50,27 @@ async fn retain_lets_go_and_leaves_the_connector_untagged() {
 }
 
 #[tokio::test]
+async fn retain_lets_go_while_paused_unclaimed_or_with_the_wrong_account() {
+    let world = World::new().await;
+    let claimed = {
+        let _operator = world.operator();
+        world.claimed("claimed").await
+    };
+    let unclaimed = world.connector("unclaimed");
+    world.create_with("unclaimed", &unclaimed, finalized).await;
+    let _operator = world.operator_of_other_account();
+    for name in ["claimed", "unclaimed"] {
+        world.annotate(name, api::PAUSED, Some("true")).await;
+        world.policy(name, "Retain").await;
+        world.delete(name).await;
+        world.gone(name).await;
+        assert!(world.event(name, "Retained").await.contains("left in AWS"));
+    }
+    assert!(!world.inactive(&claimed) && !world.inactive(&unclaimed));
+    assert_eq!(world.calls(Operation::UntagResource).len(), 0, "those tags are another account's business");
+}
+
+#[tokio::test]
 async fn retain_is_the_way_out_of_a_deletion_that_hangs() {
     let world = World::new().await;
     let _operator = world.operator();

@@ -154,3 +154,26 @@ async fn a_list_of_tags_that_is_no_list_proves_nobody_the_owner() {
     assert!(!world.inactive(&arn));
     assert_eq!(world.deletes(), 0);
 }
+
+#[tokio::test]
+async fn a_neighbour_that_may_not_be_looked_at_keeps_its_connector() {
+    let world = World::new().await;
+    let _operator = world.operator_confined(&["--cluster-id=blue"]);
+    world.claimed("ours").await;
+    let arn = world.connector("theirs");
+    world.emulator.set_tags(&arn, &[(api::OWNER_TAG, "blue/elsewhere/egress")]);
+    world.create("egress", &arn).await;
+    world.reason("egress", "OwnedByAnother").await;
+    world.delete("egress").await;
+    world.gone("egress").await;
+    assert!(!world.inactive(&arn));
+}
+
+#[tokio::test]
+async fn a_confined_operator_without_a_cluster_id_says_what_to_do() {
+    let world = World::new().await;
+    let mut operator = world.operator_confined(&[]);
+    assert!(!operator.ended().await.success());
+    let error = operator.log();
+    assert!(error.contains("kube-system") && error.contains("--cluster-id"), "{error}");
+}

@@ -34,6 +34,15 @@ pub fn operator_user() -> (String, PathBuf) {
     (user, kubeconfig)
 }
 
+/// A kubeconfig of a user with the operator's rights in one namespace only.
+pub fn operator_user_of(namespace: &str) -> (String, PathBuf) {
+    let user = format!("operator-of-{namespace}");
+    let bind = ["create", "rolebinding", "operator", "--clusterrole=apprunner-operator", "--namespace", namespace];
+    run(cluster().kubectl().args(bind).arg(format!("--user={user}")));
+    let kubeconfig = cluster().user_kubeconfig(&user, None).unwrap();
+    (user, kubeconfig)
+}
+
 /// Runs a command that must succeed, and gives what it printed.
 pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();

@@ -17,7 +17,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
-use cluster::cluster;
+use cluster::{cluster, operator_user_of};
 use operator::{Operator, PACE, Settings};
 
 pub const ACCOUNT: &str = "111122223333";
@@ -85,6 +85,13 @@ impl World {
         let mut settings = self.settings.clone();
         settings.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
         Operator::start(&settings)
+    }
+
+    /// Starts an operator that may do in this namespace what operators do, and nothing elsewhere.
+    pub fn operator_confined(&self, arguments: &[&str]) -> Operator {
+        let mut settings = self.settings.clone();
+        settings.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
+        Operator::start_as(operator_user_of(&self.namespace), &settings)
     }
 
     /// Starts an operator with another account's credentials.

@@ -33,7 +33,11 @@ pub struct Operator {
 
 impl Operator {
     pub fn start(settings: &Settings) -> Self {
-        let (user, kubeconfig) = operator_user();
+        Self::start_as(operator_user(), settings)
+    }
+
+    /// Starts it as a user of one's own.
+    pub fn start_as((user, kubeconfig): (String, PathBuf), settings: &Settings) -> Self {
         let log = kubeconfig.with_extension("log");
         let child = Command::new("/bin/sh")
             .args(["-c", GUARDED, "sh", env!("CARGO_BIN_EXE_apprunner-operator")])
