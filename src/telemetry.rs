@@ -18,7 +18,9 @@ pub enum LogFormat {
 
 /// Starts logging to standard error.
 pub fn start(format: LogFormat, directives: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(directives).map_err(|error| format!("--log '{directives}': {error}"))?;
+    // kube's span of each reconcile would stand in front of every line, and tells nothing that the line does not.
+    let directives = format!("kube_runtime=warn,{directives}");
+    let filter = EnvFilter::try_new(&directives).map_err(|error| format!("--log '{directives}': {error}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let terminal = std::io::stderr().is_terminal();
     let started = if format == LogFormat::Json || (format == LogFormat::Auto && !terminal) {

@@ -123,7 +123,7 @@ impl Wakes {
             }
             Ok(Event::InitDone) => self.whole_list(listener),
             Err(error) => {
-                warn!(%error, "watching VpcConnector objects failed; it is tried again");
+                warn!(%error, "{}", what_failed(&error));
                 vec![Err(error)]
             }
         }
@@ -151,6 +151,15 @@ impl Wakes {
         let now = what_wakes(&object);
         let last = self.known.insert(object.uid().unwrap_or_default(), now);
         (last != Some(now)).then_some(object)
+    }
+}
+
+fn what_failed(error: &watcher::Error) -> &'static str {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {
+            "the API server does not know VpcConnector; install it: apprunner-operator crd | kubectl apply -f -"
+        }
+        _ => "watching VpcConnector objects failed; it is tried again",
     }
 }
 
