@@ -1,10 +1,25 @@
 //! Arguments in, exit code out.
 
+use std::error::Error;
+use std::io::Write;
 use std::process::ExitCode;
 
-use apprunner_operator::cli::Cli;
+use apprunner_operator::api;
+use apprunner_operator::cli::{Cli, Command};
+use apprunner_operator::run::run;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    Cli::parse().run()
+    let Err(error) = obey(Cli::parse()) else { return ExitCode::SUCCESS };
+    // Where even this can't be written, the exit code is what is left to say.
+    let _ = writeln!(std::io::stderr(), "apprunner-operator: {error}");
+    ExitCode::FAILURE
+}
+
+fn obey(cli: Cli) -> Result<(), Box<dyn Error>> {
+    match cli.command {
+        Some(Command::Crd) => Ok(std::io::stdout().write_all(api::crd_yaml()?.as_bytes())?),
+        Some(Command::Run(args)) => Ok(run(&args)?),
+        None => Ok(run(&cli.run)?),
+    }
 }

@@ -73,6 +73,15 @@ impl AccountId {
 }
 
 impl Region {
+    /// The partition whose credentials the region takes.
+    pub fn partition(&self) -> &'static str {
+        match self.as_str() {
+            name if name.starts_with("cn-") => "aws-cn",
+            name if name.starts_with("us-gov-") => "aws-us-gov",
+            _ => "aws",
+        }
+    }
+
     /// The region's name.
     pub fn as_str(&self) -> &str {
         &self.0

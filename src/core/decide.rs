@@ -8,13 +8,10 @@
 //! already said about the deletion stands above what might hold it, and nothing that names an ARN stands above the row
 //! that checks whose credentials these are.
 
-use jiff::Timestamp;
-
-use super::arn::{ConnectorArn, Region};
 use super::evidence::{Caller, Deletion, Evidence, Hold, Sighting};
 use super::outcome::{Class, Failure, Operation};
 use super::ownership::{Neighbour, Owner};
-use super::report::AVAILABLE;
+use super::waits;
 use crate::api::{DeletionPolicy, Reason, condition};
 
 /// What to do next.
@@ -127,7 +124,7 @@ fn retained(e: &Evidence) -> Option<Decision> {
     let seen = &e.memory.seen;
     let asked_in_vain = seen.failure.as_ref().is_some_and(Failure::is_of_credentials);
     let untag = e.rules.cluster_id.is_some() && seen.untagged.is_none() && !asked_in_vain;
-    let claimed = e.object.claimed().filter(|arn| untag && served(e, arn));
+    let claimed = e.object.claimed().filter(|arn| untag && e.rules.serves(arn));
     Some(Decision::Act(match (claimed, &e.caller) {
         (Some(_), Caller::Unasked) => Effect::Identify,
         (Some(arn), Caller::Account(account)) if account == arn.account() => Effect::RemoveTag,
@@ -183,13 +180,13 @@ fn not_actionable(e: &Evidence) -> Option<Decision> {
 
 fn attempt_failed(e: &Evidence) -> Option<Decision> {
     let failure = e.memory.seen.failure.as_ref()?;
-    (!wants_second_look(e)).then(|| Decision::Wait(held_by(e, failure)))
+    (!wants_second_look(e)).then(|| Decision::Wait(waits::after(e, failure)))
 }
 
 /// With another account's credentials nothing is called and nothing is believed: to them every ARN is not found.
 fn not_our_account(e: &Evidence) -> Option<Decision> {
     let arn = e.object.target.as_ref().ok()?;
-    if !served(e, arn) {
+    if !e.rules.serves(arn) {
         let message = format!("region {} is not one this operator serves (--regions)", arn.region());
         return Some(hold(e, Reason::WrongAccount, message));
     }
@@ -223,9 +220,9 @@ fn to_be_deleted(e: &Evidence) -> Option<Decision> {
     }
     let looked = e.memory.seen.looked;
     Some(match &e.memory.deletion {
-        Deletion::Accepted { since, looks } if e.now < until_asked_again(e, *since) => {
+        Deletion::Accepted { since, looks } if e.now < waits::asked_again(e, *since) => {
             if looked {
-                Decision::Wait(being_deleted(e, *since, *looks))
+                Decision::Wait(waits::for_aws(e, *since, *looks))
             } else {
                 Decision::Act(Effect::Describe)
             }
@@ -245,10 +242,10 @@ fn to_be_adopted(e: &Evidence) -> Option<Decision> {
         None => Decision::Act(Effect::Describe),
         Some(Sighting::Active(_)) => establish_ownership(e),
         Some(Sighting::Inactive(_)) => {
-            wait_for_person(e, Reason::Inactive, "the connector was deleted before this object claimed it")
+            for_person(e, Reason::Inactive, "the connector was deleted before this object claimed it")
         }
         Some(Sighting::NotFound) => {
-            wait_for_person(e, Reason::NotFound, "the account and region of spec.arn have no such connector")
+            for_person(e, Reason::NotFound, "the account and region of spec.arn have no such connector")
         }
     })
 }
@@ -257,14 +254,24 @@ fn claimed(e: &Evidence) -> Decision {
     let spread = |from: f64, over: f64| e.from_now(e.rules.pace.resync.mul_f64(from + over * e.jitter.clamp(0.0, 1.0)));
     match &e.memory.seen.connector {
         // After a restart every object would be due at once.
-        None if e.memory.wait.is_none() && shown_available(e) => Decision::Wait(available(spread(0.0, 1.0))),
-        None => Decision::Act(Effect::Describe),
-        Some(Sighting::Active(_)) => Decision::Wait(available(spread(0.9, 0.2))),
-        Some(Sighting::Inactive(_)) => {
-            wait_for_person(e, Reason::Gone, "the connector was deleted in AWS, and not by this object")
+        None if e.memory.wait.is_none() && e.object.shown_available() => {
+            Decision::Wait(waits::available(spread(0.0, 1.0)))
         }
-        Some(Sighting::NotFound) => wait_for_person(e, Reason::Gone, "the connector no longer exists in AWS"),
+        None => Decision::Act(Effect::Describe),
+        Some(Sighting::Active(_)) => Decision::Wait(waits::available(spread(0.9, 0.2))),
+        Some(Sighting::Inactive(_)) => {
+            for_person(e, Reason::Gone, "the connector was deleted in AWS, and not by this object")
+        }
+        Some(Sighting::NotFound) => for_person(e, Reason::Gone, "the connector no longer exists in AWS"),
     }
+}
+
+fn hold(e: &Evidence, reason: Reason, message: String) -> Decision {
+    Decision::Hold(waits::for_person(e, reason, message))
+}
+
+fn for_person(e: &Evidence, reason: Reason, message: &str) -> Decision {
+    Decision::Wait(waits::for_person(e, reason, message.to_owned()))
 }
 
 /// Whether AWS may be asked now.
@@ -292,16 +299,10 @@ fn establish_ownership(e: &Evidence) -> Decision {
 
 fn owned_by_another(e: &Evidence, tag: &str) -> Decision {
     if e.object.deleting {
-        return Decision::Act(Effect::RemoveFinalizer(Proof::AnotherOwner { tag: tag.to_owned() }));
+        Decision::Act(Effect::RemoveFinalizer(Proof::AnotherOwner { tag: tag.to_owned() }))
+    } else {
+        Decision::Wait(waits::owned_by_another(e, tag))
     }
-    let arn = e.object.target.as_ref().map(ConnectorArn::as_str).unwrap_or_default();
-    let message = format!(
-        "the connector's owner tag names {tag}; whoever may decide it frees it with: aws apprunner untag-resource \
-         --resource-arn {arn} --tag-keys {}",
-        crate::api::OWNER_TAG
-    );
-    let until = e.from_now(e.rules.pace.ownership);
-    Decision::Wait(Hold { reason: Reason::OwnedByAnother, message, until, failure: None })
 }
 
 /// An `InvalidRequest` to a delete may mean that the connector is deleted already; one look tells.
@@ -310,83 +311,4 @@ fn wants_second_look(e: &Evidence) -> bool {
         failure.operation == Operation::DeleteVpcConnector && failure.class == Class::InvalidRequest
     });
     refused && !e.memory.seen.looked
-}
-
-fn served(e: &Evidence, arn: &ConnectorArn) -> bool {
-    e.rules.regions.contains(arn.region()) && arn.partition() == partition_of(arn.region())
-}
-
-/// The partition whose credentials a region takes.
-fn partition_of(region: &Region) -> &'static str {
-    match region.as_str() {
-        r if r.starts_with("cn-") => "aws-cn",
-        r if r.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    }
-}
-
-fn shown_available(e: &Evidence) -> bool {
-    let status = &e.object.status;
-    was_available(e) && status.observed_generation == e.object.generation && !e.object.requested()
-}
-
-fn hold(e: &Evidence, reason: Reason, message: String) -> Decision {
-    Decision::Hold(Hold { reason, message, until: e.from_now(e.rules.pace.person), failure: None })
-}
-
-fn wait_for_person(e: &Evidence, reason: Reason, message: &str) -> Decision {
-    Decision::Wait(Hold { reason, message: message.to_owned(), until: e.from_now(e.rules.pace.person), failure: None })
-}
-
-fn available(until: Timestamp) -> Hold {
-    Hold { reason: Reason::Available, message: AVAILABLE.into(), until, failure: None }
-}
-
-fn being_deleted(e: &Evidence, since: Timestamp, looks: u32) -> Hold {
-    let next = e.from_now(e.rules.pace.accepted.exact(looks.saturating_add(1)));
-    Hold {
-        reason: Reason::Deleting,
-        message: "App Runner accepted the deletion and still reports the connector ACTIVE".into(),
-        until: next.min(until_asked_again(e, since)),
-        failure: None,
-    }
-}
-
-fn until_asked_again(e: &Evidence, since: Timestamp) -> Timestamp {
-    since.checked_add(e.rules.pace.delete_again).unwrap_or(Timestamp::MAX)
-}
-
-/// Makes the wait after a failed call: its reason, AWS's words, and the next attempt.
-fn held_by(e: &Evidence, failure: &Failure) -> Hold {
-    let failures = e.memory.streak.map_or(1, |streak| streak.failures);
-    let until = e.from_now(e.rules.pace.after_failure(failure.class, failures, e.jitter));
-    // A look that failed takes nothing back: the connector was ACTIVE when it was last seen.
-    if !e.object.deleting && e.object.claimed().is_some() && failure.class.passes() && was_available(e) {
-        return Hold { failure: Some(failure.clone()), ..available(until) };
-    }
-    Hold { reason: failure.class.reason(), message: explain(failure), until, failure: Some(failure.clone()) }
-}
-
-fn was_available(e: &Evidence) -> bool {
-    e.object.status.ready_reason() == Some("Available")
-}
-
-fn explain(failure: &Failure) -> String {
-    let Failure { operation, code, message, .. } = failure;
-    let skewed = ["Signature expired", "Signature not yet current"].iter().any(|words| message.contains(words));
-    let said = if message.is_empty() { code.clone() } else { format!("{code}: {message}") };
-    match failure.class {
-        Class::AccessDenied => format!("IAM does not allow {}: {said}", operation.iam_action()),
-        Class::CredentialsRejected if skewed || code.contains("Skewed") || code.contains("RequestExpired") => {
-            // AWS's words hold times, which would make every attempt another message; they stand in lastError.
-            format!("the clock here differs from AWS's, which therefore rejects {operation}: {code}")
-        }
-        Class::CredentialsRejected => format!("AWS does not accept the credentials for {operation}: {said}"),
-        Class::SubscriptionRequired => format!("the account is not subscribed to App Runner in this region: {said}"),
-        Class::InUse => format!("App Runner does not delete a connector in use: {said}"),
-        Class::Throttled => format!("AWS throttles {operation}: {said}"),
-        Class::Unreachable => format!("no answer to {operation}: {said}"),
-        Class::Unproven => format!("the answer to {operation} proves nothing: {said}"),
-        Class::NotFound | Class::InvalidRequest | Class::ServiceError => format!("{operation} failed: {said}"),
-    }
 }

@@ -188,6 +188,13 @@ pub struct Hold {
     pub failure: Option<Failure>,
 }
 
+impl Rules {
+    /// Whether this operator calls the region of a connector, as the partition it is of.
+    pub fn serves(&self, arn: &ConnectorArn) -> bool {
+        self.regions.contains(arn.region()) && arn.partition() == arn.region().partition()
+    }
+}
+
 impl Object {
     /// Reads an object; never fails, since an object that can't be acted on must still be answered.
     pub fn read(object: &VpcConnector, released: bool) -> Self {
@@ -217,6 +224,16 @@ impl Object {
     /// Whether the status holds the receipt of the connector this object owns.
     pub fn has_receipt(&self) -> bool {
         self.claimed().is_some() && self.status.status.as_deref() == Some("INACTIVE")
+    }
+
+    /// Whether the status says that the connector is well.
+    pub fn was_available(&self) -> bool {
+        self.status.ready_reason() == Some("Available")
+    }
+
+    /// Whether that is all there is to say.
+    pub fn shown_available(&self) -> bool {
+        self.was_available() && self.status.observed_generation == self.generation && !self.requested()
     }
 
     /// Whether somebody asked for an attempt that has not been answered yet.

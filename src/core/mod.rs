@@ -17,3 +17,4 @@ pub mod ownership;
 pub mod pace;
 pub mod record;
 pub mod report;
+mod waits;

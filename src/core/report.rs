@@ -10,6 +10,7 @@ use super::decide::{Effect, Proof};
 use super::evidence::{Deletion, Evidence, Hold, Sighting};
 use super::outcome::{Connector, Failure};
 use super::ownership::Owner;
+use super::waits::AVAILABLE;
 use crate::api::{LastError, Reason, VpcConnectorStatus, condition, whole_seconds};
 
 /// Something to tell as a Kubernetes Event.
@@ -175,9 +176,6 @@ fn record_claim(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec
         notices.push(Notice { warning: false, reason: NoticeReason::State(reason), note: message.to_owned() });
     }
 }
-
-/// Says of a claimed connector that it is well.
-pub(super) const AVAILABLE: &str = "the connector is ACTIVE and owned by this object";
 
 fn record_gone(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec<Notice>) {
     let connector = e.memory.gone.as_ref().and_then(|gone| gone.connector.as_ref());

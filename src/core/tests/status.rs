@@ -160,3 +160,17 @@ fn gone_behind_our_back_is_told_with_what_aws_says() {
     assert_eq!((status.status, status.arn.as_deref()), (None, Some(ARN)), "no receipt, and still the claim");
     assert_eq!(e.waits().reason, Reason::Gone);
 }
+
+#[test]
+fn what_passes_by_itself_is_no_stall() {
+    use Reason::{
+        Available, Deleting, Gone, InUse, Inactive, InvalidRequest, NotFound, OwnedByAnother, Protected, ServiceError,
+        SubscriptionRequired, Throttled, Unproven, Unreachable, WrongAccount,
+    };
+    for reason in [Available, Deleting, InUse, Protected, ServiceError, Throttled, Unproven, Unreachable] {
+        assert!(!reason.stalls(), "{reason}");
+    }
+    for reason in [Gone, Inactive, InvalidRequest, NotFound, OwnedByAnother, SubscriptionRequired, WrongAccount] {
+        assert!(reason.stalls(), "{reason}");
+    }
+}
