@@ -58,20 +58,19 @@ impl Session {
     pub async fn write_owner_tag(&self, arn: &ConnectorArn, owner: &OwnerTag) -> Call {
         let tag = Tag::builder().key(OWNER_TAG).value(owner.to_string()).build();
         let sent = self.client(arn.region()).tag_resource().resource_arn(arn.as_str()).tags(tag).send();
-        finish(Operation::TagResource, CALL_DEADLINE, sent, |out| out.request_id().map(|_| Reply::Written)).await
+        finish(Operation::TagResource, CALL_DEADLINE, sent, |_| Some(Reply::Written)).await
     }
 
     /// Takes the owner tag off. Source: App Runner API, `UntagResource`.
     pub async fn remove_owner_tag(&self, arn: &ConnectorArn) -> Call {
         let sent = self.client(arn.region()).untag_resource().resource_arn(arn.as_str()).tag_keys(OWNER_TAG).send();
-        finish(Operation::UntagResource, UNTAG_DEADLINE, sent, |out| out.request_id().map(|_| Reply::Written)).await
+        finish(Operation::UntagResource, UNTAG_DEADLINE, sent, |_| Some(Reply::Written)).await
     }
 }
 
 /// Waits for a call no longer than its deadline, and says what it came to.
 ///
-/// `reply` is `None` where a 200 is not AWS's answer: the SDK takes an empty body for an empty list of tags, and does not
-/// look at the body where it expects none.
+/// `reply` is `None` where a 200 proves nothing: the SDK takes an empty body for an empty list of tags.
 async fn finish<T, E>(
     operation: Operation,
     deadline: Duration,
@@ -88,7 +87,7 @@ where
     let (request_id, outcome) = match result {
         Ok(Ok(output)) => {
             let request_id = output.request_id().map(str::to_owned);
-            let unproven = || Failure::new(operation, Class::Unproven, "Unproven", "the answer is not one of AWS's");
+            let unproven = || Failure::new(operation, Class::Unproven, "Unproven", "it lists no tags, not even none");
             let outcome = reply(output).map_or_else(|| Outcome::Unknown(unproven()), Outcome::Done);
             (request_id, outcome)
         }
