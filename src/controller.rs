@@ -107,10 +107,15 @@ async fn reconcile(object: Arc<Guarded>, watched: Arc<Watched>) -> Result<Action
     // Waiting for a worker takes its time: what counts is what the watch shows now.
     let reference = ObjectRef::<Guarded>::new(&object.name_any()).within(&object.namespace().unwrap_or_default());
     let shown = || watched.store.get(&reference).and_then(|object| object.0.as_ref().ok().cloned().map(Arc::new));
-    let result = AssertUnwindSafe(shared.operator.reconcile(shown)).catch_unwind().await;
-    let action = result.map_err(|_| Failed::Panicked)??;
+    let action = isolated(shared.operator.reconcile(shown)).await?;
     shared.failures().remove(&object.uid().unwrap_or_default());
     Ok(action)
+}
+
+/// A panic is a defect of ours, and the trouble of one object only.
+async fn isolated<T>(work: impl Future<Output = Result<T, cluster::Error>>) -> Result<T, Failed> {
+    let result = AssertUnwindSafe(work).catch_unwind().await;
+    Ok(result.map_err(|_| Failed::Panicked)??)
 }
 
 /// The queue is the one place that retries, and each object backs off by itself.
@@ -188,5 +193,33 @@ impl Workers {
         // A lane that nobody is in has nothing to remember.
         lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
         lanes.entry(key).or_insert_with(|| Arc::new(Semaphore::new(self.a_lane))).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_like_others() {
+        let panicked = isolated::<()>(async { panic!("a defect") }).await;
+        assert!(matches!(panicked, Err(Failed::Panicked)));
+        let gone = isolated::<()>(async { Err(cluster::Error::Gone) }).await;
+        assert!(matches!(gone, Err(Failed::Cluster(cluster::Error::Gone))));
+        assert!(matches!(isolated(async { Ok(1) }).await, Ok(1)));
+    }
+
+    #[tokio::test]
+    async fn a_region_gets_half_of_the_workers_and_leaves_the_rest() {
+        let workers = Workers::new(4);
+        let arn = |region: &str| {
+            format!("arn:aws:apprunner:{region}:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef")
+        };
+        let (slow, other) = (arn("eu-west-1"), arn("us-east-1"));
+        let _held = (workers.enter(&slow).await, workers.enter(&slow).await);
+        assert!(workers.enter(&slow).now_or_never().is_none(), "a third of the same region waits");
+        let _first = workers.enter(&other).now_or_never().flatten().expect("another region does not");
+        let second = workers.enter(&other).now_or_never().flatten();
+        assert!(second.is_some() && workers.all.available_permits() == 0);
     }
 }

@@ -8,8 +8,11 @@
 mod accounts;
 mod adoption;
 mod answers;
+mod chaos;
+mod churn;
 mod deletion;
 mod lifecycle;
+mod outages;
 mod ownership;
 mod resource;
 mod scale;

@@ -177,3 +177,98 @@ async fn a_confined_operator_without_a_cluster_id_says_what_to_do() {
     let error = operator.log();
     assert!(error.contains("kube-system") && error.contains("--cluster-id"), "{error}");
 }
+
+#[tokio::test]
+async fn what_was_retained_is_adopted_again() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    world.policy("egress", "Retain").await;
+    world.delete("egress").await;
+    world.gone("egress").await;
+    world.create("egress", &arn).await;
+    world.reason("egress", "Available").await;
+    assert!(world.owner_tag(&arn).is_some());
+    world.delete("egress").await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+}
+
+#[tokio::test]
+async fn a_finalizer_that_was_removed_by_hand_comes_back() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    world.merge("egress", serde_json::json!({"metadata": {"finalizers": null}})).await;
+    world.until("egress", "held again", |o| o.finalizer_index().is_some()).await;
+    world.delete("egress").await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+}
+
+#[tokio::test]
+async fn a_status_that_was_lost_is_found_again() {
+    let world = World::new().await;
+    let (kept, deleted) = {
+        let _operator = world.operator();
+        (world.claimed("kept").await, world.claimed("deleted").await)
+    };
+    // As if both had been restored from a backup, which has no status.
+    for name in ["kept", "deleted"] {
+        world.replace_status(name, serde_json::json!(null)).await;
+    }
+    world.delete("deleted").await;
+    let _operator = world.operator();
+    world.gone("deleted").await;
+    assert!(world.inactive(&deleted));
+    let object = world.reason("kept", "Available").await;
+    assert_eq!(object.status.unwrap().arn, Some(kept));
+}
+
+#[tokio::test]
+async fn of_two_objects_the_second_has_it_once_the_first_retains_it() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("first").await;
+    world.create("second", &arn).await;
+    world.reason("second", "OwnedByAnother").await;
+    world.policy("first", "Retain").await;
+    world.delete("first").await;
+    world.gone("first").await;
+    world.annotate("second", api::RECONCILE_REQUESTED_AT, Some("now")).await;
+    world.reason("second", "Available").await;
+    assert_eq!(world.deletes(), 0);
+    world.delete("second").await;
+    world.gone("second").await;
+    assert!(world.inactive(&arn));
+}
+
+#[tokio::test]
+async fn a_connector_without_room_for_a_tag_is_claimed_once_there_is_room() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.connector("shop");
+    let full: Vec<_> = (0..50).map(|n| (format!("key-{n}"), "value".to_owned())).collect();
+    let full: Vec<_> = full.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    world.emulator.set_tags(&arn, &full);
+    world.create("egress", &arn).await;
+    let held = world.reason("egress", "InvalidRequest").await;
+    assert_eq!(held.status.unwrap().last_error.unwrap().operation, "TagResource");
+    world.emulator.set_tags(&arn, &full[1..]);
+    world.annotate("egress", api::RECONCILE_REQUESTED_AT, Some("now")).await;
+    world.reason("egress", "Available").await;
+}
+
+#[tokio::test]
+async fn another_cluster_id_does_not_take_what_the_first_has() {
+    let world = World::new().await;
+    let arn = {
+        let _blue = world.operator_with(&["--cluster-id=blue"]);
+        world.claimed("egress").await
+    };
+    let _green = world.operator_with(&["--cluster-id=green"]);
+    world.create("other", &arn).await;
+    let held = world.reason("other", "OwnedByAnother").await;
+    let message = &held.status.unwrap().condition("Ready").unwrap().message.clone();
+    assert!(message.contains(&format!("blue/{}/egress", world.namespace)), "{message}");
+}

@@ -30,13 +30,7 @@ async fn two_hundred_deletions_cost_one_delete_one_status_and_one_finalizer_each
     let arns: Vec<String> = (0..OBJECTS).map(|n| world.connector(&format!("conn-{n}"))).collect();
     let create = async |(n, arn): (usize, &String)| world.create(&format!("egress-{n}"), arn).await;
     join_all(arns.iter().enumerate().map(create)).await;
-    let ready = eventually(async || {
-        let all = world.api.list(&ListParams::default()).await.unwrap();
-        let available = |o: &&apprunner_operator::api::VpcConnector| {
-            o.status.as_ref().and_then(|status| status.ready_reason()) == Some("Available")
-        };
-        (all.items.iter().filter(available).count() == OBJECTS).then_some(())
-    });
+    let ready = eventually(async || (world.available().await == OBJECTS).then_some(()));
     assert!(ready.await.is_some(), "not all were claimed");
     let before = asked(&operator);
 

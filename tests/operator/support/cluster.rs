@@ -2,35 +2,70 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use devcluster::{DevCluster, Options};
 
 /// Users of this group have the rights of `examples/rbac.yaml`.
 const OPERATORS: &str = "apprunner-operators";
 
-static CLUSTER: LazyLock<DevCluster> = LazyLock::new(|| {
-    let cluster = DevCluster::start(Options::default()).unwrap_or_else(|error| panic!("{error}"));
-    let root = env!("CARGO_MANIFEST_DIR");
-    let crd = format!("{root}/crds/apprunner-operator.dev_vpcconnectors.yaml");
-    run(cluster.kubectl().args(["apply", "-f", &crd, "-f", &format!("{root}/examples/rbac.yaml")]));
-    run(cluster.kubectl().args(["wait", "--for=condition=Established", "--timeout=30s", "-f", &crd]));
-    let bind = ["create", "clusterrolebinding", "tests", "--clusterrole=apprunner-operator"];
-    run(cluster.kubectl().args(bind).arg(format!("--group={OPERATORS}")));
-    cluster
+static SHARED: LazyLock<Arc<DevCluster>> = LazyLock::new(|| {
+    let cluster = start();
+    install(&cluster);
+    Arc::new(cluster)
 });
 
 /// The cluster that all tests share.
 pub fn cluster() -> &'static DevCluster {
-    &CLUSTER
+    &SHARED
+}
+
+/// The same, to be kept.
+pub fn shared() -> Arc<DevCluster> {
+    SHARED.clone()
+}
+
+/// A cluster of one's own, for tests that do to it what no other test could bear; it does not know the CRD yet.
+pub fn private() -> Arc<DevCluster> {
+    let cluster = start();
+    grant(&cluster);
+    Arc::new(cluster)
+}
+
+fn start() -> DevCluster {
+    DevCluster::start(Options::default()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Installs what a user installs: the CRD and the operator's rights.
+fn install(cluster: &DevCluster) {
+    install_crd(cluster);
+    grant(cluster);
+}
+
+/// Installs the CRD, and waits until it is served.
+pub fn install_crd(cluster: &DevCluster) {
+    let crd = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/apprunner-operator.dev_vpcconnectors.yaml");
+    run(cluster.kubectl().args(["apply", "-f", crd]));
+    run(cluster.kubectl().args(["wait", "--for=condition=Established", "--timeout=30s", "-f", crd]));
+}
+
+fn grant(cluster: &DevCluster) {
+    run(cluster.kubectl().args(["apply", "-f", concat!(env!("CARGO_MANIFEST_DIR"), "/examples/rbac.yaml")]));
+    let bind = ["create", "clusterrolebinding", "tests", "--clusterrole=apprunner-operator"];
+    run(cluster.kubectl().args(bind).arg(format!("--group={OPERATORS}")));
 }
 
 /// A kubeconfig of a user that nobody else is, with the operator's rights.
 pub fn operator_user() -> (String, PathBuf) {
+    operator_user_on(cluster())
+}
+
+/// The same on a cluster of one's own.
+pub fn operator_user_on(cluster: &DevCluster) -> (String, PathBuf) {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let user = format!("operator-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let kubeconfig = cluster().user_kubeconfig(&user, Some(OPERATORS)).unwrap();
+    let kubeconfig = cluster.user_kubeconfig(&user, Some(OPERATORS)).unwrap();
     (user, kubeconfig)
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use apprunner_emulator::{AccessKey, Behaviors, Call, CallFilter, Config, Emulator, Fault, FaultKind, Operation};
 use apprunner_operator::api::{self, DeletionPolicy, VpcConnector, VpcConnectorSpec, VpcConnectorStatus};
+use devcluster::DevCluster;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::events::v1::Event;
@@ -17,7 +18,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
-use cluster::{cluster, operator_user_of};
+use cluster::{cluster, operator_user_of, operator_user_on, shared};
 use operator::{Operator, PACE, Settings};
 
 pub const ACCOUNT: &str = "111122223333";
@@ -30,6 +31,7 @@ pub const OTHER: (&str, &str, &str) = ("AKIDOTHER", "not-a-secret-either", "9999
 
 /// One test's world.
 pub struct World {
+    pub cluster: Arc<DevCluster>,
     pub emulator: Emulator,
     pub namespace: String,
     pub api: Api<VpcConnector>,
@@ -51,11 +53,20 @@ impl World {
         Self::with_behaviors(Behaviors { connector_quota: 1000, ..Behaviors::default() }).await
     }
 
+    /// The same on a cluster of one's own.
+    pub async fn on(cluster: Arc<DevCluster>) -> Self {
+        Self::build(cluster, Behaviors { connector_quota: 1000, ..Behaviors::default() }).await
+    }
+
     pub async fn with_behaviors(behaviors: Behaviors) -> Self {
+        Self::build(shared(), behaviors).await
+    }
+
+    async fn build(cluster: Arc<DevCluster>, behaviors: Behaviors) -> Self {
         let access_keys = vec![AccessKey::default(), AccessKey::new(OTHER.0, OTHER.1, OTHER.2)];
         let config = Config { access_keys, behaviors, ..Config::default() };
         let emulator = Emulator::start(config).await.unwrap();
-        let client = admin().await;
+        let client = admin_of(&cluster).await;
         let namespace = create_namespace(&client).await;
         let api = Api::namespaced(client.clone(), &namespace);
         let settings = Settings {
@@ -66,7 +77,7 @@ impl World {
             pace: PACE,
         };
         let versions = watch_all(&api).await;
-        Self { emulator, namespace, api, client, settings, versions }
+        Self { cluster, emulator, namespace, api, client, settings, versions }
     }
 
     /// The same world, looked at from another namespace.
@@ -77,14 +88,14 @@ impl World {
 
     /// Starts an operator for this namespace.
     pub fn operator(&self) -> Operator {
-        Operator::start(&self.settings)
+        self.operator_with(&[])
     }
 
     /// Starts an operator with more arguments.
     pub fn operator_with(&self, arguments: &[&str]) -> Operator {
         let mut settings = self.settings.clone();
         settings.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
-        Operator::start(&settings)
+        Operator::start_as(operator_user_on(&self.cluster), &settings)
     }
 
     /// Starts an operator that may do in this namespace what operators do, and nothing elsewhere.
@@ -97,7 +108,8 @@ impl World {
     /// Starts an operator with another account's credentials.
     pub fn operator_of_other_account(&self) -> Operator {
         let access_key = (OTHER.0.to_owned(), OTHER.1.to_owned());
-        Operator::start(&Settings { access_key, ..self.settings.clone() })
+        let settings = Settings { access_key, ..self.settings.clone() };
+        Operator::start_as(operator_user_on(&self.cluster), &settings)
     }
 
     /// A connector in AWS.
@@ -146,6 +158,13 @@ impl World {
         self.api.patch_status(name, &PatchParams::default(), &patch).await.unwrap();
     }
 
+    /// Writes a status as a whole.
+    pub async fn replace_status(&self, name: &str, status: Value) {
+        let patch: json_patch::Patch =
+            serde_json::from_value(json!([{"op": "replace", "path": "/status", "value": status}])).unwrap();
+        self.api.patch_status(name, &PatchParams::default(), &Patch::Json::<()>(patch)).await.unwrap();
+    }
+
     /// Waits until the Ready condition has this reason, and gives the object.
     pub async fn reason(&self, name: &str, reason: &str) -> VpcConnector {
         self.until(name, reason, |o| o.status.as_ref().and_then(VpcConnectorStatus::ready_reason) == Some(reason)).await
@@ -164,6 +183,25 @@ impl World {
     pub async fn gone(&self, name: &str) {
         let gone = eventually(async || self.api.get_opt(name).await.unwrap().is_none().then_some(())).await;
         assert!(gone.is_some(), "{name} is still there: {:#?}", self.api.get_opt(name).await.unwrap());
+    }
+
+    /// How many objects are claimed and well.
+    pub async fn available(&self) -> usize {
+        let all = self.api.list(&ListParams::default()).await.unwrap();
+        let reasons = all.items.iter().filter_map(|object| object.status.as_ref()?.ready_reason());
+        reasons.filter(|reason| *reason == "Available").count()
+    }
+
+    /// Waits until an object is gone, or as it should be.
+    pub async fn until_gone_or(&self, name: &str, is: impl Fn(&VpcConnector) -> bool) {
+        let found = async || self.api.get_opt(name).await.unwrap().is_none_or(|object| is(&object)).then_some(());
+        assert!(eventually(found).await.is_some(), "{name} stays: {:#?}", self.api.get_opt(name).await.unwrap());
+    }
+
+    /// Waits until an object is gone, also while the API server does not answer yet.
+    pub async fn gone_after_outage(&self, name: &str) {
+        let gone = async || matches!(self.api.get_opt(name).await, Ok(None)).then_some(());
+        assert!(eventually(gone).await.is_some(), "{name} is still there");
     }
 
     /// The statuses of an object, one after the other, up to and including its end.
@@ -202,6 +240,11 @@ impl World {
         self.emulator.add_fault(Fault::new(kind).on(operation).forever());
     }
 
+    /// Lets the next delete take effect at once and its answer come late.
+    pub fn fault_on_delete_answer_late(&self, ms: u64) {
+        self.fault(Operation::DeleteVpcConnector, FaultKind::LateAnswer { ms });
+    }
+
     pub fn inactive(&self, arn: &str) -> bool {
         self.emulator.connector(arn).is_none_or(|c| c.status == apprunner_emulator::ConnectorStatus::Inactive)
     }
@@ -228,7 +271,12 @@ impl World {
 
 /// A client with every right.
 pub async fn admin() -> Client {
-    let kubeconfig = kube::config::Kubeconfig::read_from(cluster().kubeconfig()).unwrap();
+    admin_of(cluster()).await
+}
+
+/// The same on a cluster of one's own.
+pub async fn admin_of(cluster: &DevCluster) -> Client {
+    let kubeconfig = kube::config::Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
     let options = kube::config::KubeConfigOptions::default();
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
     Client::try_from(config).unwrap()
@@ -258,11 +306,11 @@ pub async fn eventually<T>(ask: impl AsyncFn() -> Option<T>) -> Option<T> {
 /// Keeps every version that the API server shows of every object, from now on.
 async fn watch_all(api: &Api<VpcConnector>) -> Arc<Mutex<Vec<Seen>>> {
     let versions = Arc::<Mutex<Vec<Seen>>>::default();
-    let (seen, api) = (versions.clone(), api.clone());
+    let (seen, watched) = (versions.clone(), api.clone());
     let (ready, watching) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
         let mut ready = Some(ready);
-        let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
+        let mut events = watcher(watched, watcher::Config::default()).default_backoff().boxed();
         while let Some(event) = events.next().await {
             match event {
                 Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
@@ -276,6 +324,9 @@ async fn watch_all(api: &Api<VpcConnector>) -> Arc<Mutex<Vec<Seen>>> {
             }
         }
     });
-    watching.await.unwrap();
+    // Where the CRD is still missing there is nothing to wait for.
+    if api.list(&ListParams::default()).await.is_ok() {
+        watching.await.unwrap();
+    }
     versions
 }

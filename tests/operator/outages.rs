@@ -1,0 +1,132 @@
+//! What becomes of the objects when the API server, the CRD or the rights go away and come back.
+
+use devcluster::Component;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use crate::support::cluster::{cluster, install_crd, private, run};
+use crate::support::{World, eventually};
+
+const CRD: &str = "vpcconnectors.apprunner-operator.dev";
+
+#[tokio::test]
+async fn rights_that_are_taken_away_and_given_back_are_a_pause() {
+    let world = World::new().await;
+    let operator = world.operator_confined(&["--cluster-id=blue"]);
+    let arn = world.claimed("egress").await;
+    let binding = ["rolebinding", "operator", "--namespace", &world.namespace];
+    run(cluster().kubectl().arg("delete").args(binding));
+    world.delete("egress").await;
+    let refused = async || operator.log().contains("refused").then_some(());
+    assert!(eventually(refused).await.is_some(), "nothing was refused");
+    assert!(world.api.get_opt("egress").await.unwrap().is_some());
+
+    let user = format!("--user={}", operator.user);
+    run(cluster().kubectl().arg("create").args(binding).args(["--clusterrole=apprunner-operator", &user]));
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    assert_eq!(world.history("egress").await.pop().unwrap().status.as_deref(), Some("INACTIVE"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_falls_apart_and_comes_back_loses_nothing() {
+    let cluster = tokio::task::spawn_blocking(private).await.unwrap();
+    let world = World::on(cluster.clone()).await;
+    let operator = world.operator();
+    let unknown = async || operator.log().contains("crd | kubectl apply").then_some(());
+    assert!(eventually(unknown).await.is_some(), "it does not say what to do about the missing CRD");
+    install_crd(&cluster);
+    let (stopped, upgraded) = (world.claimed("stopped").await, world.claimed("upgraded").await);
+
+    the_api_server_stops(&world, &stopped).await;
+    the_crd_is_upgraded(&world, &upgraded).await;
+    an_object_does_not_parse(&world).await;
+}
+
+async fn the_api_server_stops(world: &World, arn: &str) {
+    world.fault_on_delete_answer_late(1_000);
+    world.delete("stopped").await;
+    assert!(eventually(async || (world.deletes() == 1).then_some(())).await.is_some());
+    // AWS's answer comes when there is nobody to write it to.
+    let cluster = world.cluster.clone();
+    tokio::task::spawn_blocking(move || {
+        cluster.stop_component(Component::ApiServer).unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(4));
+        cluster.start_component(Component::ApiServer).unwrap();
+    })
+    .await
+    .unwrap();
+    world.gone_after_outage("stopped").await;
+    assert!(world.inactive(arn));
+    assert_eq!(world.deletes(), 1);
+}
+
+/// A rule on `spec` that a stored object breaks is ratcheted: what is stored can still be let go.
+async fn the_crd_is_upgraded(world: &World, arn: &str) {
+    let stricter = json!([{
+        "op": "add",
+        "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/x-kubernetes-validations/-",
+        "value": {"rule": "self.deletionPolicy == 'Retain'", "message": "a rule that no stored object keeps"},
+    }]);
+    run(world.cluster.kubectl().args(["patch", "crd", CRD, "--type=json", "--patch", &stricter.to_string()]));
+    let strict = async || {
+        let mut object = apprunner_operator::api::VpcConnector::new("refused", Default::default());
+        arn.clone_into(&mut object.spec.arn);
+        let dry = kube::api::PostParams { dry_run: true, ..Default::default() };
+        world
+            .api
+            .create(&dry, &object)
+            .await
+            .err()
+            .filter(|e| e.to_string().contains("no stored object keeps"))
+            .map(drop)
+    };
+    assert!(eventually(strict).await.is_some(), "the stricter rule never came into force");
+    world.delete("upgraded").await;
+    world.gone("upgraded").await;
+    assert!(world.inactive(arn));
+}
+
+/// A later version of the CRD may store what this version does not know how to read.
+async fn an_object_does_not_parse(world: &World) {
+    let loose = json!([{
+        "op": "replace",
+        "path": "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/subnets",
+        "value": {"x-kubernetes-preserve-unknown-fields": true},
+    }, {
+        "op": "replace",
+        "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/x-kubernetes-validations",
+        "value": [],
+    }]);
+    run(world.cluster.kubectl().args(["patch", "crd", CRD, "--type=json", "--patch", &loose.to_string()]));
+    let created = eventually(async || {
+        let mut object = apprunner_operator::api::VpcConnector::new("odd", Default::default());
+        object.spec.arn = world.connector("odd-one");
+        world.api.create(&kube::api::PostParams::default(), &object).await.ok().map(|object| object.spec.arn)
+    });
+    let arn = created.await.expect("it could not be created");
+    world.reason("odd", "Available").await;
+    let odd = Patch::Merge(json!({"status": {"subnets": {"a": "subnet-0a"}}}));
+    let objects = kube::Api::<kube::core::DynamicObject>::namespaced_with(
+        world.client.clone(),
+        &world.namespace,
+        &kube::core::ApiResource::erase::<apprunner_operator::api::VpcConnector>(&()),
+    );
+    let written = async || objects.patch_status("odd", &PatchParams::default(), &odd).await.ok();
+    assert!(eventually(written).await.is_some());
+    objects.delete("odd", &kube::api::DeleteParams::default()).await.unwrap();
+    assert!(world.event("odd", "Malformed").await.contains("does not parse"));
+    // A healthy one beside it goes all the way, and the odd one stays.
+    world.claimed("healthy").await;
+    world.delete("healthy").await;
+    let gone = async || objects.get_opt("healthy").await.unwrap().is_none().then_some(());
+    assert!(eventually(gone).await.is_some());
+    assert!(objects.get_opt("odd").await.unwrap().is_some() && !world.inactive(&arn));
+
+    // Somebody mends it.
+    let mended = Patch::Merge(json!({"status": {"subnets": null}}));
+    objects.patch_status("odd", &PatchParams::default(), &mended).await.unwrap();
+    let gone = async || objects.get_opt("odd").await.unwrap().is_none().then_some(());
+    assert!(eventually(gone).await.is_some(), "it was mended and does not go");
+    assert!(world.inactive(&arn));
+}
