@@ -58,7 +58,7 @@ pub async fn run(client: Client, operator: Operator, namespaces: &[String], conc
     });
     let mut controllers = SelectAll::new();
     for api in apis(&client, namespaces) {
-        let (trigger, store) = watch(api, shared.clone());
+        let (trigger, store) = watch(api, shared.operator.rules.pace.watch, shared.clone());
         let watched = Arc::new(Watched { shared: shared.clone(), store: store.clone() });
         let controller = Controller::for_stream(trigger, store)
             .graceful_shutdown_on(stopping.clone().cancelled_owned())

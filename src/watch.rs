@@ -24,9 +24,6 @@ use crate::cluster::WATCH_SECONDS;
 use crate::cluster::own_writes::version;
 use crate::cluster::writes::trimmed;
 
-/// A watch is begun anew after this long, give or take a fifth.
-const REBUILD: Duration = Duration::from_mins(5);
-
 /// An object, or why it does not parse.
 pub type Guarded = DeserializeGuard<VpcConnector>;
 
@@ -38,14 +35,15 @@ pub trait Listener: Send + Sync + 'static {
     fn listed(&self, object: &VpcConnector, began: Instant) -> bool;
 }
 
-/// Watches, and gives the objects to look at.
+/// Watches, and gives the objects to look at; begins anew after a time, give or take a fifth.
 pub fn watch(
     api: Api<Guarded>,
+    rebuild: Duration,
     listener: Arc<impl Listener>,
 ) -> (impl Stream<Item = watcher::Result<Guarded>> + Send + 'static, Store<Guarded>) {
     let (store, writer) = reflector::store();
     let begin = move || {
-        let lifetime = REBUILD.mul_f64(0.8 + 0.4 * rand::random::<f64>());
+        let lifetime = rebuild.mul_f64(0.8 + 0.4 * rand::random::<f64>());
         watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS)).take_until(tokio::time::sleep(lifetime))
     };
     let mut order = Order::default();

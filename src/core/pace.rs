@@ -30,6 +30,8 @@ pub struct Pace {
     pub resync: Duration,
     /// Attempts and times alone are written to the status no more often than this.
     pub status_refresh: Duration,
+    /// A watch is begun anew after this long, give or take a fifth.
+    pub watch: Duration,
     /// A credential or access error counts as a stall once it has lasted this long.
     pub stall_after: Duration,
 }
@@ -57,6 +59,7 @@ impl Default for Pace {
             ownership: Duration::from_mins(10),
             resync: Duration::from_mins(10),
             status_refresh: Duration::from_secs(30),
+            watch: Duration::from_mins(5),
             stall_after: Duration::from_mins(1),
         }
     }
@@ -79,6 +82,7 @@ impl Pace {
             ownership: self.ownership / by,
             resync: self.resync / by,
             status_refresh: self.status_refresh / by,
+            watch: self.watch / by,
             stall_after: self.stall_after / by,
         }
     }
@@ -127,9 +131,9 @@ mod tests {
         assert_eq!(seconds(pace.invalid), (60, 300));
         assert_eq!(seconds(pace.access), (30, 300));
         assert_eq!(seconds(pace.accepted), (1, 30));
-        let single =
-            [pace.delete_again, pace.person, pace.ownership, pace.resync, pace.status_refresh, pace.stall_after];
-        assert_eq!(single.map(|d| d.as_secs()), [120, 300, 600, 600, 30, 60]);
+        let single = [pace.delete_again, pace.person, pace.ownership, pace.resync, pace.status_refresh];
+        assert_eq!(single.map(|d| d.as_secs()), [120, 300, 600, 600, 30]);
+        assert_eq!([pace.watch, pace.stall_after].map(|d| d.as_secs()), [300, 60]);
     }
 
     #[test]

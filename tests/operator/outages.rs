@@ -130,3 +130,57 @@ async fn an_object_does_not_parse(world: &World) {
     assert!(eventually(gone).await.is_some(), "it was mended and does not go");
     assert!(world.inactive(&arn));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_restored_from_a_backup_is_caught_up_with() {
+    let cluster = tokio::task::spawn_blocking(private).await.unwrap();
+    install_crd(&cluster);
+    let world = World::on(cluster.clone()).await;
+    let _operator = world.operator();
+    let (gone, kept) = (world.claimed("gone").await, world.claimed("kept").await);
+    let backup = cluster.directory().join("backup");
+    let data = cluster.directory().join("etcd");
+    restart_with(&cluster, {
+        let (data, backup) = (data.clone(), backup.clone());
+        move || copy(&data, &backup)
+    })
+    .await;
+    let back = async || world.api.get_opt("kept").await.ok().flatten();
+    assert!(eventually(back).await.is_some());
+
+    world.delete("gone").await;
+    world.gone_after_outage("gone").await;
+    assert!(world.inactive(&gone));
+    restart_with(&cluster, move || {
+        std::fs::remove_dir_all(&data).unwrap();
+        copy(&backup, &data)
+    })
+    .await;
+
+    // As the server has it, nobody ever deleted it.
+    assert!(eventually(async || world.api.get_opt("gone").await.ok().flatten()).await.is_some());
+    for name in ["gone", "kept"] {
+        world.delete(name).await;
+        world.gone_after_outage(name).await;
+    }
+    assert!(world.inactive(&kept));
+}
+
+/// Does something while neither etcd nor the API server runs.
+async fn restart_with(cluster: &std::sync::Arc<devcluster::DevCluster>, change: impl FnOnce() + Send + 'static) {
+    let cluster = cluster.clone();
+    let restart = move || {
+        for component in [Component::ControllerManager, Component::ApiServer, Component::Etcd] {
+            cluster.stop_component(component).unwrap();
+        }
+        change();
+        for component in Component::ALL {
+            cluster.start_component(component).unwrap();
+        }
+    };
+    tokio::task::spawn_blocking(restart).await.unwrap();
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    run(std::process::Command::new("cp").arg("-a").arg(from).arg(to));
+}
