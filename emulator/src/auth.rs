@@ -64,17 +64,20 @@ fn check_session(key: &AccessKey, headers: &HeaderMap, now: Timestamp) -> Result
     }
     let expires_at = key.session_token.as_ref().and_then(|session| session.expires_at);
     if expires_at.is_some_and(|at| at <= now) {
-        let message = "The security token included in the request is expired";
-        return Err(ApiError::new("ExpiredTokenException", 403, message));
+        return Err(expired_token());
     }
     Ok(())
 }
 
-fn invalid_token() -> ApiError {
+pub(crate) fn expired_token() -> ApiError {
+    ApiError::new("ExpiredTokenException", 403, "The security token included in the request is expired")
+}
+
+pub(crate) fn invalid_token() -> ApiError {
     ApiError::new("UnrecognizedClientException", 403, "The security token included in the request is invalid.")
 }
 
-fn refusal(problem: Problem) -> ApiError {
+pub(crate) fn refusal(problem: Problem) -> ApiError {
     match problem {
         Problem::Missing => {
             ApiError::new("MissingAuthenticationTokenException", 403, "Request is missing Authentication Token")

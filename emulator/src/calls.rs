@@ -116,6 +116,15 @@ impl CallLog {
         });
     }
 
+    /// Ends a call whose connection is no more, unless it has ended.
+    pub(crate) fn break_off(&mut self, seq: u64, at: Timestamp) {
+        let mut under_way = false;
+        self.amend(seq, |call| under_way = call.answered_at.is_none());
+        if under_way {
+            self.end(seq, Answered { at, status: None, error: None });
+        }
+    }
+
     pub(crate) fn filtered(&self, filter: &CallFilter) -> Vec<Call> {
         self.calls.iter().filter(|call| filter.fits(call)).cloned().collect()
     }

@@ -90,7 +90,8 @@ impl fmt::Debug for SessionToken {
     }
 }
 
-/// Reads `ID:SECRET:ACCOUNT` or `ID:SECRET:ACCOUNT:SESSION_TOKEN`.
+/// Reads `ID:SECRET:ACCOUNT`, `ID:SECRET:ACCOUNT:SESSION_TOKEN` or `ID:SECRET:ACCOUNT:SESSION_TOKEN@EXPIRY`, an expiry
+/// as `2026-01-31T12:00:00Z`.
 impl FromStr for AccessKey {
     type Err = Error;
 
@@ -103,10 +104,18 @@ impl FromStr for AccessKey {
         let key = Self::new(id, secret, account);
         key.check()?;
         Ok(match next() {
-            Some(token) => key.with_session_token(token, None),
+            Some(text) => {
+                let (token, expires_at) = split_expiry(text);
+                key.with_session_token(token, expires_at)
+            }
             None => key,
         })
     }
+}
+
+fn split_expiry(text: &str) -> (&str, Option<Timestamp>) {
+    let split = text.rsplit_once('@').and_then(|(token, expiry)| Some((token, expiry.parse().ok()?)));
+    split.map_or((text, None), |(token, expiry)| (token, Some(expiry)))
 }
 
 impl AccessKey {
@@ -137,8 +146,8 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// An access key was not written as `ID:SECRET:ACCOUNT[:SESSION_TOKEN]`; the text is left out, it holds a secret.
-    #[error("an access key is written ID:SECRET:ACCOUNT or ID:SECRET:ACCOUNT:SESSION_TOKEN")]
+    /// An access key was not written as `ID:SECRET:ACCOUNT[:SESSION_TOKEN[@EXPIRY]]`; the text is left out, it holds a secret.
+    #[error("an access key is written ID:SECRET:ACCOUNT[:SESSION_TOKEN[@EXPIRY]]")]
     AccessKeyFormat,
     /// An access key's account is not 12 digits.
     #[error("the account of access key {id} is not 12 digits")]
@@ -157,7 +166,12 @@ mod tests {
         let key: AccessKey = "AKID:s/e+cret:111122223333".parse().unwrap();
         assert_eq!(key, AccessKey::new("AKID", "s/e+cret", "111122223333"));
         let key: AccessKey = "AKID:secret:111122223333:to:ken".parse().unwrap();
-        assert_eq!(key.session_token.unwrap().token, "to:ken");
+        assert_eq!(key.session_token.unwrap(), SessionToken { token: "to:ken".to_owned(), expires_at: None });
+        let key: AccessKey = "AKID:secret:111122223333:to@ken@2026-01-31T12:00:00Z".parse().unwrap();
+        let expires_at = Some("2026-01-31T12:00:00Z".parse().unwrap());
+        assert_eq!(key.session_token.unwrap(), SessionToken { token: "to@ken".to_owned(), expires_at });
+        let key: AccessKey = "AKID:secret:111122223333:to@ken".parse().unwrap();
+        assert_eq!(key.session_token.unwrap(), SessionToken { token: "to@ken".to_owned(), expires_at: None });
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! It is not AWS's, so it needs no signature, and it is strict: a misspelt member is an error and not a default.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -10,8 +11,8 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::state::{Shared, now};
@@ -25,6 +26,7 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route("/behaviors", get(behaviors).put(replace_behaviors).patch(change_behaviors))
         .route("/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/faults/{id}", delete(remove_fault))
+        .route("/refuse", post(refuse))
         .route("/state", get(state))
         .fallback(nothing_here)
 }
@@ -43,7 +45,7 @@ async fn clear_calls(State(shared): Shares) -> StatusCode {
 }
 
 async fn reset(State(shared): Shares) -> StatusCode {
-    shared.world().reset(shared.config.behaviors.clone());
+    shared.reset();
     StatusCode::NO_CONTENT
 }
 
@@ -92,12 +94,25 @@ async fn remove_fault(State(shared): Shares, Path(id): Path<String>) -> Result<S
     Err(Refusal(StatusCode::NOT_FOUND, format!("there is no fault {id}, or no longer")))
 }
 
+/// How long nobody shall connect; the control API cannot be reached either, so there has to be an end.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Refusing {
+    ms: u64,
+}
+
+async fn refuse(State(shared): Shares, body: Bytes) -> Result<StatusCode, Refusal> {
+    let Refusing { ms } = read(&body)?;
+    shared.gate.done(shared.gate.refuse(Some(Duration::from_millis(ms)))).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 async fn state(State(shared): Shares) -> Reply {
     ok(&json!({ "regions": shared.world().view(now()) }))
 }
 
 async fn nothing_here() -> Refusal {
-    Refusal(StatusCode::NOT_FOUND, "the control API has calls, reset, behaviors, faults and state".to_owned())
+    Refusal(StatusCode::NOT_FOUND, "the control API has calls, reset, behaviors, faults, refuse and state".to_owned())
 }
 
 fn filter(query: &str) -> Result<CallFilter, Refusal> {

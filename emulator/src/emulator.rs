@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, json};
 use tokio::net::TcpListener;
@@ -20,8 +21,8 @@ use crate::{
 
 /// A running emulator; dropping it stops the server and closes every connection.
 ///
-/// The server runs on the tokio runtime that [`Emulator::start`] was called on. All other methods return at once, need
-/// no runtime, and skip what only a request is checked for: names, quotas, faults.
+/// The server runs on the tokio runtime that [`Emulator::start`] was called on. The methods that are not
+/// async return at once, need no runtime, and skip what only a request is checked for: names, quotas, faults.
 #[derive(Debug)]
 pub struct Emulator {
     address: SocketAddr,
@@ -43,7 +44,7 @@ impl Emulator {
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let shared = Arc::new(Shared::new(config));
-        let server = tokio::spawn(serve(listener, Arc::clone(&shared)));
+        let server = tokio::spawn(serve(listener, address, Arc::clone(&shared)));
         Ok(Self { address, shared, server })
     }
 
@@ -81,7 +82,7 @@ impl Emulator {
 
     /// Forgets everything, and behaves as at the start.
     pub fn reset(&self) {
-        self.shared.world().reset(self.shared.config.behaviors.clone());
+        self.shared.reset();
     }
 
     /// Tells how it behaves now.
@@ -109,14 +110,29 @@ impl Emulator {
         self.shared.world().faults.all()
     }
 
-    /// Takes a fault out of the queue; says whether it was still there.
+    /// Takes a fault out of the queue and hangs up on the calls it holds; says whether it was still there.
     pub fn remove_fault(&self, id: FaultId) -> bool {
         self.shared.world().faults.remove(id)
     }
 
-    /// Takes all faults out of the queue.
+    /// Takes all faults out of the queue and hangs up on the calls they hold.
     pub fn clear_faults(&self) {
         self.shared.world().faults.clear();
+    }
+
+    /// Cuts all connections and refuses new ones for some time; returns when nobody can connect.
+    pub async fn refuse_connections(&self, period: Duration) {
+        self.shared.gate.done(self.shared.gate.refuse(Some(period))).await;
+    }
+
+    /// Cuts all connections and refuses new ones; returns when nobody can connect.
+    pub async fn refuse_connections_until_allowed(&self) {
+        self.shared.gate.done(self.shared.gate.refuse(None)).await;
+    }
+
+    /// Ends a refusal early; returns when everybody can connect.
+    pub async fn allow_connections(&self) {
+        self.shared.gate.done(self.shared.gate.allow()).await;
     }
 
     /// Lists what every account has in every region.

@@ -8,16 +8,17 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Request, header};
 use axum::response::Response;
 
+use crate::Operation;
 use crate::auth::{Caller, authenticate};
 use crate::calls::Answered;
 use crate::dispatch::perform;
-use crate::faults::Matched;
+use crate::faults::{Matched, Taken};
 use crate::members::Members;
+use crate::peer::Peer;
 use crate::play::{Reply, play};
 use crate::sigv4::{Claim, Signed};
 use crate::state::{Shared, now};
-use crate::wire::{ApiError, Protocol, render};
-use crate::{FaultKind, Operation};
+use crate::wire::{ApiError, Protocol, Rendered, render};
 
 /// Larger than any request that the API allows.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -26,30 +27,52 @@ const MAX_BODY_BYTES: usize = 1024 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HangUp;
 
+/// A call in the log that ends even when its connection is cut.
+struct Underway<'a> {
+    shared: &'a Shared,
+    seq: u64,
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        self.shared.world().calls.break_off(self.seq, now());
+    }
+}
+
 /// Answers a request to App Runner or STS.
 pub(crate) async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| ());
     let asked = Asked::read(&parts, body.as_ref().map(Bytes::as_ref).unwrap_or_default());
     let seq = shared.world().calls.begin(asked.name.clone(), asked.arn.clone(), now());
+    let _underway = Underway { shared: &shared, seq };
     let reply = match body {
         Ok(body) => respond(&shared, seq, &parts, &body, &asked).await,
         Err(()) => Reply::Outcome(Err(ApiError::serialization("The request's body is too long or broke off."))),
     };
-    match reply {
-        Reply::Outcome(outcome) => {
-            let rendered = render(asked.protocol, asked.operation, &outcome);
-            let answered = Answered { at: now(), status: Some(rendered.status), error: rendered.error };
-            shared.world().calls.end(seq, answered);
-            rendered.response
+    let (outcome, damage) = match reply {
+        Reply::Outcome(outcome) => (outcome, None),
+        Reply::Damaged(outcome, damage) => (outcome, Some(damage)),
+        Reply::HangUp => return hung_up(),
+        Reply::Refuse(period) => {
+            // Goes on only when the time is over before it began: this connection is cut too.
+            shared.gate.done(shared.gate.refuse(Some(period))).await;
+            return hung_up();
         }
-        Reply::HangUp => {
-            shared.world().calls.end(seq, Answered { at: now(), status: None, error: None });
-            let mut response = Response::new(Body::empty());
-            response.extensions_mut().insert(HangUp);
-            response
-        }
-    }
+    };
+    let Rendered { response, error } = render(asked.protocol, asked.operation, &outcome);
+    let response = match damage {
+        Some(damage) => damage(response),
+        None => response.map(Body::from),
+    };
+    shared.world().calls.end(seq, Answered { at: now(), status: Some(response.status().as_u16()), error });
+    response
+}
+
+fn hung_up() -> Response {
+    let mut response = Response::new(Body::empty());
+    response.extensions_mut().insert(HangUp);
+    response
 }
 
 async fn respond(shared: &Shared, seq: u64, parts: &Parts, body: &[u8], asked: &Asked) -> Reply {
@@ -62,8 +85,23 @@ async fn respond(shared: &Shared, seq: u64, parts: &Parts, body: &[u8], asked: &
                 let members = asked.members.as_ref().map_err(Clone::clone)?;
                 perform(&mut shared.world(), &caller, operation, members)
             };
-            play(fault, denied, effect).await
+            let (fault, cleared) = fault.map(Taken::into_parts).unzip();
+            let let_go = async {
+                tokio::select! {
+                    () = option(cleared) => {}
+                    () = option(parts.extensions.get::<Peer>().map(Peer::gone)) => {}
+                }
+            };
+            play(fault, denied, effect, let_go).await
         }
+    }
+}
+
+/// Waits for what may not exist, and then for ever.
+async fn option(future: Option<impl Future<Output = ()>>) {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
     }
 }
 
@@ -71,7 +109,7 @@ async fn respond(shared: &Shared, seq: u64, parts: &Parts, body: &[u8], asked: &
 struct Admitted {
     caller: Caller,
     operation: Operation,
-    fault: Option<FaultKind>,
+    fault: Option<Taken>,
 }
 
 fn admit(shared: &Shared, seq: u64, parts: &Parts, body: &[u8], asked: &Asked) -> Result<Admitted, ApiError> {
@@ -97,7 +135,7 @@ fn let_in(
     caller: &Caller,
     operation: Operation,
     arn: Option<&str>,
-) -> Result<Option<FaultKind>, ApiError> {
+) -> Result<Option<Taken>, ApiError> {
     let (account, region, access_key_id) = (&caller.account, &caller.region, &caller.access_key_id);
     let world = &mut *shared.world();
     world.calls.amend(seq, |call| call.account = Some(account.clone()));
@@ -108,7 +146,7 @@ fn let_in(
         return Err(ApiError::throttled());
     }
     let fault = world.faults.take(&Matched { operation, arn, account, region, access_key_id });
-    world.calls.amend(seq, |call| call.fault.clone_from(&fault));
+    world.calls.amend(seq, |call| call.fault = fault.as_ref().map(|taken| taken.kind.clone()));
     Ok(fault)
 }
 

@@ -22,8 +22,9 @@
 //! ```
 //!
 //! How a request travels: `server` (connections) → `endpoint` (one request from signature to answer) → `play` (its
-//! fault) → `dispatch` → `connectors`, `service_calls`, `tags`, `sts`, which change `state`. `control` and [`Emulator`]
-//! reach the same state from the side.
+//! fault) → `dispatch` → `connectors`, `service_calls`, `tags`, `sts`, which change `state`; on the way back `damage`
+//! does to the answer what the fault wants. `control` and [`Emulator`] reach the same state from the side, and through
+//! `gate` they have the server refuse connections.
 
 mod arn;
 mod auth;
@@ -32,13 +33,16 @@ mod calls;
 mod config;
 mod connectors;
 mod control;
+mod damage;
 mod dispatch;
 mod emulator;
 mod endpoint;
 mod faults;
+mod gate;
 mod members;
 mod operation;
 mod pages;
+mod peer;
 mod play;
 mod server;
 mod service_calls;

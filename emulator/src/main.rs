@@ -22,7 +22,7 @@ struct Arguments {
     /// Access key that may call, repeatable (in the variable: separated by commas); by default one for tests.
     #[arg(
         long = "access-key",
-        value_name = "ID:SECRET:ACCOUNT[:SESSION_TOKEN]",
+        value_name = "ID:SECRET:ACCOUNT[:SESSION_TOKEN[@EXPIRY]]",
         env = "APPRUNNER_EMULATOR_ACCESS_KEYS",
         value_delimiter = ',',
         hide_env_values = true

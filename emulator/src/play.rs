@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
+use axum::response::Response;
 use serde_json::Value;
 use tokio::time::sleep;
 
+use crate::damage::{self, Whole};
 use crate::faults::{FaultKind, Rewrite, ThrottlingCode};
 use crate::wire::{ApiError, Outcome};
 
@@ -14,15 +16,31 @@ use crate::wire::{ApiError, Outcome};
 pub(crate) enum Reply {
     /// An answer.
     Outcome(Outcome),
+    /// An answer that something happens to on its way back.
+    Damaged(Outcome, Damage),
     /// The end of the connection.
     HangUp,
+    /// The end of all connections, and no new ones for this time.
+    Refuse(Duration),
+}
+
+/// What happens to the answer.
+pub(crate) type Damage = Box<dyn FnOnce(Whole) -> Response + Send>;
+
+impl Reply {
+    fn damaged(outcome: Outcome, damage: impl FnOnce(Whole) -> Response + Send + 'static) -> Self {
+        Self::Damaged(outcome, Box::new(damage))
+    }
 }
 
 /// Plays a fault around a call's effect, or lets the effect take place undisturbed.
+///
+/// A call that is never answered is held until `let_go`.
 pub(crate) async fn play(
     fault: Option<FaultKind>,
     denied: impl FnOnce() -> ApiError,
     effect: impl FnOnce() -> Outcome,
+    let_go: impl Future<Output = ()>,
 ) -> Reply {
     let Some(fault) = fault else { return Reply::Outcome(effect()) };
     Reply::Outcome(match fault {
@@ -30,8 +48,15 @@ pub(crate) async fn play(
         FaultKind::InternalErrorAfterEffect => after(effect, ApiError::internal()),
         FaultKind::ClosedBeforeEffect => return Reply::HangUp,
         FaultKind::ClosedAfterEffect => {
-            // Nobody will see what it says.
-            let _ = effect();
+            unseen(effect);
+            return Reply::HangUp;
+        }
+        FaultKind::ConnectionRefused { ms } => return Reply::Refuse(Duration::from_millis(ms)),
+        FaultKind::BlackHole { after_effect } => {
+            if after_effect {
+                unseen(effect);
+            }
+            let_go.await;
             return Reply::HangUp;
         }
         FaultKind::Delay { ms } => {
@@ -43,6 +68,24 @@ pub(crate) async fn play(
             sleep(Duration::from_millis(ms)).await;
             outcome
         }
+        FaultKind::Slow { bytes_per_second } => {
+            return Reply::damaged(effect(), move |answer| damage::slow(answer, bytes_per_second));
+        }
+        FaultKind::HalfBody => return Reply::damaged(effect(), damage::half),
+        FaultKind::TruncatedJson => return Reply::damaged(effect(), damage::truncated),
+        FaultKind::EmptyBody => return Reply::damaged(effect(), damage::empty),
+        FaultKind::BigBody { bytes } => effect().map(|reply| padded(reply, bytes)),
+        FaultKind::Gzip => return Reply::damaged(effect(), damage::gzip),
+        FaultKind::Html200 { after_effect } => {
+            if after_effect {
+                unseen(effect);
+            }
+            return Reply::damaged(Ok(Value::Null), damage::page);
+        }
+        FaultKind::Redirect { status, location } => {
+            let elsewhere = move |answer| damage::elsewhere(answer, status, location.as_deref());
+            return Reply::damaged(Ok(Value::Null), elsewhere);
+        }
         FaultKind::Throttling { code, retry_after_ms } => Err(throttled(code, retry_after_ms)),
         FaultKind::AccessDenied => Err(denied()),
         FaultKind::Error { code, status, message, after_effect: false } => Err(ApiError::new(code, status, message)),
@@ -53,9 +96,13 @@ pub(crate) async fn play(
     })
 }
 
-fn after(effect: impl FnOnce() -> Outcome, error: ApiError) -> Outcome {
-    // The caller gets the fault's error in place of the effect's own words.
+/// Lets the effect take place; nobody will see what it says.
+fn unseen(effect: impl FnOnce() -> Outcome) {
     let _ = effect();
+}
+
+fn after(effect: impl FnOnce() -> Outcome, error: ApiError) -> Outcome {
+    unseen(effect);
     Err(error)
 }
 
@@ -65,6 +112,11 @@ fn throttled(code: ThrottlingCode, retry_after_ms: Option<u64>) -> ApiError {
         ThrottlingCode::TooManyRequestsException => ApiError::new("TooManyRequestsException", 429, "Too Many Requests"),
     };
     ApiError { retry_after_ms, ..error }
+}
+
+fn padded(mut reply: Value, bytes: usize) -> Value {
+    set(&mut reply, "/Padding", "x".repeat(bytes).into());
+    reply
 }
 
 fn rewritten(mut reply: Value, rewrite: Rewrite) -> Value {

@@ -27,6 +27,26 @@ pub(crate) enum Problem {
     Invalid(String),
 }
 
+impl Problem {
+    /// Says that the secret is another, or the request.
+    pub(crate) fn wrong_signature() -> Self {
+        let message = "The request signature we calculated does not match the signature you provided. Check your AWS \
+                       Secret Access Key and signing method. Consult the service documentation for details.";
+        Self::Invalid(message.to_owned())
+    }
+
+    /// Says that a request was signed too long ago, or by a slow clock.
+    pub(crate) fn expired(signed_at: &str, now: Timestamp) -> Self {
+        let (limit, now) = (shown(now - MAX_SKEW), shown(now));
+        Self::Invalid(format!("Signature expired: {signed_at} is now earlier than {limit} ({now} - 5 min.)"))
+    }
+}
+
+/// Writes a time as signatures do.
+pub(crate) fn shown(time: Timestamp) -> String {
+    time.strftime(TIME_FORMAT).to_string()
+}
+
 /// What a request says about its signer; nothing of it is proved before [`Claim::verify`].
 #[derive(Debug)]
 pub(crate) struct Claim<'a> {
@@ -90,13 +110,7 @@ impl<'a> Claim<'a> {
             let mac = keyed(&self.signing_key(secret)?)?.chain_update(to_sign.as_bytes());
             mac.verify_slice(&signature).ok()
         });
-        matches.ok_or_else(|| {
-            Problem::Invalid(
-                "The request signature we calculated does not match the signature you provided. Check your AWS Secret \
-                 Access Key and signing method. Consult the service documentation for details."
-                    .to_owned(),
-            )
-        })
+        matches.ok_or_else(Problem::wrong_signature)
     }
 
     fn check_scope(&self, service: &str) -> Result<(), Problem> {
@@ -126,11 +140,8 @@ impl<'a> Claim<'a> {
             return Err(Problem::Incomplete(message.to_owned()));
         };
         let age = now.duration_since(signed_at);
-        let shown = |time: Timestamp| time.strftime(TIME_FORMAT).to_string();
         if age > MAX_SKEW {
-            let (limit, now) = (shown(now - MAX_SKEW), shown(now));
-            let message = format!("Signature expired: {} is now earlier than {limit} ({now} - 5 min.)", self.time);
-            return Err(Problem::Invalid(message));
+            return Err(Problem::expired(self.time, now));
         }
         if age < -MAX_SKEW {
             let (limit, now) = (shown(now + MAX_SKEW), shown(now));

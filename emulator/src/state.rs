@@ -8,6 +8,7 @@ use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
 use crate::calls::CallLog;
 use crate::connectors::Connector;
 use crate::faults::FaultQueue;
+use crate::gate::Gate;
 use crate::pages::Pages;
 use crate::services::Service;
 use crate::throttle::Throttle;
@@ -17,13 +18,20 @@ use crate::{Behaviors, Config, RegionView};
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    pub(crate) gate: Gate,
     world: Mutex<World>,
 }
 
 impl Shared {
     pub(crate) fn new(config: Config) -> Self {
         let world = Mutex::new(World::new(config.behaviors.clone()));
-        Self { config, world }
+        Self { config, gate: Gate::default(), world }
+    }
+
+    /// Forgets everything and behaves as at the start; connections are accepted again in a moment.
+    pub(crate) fn reset(&self) {
+        self.world().reset(self.config.behaviors.clone());
+        self.gate.allow();
     }
 
     /// Locks the world; no request leaves it half changed, so a panic elsewhere is no reason to stop.

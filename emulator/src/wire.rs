@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use axum::body::Body;
+use axum::body::Bytes;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use jiff::Timestamp;
@@ -94,8 +94,7 @@ impl ApiError {
 
 /// An answer in its protocol, and what the call log says about it.
 pub(crate) struct Rendered {
-    pub(crate) response: Response,
-    pub(crate) status: u16,
+    pub(crate) response: Response<Bytes>,
     pub(crate) error: Option<String>,
 }
 
@@ -121,9 +120,8 @@ pub(crate) fn render(protocol: Protocol, operation: Option<Operation>, outcome: 
             ("text/xml", xml_reply(operation, outcome.as_ref().unwrap_or(&Value::Null), &request_id))
         }
     };
-    let mut response = Response::new(Body::from(body));
+    let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let status = response.status().as_u16();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     insert(&mut response, "x-amzn-requestid", &request_id);
@@ -133,11 +131,11 @@ pub(crate) fn render(protocol: Protocol, operation: Option<Operation>, outcome: 
             insert(&mut response, "x-amz-retry-after", &ms.to_string());
         }
     }
-    Rendered { response, status, error: error.map(|(code, _)| code) }
+    Rendered { response, error: error.map(|(code, _)| code) }
 }
 
 /// Leaves a header out when a fault gave it a value that no header can have.
-fn insert(response: &mut Response, name: &'static str, value: &str) {
+fn insert(response: &mut Response<Bytes>, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }

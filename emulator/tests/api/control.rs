@@ -106,6 +106,10 @@ async fn faults_are_queued_listed_and_cleared() {
         r#"{"kind":{"error":{"code":"a b\n","status":400,"message":""}}}"#,
         r#"{"kind":{"error":{"code":"X","status":200,"message":""}}}"#,
         r#"{"kind":{"rewrite":{"remove":["VpcConnector"]}}}"#,
+        r#"{"kind":{"slow":{"bytes_per_second":0}}}"#,
+        r#"{"kind":{"redirect":{"status":200}}}"#,
+        r#"{"kind":{"redirect":{"location":"a\nb"}}}"#,
+        r#"{"kind":{"big_body":{"bytes":1000000001}}}"#,
     ] {
         let answer = ask(&bench, "POST", "/_emulator/faults", wrong).await;
         assert_eq!(answer.status, 400, "{wrong}");

@@ -1,5 +1,6 @@
 //! An emulator with a client beside it, and the short forms that tests are written in.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use apprunner_emulator::{
@@ -207,7 +208,25 @@ impl Raw {
 
     /// Gives all bytes that come back until the connection ends.
     pub(crate) async fn bytes(&self, emulator: &Emulator) -> Vec<u8> {
-        let address = emulator.address();
+        self.bytes_from(emulator.address()).await
+    }
+
+    pub(crate) async fn bytes_from(&self, address: SocketAddr) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // A connection that is cut ends with an error or without one.
+        let _ = self.sent(address).await.read_to_end(&mut bytes).await;
+        bytes
+    }
+
+    /// Gives all bytes that come back in some time.
+    pub(crate) async fn bytes_within(&self, emulator: &Emulator, limit: Duration) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut stream = self.sent(emulator.address()).await;
+        let _ = tokio::time::timeout(limit, async { while stream.read_buf(&mut bytes).await.unwrap() > 0 {} }).await;
+        bytes
+    }
+
+    async fn sent(&self, address: SocketAddr) -> TcpStream {
         let mut text = format!("{} {} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n", self.method, self.path);
         for (name, value) in &self.headers {
             text += &[name, ": ", value, "\r\n"].concat();
@@ -215,9 +234,7 @@ impl Raw {
         text += &["content-length: ", &self.body.len().to_string(), "\r\n\r\n", &self.body].concat();
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(text.as_bytes()).await.unwrap();
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).await.unwrap();
-        bytes
+        stream
     }
 
     pub(crate) async fn send(&self, emulator: &Emulator) -> RawAnswer {

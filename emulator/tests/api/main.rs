@@ -9,9 +9,13 @@ mod connectors;
 #[cfg(test)]
 mod control;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod helpers;
+#[cfg(test)]
+mod refusals;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
