@@ -4,7 +4,7 @@ CARGO ?= cargo
 TEST_TOOLS = etcd kube-apiserver kube-controller-manager kubectl
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint audit tools crds cluster
+.PHONY: help demo test lint compat audit tools crds cluster
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ lint: ## Check formatting, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+compat: ## Hold the emulator against boto3 and the AWS CLI (needs Python 3.10 or newer)
+	@CARGO="$(CARGO)" hack/compat/run
 
 audit: ## Check licences, sources and unused dependencies (needs cargo-deny and cargo-machete)
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }

@@ -1,0 +1,159 @@
+"""Every modelled error, as the client's typed exception, and what a client says to broken answers."""
+
+import gzip
+
+import pytest
+from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
+
+from conftest import NO_SUCH_CONNECTOR, NO_SUCH_SERVICE, SOURCE, client_of, control, create, error, fault
+
+CONNECTOR = {"VpcConnectorArn": NO_SUCH_CONNECTOR}
+SERVICE = {"ServiceArn": NO_SUCH_SERVICE}
+RESOURCE = {"ResourceArn": NO_SUCH_CONNECTOR}
+
+# Every operation of App Runner that the emulator has, with parameters that botocore takes.
+OPERATIONS = {
+    "CreateService": ("create_service", {"ServiceName": "web1", "SourceConfiguration": SOURCE}),
+    "CreateVpcConnector": ("create_vpc_connector", {"VpcConnectorName": "shop", "Subnets": ["subnet-1"]}),
+    "DeleteService": ("delete_service", SERVICE),
+    "DeleteVpcConnector": ("delete_vpc_connector", CONNECTOR),
+    "DescribeService": ("describe_service", SERVICE),
+    "DescribeVpcConnector": ("describe_vpc_connector", CONNECTOR),
+    "ListServices": ("list_services", {}),
+    "ListTagsForResource": ("list_tags_for_resource", RESOURCE),
+    "ListVpcConnectors": ("list_vpc_connectors", {}),
+    "PauseService": ("pause_service", SERVICE),
+    "ResumeService": ("resume_service", SERVICE),
+    "TagResource": ("tag_resource", {**RESOURCE, "Tags": [{"Key": "team", "Value": "web"}]}),
+    "UntagResource": ("untag_resource", {**RESOURCE, "TagKeys": ["team"]}),
+    "UpdateService": ("update_service", SERVICE),
+}
+
+
+def modelled():
+    model = client_of().meta.service_model
+    for operation in OPERATIONS:
+        for shape in model.operation_model(operation).error_shapes:
+            yield operation, shape.name, shape.metadata.get("error", {}).get("httpStatusCode", 400)
+
+
+@pytest.mark.parametrize(("operation", "code", "status"), list(modelled()))
+@pytest.mark.parametrize("prefix", ["", "com.amazonaws.apprunner#"])
+def test_modelled_errors_are_typed(client, operation, code, status, prefix):
+    fault(error(prefix + code, status, "the words"), operation=operation)
+    method, parameters = OPERATIONS[operation]
+    with pytest.raises(getattr(client.exceptions, code)) as raised:
+        getattr(client, method)(**parameters)
+    response = raised.value.response
+    assert (response["Error"]["Code"], response["Error"]["Message"]) == (code, "the words")
+    assert response["ResponseMetadata"]["HTTPStatusCode"] == status
+
+
+@pytest.mark.parametrize(
+    "operation", [name for name, (_, parameters) in OPERATIONS.items() if any("Arn" in key for key in parameters)]
+)
+def test_what_is_not_there_is_not_found(client, operation):
+    method, parameters = OPERATIONS[operation]
+    with pytest.raises(client.exceptions.ResourceNotFoundException) as raised:
+        getattr(client, method)(**parameters)
+    assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
+def test_a_connector_in_use(client, connector, service):
+    with pytest.raises(client.exceptions.InvalidRequestException) as raised:
+        client.delete_vpc_connector(VpcConnectorArn=connector)
+    words = f"Provided VPC connector arn is being used by other services. ARN:  {connector}"
+    assert raised.value.response["Error"]["Message"] == words
+    client.delete_service(ServiceArn=service)
+    client.delete_vpc_connector(VpcConnectorArn=connector)
+
+
+def test_requests_that_are_wrong(client):
+    create(client, "shop", SecurityGroups=["sg-1"])
+    for wrong in (
+        lambda: client.describe_vpc_connector(VpcConnectorArn="nonsense"),
+        lambda: client.list_vpc_connectors(NextToken="nonsense"),
+        lambda: client.list_services(MaxResults=21),
+        lambda: create(client, "desk", SecurityGroups=["sg-1"]),
+        lambda: create(client, "desk", Tags=[{"Key": "aws:reserved", "Value": ""}]),
+        lambda: create(client, "under.score"),
+    ):
+        with pytest.raises(client.exceptions.InvalidRequestException):
+            wrong()
+
+
+def test_one_connector_too_many(client):
+    for number in range(10):
+        create(client, f"shop{number}")
+    with pytest.raises(client.exceptions.ServiceQuotaExceededException):
+        create(client, "last")
+
+
+def test_states_that_do_not_fit(client, connector, service):
+    with pytest.raises(client.exceptions.InvalidStateException):
+        client.resume_service(ServiceArn=service)
+    client.delete_service(ServiceArn=service)
+    client.delete_vpc_connector(VpcConnectorArn=connector)
+    with pytest.raises(client.exceptions.InvalidStateException):
+        client.tag_resource(ResourceArn=connector, Tags=[{"Key": "team", "Value": "web"}])
+
+
+def test_too_many_requests(client):
+    control("PATCH", "behaviors", {"requests_per_second": 1})
+    with pytest.raises(ClientError) as raised:
+        for _ in range(5):
+            client.list_vpc_connectors()
+    assert raised.value.response["Error"]["Code"] == "ThrottlingException"
+
+
+def test_errors_that_no_model_knows(client, connector):
+    for kind, code, status in [
+        ("access_denied", "AccessDeniedException", 400),
+        ({"throttling": {"code": "TooManyRequestsException"}}, "TooManyRequestsException", 429),
+        (error("ServiceUnavailable", 503), "ServiceUnavailable", 503),
+    ]:
+        fault(kind)
+        with pytest.raises(ClientError) as raised:
+            client.describe_vpc_connector(VpcConnectorArn=connector)
+        response = raised.value.response
+        assert (response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]) == (code, status)
+
+
+@pytest.mark.parametrize(
+    "kind", ["closed_before_effect", "closed_after_effect", {"connection_refused": {"ms": 0}}], ids=str
+)
+def test_lost_answers(client, connector, kind):
+    fault(kind)
+    with pytest.raises(ConnectionClosedError):
+        client.describe_vpc_connector(VpcConnectorArn=connector)
+
+
+@pytest.mark.parametrize("kind", ["half_body", "truncated_json", "empty_body", {"html_200": {}}], ids=str)
+def test_botocore_takes_broken_answers_for_empty_ones(client, connector, kind):
+    fault(kind)
+    assert "VpcConnector" not in client.describe_vpc_connector(VpcConnectorArn=connector)
+
+
+def test_a_black_hole(connector):
+    impatient = client_of(read_timeout=0.3)
+    fault({"black_hole": {}})
+    with pytest.raises(ReadTimeoutError):
+        impatient.describe_vpc_connector(VpcConnectorArn=connector)
+
+
+def test_gzip(connector):
+    def unpack(response_dict, **_):
+        assert response_dict["headers"]["content-encoding"] == "gzip"
+        response_dict["body"] = gzip.decompress(response_dict["body"])
+
+    client = client_of()
+    client.meta.events.register("before-parse.apprunner.DescribeVpcConnector", unpack)
+    fault("gzip")
+    assert client.describe_vpc_connector(VpcConnectorArn=connector)["VpcConnector"]["VpcConnectorArn"] == connector
+
+
+@pytest.mark.parametrize("kind", [{"big_body": {}}, {"slow": {"bytes_per_second": 2000}}], ids=str)
+def test_answers_that_are_odd_and_right(client, connector, kind):
+    fault(kind)
+    shown = client.describe_vpc_connector(VpcConnectorArn=connector)["VpcConnector"]
+    assert (shown["VpcConnectorArn"], shown["Status"]) == (connector, "ACTIVE")
