@@ -107,7 +107,8 @@ async fn reconcile(object: Arc<Guarded>, watched: Arc<Watched>) -> Result<Action
     // Waiting for a worker takes its time: what counts is what the watch shows now.
     let reference = ObjectRef::<Guarded>::new(&object.name_any()).within(&object.namespace().unwrap_or_default());
     let shown = || watched.store.get(&reference).and_then(|object| object.0.as_ref().ok().cloned().map(Arc::new));
-    let action = isolated(shared.operator.reconcile(shown)).await?;
+    // Boxed, so that the many that wait for a worker are small.
+    let action = isolated(Box::pin(shared.operator.reconcile(shown))).await?;
     shared.failures().remove(&object.uid().unwrap_or_default());
     Ok(action)
 }

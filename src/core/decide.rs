@@ -86,11 +86,12 @@ pub enum Proof {
 type Row = fn(&Evidence) -> Option<Decision>;
 
 /// The table but for its last row, [`claimed`], which matches always.
-const TABLE: [Row; 14] = [
+const TABLE: [Row; 15] = [
     let_go_already,
     retained,
     paused,
     without_finalizer,
+    not_yet_told,
     known_to_be_gone,
     protected,
     status_of_another,
@@ -138,6 +139,12 @@ fn paused(e: &Evidence) -> Option<Decision> {
 
 fn without_finalizer(e: &Evidence) -> Option<Decision> {
     (!e.object.finalizer).then_some(Decision::Act(Effect::AddFinalizer))
+}
+
+/// Tools that follow kstatus take an object without conditions for a finished one.
+fn not_yet_told(e: &Evidence) -> Option<Decision> {
+    let told = e.object.deleting || e.object.status.condition(condition::READY).is_some();
+    (!told).then_some(Decision::Act(Effect::RecordAdopting))
 }
 
 fn known_to_be_gone(e: &Evidence) -> Option<Decision> {
@@ -238,7 +245,6 @@ fn to_be_adopted(e: &Evidence) -> Option<Decision> {
         return None;
     }
     Some(match &e.memory.seen.connector {
-        _ if e.object.status.condition(condition::READY).is_none() => Decision::Act(Effect::RecordAdopting),
         None => Decision::Act(Effect::Describe),
         Some(Sighting::Active(_)) => establish_ownership(e),
         Some(Sighting::Inactive(_)) => {

@@ -1,7 +1,8 @@
 //! What becomes of the objects when the API server, the CRD or the rights go away and come back.
 
+use apprunner_operator::api::{VpcConnector, VpcConnectorSpec};
 use devcluster::Component;
-use kube::api::{Patch, PatchParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::support::cluster::{cluster, install_crd, private, run};
@@ -61,6 +62,10 @@ async fn the_api_server_stops(world: &World, arn: &str) {
     assert_eq!(world.deletes(), 1);
 }
 
+fn object(name: &str, arn: &str) -> VpcConnector {
+    VpcConnector::new(name, VpcConnectorSpec { arn: arn.to_owned(), ..VpcConnectorSpec::default() })
+}
+
 /// A rule on `spec` that a stored object breaks is ratcheted: what is stored can still be let go.
 async fn the_crd_is_upgraded(world: &World, arn: &str) {
     let stricter = json!([{
@@ -70,9 +75,8 @@ async fn the_crd_is_upgraded(world: &World, arn: &str) {
     }]);
     run(world.cluster.kubectl().args(["patch", "crd", CRD, "--type=json", "--patch", &stricter.to_string()]));
     let strict = async || {
-        let mut object = apprunner_operator::api::VpcConnector::new("refused", Default::default());
-        arn.clone_into(&mut object.spec.arn);
-        let dry = kube::api::PostParams { dry_run: true, ..Default::default() };
+        let object = object("refused", arn);
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
         world
             .api
             .create(&dry, &object)
@@ -100,17 +104,16 @@ async fn an_object_does_not_parse(world: &World) {
     }]);
     run(world.cluster.kubectl().args(["patch", "crd", CRD, "--type=json", "--patch", &loose.to_string()]));
     let created = eventually(async || {
-        let mut object = apprunner_operator::api::VpcConnector::new("odd", Default::default());
-        object.spec.arn = world.connector("odd-one");
-        world.api.create(&kube::api::PostParams::default(), &object).await.ok().map(|object| object.spec.arn)
+        let object = object("odd", &world.connector("odd-one"));
+        world.api.create(&PostParams::default(), &object).await.ok().map(|object| object.spec.arn)
     });
-    let arn = created.await.expect("it could not be created");
+    let arn = created.await.unwrap();
     world.reason("odd", "Available").await;
     let odd = Patch::Merge(json!({"status": {"subnets": {"a": "subnet-0a"}}}));
     let objects = kube::Api::<kube::core::DynamicObject>::namespaced_with(
         world.client.clone(),
         &world.namespace,
-        &kube::core::ApiResource::erase::<apprunner_operator::api::VpcConnector>(&()),
+        &kube::core::ApiResource::erase::<VpcConnector>(&()),
     );
     let written = async || objects.patch_status("odd", &PatchParams::default(), &odd).await.ok();
     assert!(eventually(written).await.is_some());
@@ -153,7 +156,7 @@ async fn a_cluster_restored_from_a_backup_is_caught_up_with() {
     assert!(world.inactive(&gone));
     restart_with(&cluster, move || {
         std::fs::remove_dir_all(&data).unwrap();
-        copy(&backup, &data)
+        copy(&backup, &data);
     })
     .await;
 

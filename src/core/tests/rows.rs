@@ -181,6 +181,24 @@ fn a_request_that_comes_during_an_attempt_is_answered_by_the_next() {
 }
 
 #[test]
+fn after_a_restart_only_what_was_well_is_taken_on_trust() {
+    let well = claimed();
+    assert_eq!(well.waits().reason, Reason::Available);
+    let gone = well.clone().with(|e| e.object.status.conditions[0].reason = Reason::Gone.to_string());
+    assert_eq!(gone.acts(), Effect::Describe);
+    let changed = well.clone().with(|e| e.object.generation = Some(2));
+    assert_eq!(changed.acts(), Effect::Describe);
+    assert_eq!(well.asked("now").acts(), Effect::Describe);
+}
+
+#[test]
+fn a_look_that_fails_is_told_where_nothing_was_well() {
+    let gone = claimed().with(|e| e.object.status.conditions[0].reason = Reason::Gone.to_string());
+    let failed = gone.after_describe(unknown(Operation::DescribeVpcConnector, Class::ServiceError));
+    assert_eq!(failed.waits().reason, Reason::ServiceError);
+}
+
+#[test]
 fn a_look_that_fails_takes_nothing_back() {
     let due = || claimed().next_attempt();
     let failed = due().after_describe(unknown(Operation::DescribeVpcConnector, Class::ServiceError));

@@ -57,11 +57,6 @@ fn grant(cluster: &DevCluster) {
 }
 
 /// A kubeconfig of a user that nobody else is, with the operator's rights.
-pub fn operator_user() -> (String, PathBuf) {
-    operator_user_on(cluster())
-}
-
-/// The same on a cluster of one's own.
 pub fn operator_user_on(cluster: &DevCluster) -> (String, PathBuf) {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let user = format!("operator-{}", NEXT.fetch_add(1, Ordering::Relaxed));

@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod operator;
+pub mod proxy;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -18,13 +19,13 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
-use cluster::{cluster, operator_user_of, operator_user_on, shared};
+use cluster::{operator_user_of, operator_user_on, shared};
 use operator::{Operator, PACE, Settings};
 
 pub const ACCOUNT: &str = "111122223333";
 pub const REGION: &str = "us-east-1";
 /// Long enough for the slowest machine; what takes this long has failed.
-const DEADLINE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Credentials of another account.
 pub const OTHER: (&str, &str, &str) = ("AKIDOTHER", "not-a-secret-either", "999999999999");
@@ -270,11 +271,6 @@ impl World {
 }
 
 /// A client with every right.
-pub async fn admin() -> Client {
-    admin_of(cluster()).await
-}
-
-/// The same on a cluster of one's own.
 pub async fn admin_of(cluster: &DevCluster) -> Client {
     let kubeconfig = kube::config::Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
     let options = kube::config::KubeConfigOptions::default();

@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use super::cluster::operator_user;
-
 /// Waits are divided by this, so that a minute's backoff is over in a moment.
 pub const PACE: u32 = 20;
 
@@ -32,11 +30,7 @@ pub struct Operator {
 }
 
 impl Operator {
-    pub fn start(settings: &Settings) -> Self {
-        Self::start_as(operator_user(), settings)
-    }
-
-    /// Starts it as a user of one's own.
+    /// Starts it as one of the cluster's users.
     pub fn start_as((user, kubeconfig): (String, PathBuf), settings: &Settings) -> Self {
         let log = kubeconfig.with_extension("log");
         let child = Command::new("/bin/sh")

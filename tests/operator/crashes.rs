@@ -1,0 +1,170 @@
+//! The operator killed before and after every single call it makes, and started again.
+
+use apprunner_emulator::{Fault, FaultKind, Operation};
+use apprunner_operator::api::{self, VpcConnector};
+use futures::StreamExt;
+use futures::stream;
+
+use crate::support::proxy::{Calls, Side};
+use crate::support::{World, eventually};
+
+const SIDE_BY_SIDE: usize = 6;
+
+/// A call that the operator is killed at.
+#[derive(Clone, Copy, Debug)]
+enum Call {
+    AddsFinalizer,
+    /// The n-th status write, counted from 0.
+    WritesStatus(u32),
+    TakesFinalizerOff,
+    Asks(Operation),
+}
+
+/// What the operator is about when it is killed.
+#[derive(Clone, Copy, Debug)]
+enum Work {
+    Adopts,
+    Deletes,
+    DeletesUnclaimed,
+}
+
+/// Every call of each work, in the order they are made.
+const CALLS: [(Work, &[Call]); 3] = [
+    (
+        Work::Adopts,
+        &[
+            Call::AddsFinalizer,
+            Call::WritesStatus(0),
+            Call::Asks(Operation::GetCallerIdentity),
+            Call::Asks(Operation::DescribeVpcConnector),
+            Call::Asks(Operation::ListTagsForResource),
+            Call::Asks(Operation::TagResource),
+            Call::WritesStatus(1),
+        ],
+    ),
+    (
+        Work::Deletes,
+        &[
+            Call::Asks(Operation::GetCallerIdentity),
+            Call::Asks(Operation::DeleteVpcConnector),
+            Call::WritesStatus(0),
+            Call::TakesFinalizerOff,
+        ],
+    ),
+    (
+        Work::DeletesUnclaimed,
+        &[
+            Call::Asks(Operation::GetCallerIdentity),
+            Call::Asks(Operation::DescribeVpcConnector),
+            Call::Asks(Operation::ListTagsForResource),
+            Call::WritesStatus(0),
+            Call::Asks(Operation::DeleteVpcConnector),
+            Call::WritesStatus(1),
+            Call::TakesFinalizerOff,
+        ],
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_call_nothing_is_lost() {
+    let points = CALLS.into_iter().flat_map(|(work, calls)| calls.iter().map(move |call| (work, *call)));
+    let points = points.flat_map(|(work, call)| [(work, call, Side::BeforeEffect), (work, call, Side::AfterEffect)]);
+    let crashes = stream::iter(points);
+    crashes.for_each_concurrent(SIDE_BY_SIDE, async |(work, call, side)| crash(work, call, side).await).await;
+}
+
+/// The calls above are all there are: a work that is not disturbed makes them and no others.
+#[tokio::test]
+async fn the_calls_are_all_there_are() {
+    for (work, calls) in CALLS {
+        let world = World::new().await;
+        prepare(&world, work).await;
+        let proxy = world.proxy().await;
+        let before = world.emulator.calls().len();
+        let _operator = world.operator_through(&proxy);
+        finish(&world, work).await;
+        let asked: Vec<_> = world.emulator.calls()[before..].iter().filter_map(|call| call.operation.clone()).collect();
+        let asks =
+            |call: &Call| if let Call::Asks(operation) = call { Some(operation.name().to_owned()) } else { None };
+        assert_eq!(asked, calls.iter().filter_map(asks).collect::<Vec<_>>(), "{work:?}");
+        let written = proxy.requests().iter().filter(|r| r.resource == "vpcconnectors" && r.verb == "patch").count();
+        assert_eq!(written, calls.iter().filter(|call| !matches!(call, Call::Asks(_))).count(), "{work:?}");
+    }
+}
+
+async fn crash(work: Work, call: Call, side: Side) {
+    let world = World::new().await;
+    let arn = prepare(&world, work).await;
+    let proxy = world.proxy().await;
+    let told = |calls: Calls, skip| proxy.hold(side, calls, skip);
+    let before = world.emulator.calls().len();
+    let gate = match call {
+        Call::AddsFinalizer => Some(told(Calls::finalizer_added(), 0)),
+        Call::WritesStatus(skip) => Some(told(Calls::status_patch(), skip)),
+        Call::TakesFinalizerOff => Some(told(Calls::finalizer_removed(), 0)),
+        Call::Asks(operation) => {
+            let kind = FaultKind::BlackHole { after_effect: side == Side::AfterEffect };
+            world.emulator.add_fault(Fault::new(kind).on(operation));
+            None
+        }
+    };
+    let operator = world.operator_through(&proxy);
+    match (&gate, call) {
+        (Some(gate), _) => drop(gate.reached().await),
+        (None, Call::Asks(operation)) => {
+            let asked = |call: &apprunner_emulator::Call| call.operation.as_deref() == Some(operation.name());
+            let reached = async || world.emulator.calls()[before..].iter().any(asked).then_some(());
+            assert!(eventually(reached).await.is_some(), "{work:?} never comes to {call:?}");
+        }
+        (None, _) => unreachable!("every write has a gate"),
+    }
+    drop(operator);
+    drop(gate);
+    world.emulator.clear_faults();
+
+    let _operator = world.operator_through(&proxy);
+    finish(&world, work).await;
+    if matches!(work, Work::Adopts) {
+        assert!(world.owner_tag(&arn).is_some());
+        world.delete("egress").await;
+        world.gone("egress").await;
+    }
+    assert!(world.inactive(&arn), "{work:?} killed {side:?} {call:?}: the connector is still there");
+    assert!(world.deletes() <= 2, "{work:?} killed {side:?} {call:?}: {} deletes", world.deletes());
+    let history = world.history("egress").await;
+    let reasons: Vec<_> = history.iter().filter_map(|status| status.ready_reason()).collect();
+    let recorded = reasons.iter().position(|reason| *reason == "Deleted");
+    let lost = recorded.is_some_and(|at| reasons[at..].iter().any(|reason| *reason != "Deleted"));
+    assert!(!lost, "{work:?} killed {side:?} {call:?}: a receipt that was recorded is lost: {reasons:?}");
+}
+
+async fn prepare(world: &World, work: Work) -> String {
+    match work {
+        Work::Adopts => {
+            let arn = world.connector("conn-egress");
+            world.create("egress", &arn).await;
+            arn
+        }
+        Work::Deletes => {
+            let operator = world.operator();
+            let arn = world.claimed("egress").await;
+            drop(operator);
+            world.delete("egress").await;
+            arn
+        }
+        Work::DeletesUnclaimed => {
+            let arn = world.connector("conn-egress");
+            let finalized = |o: &mut VpcConnector| o.metadata.finalizers = Some(vec![api::FINALIZER.into()]);
+            world.create_with("egress", &arn, finalized).await;
+            world.delete("egress").await;
+            arn
+        }
+    }
+}
+
+async fn finish(world: &World, work: Work) {
+    match work {
+        Work::Adopts => drop(world.reason("egress", "Available").await),
+        Work::Deletes | Work::DeletesUnclaimed => world.gone("egress").await,
+    }
+}

@@ -1,0 +1,131 @@
+//! A network between the operator and the API server that loses, refuses, delays and repeats.
+
+use std::time::Duration;
+
+use apprunner_operator::api;
+
+use crate::support::World;
+use crate::support::operator::Operator;
+use crate::support::proxy::{Calls, Fault, FaultKind, Proxy};
+
+struct Behind {
+    world: World,
+    proxy: Proxy,
+    _operator: Operator,
+}
+
+/// An operator that reaches the API server through a proxy.
+async fn behind() -> Behind {
+    let world = World::new().await;
+    let proxy = world.proxy().await;
+    let operator = world.operator_through(&proxy);
+    Behind { world, proxy, _operator: operator }
+}
+
+impl Behind {
+    async fn goes(&self, name: &str, arn: &str) {
+        self.world.delete(name).await;
+        self.world.gone(name).await;
+        assert!(self.world.inactive(arn));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_any_write_is_tried_again_and_costs_no_second_delete() {
+    let Behind { world, proxy, _operator } = &behind().await;
+    let mut deleted = 0;
+    for code in [401, 403, 409, 410, 422, 429, 500, 503, 504] {
+        for (what, calls) in [("status", Calls::status_patch as fn() -> Calls), ("finalizer", Calls::finalizer_removed)]
+        {
+            let name = format!("egress-{code}-{what}");
+            let arn = world.claimed(&name).await;
+            let fault = proxy.fault(Fault::new(FaultKind::status(code)).on(calls().name(&name)).times(3));
+            world.delete(&name).await;
+            world.gone(&name).await;
+            proxy.clear_fault(fault);
+            deleted += 1;
+            assert!(world.inactive(&arn), "{name}");
+            assert_eq!(world.deletes(), deleted, "{name}");
+            assert_eq!(world.history(&name).await.pop().unwrap().ready_reason(), Some("Deleted"), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn refusals_while_adopting_are_tried_again() {
+    let Behind { world, proxy, _operator } = &behind().await;
+    for (n, calls) in [Calls::finalizer_added as fn() -> Calls, Calls::status_patch].into_iter().enumerate() {
+        let name = format!("egress-{n}");
+        proxy.fault(Fault::new(FaultKind::status(503)).on(calls().name(&name)).times(3));
+        world.claimed(&name).await;
+    }
+}
+
+#[tokio::test]
+async fn watches_that_are_cut_ended_or_expired_miss_nothing() {
+    let behind = behind().await;
+    for (n, breaks) in
+        [Proxy::cut_watches as fn(&Proxy), Proxy::end_watches, Proxy::expire_watches].into_iter().enumerate()
+    {
+        let name = format!("egress-{n}");
+        let arn = behind.world.claimed(&name).await;
+        breaks(&behind.proxy);
+        behind.goes(&name, &arn).await;
+    }
+}
+
+#[tokio::test]
+async fn a_watch_that_can_only_be_begun_anew_is() {
+    let behind = behind().await;
+    let arn = behind.world.claimed("egress").await;
+    // Repeated for ever with the same resource version, this never heals but by a fresh list.
+    let fault = behind.proxy.fault(Fault::new(FaultKind::status(410)).on(Calls::verb("watch")).forever());
+    behind.proxy.cut_watches();
+    behind.world.delete("egress").await;
+    behind.world.gone("egress").await;
+    behind.proxy.clear_fault(fault);
+    assert!(behind.world.inactive(&arn));
+}
+
+#[tokio::test]
+async fn an_event_that_never_came_is_made_up_for_by_the_next_list() {
+    let behind = behind().await;
+    let arn = behind.world.claimed("egress").await;
+    behind.proxy.drop_events(5, |event| event.kind == "MODIFIED");
+    behind.goes("egress", &arn).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_refused_or_dark_for_a_while_is_come_back_to() {
+    let behind = behind().await;
+    let (refused, dark) = (behind.world.claimed("refused").await, behind.world.claimed("dark").await);
+    behind.proxy.refuse_for(Duration::from_secs(2)).await;
+    behind.goes("refused", &refused).await;
+    behind.proxy.go_dark();
+    behind.world.delete("dark").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    behind.proxy.go_bright();
+    behind.world.gone("dark").await;
+    assert!(behind.world.inactive(&dark));
+}
+
+#[tokio::test]
+async fn what_was_retained_is_not_deleted_when_the_watch_repeats_itself() {
+    let Behind { world, proxy, _operator } = &behind().await;
+    let arn = world.claimed("egress").await;
+    let uid = world.api.get("egress").await.unwrap().metadata.uid.unwrap();
+    world.annotate("egress", api::PROTECTED, Some("true")).await;
+    world.delete("egress").await;
+    world.reason("egress", "Protected").await;
+    world.policy("egress", "Retain").await;
+    world.gone("egress").await;
+    world.create("egress", &arn).await;
+    world.reason("egress", "Available").await;
+
+    // The old object again: being deleted, and nobody has said Retain yet.
+    assert!(proxy.replay(&uid) > 2);
+    world.claimed("other").await;
+    assert_eq!(world.deletes(), 0);
+    assert!(!world.inactive(&arn));
+    assert!(world.api.get("egress").await.unwrap().finalizer_index().is_some());
+}

@@ -1,0 +1,505 @@
+//! The faulty network by itself, against the real API server; then the operator behind it.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use apprunner_operator::api::VpcConnector;
+use futures::{Stream, StreamExt};
+use http_body_util::BodyExt;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, WatchEvent, WatchParams};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+
+use crate::support::proxy::{Calls, Event, Fault, FaultKind, Gate, Proxy, Request, Side};
+use crate::support::{World, eventually};
+
+/// Long enough to tell that nothing comes.
+const MOMENT: Duration = Duration::from_millis(300);
+
+/// A world with a proxy, a client behind it and a connector's object that no operator looks at.
+struct Behind {
+    world: World,
+    proxy: Proxy,
+    api: Api<VpcConnector>,
+}
+
+impl Behind {
+    async fn new() -> Self {
+        let world = World::new().await;
+        let proxy = world.proxy().await;
+        let api = Api::namespaced(proxy.client().await, &world.namespace);
+        let arn = world.connector("conn-egress");
+        world.create("egress", &arn).await;
+        Self { world, proxy, api }
+    }
+
+    /// Puts a label on the object, through the proxy.
+    async fn label(&self, value: &str) -> kube::Result<VpcConnector> {
+        label(&self.api, value).await
+    }
+
+    /// The object's label, as the API server has it.
+    async fn labelled(&self) -> Option<String> {
+        self.world.api.get("egress").await.unwrap().labels().get("test").cloned()
+    }
+
+    async fn wait_for_label(&self, value: &str) {
+        self.world.until("egress", "labelled", |o| o.labels().get("test").is_some_and(|l| l == value)).await;
+    }
+
+    /// The last request.
+    fn last(&self) -> Request {
+        self.proxy.requests().pop().unwrap()
+    }
+
+    /// Waits until the proxy knows that the last request's client is gone.
+    async fn left(&self) {
+        assert!(eventually(async || self.last().left.then_some(())).await.is_some(), "the client never went");
+    }
+
+    /// Watches from now on.
+    async fn watch(&self) -> Watching {
+        let version = self.world.api.list(&ListParams::default()).await.unwrap().metadata.resource_version.unwrap();
+        self.watch_from(&version).await.unwrap()
+    }
+
+    async fn watch_from(&self, version: &str) -> kube::Result<Watching> {
+        Ok(Watching(self.api.watch(&WatchParams::default(), version).await?.boxed()))
+    }
+
+    async fn wait_for_event(&self, what: impl Fn(&Event) -> bool) -> Event {
+        let sent = eventually(async || self.proxy.events().into_iter().find(&what)).await;
+        sent.unwrap_or_else(|| panic!("the API server never sent it: {:?}", self.proxy.events()))
+    }
+}
+
+async fn label(api: &Api<VpcConnector>, value: &str) -> kube::Result<VpcConnector> {
+    let patch = json!({"metadata": {"labels": {"test": value}}});
+    api.patch("egress", &PatchParams::default(), &Patch::Merge(patch)).await
+}
+
+struct Watching(Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<VpcConnector>>> + Send>>);
+
+impl Watching {
+    /// The next event in a word: its type, and the label of its object or the code of its error.
+    async fn next(&mut self) -> String {
+        let event = tokio::time::timeout(Duration::from_mins(1), self.0.next()).await.unwrap();
+        let label = |o: &VpcConnector| o.labels().get("test").cloned().unwrap_or_default();
+        match event {
+            None => "end".into(),
+            Some(Err(_)) => "broken".into(),
+            Some(Ok(WatchEvent::Added(object))) => format!("ADDED {}", label(&object)),
+            Some(Ok(WatchEvent::Modified(object))) => format!("MODIFIED {}", label(&object)),
+            Some(Ok(WatchEvent::Deleted(object))) => format!("DELETED {}", label(&object)),
+            Some(Ok(WatchEvent::Error(status))) => format!("ERROR {}", status.code),
+            Some(Ok(WatchEvent::Bookmark(_))) => "BOOKMARK".into(),
+        }
+    }
+
+    async fn is_silent(&mut self) -> bool {
+        tokio::time::timeout(MOMENT, self.0.next()).await.is_err()
+    }
+}
+
+/// Whether something is still not done after a moment.
+async fn hangs<T>(call: impl Future<Output = T>) -> bool {
+    tokio::time::timeout(MOMENT, call).await.is_err()
+}
+
+fn code<T>(result: kube::Result<T>) -> u16 {
+    match result {
+        Ok(_) => 200,
+        Err(kube::Error::Api(status)) => status.code,
+        Err(_) => 0,
+    }
+}
+
+#[tokio::test]
+async fn everything_is_passed_on_and_recorded() {
+    let behind = Behind::new().await;
+    assert_eq!(behind.api.get("egress").await.unwrap().name_any(), "egress");
+    assert_eq!(behind.api.list(&ListParams::default()).await.unwrap().items.len(), 1);
+    let mut watching = behind.watch().await;
+    behind.label("new").await.unwrap();
+    assert_eq!(watching.next().await, "MODIFIED new");
+    let status = Patch::Merge(json!({"status": {"revision": 7}}));
+    behind.api.patch_status("egress", &PatchParams::default(), &status).await.unwrap();
+    assert_eq!(code(behind.api.get("missing").await), 404);
+    assert_eq!(code(behind.api.delete("egress", &DeleteParams::default()).await), 403, "operators may not");
+
+    let all = behind.proxy.requests();
+    assert!(all.iter().enumerate().all(|(at, request)| request.number == at && request.resource == "vpcconnectors"));
+    assert!(all.windows(2).all(|two| two[0].at <= two[1].at));
+    assert!(all.iter().all(|request| request.namespace == behind.world.namespace && request.fault.is_none()));
+    let seen: Vec<_> = all.iter().map(|r| (&*r.verb, &*r.name, &*r.subresource, r.status.unwrap())).collect();
+    let expected = [
+        ("get", "egress", "", 200),
+        ("list", "", "", 200),
+        ("watch", "", "", 200),
+        ("patch", "egress", "", 200),
+        ("patch", "egress", "status", 200),
+        ("get", "missing", "", 404),
+        ("delete", "egress", "", 403),
+    ];
+    assert_eq!(seen, expected);
+    assert_eq!(all[3].body["metadata"]["labels"]["test"], "new");
+}
+
+#[tokio::test]
+async fn a_refusal_is_the_api_servers_and_has_no_effect() {
+    let behind = Behind::new().await;
+    for refused in [401, 403, 409, 410, 422, 500, 503, 504] {
+        behind.proxy.fault(Fault::new(FaultKind::status(refused)).on(Calls::verb("patch")));
+        let Err(kube::Error::Api(status)) = behind.label("never").await else { panic!("not refused") };
+        assert_eq!((status.code, status.reason.is_empty()), (refused, false));
+        assert_eq!((behind.last().status, behind.last().effect), (Some(refused), None));
+    }
+    behind.proxy.fault(Fault::new(FaultKind::throttled(3)));
+    let Err(kube::Error::Api(status)) = behind.label("never").await else { panic!("not refused") };
+    assert_eq!((status.code, status.details.clone().unwrap().retry_after_seconds), (429, 3));
+    behind.proxy.fault(Fault::new(FaultKind::throttled(3)));
+    let answer = behind.proxy.client().await.send(request("/version")).await.unwrap();
+    assert_eq!(answer.headers()["retry-after"], "3");
+    assert_eq!(behind.labelled().await, None);
+
+    behind.proxy.fault(Fault::new(FaultKind::RefusedAfterEffect { code: 504 }));
+    assert_eq!(code(behind.label("written").await), 504);
+    assert_eq!((behind.last().status, behind.last().effect), (Some(504), Some(200)));
+    assert_eq!(behind.labelled().await.unwrap(), "written");
+}
+
+fn request(path: &str) -> hyper::Request<kube::client::Body> {
+    hyper::Request::get(path).body(kube::client::Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn faults_are_chosen_skipped_counted_and_cleared() {
+    let behind = Behind::new().await;
+    let calls = Calls::verb("get").resource("vpcconnectors").subresource("").name("egress");
+    behind.proxy.fault(Fault::new(FaultKind::status(500)).on(calls.clone()).skip(1).times(2));
+    let last = behind.proxy.fault(Fault::new(FaultKind::status(503)).on(calls.clone()).skip(1).forever());
+    let codes = async |count| {
+        let mut codes = Vec::new();
+        for _ in 0..count {
+            codes.push(code(behind.api.get("egress").await));
+        }
+        codes
+    };
+    assert_eq!(codes(5).await, [200, 500, 500, 503, 503]);
+    assert_eq!(code(behind.api.get("missing").await), 404, "another name");
+    behind.proxy.clear_fault(last);
+    assert_eq!(codes(1).await, [200]);
+    assert_eq!(behind.proxy.requests_matching(&calls).len(), 6);
+}
+
+#[tokio::test]
+async fn a_connection_closes_before_or_after_the_effect() {
+    let behind = Behind::new().await;
+    behind.proxy.fault(Fault::new(FaultKind::ClosedBeforeEffect));
+    assert_eq!(code(behind.label("never").await), 0);
+    assert_eq!((behind.last().status, behind.last().effect), (None, None));
+    assert_eq!(behind.labelled().await, None);
+
+    behind.proxy.fault(Fault::new(FaultKind::ClosedAfterEffect));
+    assert_eq!(code(behind.label("written").await), 0);
+    assert_eq!((behind.last().status, behind.last().effect), (None, Some(200)));
+    assert_eq!(behind.labelled().await.unwrap(), "written");
+}
+
+#[tokio::test]
+async fn a_delay_comes_before_or_after_the_effect() {
+    let behind = Behind::new().await;
+    behind.proxy.fault(Fault::new(FaultKind::LateAnswer { ms: 60_000 }));
+    assert!(hangs(behind.label("at-once")).await);
+    behind.wait_for_label("at-once").await;
+
+    behind.proxy.fault(Fault::new(FaultKind::Delay { ms: 1_000 }));
+    assert!(hangs(behind.label("later")).await, "its client is gone now");
+    assert_eq!(behind.labelled().await.unwrap(), "at-once");
+    behind.wait_for_label("later").await;
+}
+
+#[tokio::test]
+async fn a_black_hole_swallows_the_request_or_the_answer() {
+    let behind = Behind::new().await;
+    behind.proxy.fault(Fault::new(FaultKind::BlackHoleBeforeEffect));
+    assert!(hangs(behind.label("never")).await);
+    behind.left().await;
+    behind.proxy.clear_faults();
+    behind.proxy.fault(Fault::new(FaultKind::BlackHoleBeforeEffect));
+    let api = behind.api.clone();
+    let patient = tokio::spawn(async move { label(&api, "patient").await });
+    let swallowed = async || (behind.proxy.requests().len() == 2).then_some(());
+    assert!(eventually(swallowed).await.is_some());
+    assert_eq!(behind.labelled().await, None);
+    behind.proxy.clear_faults();
+    patient.await.unwrap().unwrap();
+
+    behind.proxy.fault(Fault::new(FaultKind::BlackHoleAfterEffect));
+    assert!(hangs(behind.label("written")).await);
+    behind.wait_for_label("written").await;
+    assert_eq!(behind.last().status, None);
+}
+
+#[tokio::test]
+async fn a_gate_holds_a_request_before_its_effect() {
+    let behind = Behind::new().await;
+    // A gate that is gone holds nobody, and the other one is for the second patch.
+    drop(behind.proxy.hold(Side::BeforeEffect, Calls::any(), 0));
+    let gate = behind.proxy.hold(Side::BeforeEffect, Calls::verb("patch"), 1);
+    behind.label("first").await.unwrap();
+    assert!(!gate.is_reached());
+
+    let held = start(&behind, "second", &gate).await;
+    assert_eq!(behind.labelled().await.unwrap(), "first");
+    gate.release();
+    held.await.unwrap().unwrap();
+    assert_eq!(behind.labelled().await.unwrap(), "second");
+
+    let gate = behind.proxy.hold(Side::BeforeEffect, Calls::verb("patch"), 0);
+    let held = start(&behind, "third", &gate).await;
+    drop(gate);
+    assert!(hangs(held).await);
+    assert_eq!(behind.labelled().await.unwrap(), "second");
+
+    let gate = behind.proxy.hold(Side::BeforeEffect, Calls::verb("patch"), 0);
+    let held = start(&behind, "fourth", &gate).await;
+    held.abort();
+    assert!(held.await.unwrap_err().is_cancelled());
+    gate.release();
+    behind.wait_for_label("fourth").await;
+}
+
+#[tokio::test]
+async fn a_gate_holds_an_answer_after_the_effect() {
+    let behind = Behind::new().await;
+    let gate = behind.proxy.hold(Side::AfterEffect, Calls::verb("patch"), 0);
+    let held = start(&behind, "written", &gate).await;
+    assert_eq!(behind.labelled().await.unwrap(), "written", "and nobody was told");
+    gate.release();
+    held.await.unwrap().unwrap();
+
+    let gate = behind.proxy.hold(Side::AfterEffect, Calls::verb("patch"), 0);
+    let held = start(&behind, "again", &gate).await;
+    drop(gate);
+    assert!(hangs(held).await);
+    assert_eq!(behind.labelled().await.unwrap(), "again");
+}
+
+/// Sends a patch that the gate holds.
+async fn start(
+    behind: &Behind,
+    value: &'static str,
+    gate: &Gate,
+) -> tokio::task::JoinHandle<kube::Result<VpcConnector>> {
+    let api = behind.api.clone();
+    let sent = tokio::spawn(async move { label(&api, value).await });
+    assert_eq!(gate.reached().await.body["metadata"]["labels"]["test"], value);
+    sent
+}
+
+#[tokio::test]
+async fn a_watch_is_cut_ended_or_expired() {
+    let behind = Behind::new().await;
+    let raw =
+        format!("/apis/apprunner-operator.dev/v1alpha1/namespaces/{}/vpcconnectors?watch=true", behind.world.namespace);
+    let client = behind.proxy.client().await;
+    let cut = client.send(request(&raw)).await.unwrap().into_body();
+    assert_eq!(behind.proxy.open_watches(), 1);
+    behind.proxy.cut_watches();
+    assert!(cut.collect().await.is_err());
+
+    let ended = client.send(request(&raw)).await.unwrap().into_body();
+    behind.proxy.end_watches();
+    assert!(ended.collect().await.is_ok());
+
+    let mut watching = behind.watch().await;
+    behind.proxy.expire_watches();
+    assert_eq!(watching.next().await, "ERROR 410");
+    assert_eq!(watching.next().await, "end");
+
+    behind.proxy.fault(Fault::new(FaultKind::status(410)).on(Calls::verb("watch")));
+    assert_eq!(code(behind.watch_from("1").await.map(drop)), 410);
+    drop(watching);
+    assert!(eventually(async || (behind.proxy.open_watches() == 0).then_some(())).await.is_some());
+}
+
+#[tokio::test]
+async fn events_come_late_in_order_and_at_once_when_that_is_over() {
+    let behind = Behind::new().await;
+    let mut watching = behind.watch().await;
+    behind.proxy.show_events_late(Duration::from_secs(1));
+    let started = std::time::Instant::now();
+    behind.label("a").await.unwrap();
+    behind.label("b").await.unwrap();
+    assert_eq!(watching.next().await, "MODIFIED a");
+    assert!(started.elapsed() >= Duration::from_secs(1));
+    assert_eq!(watching.next().await, "MODIFIED b");
+
+    behind.proxy.show_events_late(Duration::from_hours(1));
+    behind.label("c").await.unwrap();
+    assert!(watching.is_silent().await);
+    behind.proxy.show_events_late(Duration::ZERO);
+    assert_eq!(watching.next().await, "MODIFIED c");
+}
+
+#[tokio::test]
+async fn events_are_dropped_and_shown_again() {
+    let behind = Behind::new().await;
+    let mut watching = behind.watch().await;
+    let uid = behind.world.api.get("egress").await.unwrap().metadata.uid.unwrap();
+    behind.label("a").await.unwrap();
+    assert_eq!(watching.next().await, "MODIFIED a");
+    behind.proxy.drop_events(1, |event| event.kind == "DELETED" && event.name == "egress");
+    behind.world.delete("egress").await;
+    behind.wait_for_event(|event| event.dropped && event.uid == uid).await;
+    assert!(watching.is_silent().await);
+
+    assert_eq!(behind.proxy.replay(&uid), 2);
+    assert_eq!(watching.next().await, "MODIFIED a");
+    assert_eq!(watching.next().await, "DELETED a");
+}
+
+#[tokio::test]
+async fn a_silent_watch_shows_all_when_it_may_speak() {
+    let behind = Behind::new().await;
+    let mut old = behind.watch().await;
+    behind.proxy.silence_watches();
+    let mut new = behind.watch().await;
+    behind.label("a").await.unwrap();
+    assert!(old.is_silent().await && new.is_silent().await);
+    behind.proxy.unsilence_watches();
+    assert_eq!(old.next().await, "MODIFIED a");
+    assert_eq!(new.next().await, "MODIFIED a");
+}
+
+#[tokio::test]
+async fn connections_are_refused_until_they_are_allowed() {
+    let behind = Behind::new().await;
+    let mut watching = behind.watch().await;
+    behind.proxy.refuse().await;
+    assert_eq!(watching.next().await, "end");
+    assert_eq!(code(behind.label("never").await), 0);
+    assert!(std::net::TcpStream::connect(behind.proxy.url().trim_start_matches("http://")).is_err());
+    behind.proxy.allow().await;
+    behind.label("now").await.unwrap();
+
+    behind.proxy.refuse_for(Duration::from_millis(200)).await;
+    assert_eq!(code(behind.label("never").await), 0);
+    assert!(eventually(async || behind.label("then").await.ok()).await.is_some());
+}
+
+#[tokio::test]
+async fn a_dark_proxy_takes_everything_and_answers_nothing() {
+    let behind = Behind::new().await;
+    let mut watching = behind.watch().await;
+    behind.proxy.go_dark();
+    behind.world.merge("egress", json!({"metadata": {"labels": {"test": "a"}}})).await;
+    assert!(watching.is_silent().await);
+    assert!(hangs(behind.label("never")).await);
+    behind.left().await;
+    let api = behind.api.clone();
+    let patient = tokio::spawn(async move { label(&api, "patient").await });
+    assert!(eventually(async || (behind.proxy.requests().len() == 3).then_some(())).await.is_some());
+    assert_eq!(behind.labelled().await.unwrap(), "a");
+
+    behind.proxy.go_bright();
+    patient.await.unwrap().unwrap();
+    assert_eq!(watching.next().await, "MODIFIED a");
+    assert_eq!(watching.next().await, "MODIFIED patient");
+}
+
+#[tokio::test]
+async fn a_dropped_proxy_ends_everything() {
+    let Behind { world: _world, proxy, api } = Behind::new().await;
+    let gate = proxy.hold(Side::BeforeEffect, Calls::any(), 0);
+    let held = tokio::spawn(async move { label(&api, "never").await });
+    gate.reached().await;
+    drop(proxy);
+    assert_eq!(code(held.await.unwrap()), 0);
+}
+
+/// A world with an operator behind a proxy.
+async fn operated() -> (World, Proxy) {
+    let world = World::new().await;
+    let proxy = world.proxy().await;
+    (world, proxy)
+}
+
+async fn a_lost_answer_is_no_second_deletion(calls: Calls) {
+    let (world, proxy) = operated().await;
+    let _operator = world.operator_through(&proxy);
+    let arn = world.claimed("egress").await;
+    assert_eq!(proxy.requests_matching(&Calls::finalizer_added()).len(), 1);
+    proxy.fault(Fault::new(FaultKind::ClosedAfterEffect).on(calls));
+
+    world.delete("egress").await;
+    world.gone("egress").await;
+
+    let lost: Vec<_> = proxy.requests().into_iter().filter(|request| request.fault.is_some()).collect();
+    assert_eq!((lost.len(), lost[0].effect, lost[0].status), (1, Some(200), None));
+    assert!(world.inactive(&arn));
+    assert_eq!(world.deletes(), 1);
+    let receipt = world.history("egress").await.pop().unwrap();
+    assert_eq!((receipt.status.as_deref(), receipt.arn), (Some("INACTIVE"), Some(arn)));
+    // Another one goes all the way: the lost answer holds up nobody.
+    world.claimed("other").await;
+    world.delete("other").await;
+    world.gone("other").await;
+    assert_eq!(world.deletes(), 2);
+}
+
+#[tokio::test]
+async fn a_receipt_whose_answer_is_lost_is_no_second_deletion() {
+    a_lost_answer_is_no_second_deletion(Calls::status_patch()).await;
+}
+
+#[tokio::test]
+async fn a_finalizer_whose_answer_is_lost_is_no_second_deletion() {
+    a_lost_answer_is_no_second_deletion(Calls::finalizer_removed()).await;
+}
+
+#[tokio::test]
+async fn a_namesake_is_left_alone_while_the_watch_shows_the_past() {
+    let (world, proxy) = operated().await;
+    let _operator = world.operator_through(&proxy);
+    let old = world.claimed("egress").await;
+    let uid = world.api.get("egress").await.unwrap().uid().unwrap();
+    proxy.show_events_late(Duration::from_secs(5));
+
+    world.delete("egress").await;
+    world.gone("egress").await;
+    let new = world.connector("conn-new");
+    world.create("egress", &new).await;
+    world.reason("egress", "Available").await;
+    assert!(world.inactive(&old) && !world.inactive(&new));
+
+    proxy.show_events_late(Duration::ZERO);
+    assert!(proxy.replay(&uid) > 2);
+    // What is claimed after the replay was looked at after it.
+    world.claimed("other").await;
+    let namesake = world.api.get("egress").await.unwrap();
+    assert!(namesake.finalizer_index().is_some());
+    assert_eq!(namesake.status.unwrap().ready_reason(), Some("Available"));
+    assert!(!world.inactive(&new) && world.owner_tag(&new).is_some());
+    assert_eq!(world.deletes(), 1);
+    let uids = proxy.requests_matching(&Calls::finalizer_removed());
+    assert!(uids.iter().all(|request| request.body[0]["value"] == *uid), "only the old one was let go");
+}
+
+#[tokio::test]
+async fn a_crash_between_the_receipt_and_its_answer_is_no_second_deletion() {
+    let (world, proxy) = operated().await;
+    let operator = world.operator_through(&proxy);
+    let arn = world.claimed("egress").await;
+    let gate = proxy.hold(Side::AfterEffect, Calls::status_patch(), 0);
+    world.delete("egress").await;
+    assert_eq!(gate.reached().await.name, "egress");
+    drop(operator);
+    drop(gate);
+
+    let _operator = world.operator_through(&proxy);
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    assert_eq!(world.deletes(), 1);
+}

@@ -1,0 +1,316 @@
+//! A faulty network between the operator and the API server.
+//!
+//! What a client of a real API server must bear lies mostly between the two: answers that are lost after the write
+//! took place, watches that fall silent or show the past, connections that nobody refuses and nobody answers. No API
+//! server can be asked for that, so each test may put this proxy in front of it. It speaks plain HTTP to the operator,
+//! and passes everything on as an operator user of its own, whose rights and audit log are thus the real ones.
+//!
+//! [`Fault`]s and [`Gate`]s are for single requests, chosen by [`Calls`]; the rest is switched for all. Dropping the
+//! [`Proxy`] ends everything.
+
+mod answer;
+mod faults;
+mod request;
+mod serve;
+mod watches;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use devcluster::DevCluster;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use faults::{Fault, FaultId, FaultKind, Gate, Side};
+pub use request::{Calls, Request};
+pub use watches::Event;
+
+use faults::{Faults, Hold, Play};
+use watches::Watches;
+
+use super::DEADLINE;
+use super::World;
+use super::cluster::operator_user_on;
+use super::operator::Operator;
+
+impl World {
+    /// A proxy in front of this world's API server.
+    pub async fn proxy(&self) -> Proxy {
+        Proxy::start(&self.cluster).await
+    }
+
+    /// Starts an operator for this namespace, which reaches the API server through the proxy.
+    pub fn operator_through(&self, proxy: &Proxy) -> Operator {
+        Operator::start_as(proxy.operator_user(), &self.settings)
+    }
+}
+
+/// A running proxy.
+pub struct Proxy {
+    shared: Arc<Shared>,
+    user: String,
+    kubeconfig: PathBuf,
+    kubeconfigs: AtomicUsize,
+}
+
+/// What every connection shares.
+struct Shared {
+    upstream: Client,
+    port: u16,
+    life: CancellationToken,
+    listening: Mutex<Option<Listening>>,
+    switches: watch::Sender<Switches>,
+    requests: Mutex<Vec<Request>>,
+    faults: Mutex<Faults>,
+    watches: Mutex<Watches>,
+}
+
+struct Listening {
+    stop: CancellationToken,
+    stopped: JoinHandle<()>,
+}
+
+/// What holds for all requests or all watches.
+#[derive(Clone, Copy, Default)]
+struct Switches {
+    dark: bool,
+    silent: bool,
+    late_by: Duration,
+}
+
+impl Proxy {
+    pub async fn start(cluster: &DevCluster) -> Self {
+        let (user, kubeconfig) = operator_user_on(cluster);
+        let upstream = client_of(&kubeconfig).await;
+        let listener = free_port().await;
+        let shared = Arc::new(Shared {
+            upstream,
+            port: listener.local_addr().unwrap().port(),
+            life: CancellationToken::new(),
+            listening: Mutex::default(),
+            switches: watch::Sender::default(),
+            requests: Mutex::default(),
+            faults: Mutex::default(),
+            watches: Mutex::default(),
+        });
+        shared.listen(listener);
+        Self { shared, user, kubeconfig, kubeconfigs: AtomicUsize::new(0) }
+    }
+
+    /// The user as whom everything is passed on, and a kubeconfig for this proxy; each has a file of its own.
+    pub fn operator_user(&self) -> (String, PathBuf) {
+        let number = self.kubeconfigs.fetch_add(1, Ordering::Relaxed);
+        let path = self.kubeconfig.with_extension(format!("{number}.proxy.kubeconfig"));
+        let name = "proxy";
+        let config = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{ "name": name, "cluster": { "server": self.url() } }],
+            "users": [{ "name": name, "user": {} }],
+            "contexts": [{ "name": name, "context": { "cluster": name, "user": name } }],
+            "current-context": name,
+        });
+        std::fs::write(&path, config.to_string()).unwrap();
+        (self.user.clone(), path)
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.shared.port)
+    }
+
+    /// A client that reaches the API server through this proxy, and retries nothing.
+    pub async fn client(&self) -> Client {
+        client_of(&self.operator_user().1).await
+    }
+
+    /// Every request so far, in the order of arrival.
+    pub fn requests(&self) -> Vec<Request> {
+        lock(&self.shared.requests).clone()
+    }
+
+    pub fn requests_matching(&self, calls: &Calls) -> Vec<Request> {
+        self.requests().into_iter().filter(|request| calls.matches(request)).collect()
+    }
+
+    pub fn fault(&self, fault: Fault) -> FaultId {
+        lock(&self.shared.faults).add(fault)
+    }
+
+    /// Ends a fault; what it still holds up goes on.
+    pub fn clear_fault(&self, id: FaultId) {
+        lock(&self.shared.faults).clear(id);
+    }
+
+    /// Ends all faults; gates are the business of who holds them.
+    pub fn clear_faults(&self) {
+        lock(&self.shared.faults).clear_all();
+    }
+
+    /// Holds the next of these requests, after `skip` others.
+    pub fn hold(&self, side: Side, calls: Calls, skip: u32) -> Gate {
+        let (hold, gate) = Hold::new(side);
+        lock(&self.shared.faults).hold(hold, calls, skip);
+        gate
+    }
+
+    /// Closes the port and every connection.
+    pub async fn refuse(&self) {
+        self.shared.refuse().await;
+    }
+
+    /// Opens the port again.
+    pub async fn allow(&self) {
+        self.shared.allow().await;
+    }
+
+    /// Closes the port and every connection, and opens it again after this time.
+    pub async fn refuse_for(&self, time: Duration) {
+        self.shared.refuse().await;
+        let shared = self.shared.clone();
+        let later = async move {
+            tokio::time::sleep(time).await;
+            shared.allow().await;
+        };
+        tokio::spawn(self.shared.life.clone().run_until_cancelled_owned(later));
+    }
+
+    /// Takes connections and requests, and answers nothing any more; watches fall silent too.
+    ///
+    /// A request whose client went meanwhile ([`Request::left`]) never takes effect.
+    pub fn go_dark(&self) {
+        self.switch(|now| now.dark = true);
+    }
+
+    pub fn go_bright(&self) {
+        self.switch(|now| now.dark = false);
+    }
+
+    /// Lets open and new watches show nothing, not even their end, until they may speak.
+    pub fn silence_watches(&self) {
+        self.switch(|now| now.silent = true);
+    }
+
+    /// Shows all that was held back, in order.
+    pub fn unsilence_watches(&self) {
+        self.switch(|now| now.silent = false);
+    }
+
+    /// Shows each event this much later than it came; zero shows at once what waits.
+    pub fn show_events_late(&self, by: Duration) {
+        self.switch(|now| now.late_by = by);
+    }
+
+    /// Ends the connections of all open watches in the middle of their streams.
+    pub fn cut_watches(&self) {
+        self.shared.watches().cut();
+    }
+
+    /// Ends all open watches as the API server does when their time is up.
+    pub fn end_watches(&self) {
+        self.shared.watches().end();
+    }
+
+    /// Sends the event of an expired resource version to all open watches, and ends them.
+    pub fn expire_watches(&self) {
+        self.shared.watches().expire();
+    }
+
+    /// Keeps the next events that match from the watches.
+    pub fn drop_events(&self, count: u32, condition: impl Fn(&Event) -> bool + Send + 'static) {
+        self.shared.watches().drop_events(count, Box::new(condition));
+    }
+
+    /// Shows all events of an object once more, oldest first, to every open watch of its resource; says how many.
+    pub fn replay(&self, uid: &str) -> usize {
+        self.shared.watches().replay(uid)
+    }
+
+    /// Every event that the API server has sent to a watch, also those not shown yet.
+    pub fn events(&self) -> Vec<Event> {
+        self.shared.watches().events()
+    }
+
+    /// How many watches are open.
+    pub fn open_watches(&self) -> usize {
+        self.shared.watches().open()
+    }
+
+    fn switch(&self, change: impl FnOnce(&mut Switches)) {
+        self.shared.switches.send_modify(change);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.life.cancel();
+    }
+}
+
+impl Shared {
+    fn listen(self: &Arc<Self>, listener: TcpListener) {
+        let stop = self.life.child_token();
+        let stopped = tokio::spawn(serve::accept(listener, self.clone(), stop.clone()));
+        *lock(&self.listening) = Some(Listening { stop, stopped });
+    }
+
+    async fn refuse(&self) {
+        let listening = lock(&self.listening).take();
+        if let Some(Listening { stop, stopped }) = listening {
+            stop.cancel();
+            stopped.await.unwrap();
+        }
+    }
+
+    async fn allow(self: &Arc<Self>) {
+        if lock(&self.listening).is_none() {
+            self.listen(TcpListener::bind(("127.0.0.1", self.port)).await.unwrap());
+        }
+    }
+
+    fn watches(&self) -> MutexGuard<'_, Watches> {
+        lock(&self.watches)
+    }
+
+    /// Takes note of a request, and of what it plays.
+    fn received(&self, mut request: Request) -> (Request, Option<Play>) {
+        let mut requests = lock(&self.requests);
+        request.number = requests.len();
+        let play = lock(&self.faults).take(&request);
+        request.fault = play.as_ref().map(Play::describe);
+        requests.push(request.clone());
+        (request, play)
+    }
+
+    fn amend(&self, number: usize, change: impl FnOnce(&mut Request)) {
+        change(&mut lock(&self.requests)[number]);
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap()
+}
+
+async fn client_of(kubeconfig: &std::path::Path) -> Client {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    config.default_retry = false;
+    config.read_timeout = None;
+    Client::try_from(config).unwrap()
+}
+
+/// A port that is free, and below those the system gives to outgoing connections: there one could take it while
+/// connections are refused.
+async fn free_port() -> TcpListener {
+    loop {
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", rand::random_range(10_000..20_000))).await {
+            return listener;
+        }
+    }
+}

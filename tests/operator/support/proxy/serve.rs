@@ -1,0 +1,196 @@
+//! The way of one request through the proxy.
+
+use std::sync::Arc;
+
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use hyper::http::request::Parts;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use kube::client::Body;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use super::answer::{Answer, AnswerBody, refusal, whole};
+use super::faults::{FaultKind, Hold, Play, Side, pause};
+use super::request::Request;
+
+/// Ends the connection without an answer.
+#[derive(Debug)]
+struct Closed;
+
+impl std::fmt::Display for Closed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("closed")
+    }
+}
+
+impl std::error::Error for Closed {}
+
+/// Takes connections until it is cancelled, which ends them too.
+pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, listening: CancellationToken) {
+    while let Some(accepted) = listening.run_until_cancelled(listener.accept()).await {
+        let (stream, _) = accepted.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let shared = shared.clone();
+        let service = service_fn(move |request| answer(shared.clone(), request));
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        tokio::spawn(listening.clone().run_until_cancelled_owned(connection));
+    }
+}
+
+/// What the connection does with a request: hyper drops this future when the client goes.
+async fn answer(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Result<Answer, Closed> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| Closed)?.to_bytes();
+    let (request, play) = shared.received(Request::read(&parts, &body));
+    let number = request.number;
+    let mut client = Client { shared: shared.clone(), number, gone: CancellationToken::new(), waits: true };
+    let way = Way { shared: shared.clone(), parts, body, request, gone: client.gone.clone() };
+    // The message is under way by itself: that its sender is gone does not call it back.
+    let under_way = tokio::spawn(shared.life.clone().run_until_cancelled_owned(way.go(play)));
+    let answer = under_way.await.ok().flatten().flatten();
+    client.waits = false;
+    let answer = answer.ok_or(Closed)?;
+    shared.amend(number, |request| request.status = Some(answer.status().as_u16()));
+    Ok(answer)
+}
+
+/// A client that waits for its answer; dropped, it does so no longer.
+struct Client {
+    shared: Arc<Shared>,
+    number: usize,
+    gone: CancellationToken,
+    waits: bool,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.gone.cancel();
+        if self.waits {
+            self.shared.amend(self.number, |request| request.left = true);
+        }
+    }
+}
+
+/// A request under way.
+struct Way {
+    shared: Arc<Shared>,
+    parts: Parts,
+    body: Bytes,
+    request: Request,
+    gone: CancellationToken,
+}
+
+/// Whether a request goes on its way, or what becomes of it instead.
+enum Fate {
+    GoesOn,
+    Ends(Option<Answer>),
+}
+
+impl Way {
+    /// Gives the answer, or none when the connection is to be closed.
+    async fn go(self, play: Option<Play>) -> Option<Answer> {
+        self.bright().await?;
+        let before = match &play {
+            None => Fate::GoesOn,
+            Some(Play::Fault(kind, cleared)) => self.before(*kind, cleared).await,
+            Some(Play::Hold(hold)) => self.held(hold, Side::BeforeEffect).await,
+        };
+        if let Fate::Ends(answer) = before {
+            return answer;
+        }
+        let answer = self.forward().await?;
+        let after = match &play {
+            None => Fate::GoesOn,
+            Some(Play::Fault(kind, cleared)) => self.after(*kind, cleared).await,
+            Some(Play::Hold(hold)) => self.held(hold, Side::AfterEffect).await,
+        };
+        self.bright().await?;
+        match after {
+            Fate::GoesOn => Some(answer),
+            Fate::Ends(instead) => instead,
+        }
+    }
+
+    async fn before(&self, kind: FaultKind, cleared: &CancellationToken) -> Fate {
+        match kind {
+            FaultKind::Refused { code, retry_after } => return Fate::Ends(Some(refusal(code, retry_after))),
+            FaultKind::ClosedBeforeEffect => return Fate::Ends(None),
+            FaultKind::Delay { ms } => pause(ms, cleared).await,
+            FaultKind::BlackHoleBeforeEffect => return self.swallowed(cleared).await,
+            _ => {}
+        }
+        Fate::GoesOn
+    }
+
+    async fn after(&self, kind: FaultKind, cleared: &CancellationToken) -> Fate {
+        match kind {
+            FaultKind::RefusedAfterEffect { code } => return Fate::Ends(Some(refusal(code, None))),
+            FaultKind::ClosedAfterEffect => return Fate::Ends(None),
+            FaultKind::LateAnswer { ms } => pause(ms, cleared).await,
+            FaultKind::BlackHoleAfterEffect => return self.swallowed(cleared).await,
+            _ => {}
+        }
+        Fate::GoesOn
+    }
+
+    async fn held(&self, hold: &Hold, side: Side) -> Fate {
+        if hold.side != side || hold.decided(&self.request).await {
+            return Fate::GoesOn;
+        }
+        self.gone.cancelled().await;
+        Fate::Ends(None)
+    }
+
+    /// Waits until the black hole is gone, or the client.
+    async fn swallowed(&self, cleared: &CancellationToken) -> Fate {
+        tokio::select! {
+            biased;
+            () = self.gone.cancelled() => Fate::Ends(None),
+            () = cleared.cancelled() => Fate::GoesOn,
+        }
+    }
+
+    /// Waits while the proxy is dark; a client that goes meanwhile takes its request along.
+    async fn bright(&self) -> Option<()> {
+        let mut switches = self.shared.switches.subscribe();
+        tokio::select! {
+            biased;
+            bright = switches.wait_for(|now| !now.dark) => bright.ok().map(|_| ()),
+            () = self.gone.cancelled() => None,
+        }
+    }
+
+    async fn forward(&self) -> Option<Answer> {
+        let mut request = hyper::Request::new(Body::from(self.body.to_vec()));
+        *request.method_mut() = self.parts.method.clone();
+        *request.uri_mut() = self.parts.uri.path_and_query()?.as_str().parse().ok()?;
+        *request.headers_mut() = self.parts.headers.clone();
+        for header in [HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, ACCEPT_ENCODING] {
+            request.headers_mut().remove(header);
+        }
+        let response = self.shared.upstream.send(request).await.ok()?;
+        self.shared.amend(self.request.number, |request| request.effect = Some(response.status().as_u16()));
+        let (mut parts, body) = response.into_parts();
+        parts.headers.remove(TRANSFER_ENCODING);
+        parts.headers.remove(CONNECTION);
+        let body = if self.request.verb == "watch" && parts.status.is_success() {
+            self.watched(body)
+        } else {
+            whole(body.collect().await.ok()?.to_bytes())
+        };
+        Some(Answer::from_parts(parts, body))
+    }
+
+    fn watched(&self, body: Body) -> AnswerBody {
+        let switches = self.shared.switches.subscribe();
+        let (passage, shown) = self.shared.watches().begin(&self.request.resource, switches);
+        let passing = passage.run(body, self.shared.clone());
+        tokio::spawn(self.shared.life.clone().run_until_cancelled_owned(passing));
+        StreamBody::new(shown).boxed()
+    }
+}

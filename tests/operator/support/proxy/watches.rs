@@ -1,0 +1,244 @@
+//! What the proxy does to the events of watches on their way.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt, stream};
+use http_body_util::BodyExt;
+use hyper::body::{Bytes, Frame};
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::answer::status;
+use super::{Shared, Switches};
+
+/// One event that the API server sent to a watch.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// ADDED, MODIFIED, DELETED, BOOKMARK or ERROR.
+    pub kind: String,
+    pub resource: String,
+    pub name: String,
+    pub uid: String,
+    /// Whether it was kept from the client.
+    pub dropped: bool,
+    line: Bytes,
+}
+
+impl Event {
+    fn read(resource: &str, line: Bytes) -> Self {
+        let event: Value = serde_json::from_slice(&line).unwrap_or_default();
+        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let meta = &event["object"]["metadata"];
+        let (kind, name, uid) = (word(&event["type"]), word(&meta["name"]), word(&meta["uid"]));
+        Self { kind, resource: resource.to_owned(), name, uid, dropped: false, line }
+    }
+}
+
+enum Command {
+    Show(Bytes),
+    /// Ends the stream as the API server does when a watch's time is up.
+    End,
+    /// Ends the connection in the middle of the stream.
+    Cut,
+}
+
+struct Open {
+    resource: String,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+struct Drops {
+    left: u32,
+    condition: Box<dyn Fn(&Event) -> bool + Send>,
+}
+
+/// The open watches, and all that was ever sent to one.
+#[derive(Default)]
+pub(super) struct Watches {
+    open: Vec<Open>,
+    events: Vec<Event>,
+    drops: Vec<Drops>,
+}
+
+impl Watches {
+    pub(super) fn events(&self) -> Vec<Event> {
+        self.events.clone()
+    }
+
+    pub(super) fn open(&self) -> usize {
+        self.open.iter().filter(|open| !open.commands.is_closed()).count()
+    }
+
+    pub(super) fn drop_events(&mut self, count: u32, condition: Box<dyn Fn(&Event) -> bool + Send>) {
+        self.drops.push(Drops { left: count, condition });
+    }
+
+    pub(super) fn cut(&mut self) {
+        self.command(|_| vec![Command::Cut]);
+    }
+
+    pub(super) fn end(&mut self) {
+        self.command(|_| vec![Command::End]);
+    }
+
+    pub(super) fn expire(&mut self) {
+        let event = json!({"type": "ERROR", "object": status(410, None)});
+        let line = Bytes::from(format!("{event}\n"));
+        self.command(|_| vec![Command::Show(line.clone()), Command::End]);
+    }
+
+    pub(super) fn replay(&mut self, uid: &str) -> usize {
+        let events: Vec<_> = self.events.iter().filter(|event| event.uid == uid).cloned().collect();
+        self.command(|open| {
+            let fitting = events.iter().filter(|event| event.resource == open.resource);
+            fitting.map(|event| Command::Show(event.line.clone())).collect()
+        });
+        events.len()
+    }
+
+    fn command(&mut self, commands: impl Fn(&Open) -> Vec<Command>) {
+        self.open.retain(|open| !open.commands.is_closed());
+        for open in &self.open {
+            for command in commands(open) {
+                let _ = open.commands.send(command);
+            }
+        }
+    }
+
+    /// Takes note of an event; says whether it is to be shown.
+    fn admit(&mut self, mut event: Event) -> bool {
+        let drops = self.drops.iter_mut().find(|drops| drops.left > 0 && (drops.condition)(&event));
+        if let Some(drops) = drops {
+            drops.left -= 1;
+            event.dropped = true;
+        }
+        let shown = !event.dropped;
+        self.events.push(event);
+        shown
+    }
+
+    /// Makes the passage for a new watch.
+    pub(super) fn begin(&mut self, resource: &str, switches: watch::Receiver<Switches>) -> (Passage, Shown) {
+        let (sender, commands) = mpsc::unbounded_channel();
+        let (to_client, mut shown) = mpsc::unbounded_channel();
+        self.open.push(Open { resource: resource.to_owned(), commands: sender });
+        let passage = Passage {
+            resource: resource.to_owned(),
+            commands,
+            urgent: VecDeque::new(),
+            waiting: VecDeque::new(),
+            switches,
+            to_client,
+        };
+        (passage, Box::pin(stream::poll_fn(move |context| shown.poll_recv(context))))
+    }
+}
+
+/// What a client gets to see of a watch; an error cuts the connection.
+pub(super) type Shown = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, std::io::Error>> + Send + Sync>>;
+
+/// The way of one watch's events through the proxy.
+pub(super) struct Passage {
+    resource: String,
+    commands: mpsc::UnboundedReceiver<Command>,
+    /// What the test put in, which no delay holds up.
+    urgent: VecDeque<Step>,
+    waiting: VecDeque<(Instant, Step)>,
+    switches: watch::Receiver<Switches>,
+    to_client: mpsc::UnboundedSender<Result<Frame<Bytes>, std::io::Error>>,
+}
+
+enum Step {
+    Show(Bytes),
+    End,
+}
+
+impl Passage {
+    /// Passes events until one side ends it.
+    pub(super) async fn run(mut self, body: Body, shared: Arc<Shared>) {
+        let mut events = std::pin::pin!(lines(body));
+        let mut ended = false;
+        loop {
+            let step = tokio::select! {
+                biased;
+                () = self.to_client.closed() => return,
+                Some(command) = self.commands.recv() => match command {
+                    Command::Show(line) => { self.urgent.push_back(Step::Show(line)); continue }
+                    Command::End => { self.urgent.push_back(Step::End); continue }
+                    Command::Cut => return self.cut(),
+                },
+                line = events.next(), if !ended => {
+                    let Some(line) = line else { ended = true; self.arrived(Step::End); continue };
+                    if shared.watches().admit(Event::read(&self.resource, line.clone())) {
+                        self.arrived(Step::Show(line));
+                    }
+                    continue;
+                }
+                step = next(&mut self.urgent, &mut self.waiting, &mut self.switches) => step,
+            };
+            match step {
+                Step::Show(line) => {
+                    let _ = self.to_client.send(Ok(Frame::data(line)));
+                }
+                Step::End => return,
+            }
+        }
+    }
+
+    fn arrived(&mut self, step: Step) {
+        self.waiting.push_back((Instant::now(), step));
+    }
+
+    fn cut(&self) {
+        let _ = self.to_client.send(Err(std::io::Error::other("cut")));
+    }
+}
+
+/// Waits until something may be shown, and takes it; given up half-way, nothing is lost.
+async fn next(
+    urgent: &mut VecDeque<Step>,
+    waiting: &mut VecDeque<(Instant, Step)>,
+    switches: &mut watch::Receiver<Switches>,
+) -> Step {
+    loop {
+        let now = *switches.borrow_and_update();
+        let open = !now.dark && !now.silent;
+        if open && let Some(step) = urgent.pop_front() {
+            return step;
+        }
+        let due = waiting.front().filter(|_| open).map(|(arrived, _)| *arrived + now.late_by);
+        let changed = async {
+            if switches.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        match due {
+            Some(due) => {
+                if tokio::time::timeout_at(due, changed).await.is_err()
+                    && let Some((_, step)) = waiting.pop_front()
+                {
+                    return step;
+                }
+            }
+            None => changed.await,
+        }
+    }
+}
+
+/// The lines of a body, each with its end.
+fn lines(body: Body) -> impl Stream<Item = Bytes> {
+    let chunks = body.into_data_stream();
+    stream::unfold((chunks, Vec::<u8>::new()), |(mut chunks, mut rest)| async move {
+        loop {
+            if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let tail = rest.split_off(end + 1);
+                return Some((Bytes::from(rest), (chunks, tail)));
+            }
+            rest.extend_from_slice(&chunks.next().await?.ok()?);
+        }
+    })
+}
