@@ -1,12 +1,25 @@
 //! The process: its start, its end, and what one object may do to another.
 
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use apprunner_emulator::{Fault, FaultKind, Operation};
+use apprunner_operator::api;
+use apprunner_operator::apprunner::session::Sessions;
+use apprunner_operator::cluster::events::Events;
+use apprunner_operator::cluster::writes::Objects;
+use apprunner_operator::controller;
+use apprunner_operator::core::evidence::Rules;
+use apprunner_operator::core::pace::Pace;
+use apprunner_operator::reconcile::Operator;
 use futures::future::join_all;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::cluster::cluster;
+use crate::support::operator::PACE;
 use crate::support::{ACCOUNT, World, create_namespace, eventually};
 
 #[tokio::test]
@@ -141,4 +154,51 @@ fn without_a_cluster_it_says_what_to_do() {
         .unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && error.contains("KUBECONFIG"), "{error}");
+}
+
+/// A defect in one reconcile: here it is the client that panics, for one object only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_in_one_reconcile_is_the_trouble_of_one_object() {
+    let world = World::new().await;
+    world.create("unlucky", &world.connector("unlucky")).await;
+    // A receipt in the status needs no AWS, and this operator serves no region.
+    let names = ["healthy-a", "healthy-b", "healthy-c"];
+    for name in names {
+        let arn = world.connector(name);
+        world.create_with(name, &arn, |o| o.metadata.finalizers = Some(vec![api::FINALIZER.into()])).await;
+        world.merge_status(name, json!({"arn": arn, "status": "INACTIVE"})).await;
+        world.delete(name).await;
+    }
+
+    let broken = Arc::new(AtomicBool::new(true));
+    let client = panicking_client(&world, "unlucky", broken.clone());
+    let (events, _sending) = Events::start(client.clone());
+    let stopping = CancellationToken::new();
+    let rules = Rules { pace: Pace::default().divided_by(PACE), regions: Vec::new(), cluster_id: None };
+    let objects = Objects::new(client.clone());
+    let operator = Operator::new(objects, events, Sessions::default(), rules, stopping.clone());
+    let namespaces = [world.namespace.clone()];
+    let running = tokio::spawn(async move { controller::run(client, operator, &namespaces, 4).await });
+
+    for name in names {
+        world.gone(name).await;
+    }
+    assert!(world.api.get("unlucky").await.unwrap().finalizer_index().is_none(), "it panicked before the finalizer");
+    broken.store(false, Ordering::Relaxed);
+    world.until("unlucky", "held", |object| object.finalizer_index().is_some()).await;
+    stopping.cancel();
+    running.await.unwrap();
+}
+
+fn panicking_client(world: &World, name: &str, broken: Arc<AtomicBool>) -> kube::Client {
+    let (real, path) = (world.client.clone(), format!("/vpcconnectors/{name}"));
+    let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let (real, unlucky) = (real.clone(), request.uri().path().ends_with(&path));
+        let panics = unlucky && request.method() == "PATCH" && broken.load(Ordering::Relaxed);
+        async move {
+            assert!(!panics, "a defect");
+            real.send(request).await
+        }
+    });
+    kube::Client::new(service, "default")
 }

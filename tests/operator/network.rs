@@ -1,6 +1,6 @@
 //! A network between the operator and the API server that loses, refuses, delays and repeats.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use apprunner_operator::api;
 
@@ -128,4 +128,20 @@ async fn what_was_retained_is_not_deleted_when_the_watch_repeats_itself() {
     assert_eq!(world.deletes(), 0);
     assert!(!world.inactive(&arn));
     assert!(world.api.get("egress").await.unwrap().finalizer_index().is_some());
+}
+
+#[tokio::test]
+async fn a_connection_that_died_unnoticed_is_noticed_long_before_the_watch_is_begun_anew() {
+    let mut world = World::new().await;
+    world.settings.pace = 1;
+    let proxy = world.proxy().await;
+    let _operator = world.operator_through(&proxy);
+    let arn = world.claimed("egress").await;
+    proxy.strand_watches();
+    let started = Instant::now();
+    world.delete("egress").await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    // A watch is given up after 65 s of silence; it is begun anew after 240 s at the earliest.
+    assert!(started.elapsed() < Duration::from_mins(2), "{:?}", started.elapsed());
 }

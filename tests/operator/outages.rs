@@ -52,7 +52,7 @@ async fn the_api_server_stops(world: &World, arn: &str) {
     let cluster = world.cluster.clone();
     tokio::task::spawn_blocking(move || {
         cluster.stop_component(Component::ApiServer).unwrap();
-        std::thread::sleep(std::time::Duration::from_secs(4));
+        std::thread::sleep(std::time::Duration::from_mins(1));
         cluster.start_component(Component::ApiServer).unwrap();
     })
     .await

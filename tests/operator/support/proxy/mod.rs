@@ -212,6 +212,12 @@ impl Proxy {
         self.shared.watches().cut();
     }
 
+    /// Lets all open watches show nothing any more, not even their end, as on a connection that died unnoticed; new
+    /// ones are well.
+    pub fn strand_watches(&self) {
+        self.shared.watches().strand();
+    }
+
     /// Ends all open watches as the API server does when their time is up.
     pub fn end_watches(&self) {
         self.shared.watches().end();

@@ -44,6 +44,7 @@ enum Command {
     End,
     /// Ends the connection in the middle of the stream.
     Cut,
+    Strand,
 }
 
 struct Open {
@@ -79,6 +80,10 @@ impl Watches {
 
     pub(super) fn cut(&mut self) {
         self.command(|_| vec![Command::Cut]);
+    }
+
+    pub(super) fn strand(&mut self) {
+        self.command(|_| vec![Command::Strand]);
     }
 
     pub(super) fn end(&mut self) {
@@ -170,6 +175,7 @@ impl Passage {
                     Command::Show(line) => { self.urgent.push_back(Step::Show(line)); continue }
                     Command::End => { self.urgent.push_back(Step::End); continue }
                     Command::Cut => return self.cut(),
+                    Command::Strand => return self.to_client.closed().await,
                 },
                 line = events.next(), if !ended => {
                     let Some(line) = line else { ended = true; self.arrived(Step::End); continue };
