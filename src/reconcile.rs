@@ -15,7 +15,7 @@ use kube::{Resource, ResourceExt};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
-use crate::api::VpcConnector;
+use crate::api::{VpcConnector, VpcConnectorStatus};
 use crate::apprunner::client::Call;
 use crate::apprunner::session::{Session, Sessions};
 use crate::cluster::Error;
@@ -237,12 +237,7 @@ impl Operator {
     }
 
     /// Writes a status if it says something new.
-    async fn settle(
-        &self,
-        turn: &mut Turn,
-        status: crate::api::VpcConnectorStatus,
-        notices: Vec<Notice>,
-    ) -> Result<(), Error> {
+    async fn settle(&self, turn: &mut Turn, status: VpcConnectorStatus, notices: Vec<Notice>) -> Result<(), Error> {
         if report::worth_writing(&turn.evidence, &status) {
             self.write(turn, status, notices, false).await?;
         }
@@ -252,7 +247,7 @@ impl Operator {
     async fn write(
         &self,
         turn: &mut Turn,
-        status: crate::api::VpcConnectorStatus,
+        status: VpcConnectorStatus,
         notices: Vec<Notice>,
         unchanged: bool,
     ) -> Result<(), Error> {

@@ -2,22 +2,23 @@
 
 use apprunner_emulator::{FaultKind, Operation};
 use apprunner_operator::api;
+use futures::future::join_all;
 
 use crate::support::{ACCOUNT, OTHER, World};
 
 #[tokio::test]
 async fn with_another_accounts_credentials_nothing_is_called_and_nothing_believed() {
     let world = World::new().await;
-    let arn = {
+    let names = ["a", "b", "c", "d"];
+    let arns = {
         let _operator = world.operator();
-        world.claimed("egress").await
+        join_all(names.map(|name| world.claimed(name))).await
     };
     {
         let _operator = world.operator_of_other_account();
-        let unclaimed = world.connector("other");
-        world.create("other", &unclaimed).await;
-        world.delete("egress").await;
-        for name in ["egress", "other"] {
+        world.create("unclaimed", &world.connector("unclaimed")).await;
+        join_all(names.map(|name| world.delete(name))).await;
+        for name in names.into_iter().chain(["unclaimed"]) {
             let held = world.reason(name, "WrongAccount").await;
             let message = &held.status.unwrap().condition("Ready").unwrap().message.clone();
             assert!(message.contains(ACCOUNT) && message.contains(OTHER.2), "{message}");
@@ -27,8 +28,9 @@ async fn with_another_accounts_credentials_nothing_is_called_and_nothing_believe
         assert_eq!(operations, ["GetCallerIdentity"]);
     }
     let _operator = world.operator();
-    world.gone("egress").await;
-    assert!(world.inactive(&arn));
+    join_all(names.map(|name| world.gone(name))).await;
+    assert!(arns.iter().all(|arn| world.inactive(arn)));
+    assert_eq!(world.deletes(), names.len());
 }
 
 #[tokio::test]
