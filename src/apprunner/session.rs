@@ -4,8 +4,8 @@
 //! off. So a [`Session`] binds one set of credentials to the account they belong to, and every call is signed with
 //! exactly those: credentials that change on the way can't slip under an account that was checked before.
 //!
-//! STS is always asked, also where credentials carry an account: that may be nothing but a variable or a line in a profile
-//! that somebody once wrote for other keys.
+//! STS is always asked first, also where credentials carry an account: that may be nothing but a variable or a line in a
+//! profile that somebody once wrote for other keys. It counts only where there is no STS to ask.
 //!
 //! Nothing is resolved in the background. A session that grows old, or whose credentials AWS rejects, is asked for anew
 //! by the next object that needs one, and all others wait for that one answer.
@@ -20,7 +20,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_apprunner::config::{IdentityCache, retry::RetryConfig};
 use aws_sdk_apprunner::{Client, config::Region as SdkRegion};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, wire};
 use crate::core::arn::{AccountId, Region};
@@ -121,7 +121,7 @@ impl Sessions {
         let provider = SharedCredentialsProvider::new(credentials.clone());
         let config =
             config.into_builder().credentials_provider(provider).identity_cache(IdentityCache::no_cache()).build();
-        let account = account_of(&config).await?;
+        let account = account_of(&config).await.or_else(|failure| carried(&credentials, failure))?;
         info!(%account, "AWS credentials are of this account");
         let session = Arc::new(Session { account, credentials, config, clients: Mutex::default() });
         *lock(&self.current) = Some((session.clone(), Instant::now() + session.lifetime()));
@@ -189,6 +189,18 @@ async fn resolve(config: &SdkConfig) -> Result<Credentials, Failure> {
         }
         Ok(Err(error)) => failed(Class::CredentialsRejected, "NoCredentials", &wire::causes(&error)),
         Err(_) => failed(Class::Unreachable, "Timeout", wire::NO_ANSWER),
+    }
+}
+
+/// The account that the credentials say they are of, where STS does not answer at all, or does not know the question.
+fn carried(credentials: &Credentials, failure: Failure) -> Result<AccountId, Failure> {
+    let account = credentials.account_id().and_then(|account| account.as_str().parse::<AccountId>().ok());
+    match (failure.class, account) {
+        (Class::Unreachable | Class::InvalidRequest | Class::NotFound, Some(account)) => {
+            warn!(%account, error = failure.message, "STS can't be asked; the account that the credentials carry is believed");
+            Ok(account)
+        }
+        _ => Err(failure),
     }
 }
 

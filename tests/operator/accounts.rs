@@ -48,6 +48,17 @@ async fn an_account_that_somebody_wrote_down_is_not_believed() {
 }
 
 #[tokio::test]
+async fn where_sts_cannot_be_asked_the_account_that_the_credentials_carry_counts() {
+    for kind in [FaultKind::ClosedBeforeEffect, FaultKind::error("InvalidAction", 404, "no such action here")] {
+        let mut world = World::new().await;
+        world.lasting_fault(Operation::GetCallerIdentity, kind);
+        world.settings.environment.push(("AWS_ACCOUNT_ID".into(), ACCOUNT.into()));
+        let _operator = world.operator();
+        world.claimed("egress").await;
+    }
+}
+
+#[tokio::test]
 async fn one_answer_to_whose_credentials_serves_all() {
     let world = World::new().await;
     let _operator = world.operator();
