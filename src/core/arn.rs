@@ -175,6 +175,34 @@ mod tests {
     }
 
     #[test]
+    fn a_name_may_have_what_app_runner_allows_and_nothing_else() {
+        let named = |name: &str| GOOD.replace("/shop/", &format!("/{name}/")).parse::<ConnectorArn>().is_ok();
+        for good in ["shop", "Shop-1_x", "0000", &"n".repeat(40)] {
+            assert!(named(good), "{good}");
+        }
+        for bad in ["sho", "-shop", "_shop", "sh.op", "shöp", "sh op", &"n".repeat(41)] {
+            assert!(!named(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_revision_is_a_number_of_one_to_nine_digits() {
+        let revised = |revision: &str| GOOD.replace("/1/", &format!("/{revision}/")).parse::<ConnectorArn>().is_ok();
+        assert!(revised("1") && revised("123456789"));
+        assert!(!revised("") && !revised("1234567890") && !revised("1a") && !revised("-1"));
+    }
+
+    #[test]
+    fn a_region_is_of_one_partition() {
+        let partition = |region: &str| region.parse::<Region>().unwrap().partition();
+        assert_eq!(partition("eu-west-1"), "aws");
+        assert_eq!(partition("cn-north-1"), "aws-cn");
+        assert_eq!(partition("us-gov-west-1"), "aws-us-gov");
+        assert!("".parse::<Region>().is_err() && "US".parse::<Region>().is_err());
+        assert!("r".repeat(64).parse::<Region>().is_err());
+    }
+
+    #[test]
     fn what_is_not_surely_a_connector_does_not_parse() {
         for bad in [
             "",

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use apprunner_operator::api;
+use kube::ResourceExt;
 
 use crate::support::World;
 use crate::support::operator::Operator;
@@ -144,4 +145,63 @@ async fn a_connection_that_died_unnoticed_is_noticed_long_before_the_watch_is_be
     assert!(world.inactive(&arn));
     // A watch is given up after 65 s of silence; it is begun anew after 240 s at the earliest.
     assert!(started.elapsed() < Duration::from_mins(2), "{:?}", started.elapsed());
+}
+
+async fn a_lost_answer_is_no_second_deletion(calls: Calls) {
+    let Behind { world, proxy, _operator } = &behind().await;
+    let arn = world.claimed("egress").await;
+    assert_eq!(proxy.requests_matching(&Calls::finalizer_added()).len(), 1);
+    proxy.fault(Fault::new(FaultKind::ClosedAfterEffect).on(calls));
+
+    world.delete("egress").await;
+    world.gone("egress").await;
+
+    let lost: Vec<_> = proxy.requests().into_iter().filter(|request| request.fault.is_some()).collect();
+    assert_eq!((lost.len(), lost[0].effect, lost[0].status), (1, Some(200), None));
+    assert!(world.inactive(&arn));
+    assert_eq!(world.deletes(), 1);
+    let receipt = world.history("egress").await.pop().unwrap();
+    assert_eq!((receipt.status.as_deref(), receipt.arn), (Some("INACTIVE"), Some(arn)));
+    // Another one goes all the way: the lost answer holds up nobody.
+    world.claimed("other").await;
+    world.delete("other").await;
+    world.gone("other").await;
+    assert_eq!(world.deletes(), 2);
+}
+
+#[tokio::test]
+async fn a_receipt_whose_answer_is_lost_is_no_second_deletion() {
+    a_lost_answer_is_no_second_deletion(Calls::status_patch()).await;
+}
+
+#[tokio::test]
+async fn a_finalizer_whose_answer_is_lost_is_no_second_deletion() {
+    a_lost_answer_is_no_second_deletion(Calls::finalizer_removed()).await;
+}
+
+#[tokio::test]
+async fn a_namesake_is_left_alone_while_the_watch_shows_the_past() {
+    let Behind { world, proxy, _operator } = &behind().await;
+    let old = world.claimed("egress").await;
+    let uid = world.api.get("egress").await.unwrap().uid().unwrap();
+    proxy.show_events_late(Duration::from_secs(5));
+
+    world.delete("egress").await;
+    world.gone("egress").await;
+    let new = world.connector("conn-new");
+    world.create("egress", &new).await;
+    world.reason("egress", "Available").await;
+    assert!(world.inactive(&old) && !world.inactive(&new));
+
+    proxy.show_events_late(Duration::ZERO);
+    assert!(proxy.replay(&uid) > 2);
+    // What is claimed after the replay was looked at after it.
+    world.claimed("other").await;
+    let namesake = world.api.get("egress").await.unwrap();
+    assert!(namesake.finalizer_index().is_some());
+    assert_eq!(namesake.status.unwrap().ready_reason(), Some("Available"));
+    assert!(!world.inactive(&new) && world.owner_tag(&new).is_some());
+    assert_eq!(world.deletes(), 1);
+    let uids = proxy.requests_matching(&Calls::finalizer_removed());
+    assert!(uids.iter().all(|request| request.body[0]["value"] == *uid), "only the old one was let go");
 }

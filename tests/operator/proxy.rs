@@ -1,4 +1,4 @@
-//! The faulty network by itself, against the real API server; then the operator behind it.
+//! The faulty network by itself, against the real API server.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -417,89 +417,4 @@ async fn a_dropped_proxy_ends_everything() {
     gate.reached().await;
     drop(proxy);
     assert_eq!(code(held.await.unwrap()), 0);
-}
-
-/// A world with an operator behind a proxy.
-async fn operated() -> (World, Proxy) {
-    let world = World::new().await;
-    let proxy = world.proxy().await;
-    (world, proxy)
-}
-
-async fn a_lost_answer_is_no_second_deletion(calls: Calls) {
-    let (world, proxy) = operated().await;
-    let _operator = world.operator_through(&proxy);
-    let arn = world.claimed("egress").await;
-    assert_eq!(proxy.requests_matching(&Calls::finalizer_added()).len(), 1);
-    proxy.fault(Fault::new(FaultKind::ClosedAfterEffect).on(calls));
-
-    world.delete("egress").await;
-    world.gone("egress").await;
-
-    let lost: Vec<_> = proxy.requests().into_iter().filter(|request| request.fault.is_some()).collect();
-    assert_eq!((lost.len(), lost[0].effect, lost[0].status), (1, Some(200), None));
-    assert!(world.inactive(&arn));
-    assert_eq!(world.deletes(), 1);
-    let receipt = world.history("egress").await.pop().unwrap();
-    assert_eq!((receipt.status.as_deref(), receipt.arn), (Some("INACTIVE"), Some(arn)));
-    // Another one goes all the way: the lost answer holds up nobody.
-    world.claimed("other").await;
-    world.delete("other").await;
-    world.gone("other").await;
-    assert_eq!(world.deletes(), 2);
-}
-
-#[tokio::test]
-async fn a_receipt_whose_answer_is_lost_is_no_second_deletion() {
-    a_lost_answer_is_no_second_deletion(Calls::status_patch()).await;
-}
-
-#[tokio::test]
-async fn a_finalizer_whose_answer_is_lost_is_no_second_deletion() {
-    a_lost_answer_is_no_second_deletion(Calls::finalizer_removed()).await;
-}
-
-#[tokio::test]
-async fn a_namesake_is_left_alone_while_the_watch_shows_the_past() {
-    let (world, proxy) = operated().await;
-    let _operator = world.operator_through(&proxy);
-    let old = world.claimed("egress").await;
-    let uid = world.api.get("egress").await.unwrap().uid().unwrap();
-    proxy.show_events_late(Duration::from_secs(5));
-
-    world.delete("egress").await;
-    world.gone("egress").await;
-    let new = world.connector("conn-new");
-    world.create("egress", &new).await;
-    world.reason("egress", "Available").await;
-    assert!(world.inactive(&old) && !world.inactive(&new));
-
-    proxy.show_events_late(Duration::ZERO);
-    assert!(proxy.replay(&uid) > 2);
-    // What is claimed after the replay was looked at after it.
-    world.claimed("other").await;
-    let namesake = world.api.get("egress").await.unwrap();
-    assert!(namesake.finalizer_index().is_some());
-    assert_eq!(namesake.status.unwrap().ready_reason(), Some("Available"));
-    assert!(!world.inactive(&new) && world.owner_tag(&new).is_some());
-    assert_eq!(world.deletes(), 1);
-    let uids = proxy.requests_matching(&Calls::finalizer_removed());
-    assert!(uids.iter().all(|request| request.body[0]["value"] == *uid), "only the old one was let go");
-}
-
-#[tokio::test]
-async fn a_crash_between_the_receipt_and_its_answer_is_no_second_deletion() {
-    let (world, proxy) = operated().await;
-    let operator = world.operator_through(&proxy);
-    let arn = world.claimed("egress").await;
-    let gate = proxy.hold(Side::AfterEffect, Calls::status_patch(), 0);
-    world.delete("egress").await;
-    assert_eq!(gate.reached().await.name, "egress");
-    drop(operator);
-    drop(gate);
-
-    let _operator = world.operator_through(&proxy);
-    world.gone("egress").await;
-    assert!(world.inactive(&arn));
-    assert_eq!(world.deletes(), 1);
 }
