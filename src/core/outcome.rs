@@ -362,6 +362,12 @@ mod tests {
     }
 
     #[test]
+    fn an_action_is_of_the_service_that_it_asks() {
+        assert_eq!(Operation::DeleteVpcConnector.iam_action(), "apprunner:DeleteVpcConnector");
+        assert_eq!(Operation::GetCallerIdentity.iam_action(), "sts:GetCallerIdentity");
+    }
+
+    #[test]
     fn a_connector_in_use_is_known_by_the_message() {
         let message = "Provided VPC connector arn is being used by other services. ARN:  arn:aws:…";
         assert_eq!(class(400, "InvalidRequestException", message), Class::InUse);

@@ -368,3 +368,16 @@ fn retain_after_the_deletion_was_confirmed_gives_the_receipt() {
     assert_eq!(e.acts(), Effect::RecordReceipt);
     assert_eq!(e.with(|e| e.object.paused = true).acts(), Effect::RecordReceipt);
 }
+
+#[test]
+fn what_is_known_of_a_deletion_outlives_a_change_of_phase() {
+    let unknown = claimed().deleting().deletion(Deletion::Unknown);
+    let gone = claimed().deleting().after_delete(described("INACTIVE"));
+    // The watch may show an object as it was before its deletion, and then as it is.
+    for e in [unknown, gone] {
+        let (deletion, known) = (e.memory.deletion.clone(), e.memory.gone.clone());
+        let back = e.with(|e| e.object.deleting = false).with(|e| e.memory.begin(&e.object, e.now));
+        let again = back.with(|e| e.object.deleting = true).with(|e| e.memory.begin(&e.object, e.now));
+        assert_eq!((again.memory.deletion, again.memory.gone), (deletion, known));
+    }
+}
