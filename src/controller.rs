@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use futures::stream::SelectAll;
@@ -22,6 +22,7 @@ use crate::api::VpcConnector;
 use crate::cluster;
 use crate::core::arn::ConnectorArn;
 use crate::reconcile::Operator;
+use crate::sync::lock;
 use crate::watch::{Guarded, Listener, watch};
 
 /// What every reconcile shares.
@@ -149,7 +150,7 @@ impl Listener for Shared {
 
 impl Shared {
     fn failures(&self) -> std::sync::MutexGuard<'_, HashMap<String, u32>> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.failures)
     }
 
     /// Waits for a worker; there is none any more once the operator stops.
@@ -190,7 +191,7 @@ impl Workers {
     fn lane(&self, arn: &str) -> Arc<Semaphore> {
         let key =
             arn.parse::<ConnectorArn>().map_or_else(|_| String::new(), |a| format!("{}/{}", a.account(), a.region()));
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes = lock(&self.lanes);
         // A lane that nobody is in has nothing to remember.
         lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
         lanes.entry(key).or_insert_with(|| Arc::new(Semaphore::new(self.a_lane))).clone()

@@ -27,5 +27,6 @@ pub mod controller;
 pub mod core;
 pub mod reconcile;
 pub mod run;
+mod sync;
 pub mod telemetry;
 pub mod watch;

@@ -6,7 +6,7 @@
 //! costs nothing but asking again.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -26,6 +26,7 @@ use crate::core::evidence::{Caller, Evidence, Memory, Object, Rules};
 use crate::core::outcome::{Class, Failure, Operation, Outcome, Reply};
 use crate::core::record::learn;
 use crate::core::report::{self, Notice, NoticeReason};
+use crate::sync::lock;
 
 /// Far more turns than any way through the table takes; reaching it is a defect, and is logged as one.
 const MOST_TURNS: usize = 24;
@@ -333,9 +334,4 @@ fn log(turn: &Turn, call: &Call) {
 
 fn until(at: Timestamp) -> Action {
     Action::requeue(Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default())
-}
-
-/// A panic while the lock was held leaves a map that is still a map.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

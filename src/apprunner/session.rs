@@ -11,7 +11,7 @@
 //! by the next object that needs one, and all others wait for that one answer.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
@@ -25,6 +25,7 @@ use tracing::{info, warn};
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, wire};
 use crate::core::arn::{AccountId, Region};
 use crate::core::outcome::{Class, Failure, Operation};
+use crate::sync::lock;
 
 /// Credentials that do not say when they end are read again this often: a file may have changed.
 const REREAD: Duration = Duration::from_mins(5);
@@ -148,11 +149,6 @@ impl Sessions {
         *renew = Instant::now() + RENEW_AGAIN;
         Some(session.clone())
     }
-}
-
-/// What stands behind these locks is whole at any time, so a panic elsewhere is no reason to stop.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads the environment as every AWS client does, but for the region: roles are assumed near the connector at hand.

@@ -6,12 +6,13 @@
 //! we took off stays let go, also after its DELETED event, which a watch may show out of order.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 
 use crate::api::VpcConnector;
+use crate::sync::lock;
 
 /// A watch that has not shown our write by now never will: the API server may have come back from a backup.
 const FORGET_AFTER: Duration = Duration::from_mins(10);
@@ -100,7 +101,7 @@ impl OwnWrites {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.entries)
     }
 }
 

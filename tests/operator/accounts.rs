@@ -4,7 +4,7 @@ use apprunner_emulator::{FaultKind, Operation};
 use apprunner_operator::api;
 use futures::future::join_all;
 
-use crate::support::{ACCOUNT, OTHER, World};
+use crate::support::{ACCOUNT, OTHER, World, finalized, message};
 
 #[tokio::test]
 async fn with_another_accounts_credentials_nothing_is_called_and_nothing_believed() {
@@ -20,7 +20,7 @@ async fn with_another_accounts_credentials_nothing_is_called_and_nothing_believe
         join_all(names.map(|name| world.delete(name))).await;
         for name in names.into_iter().chain(["unclaimed"]) {
             let held = world.reason(name, "WrongAccount").await;
-            let message = &held.status.unwrap().condition("Ready").unwrap().message.clone();
+            let message = message(&held);
             assert!(message.contains(ACCOUNT) && message.contains(OTHER.2), "{message}");
         }
         let foreign = world.emulator.calls().into_iter().filter(|call| call.account.as_deref() == Some(OTHER.2));
@@ -37,7 +37,7 @@ async fn with_another_accounts_credentials_nothing_is_called_and_nothing_believe
 async fn an_account_that_somebody_wrote_down_is_not_believed() {
     let mut world = World::new().await;
     let arn = world.connector("shop");
-    world.create_with("egress", &arn, |o| o.metadata.finalizers = Some(vec![api::FINALIZER.into()])).await;
+    world.create_with("egress", &arn, finalized).await;
     world.delete("egress").await;
     // The keys are of one account, and the variable names another: the one that the ARN is of.
     world.settings.access_key = (OTHER.0.into(), OTHER.1.into());
@@ -109,7 +109,7 @@ async fn a_region_that_is_not_served_is_not_called() {
     let arn = world.connector("shop");
     world.create("egress", &arn).await;
     let held = world.reason("egress", "WrongAccount").await;
-    let message = &held.status.unwrap().condition("Ready").unwrap().message.clone();
+    let message = message(&held);
     assert!(message.contains("us-east-1") && message.contains("--regions"), "{message}");
     assert_eq!(world.emulator.calls(), []);
 }

@@ -1,13 +1,9 @@
 //! From an object to a claim, and what stands in between.
 
 use apprunner_emulator::{FaultKind, Operation};
-use apprunner_operator::api::{self, VpcConnector};
+use apprunner_operator::api;
 
-use crate::support::World;
-
-fn message(object: &VpcConnector) -> &str {
-    &object.status.as_ref().unwrap().condition("Ready").unwrap().message
-}
+use crate::support::{World, message};
 
 #[tokio::test]
 async fn a_connector_is_claimed_tagged_and_described() {

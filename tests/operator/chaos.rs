@@ -33,9 +33,8 @@ async fn thirty_seconds_of_kills_lose_nothing() {
     assert!(eventually(async || all_gone(&world).await.then_some(())).await.is_some(), "not all are gone");
     assert!(kills > 2, "it was over before it began");
     assert!(arns.iter().all(|arn| world.inactive(arn)), "an object is gone and its connector is not");
-    let calls = world.calls(Operation::DeleteVpcConnector);
     for arn in &arns {
-        let deletes = calls.iter().filter(|call| call.arn.as_ref() == Some(arn)).count();
+        let deletes = world.deletes_of(arn);
         assert!(deletes <= 1 + kills, "{arn} was deleted {deletes} times with {kills} kills");
     }
 }

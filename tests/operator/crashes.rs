@@ -1,12 +1,11 @@
 //! The operator killed before and after every single call it makes, and started again.
 
 use apprunner_emulator::{Fault, FaultKind, Operation};
-use apprunner_operator::api::{self, VpcConnector};
 use futures::StreamExt;
 use futures::stream;
 
 use crate::support::proxy::{Calls, Side};
-use crate::support::{World, eventually};
+use crate::support::{World, eventually, finalized};
 
 const SIDE_BY_SIDE: usize = 6;
 
@@ -154,7 +153,6 @@ async fn prepare(world: &World, work: Work) -> String {
         }
         Work::DeletesUnclaimed => {
             let arn = world.connector("conn-egress");
-            let finalized = |o: &mut VpcConnector| o.metadata.finalizers = Some(vec![api::FINALIZER.into()]);
             world.create_with("egress", &arn, finalized).await;
             world.delete("egress").await;
             arn

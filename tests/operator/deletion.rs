@@ -4,7 +4,7 @@ use apprunner_emulator::{FaultKind, Operation};
 use apprunner_operator::api::{self, VpcConnector, condition};
 use serde_json::json;
 
-use crate::support::World;
+use crate::support::{World, finalized};
 
 #[tokio::test]
 async fn a_claimed_connector_is_deleted_with_one_call_and_a_receipt() {
@@ -209,10 +209,6 @@ async fn other_finalizers_are_kept_and_not_waited_for() {
     world.merge("egress", json!({"metadata": {"finalizers": null}})).await;
     world.gone("egress").await;
     assert_eq!(world.deletes(), 1);
-}
-
-fn finalized(object: &mut VpcConnector) {
-    object.metadata.finalizers = Some(vec![api::FINALIZER.into()]);
 }
 
 fn has_condition(object: &VpcConnector, type_: &str) -> bool {

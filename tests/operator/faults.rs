@@ -53,8 +53,7 @@ async fn one(world: &World, kind: &FaultKind, operation: Operation, count: u32) 
     world.delete(&name).await;
     world.gone(&name).await;
     assert!(world.inactive(&arn), "{kind:?} at {name}: the object is gone and its connector is not");
-    let deletes =
-        world.calls(Operation::DeleteVpcConnector).iter().filter(|call| call.arn.as_ref() == Some(&arn)).count();
+    let deletes = world.deletes_of(&arn);
     assert!(deletes <= 1 + count as usize, "{kind:?} at {name}: {deletes} deletes");
 }
 

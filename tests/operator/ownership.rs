@@ -3,7 +3,7 @@
 use apprunner_emulator::{FaultKind, Operation};
 use apprunner_operator::api;
 
-use crate::support::{World, create_namespace};
+use crate::support::{World, create_namespace, finalized, message};
 
 #[tokio::test]
 async fn another_clusters_connector_is_left_alone() {
@@ -13,7 +13,7 @@ async fn another_clusters_connector_is_left_alone() {
     world.emulator.set_tags(&arn, &[(api::OWNER_TAG, "another-cluster/shop/egress")]);
     world.create("egress", &arn).await;
     let held = world.reason("egress", "OwnedByAnother").await;
-    let message = &held.status.unwrap().condition("Ready").unwrap().message.clone();
+    let message = message(&held);
     assert!(message.contains("another-cluster/shop/egress"), "{message}");
     assert!(message.contains(&format!("aws apprunner untag-resource --resource-arn {arn}")), "{message}");
 
@@ -144,7 +144,7 @@ async fn a_list_of_tags_that_is_no_list_proves_nobody_the_owner() {
     let world = World::new().await;
     let arn = world.connector("shop");
     world.emulator.set_tags(&arn, &[(api::OWNER_TAG, "another-cluster/shop/egress")]);
-    world.create_with("egress", &arn, |o| o.metadata.finalizers = Some(vec![api::FINALIZER.into()])).await;
+    world.create_with("egress", &arn, finalized).await;
     world.delete("egress").await;
     world.fault(Operation::ListTagsForResource, FaultKind::without("/Tags"));
     let _operator = world.operator();
@@ -269,6 +269,6 @@ async fn another_cluster_id_does_not_take_what_the_first_has() {
     let _green = world.operator_with(&["--cluster-id=green"]);
     world.create("other", &arn).await;
     let held = world.reason("other", "OwnedByAnother").await;
-    let message = &held.status.unwrap().condition("Ready").unwrap().message.clone();
+    let message = message(&held);
     assert!(message.contains(&format!("blue/{}/egress", world.namespace)), "{message}");
 }

@@ -233,6 +233,11 @@ impl World {
         self.calls(Operation::DeleteVpcConnector).len()
     }
 
+    /// How often one connector was to be deleted.
+    pub fn deletes_of(&self, arn: &str) -> usize {
+        self.calls(Operation::DeleteVpcConnector).iter().filter(|call| call.arn.as_deref() == Some(arn)).count()
+    }
+
     pub fn fault(&self, operation: Operation, kind: FaultKind) {
         self.emulator.add_fault(Fault::new(kind).on(operation));
     }
@@ -268,6 +273,16 @@ impl World {
             all.items.into_iter().filter(|e| e.regarding.as_ref().and_then(|r| r.name.as_deref()) == Some(name));
         about.map(|e| (e.reason.unwrap_or_default(), e.note.unwrap_or_default())).collect()
     }
+}
+
+/// Makes an object that our finalizer holds already.
+pub fn finalized(object: &mut VpcConnector) {
+    object.metadata.finalizers = Some(vec![api::FINALIZER.into()]);
+}
+
+/// What the Ready condition says.
+pub fn message(object: &VpcConnector) -> &str {
+    &object.status.as_ref().unwrap().condition("Ready").unwrap().message
 }
 
 /// A client with every right.
