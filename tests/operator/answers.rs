@@ -3,7 +3,7 @@
 use apprunner_emulator::{DeleteAgain, DeleteReply, Fault, FaultKind, Operation};
 use apprunner_operator::api::VpcConnector;
 
-use crate::support::{ACCOUNT, REGION, World};
+use crate::support::{ACCOUNT, REGION, World, message};
 
 const DELETE: Operation = Operation::DeleteVpcConnector;
 
@@ -35,10 +35,6 @@ async fn held_by(kind: FaultKind, reason: &str) -> VpcConnector {
     held
 }
 
-fn message(object: &VpcConnector) -> &str {
-    &object.status.as_ref().unwrap().condition("Ready").unwrap().message
-}
-
 #[tokio::test]
 async fn a_connector_that_is_gone_already_is_recorded_as_such() {
     let world = World::new().await;
@@ -60,7 +56,7 @@ async fn active_is_waited_for_until_it_is_inactive() {
     let arn = world.claimed("egress").await;
     world.emulator.change_behaviors(|b| {
         b.delete_reply = DeleteReply::Eventual;
-        b.delete_settles_after_ms = 500;
+        b.delete_settles_after_ms = 3_000;
     });
     world.delete("egress").await;
     world.reason("egress", "Deleting").await;

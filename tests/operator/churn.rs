@@ -99,10 +99,11 @@ async fn a_status_that_names_another_connector_in_the_middle_of_a_deletion_delet
     let world = World::new().await;
     let _operator = world.operator();
     let (ours, other) = (world.claimed("egress").await, world.connector("other"));
-    world.emulator.add_fault(Fault::new(FaultKind::throttling()).on(Operation::DeleteVpcConnector).times(3));
+    world.lasting_fault(Operation::DeleteVpcConnector, FaultKind::throttling());
     world.delete("egress").await;
     world.reason("egress", "Throttled").await;
     world.merge_status("egress", json!({"arn": other})).await;
+    world.emulator.clear_faults();
     world.gone("egress").await;
     assert!(world.inactive(&ours) && !world.inactive(&other));
 }
@@ -172,8 +173,7 @@ async fn two_operators_on_the_same_objects_lose_nothing() {
     join_all(names.iter().map(|name| world.gone(name))).await;
     assert!(arns.iter().all(|arn| world.inactive(arn)));
     for arn in &arns {
-        let deletes =
-            world.calls(Operation::DeleteVpcConnector).iter().filter(|call| call.arn.as_ref() == Some(arn)).count();
+        let deletes = world.deletes_of(arn);
         assert!(deletes <= 2, "{arn} was deleted {deletes} times");
     }
 }

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use apprunner_emulator::{Fault, FaultKind, Operation};
-use apprunner_operator::api;
 use apprunner_operator::apprunner::session::Sessions;
 use apprunner_operator::cluster::events::Events;
 use apprunner_operator::cluster::writes::Objects;
@@ -20,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::cluster::cluster;
 use crate::support::operator::PACE;
-use crate::support::{ACCOUNT, World, create_namespace, eventually};
+use crate::support::{ACCOUNT, World, create_namespace, eventually, finalized};
 
 #[tokio::test]
 async fn a_stop_finishes_the_call_under_way_and_records_what_it_said() {
@@ -56,7 +55,9 @@ async fn a_killed_operator_goes_on_where_it_was() {
     let arn = {
         let _operator = world.operator();
         let arn = world.claimed("egress").await;
+        // Nor can it be looked up, so that the outcome stays unknown until the kill.
         world.lasting_fault(Operation::DeleteVpcConnector, FaultKind::ClosedAfterEffect);
+        world.lasting_fault(Operation::DescribeVpcConnector, FaultKind::AccessDenied);
         world.delete("egress").await;
         world.reason("egress", "Unreachable").await;
         arn
@@ -165,7 +166,7 @@ async fn a_panic_in_one_reconcile_is_the_trouble_of_one_object() {
     let names = ["healthy-a", "healthy-b", "healthy-c"];
     for name in names {
         let arn = world.connector(name);
-        world.create_with(name, &arn, |o| o.metadata.finalizers = Some(vec![api::FINALIZER.into()])).await;
+        world.create_with(name, &arn, finalized).await;
         world.merge_status(name, json!({"arn": arn, "status": "INACTIVE"})).await;
         world.delete(name).await;
     }
