@@ -59,6 +59,7 @@ pub mod condition {
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
     printcolumn = r#"{"name":"Status","type":"string","description":"App Runner's own word: ACTIVE or INACTIVE","jsonPath":".status.status"}"#,
+    printcolumn = r#"{"name":"Blocked By","type":"string","description":"The App Runner services that hold the deletion","jsonPath":".status.blockedBySummary"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
     printcolumn = r#"{"name":"Message","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Ready\")].message"}"#,
     printcolumn = r#"{"name":"ARN","type":"string","priority":1,"jsonPath":".spec.arn"}"#,
@@ -147,10 +148,21 @@ pub struct VpcConnectorStatus {
     /// When the connector was deleted, as App Runner gave it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<Time>,
+    /// The App Runner services whose outgoing traffic goes through the connector while its deletion waits for them:
+    /// sorted by ARN, and no more than 20 of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "readable_list")]
+    pub blocked_by: Vec<BlockingService>,
+    /// How many services that are, also where they are more than 20.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocked_by_count: Option<i32>,
+    /// The same in a few words: "jobs, web +3".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocked_by_summary: Option<String>,
     /// Failed attempts since the last success.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<i32>,
-    /// When App Runner is asked again.
+    /// When App Runner is asked again, at the latest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
     /// The last attempt that failed; absent after a success.
@@ -161,15 +173,29 @@ pub struct VpcConnectorStatus {
     pub last_handled_reconcile_at: Option<String>,
     /// Ready always; Stalled while a person must act; Paused while paused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[serde(deserialize_with = "readable_conditions")]
+    #[serde(deserialize_with = "readable_list")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
 
-/// A condition that another version wrote and this one can't read says nothing; the object is still an object.
-fn readable_conditions<'de, D: serde::Deserializer<'de>>(stored: D) -> Result<Vec<Condition>, D::Error> {
+/// An entry that another version wrote and this one can't read says nothing; the object is still an object.
+fn readable_list<'de, T: serde::de::DeserializeOwned, D: serde::Deserializer<'de>>(
+    stored: D,
+) -> Result<Vec<T>, D::Error> {
     let stored = Vec::<serde_json::Value>::deserialize(stored)?;
-    Ok(stored.into_iter().filter_map(|condition| serde_json::from_value(condition).ok()).collect())
+    Ok(stored.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
+}
+
+/// An App Runner service that holds the connector.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BlockingService {
+    /// `ServiceArn`, as App Runner gave it.
+    pub arn: String,
+    /// `ServiceName`, as App Runner gave it.
+    pub name: String,
+    /// App Runner's own word for the service: RUNNING, PAUSED, `OPERATION_IN_PROGRESS`, `CREATE_FAILED` or `DELETE_FAILED`.
+    pub status: String,
 }
 
 /// The last attempt that failed, in AWS's own words.

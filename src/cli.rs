@@ -52,6 +52,12 @@ pub struct RunArgs {
     /// How often a claimed connector is looked at.
     #[arg(long, env = "APPRUNNER_OPERATOR_RESYNC", value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub resync: Duration,
+    /// Calls a second to AWS for one account and region. Halved while AWS throttles.
+    #[arg(long, env = "APPRUNNER_OPERATOR_AWS_RATE", value_name = "N", default_value_t = 5.0, value_parser = rate)]
+    pub aws_rate: f64,
+    /// Calls at once to AWS for one account and region, after a quiet time.
+    #[arg(long, env = "APPRUNNER_OPERATOR_AWS_BURST", value_name = "N", default_value_t = 10, value_parser = burst)]
+    pub aws_burst: u32,
     /// How many objects are worked on at once; at most half of them of one account and region.
     #[arg(long, env = "APPRUNNER_OPERATOR_CONCURRENCY", value_name = "N", default_value_t = 16, value_parser = at_least_one)]
     pub concurrency: usize,
@@ -80,6 +86,21 @@ fn duration(text: &str) -> Result<Duration, String> {
     let duration = Duration::try_from(parsed).map_err(|_| "a duration is not negative".to_owned())?;
     let sensible = Duration::from_secs(1)..=Duration::from_hours(24);
     if sensible.contains(&duration) { Ok(duration) } else { Err("at least 1s and at most 24h".into()) }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "write it as a number, such as 5 or 0.5".to_owned())?;
+    if (0.1..=10_000.0).contains(&rate) {
+        Ok(rate)
+    } else {
+        Err("at least 0.1 and at most 10000 calls a second".into())
+    }
+}
+
+/// An adoption takes three calls, which are taken together.
+fn burst(text: &str) -> Result<u32, String> {
+    let burst: u32 = text.parse().map_err(|_| "write it as a whole number, such as 10".to_owned())?;
+    if (3..=10_000).contains(&burst) { Ok(burst) } else { Err("at least 3 and at most 10000 calls".into()) }
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {

@@ -9,18 +9,20 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use futures::stream::SelectAll;
+use futures::stream::{self, SelectAll, Stream};
 use futures::{FutureExt, StreamExt};
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, ResourceExt};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error};
 
 use crate::api::VpcConnector;
+use crate::apprunner::surveys::Waiter;
 use crate::cluster;
-use crate::core::arn::ConnectorArn;
+use crate::core::arn::{ConnectorArn, Lane};
 use crate::reconcile::Operator;
 use crate::sync::lock;
 use crate::watch::{Guarded, Listener, watch};
@@ -49,7 +51,15 @@ enum Failed {
 }
 
 /// Runs until the operator is told to stop, and then until every reconcile under way has finished its calls.
-pub async fn run(client: Client, operator: Operator, namespaces: &[String], concurrency: usize) {
+///
+/// Who comes through `woken` has something new to know, and is looked at.
+pub async fn run(
+    client: Client,
+    operator: Operator,
+    woken: UnboundedReceiver<Waiter>,
+    namespaces: &[String],
+    concurrency: usize,
+) {
     let stopping = operator.stopping.clone();
     let shared = Arc::new(Shared {
         operator,
@@ -58,14 +68,19 @@ pub async fn run(client: Client, operator: Operator, namespaces: &[String], conc
         failures: Mutex::default(),
     });
     let mut controllers = SelectAll::new();
+    let mut doors = Vec::new();
     for api in apis(&client, namespaces) {
+        let (door, wakes) = mpsc::unbounded_channel();
+        doors.push(door);
         let (trigger, store) = watch(api, shared.operator.rules.pace.watch, shared.clone());
         let watched = Arc::new(Watched { shared: shared.clone(), store: store.clone() });
         let controller = Controller::for_stream(trigger, store)
+            .reconcile_on(stream_of(wakes))
             .graceful_shutdown_on(stopping.clone().cancelled_owned())
             .run(reconcile, retry, watched);
         controllers.push(controller.boxed());
     }
+    let waking = tokio::spawn(pass_on(woken, doors));
     let turning = controllers.for_each(|result| async move {
         if let Err(error) = result {
             debug!(%error, "reconcile");
@@ -81,6 +96,20 @@ pub async fn run(client: Client, operator: Operator, namespaces: &[String], conc
         () = turning => {}
         () = finished => {}
     }
+    waking.abort();
+}
+
+/// Each watch looks only at what its own store has, so all are told.
+async fn pass_on(mut woken: UnboundedReceiver<Waiter>, doors: Vec<UnboundedSender<ObjectRef<Guarded>>>) {
+    while let Some(waiter) = woken.recv().await {
+        let object = ObjectRef::<Guarded>::new(&waiter.name).within(&waiter.namespace);
+        // A controller that has ended looks at nothing any more.
+        doors.iter().for_each(|door| drop(door.send(object.clone())));
+    }
+}
+
+fn stream_of<T: Send + 'static>(receiver: UnboundedReceiver<T>) -> impl Stream<Item = T> + Send + 'static {
+    stream::unfold(receiver, async |mut receiver| receiver.recv().await.map(|item| (item, receiver)))
 }
 
 /// A store is swapped whole when its watch begins anew, so each namespace needs a watch and a store of its own.
@@ -166,7 +195,7 @@ impl Shared {
 /// The bounded workers: so many in all, and half of them for one account and region.
 struct Workers {
     all: Arc<Semaphore>,
-    lanes: Mutex<HashMap<String, Arc<Semaphore>>>,
+    lanes: Mutex<HashMap<Option<Lane>, Arc<Semaphore>>>,
     a_lane: usize,
 }
 
@@ -189,8 +218,7 @@ impl Workers {
     }
 
     fn lane(&self, arn: &str) -> Arc<Semaphore> {
-        let key =
-            arn.parse::<ConnectorArn>().map_or_else(|_| String::new(), |a| format!("{}/{}", a.account(), a.region()));
+        let key = arn.parse::<ConnectorArn>().ok().map(|arn| arn.lane());
         let mut lanes = lock(&self.lanes);
         // A lane that nobody is in has nothing to remember.
         lanes.retain(|_, lane| Arc::strong_count(lane) > 1);

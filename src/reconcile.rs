@@ -17,15 +17,19 @@ use tracing::{debug, error, info};
 
 use crate::api::{VpcConnector, VpcConnectorStatus};
 use crate::apprunner::client::Call;
+use crate::apprunner::rate::{Permit, Rates};
 use crate::apprunner::session::{Session, Sessions};
+use crate::apprunner::surveys::{Surveys, Waiter};
 use crate::cluster::Error;
 use crate::cluster::events::Events;
 use crate::cluster::writes::Objects;
-use crate::core::decide::{Decision, Effect, Proof, decide};
+use crate::core::decide::{Decision, Effect, Proof, calls_of_attempt, decide};
 use crate::core::evidence::{Caller, Evidence, Memory, Object, Rules};
+use crate::core::limiter::Rank;
 use crate::core::outcome::{Class, Failure, Operation, Outcome, Reply};
 use crate::core::record::learn;
 use crate::core::report::{self, Notice, NoticeReason};
+use crate::core::waits;
 use crate::sync::lock;
 
 /// Far more turns than any way through the table takes; reaching it is a defect, and is logged as one.
@@ -42,13 +46,23 @@ pub struct Operator {
     /// Where Events go.
     pub events: Events,
     /// AWS.
-    pub aws: Sessions,
+    pub aws: Aws,
     /// How the operator was started.
     pub rules: Arc<Rules>,
     /// Set once the process is to stop: no call to AWS is begun any more.
     pub stopping: CancellationToken,
     memories: Mutex<HashMap<String, (Memory, Instant)>>,
     locked: Mutex<HashSet<String>>,
+}
+
+/// What AWS is called through.
+pub struct Aws {
+    /// Whose credentials these are.
+    pub sessions: Arc<Sessions>,
+    /// When the next call may be made.
+    pub rates: Arc<Rates>,
+    /// Who uses the connectors that wait.
+    pub surveys: Surveys,
 }
 
 /// One turn: what is known, and what the next call is made with.
@@ -60,7 +74,7 @@ struct Turn {
 
 impl Operator {
     /// Puts the two sides together.
-    pub fn new(objects: Objects, events: Events, aws: Sessions, rules: Rules, stopping: CancellationToken) -> Self {
+    pub fn new(objects: Objects, events: Events, aws: Aws, rules: Rules, stopping: CancellationToken) -> Self {
         let (memories, locked) = (Mutex::default(), Mutex::default());
         Self { objects, events, aws, rules: Arc::new(rules), stopping, memories, locked }
     }
@@ -106,11 +120,11 @@ impl Operator {
     }
 
     async fn turns(&self, shown: impl Fn() -> Option<Arc<VpcConnector>>, memory: &mut Memory) -> Result<Action, Error> {
-        let mut changed = false;
+        let (mut changed, mut permit) = (false, None);
         for _ in 0..MOST_TURNS {
             let Some(shown) = shown() else { return Ok(self.later()) };
             let mut turn = self.observe(shown, memory);
-            let done = self.take(&mut turn).await;
+            let done = self.take(&mut turn, &mut permit).await;
             *memory = turn.evidence.memory;
             match done {
                 Ok(None) => {}
@@ -130,9 +144,17 @@ impl Operator {
 
     fn observe(&self, shown: Arc<VpcConnector>, memory: &Memory) -> Turn {
         let newest = self.objects.newest(shown);
-        let session = self.aws.current();
+        let session = self.aws.sessions.current();
+        let waits_for_users = memory.in_use.is_some();
+        let object = Object::read(&newest.object, newest.released);
         let evidence = Evidence {
-            object: Object::read(&newest.object, newest.released),
+            users: object
+                .target
+                .as_ref()
+                .ok()
+                .filter(|_| waits_for_users)
+                .and_then(|arn| self.aws.surveys.users_of(arn)),
+            object,
             caller: session.as_ref().map_or(Caller::Unasked, |session| Caller::Account(session.account().clone())),
             memory: memory.clone(),
             rules: self.rules.clone(),
@@ -143,12 +165,19 @@ impl Operator {
     }
 
     /// Takes one decision as far as one call; `None` means that the table is asked again.
-    async fn take(&self, turn: &mut Turn) -> Result<Option<Action>, Error> {
-        match decide(&turn.evidence) {
+    async fn take<'a>(&'a self, turn: &mut Turn, permit: &mut Option<Permit<'a>>) -> Result<Option<Action>, Error> {
+        let decision = decide(&turn.evidence);
+        if !matches!(decision, Decision::Act(_) | Decision::Wait(_)) {
+            self.aws.surveys.forget(&turn.object.uid().unwrap_or_default());
+        }
+        match decision {
             Decision::Nothing => Ok(Some(self.later())),
             Decision::Act(effect) => {
                 if self.stopping.is_cancelled() && calls_aws(&effect) {
                     return Ok(Some(Action::await_change()));
+                }
+                if let Err(turn_in) = self.admit(turn, &effect, permit) {
+                    return self.wait_for_turn(turn, turn_in).await.map(Some);
                 }
                 let outcome = self.act(turn, &effect).await?;
                 learn(&mut turn.evidence, &effect, outcome);
@@ -174,6 +203,31 @@ impl Operator {
         }
     }
 
+    /// Gets the right to the calls that the attempt may take, once; or says how long until it is the object's turn.
+    fn admit<'a>(&'a self, turn: &Turn, effect: &Effect, permit: &mut Option<Permit<'a>>) -> Result<(), Duration> {
+        let calls = calls_of_attempt(&turn.evidence, effect);
+        let (true, Ok(arn)) = (calls > 0, &turn.evidence.object.target) else { return Ok(()) };
+        let permit = match permit {
+            Some(permit) => permit,
+            None => {
+                let uid = turn.object.uid().unwrap_or_default();
+                permit.insert(self.aws.rates.ask(&arn.lane(), &uid, rank(&turn.object), calls)?)
+            }
+        };
+        permit.spend();
+        Ok(())
+    }
+
+    async fn wait_for_turn(&self, turn: &mut Turn, turn_in: Duration) -> Result<Action, Error> {
+        let hold = waits::for_turn(&turn.evidence, turn_in);
+        turn.evidence.memory.wait = Some(hold.clone());
+        if turn_in > self.rules.pace.turn_told {
+            let (status, notices) = report::waiting(&turn.evidence, &hold);
+            self.settle(turn, status, notices).await?;
+        }
+        Ok(until(hold.until))
+    }
+
     async fn act(&self, turn: &mut Turn, effect: &Effect) -> Result<Outcome, Error> {
         match effect {
             Effect::AddFinalizer => self.objects.add_finalizer(&turn.object).await?,
@@ -190,6 +244,7 @@ impl Operator {
                 let found = self.objects.look_up(namespace, name, &turn.object.spec.arn).await?;
                 return Ok(Outcome::Done(Reply::Neighbour(found)));
             }
+            Effect::Survey => self.survey(turn),
             Effect::Identify => return Ok(self.identify(turn).await),
             Effect::Describe | Effect::ReadTags | Effect::WriteTag | Effect::RemoveTag | Effect::Delete => {
                 return Ok(self.ask(turn, effect).await);
@@ -198,9 +253,17 @@ impl Operator {
         Ok(Outcome::Done(Reply::Written))
     }
 
+    fn survey(&self, turn: &Turn) {
+        let Object { namespace, name, target, .. } = &turn.evidence.object;
+        if let Ok(arn) = target {
+            let uid = turn.object.uid().unwrap_or_default();
+            self.aws.surveys.want(arn, Waiter { uid, namespace: namespace.clone(), name: name.clone() });
+        }
+    }
+
     async fn identify(&self, turn: &Turn) -> Outcome {
         let Ok(arn) = &turn.evidence.object.target else { return no_session() };
-        match self.aws.identify(arn.region()).await {
+        match self.aws.sessions.identify(arn.region()).await {
             Ok(session) => Outcome::Done(Reply::Caller(session.account().clone())),
             Err(failure) => Outcome::Refused(failure),
         }
@@ -209,6 +272,7 @@ impl Operator {
     /// Makes one call to App Runner, with the very session the decision was made on.
     async fn ask(&self, turn: &Turn, effect: &Effect) -> Outcome {
         let (Some(session), Ok(arn)) = (&turn.session, &turn.evidence.object.target) else { return no_session() };
+        let sent = Instant::now();
         let call = match effect {
             Effect::Delete => session.delete(arn).await,
             Effect::Describe => session.describe(arn).await,
@@ -220,14 +284,16 @@ impl Operator {
             },
         };
         log(turn, &call);
+        self.aws.rates.heed(&arn.lane(), sent, &call.outcome);
         if let Outcome::Refused(Failure { class: Class::CredentialsRejected, .. }) = &call.outcome {
-            self.aws.reject(session);
+            self.aws.sessions.reject(session);
         }
         call.outcome
     }
 
     async fn let_go(&self, turn: &Turn, proof: &Proof) -> Result<(), Error> {
         self.objects.remove_finalizer(&turn.object).await?;
+        self.aws.surveys.forget(&turn.object.uid().unwrap_or_default());
         let Object { namespace, name, status, .. } = &turn.evidence.object;
         let deleted_at = status.deleted_at.as_ref().map(|at| tracing::field::display(at.0));
         info!(namespace, name, arn = turn.object.spec.arn, ?proof, status = status.status, deleted_at, "let go");
@@ -284,6 +350,7 @@ impl Operator {
     /// Takes note of an object whose DELETED event came.
     pub fn gone(&self, uid: &str) {
         self.objects.gone(uid);
+        self.aws.surveys.forget(uid);
         lock(&self.memories).remove(uid);
     }
 
@@ -302,6 +369,11 @@ impl Drop for ArnLock<'_> {
     fn drop(&mut self) {
         lock(self.locked).remove(&self.arn);
     }
+}
+
+/// Who asked first for the end of an object is served first.
+fn rank(object: &VpcConnector) -> Rank {
+    object.metadata.deletion_timestamp.as_ref().map_or(Rank::Other, |since| Rank::Deletion(since.0))
 }
 
 fn calls_aws(effect: &Effect) -> bool {

@@ -1,21 +1,26 @@
 //! From settings to a running operator, and down again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::apprunner::rate::Rates;
 use crate::apprunner::session::Sessions;
+use crate::apprunner::surveys::{Surveys, Waiter};
 use crate::cli::{RunArgs, Switch};
 use crate::cluster::client::{self, StartError};
 use crate::cluster::events::Events;
 use crate::cluster::writes::Objects;
 use crate::core::evidence::Rules;
+use crate::core::limiter::Limits;
 use crate::core::ownership::ClusterId;
 use crate::core::pace::Pace;
-use crate::reconcile::Operator;
+use crate::reconcile::{Aws, Operator};
 use crate::{controller, telemetry};
 
 /// Calls under way are over within this time: each has a shorter deadline of its own.
@@ -71,8 +76,9 @@ async fn operate(args: &RunArgs) -> Result<(), RunError> {
     );
     let (events, sending) = Events::start(client.clone());
     let objects = Objects::new(client.clone());
-    let operator = Operator::new(objects, events, Sessions::default(), rules, stopping.clone());
-    let running = controller::run(client, operator, &args.namespaces, args.concurrency);
+    let (aws, woken) = aws(&rules, &stopping);
+    let operator = Operator::new(objects, events, aws, rules, stopping.clone());
+    let running = controller::run(client, operator, woken, &args.namespaces, args.concurrency);
     tokio::select! {
         () = running => {}
         () = async { stopping.cancelled().await; tokio::time::sleep(FINISH_WITHIN).await } => {
@@ -84,9 +90,19 @@ async fn operate(args: &RunArgs) -> Result<(), RunError> {
     Ok(())
 }
 
+/// Puts together what AWS is called through, and what tells who has something new to know.
+pub fn aws(rules: &Rules, stopping: &CancellationToken) -> (Aws, UnboundedReceiver<Waiter>) {
+    let sessions = Arc::<Sessions>::default();
+    let rates = Arc::new(Rates::new(rules.limits, rules.pace.rate_recovery));
+    let (wake, woken) = mpsc::unbounded_channel();
+    let surveys = Surveys::new(sessions.clone(), rates.clone(), rules.pace.clone(), stopping.clone(), wake);
+    (Aws { sessions, rates, surveys }, woken)
+}
+
 fn rules(args: &RunArgs, cluster_id: Option<ClusterId>) -> Rules {
     let pace = Pace { resync: args.resync, ..Pace::default() }.divided_by(args.pace_divisor);
-    Rules { pace, regions: args.regions.clone(), cluster_id }
+    let limits = Limits { rate: args.aws_rate, burst: args.aws_burst };
+    Rules { pace, regions: args.regions.clone(), cluster_id, limits }
 }
 
 /// Waits for an API server that is not up yet; one that refuses is a mistake somebody must mend.

@@ -6,16 +6,24 @@ use aws_sdk_apprunner::config::http::HttpResponse;
 use aws_sdk_apprunner::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_apprunner::operation::RequestId;
 use aws_sdk_apprunner::operation::delete_vpc_connector::DeleteVpcConnectorOutput;
+use aws_sdk_apprunner::operation::describe_service::DescribeServiceOutput;
 use aws_sdk_apprunner::operation::describe_vpc_connector::DescribeVpcConnectorOutput;
+use aws_sdk_apprunner::operation::list_services::ListServicesOutput;
 use aws_sdk_apprunner::operation::list_tags_for_resource::ListTagsForResourceOutput;
+use aws_sdk_apprunner::operation::list_vpc_connectors::ListVpcConnectorsOutput;
 use aws_sdk_apprunner::types::Tag;
 
 use super::session::Session;
 use super::{CALL_DEADLINE, UNTAG_DEADLINE, wire};
 use crate::api::OWNER_TAG;
-use crate::core::arn::ConnectorArn;
-use crate::core::outcome::{Class, Failure, Operation, Outcome, Reply};
+use crate::core::arn::{ConnectorArn, Region};
+use crate::core::outcome::{Class, Failure, Operation, Outcome, Page, Reply};
 use crate::core::ownership::OwnerTag;
+
+/// A page of services has no more than this. Source: App Runner API, `ListServices`.
+const SERVICES_A_PAGE: i32 = 20;
+/// A page of connectors has no more than this. Source: App Runner API, `ListVpcConnectors`.
+const CONNECTORS_A_PAGE: i32 = 100;
 
 /// One call to App Runner, and what came of it.
 pub struct Call {
@@ -61,6 +69,34 @@ impl Session {
         finish(Operation::TagResource, CALL_DEADLINE, sent, |_| Some(Reply::Written)).await
     }
 
+    /// Lists services, from the beginning or from where a page ended. Source: App Runner API, `ListServices`.
+    pub async fn list_services(&self, region: &Region, token: Option<String>) -> Call {
+        let sent = self.client(region).list_services().max_results(SERVICES_A_PAGE).set_next_token(token).send();
+        let reply = |out: ListServicesOutput| {
+            let items = out.service_summary_list.into_iter().filter_map(wire::service).collect();
+            Some(Reply::Services(Page { items, next: out.next_token }))
+        };
+        finish(Operation::ListServices, CALL_DEADLINE, sent, reply).await
+    }
+
+    /// Tells which connector a service's outgoing traffic goes through. Source: App Runner API, `DescribeService`.
+    pub async fn describe_service(&self, region: &Region, arn: &str) -> Call {
+        let sent = self.client(region).describe_service().service_arn(arn).send();
+        let reply = |out: DescribeServiceOutput| out.service.map(|service| Reply::Egress(wire::egress(service)));
+        finish(Operation::DescribeService, CALL_DEADLINE, sent, reply).await
+    }
+
+    /// Lists connectors, from the beginning or from where a page ended. Source: App Runner API, `ListVpcConnectors`.
+    pub async fn list_connectors(&self, region: &Region, token: Option<String>) -> Call {
+        let sent =
+            self.client(region).list_vpc_connectors().max_results(CONNECTORS_A_PAGE).set_next_token(token).send();
+        let reply = |out: ListVpcConnectorsOutput| {
+            let items = out.vpc_connectors.into_iter().map(|connector| wire::connector(Some(connector))).collect();
+            Some(Reply::Connectors(Page { items, next: out.next_token }))
+        };
+        finish(Operation::ListVpcConnectors, CALL_DEADLINE, sent, reply).await
+    }
+
     /// Takes the owner tag off. Source: App Runner API, `UntagResource`.
     pub async fn remove_owner_tag(&self, arn: &ConnectorArn) -> Call {
         let sent = self.client(arn.region()).untag_resource().resource_arn(arn.as_str()).tag_keys(OWNER_TAG).send();
@@ -70,7 +106,7 @@ impl Session {
 
 /// Waits for a call no longer than its deadline, and says what it came to.
 ///
-/// `reply` is `None` where a 200 proves nothing: the SDK takes an empty body for an empty list of tags.
+/// `reply` is `None` where a 200 proves nothing: the SDK takes an empty body for an answer without members.
 async fn finish<T, E>(
     operation: Operation,
     deadline: Duration,
@@ -87,7 +123,7 @@ where
     let (request_id, outcome) = match result {
         Ok(Ok(output)) => {
             let request_id = output.request_id().map(str::to_owned);
-            let unproven = || Failure::new(operation, Class::Unproven, "Unproven", "it lists no tags, not even none");
+            let unproven = || Failure::new(operation, Class::Unproven, "Unproven", "it lacks what was asked for");
             let outcome = reply(output).map_or_else(|| Outcome::Unknown(unproven()), Outcome::Done);
             (request_id, outcome)
         }

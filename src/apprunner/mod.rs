@@ -6,10 +6,13 @@
 //! once, within [`CALL_DEADLINE`], and what came of it becomes an [`Outcome`](crate::core::outcome::Outcome) that says
 //! whether it can have taken effect.
 //!
-//! [`session`] knows whose credentials these are; [`client`] makes the calls; [`wire`] reads answers.
+//! [`session`] knows whose credentials these are; [`client`] makes the calls; [`wire`] reads answers; [`rate`] says when
+//! the next may be made; [`surveys`] finds out who uses the connectors that wait.
 
 pub mod client;
+pub mod rate;
 pub mod session;
+pub mod surveys;
 pub mod wire;
 
 use std::time::Duration;

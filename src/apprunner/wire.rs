@@ -5,11 +5,13 @@ use std::error::Error;
 use aws_sdk_apprunner::config::http::HttpResponse;
 use aws_sdk_apprunner::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_apprunner::primitives::DateTime;
-use aws_sdk_apprunner::types::{VpcConnector, VpcConnectorStatus};
+use aws_sdk_apprunner::types::{Service as Described, ServiceSummary, VpcConnector, VpcConnectorStatus};
 use jiff::Timestamp;
 use tracing::warn;
 
-use crate::core::outcome::{Class, Connector, ConnectorStatus, Failure, Operation, Outcome, WireError, classify};
+use crate::core::outcome::{
+    Class, Connector, ConnectorStatus, Failure, Operation, Outcome, Service, WireError, classify,
+};
 
 /// 2020-01-01 and 2100-01-01; App Runner is younger than the one, and a time beyond the other is no time.
 const PLAUSIBLE_SECONDS: std::ops::Range<i64> = 1_577_836_800..4_102_444_800;
@@ -35,6 +37,23 @@ pub(super) fn connector(reply: Option<VpcConnector>) -> Connector {
         deleted_at: reply.deleted_at.and_then(|at| plausible("DeletedAt", reply.vpc_connector_arn.as_deref(), at)),
         arn: reply.vpc_connector_arn,
     }
+}
+
+/// Reads a listed service; one without an ARN can't be looked at.
+pub(super) fn service(listed: ServiceSummary) -> Option<Service> {
+    Some(Service {
+        arn: listed.service_arn?,
+        name: listed.service_name.map(|name| word(&name)).unwrap_or_default(),
+        status: listed.status.map(|status| word(status.as_str())).unwrap_or_default(),
+        updated_at: listed
+            .updated_at
+            .and_then(|at| Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()),
+    })
+}
+
+/// Reads which connector a service's outgoing traffic goes through.
+pub(super) fn egress(service: Described) -> Option<String> {
+    service.network_configuration?.egress_configuration?.vpc_connector_arn
 }
 
 /// A tag's value, which AWS keeps to 256 characters.

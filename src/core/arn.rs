@@ -29,6 +29,15 @@ pub struct AccountId(String);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Region(String);
 
+/// One account in one region: what AWS counts calls for, lists services of, and may be slow in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Lane {
+    /// The account.
+    pub account: AccountId,
+    /// The region.
+    pub region: Region,
+}
+
 /// The full ARN of one VPC connector, revision and id included.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectorArn {
@@ -62,6 +71,11 @@ impl ConnectorArn {
     /// The account that owns the connector.
     pub fn account(&self) -> &AccountId {
         &self.account
+    }
+
+    /// The account and region of the connector.
+    pub fn lane(&self) -> Lane {
+        Lane { account: self.account.clone(), region: self.region.clone() }
     }
 }
 

@@ -8,7 +8,7 @@
 //! already said about the deletion stands above what might hold it, and nothing that names an ARN stands above the row
 //! that checks whose credentials these are.
 
-use super::evidence::{Caller, Deletion, Evidence, Hold, Sighting};
+use super::evidence::{Caller, Deletion, Evidence, Hold, InUse, Sighting};
 use super::outcome::{Class, Failure, Operation};
 use super::ownership::{Neighbour, Owner};
 use super::waits;
@@ -53,6 +53,8 @@ pub enum Effect {
         /// Its name.
         name: String,
     },
+    /// Has the services looked for that use the connector.
+    Survey,
     /// Asks whose credentials these are.
     Identify,
     /// `DescribeVpcConnector`
@@ -86,7 +88,7 @@ pub enum Proof {
 type Row = fn(&Evidence) -> Option<Decision>;
 
 /// The table but for its last row, [`claimed`], which matches always.
-const TABLE: [Row; 15] = [
+const TABLE: [Row; 17] = [
     let_go_already,
     retained,
     paused,
@@ -96,7 +98,9 @@ const TABLE: [Row; 15] = [
     protected,
     status_of_another,
     not_actionable,
+    in_use_by_somebody,
     attempt_failed,
+    still_in_use,
     not_our_account,
     not_due,
     to_be_deleted_unclaimed,
@@ -185,9 +189,23 @@ fn not_actionable(e: &Evidence) -> Option<Decision> {
     e.object.deleting.then(|| hold(e, Reason::InvalidRequest, message))
 }
 
+/// A connector that is in use is not just waited for: who uses it is found out.
+fn in_use_by_somebody(e: &Evidence) -> Option<Decision> {
+    in_use(e).filter(|_| e.users.is_none()).map(|_| Decision::Act(Effect::Survey))
+}
+
 fn attempt_failed(e: &Evidence) -> Option<Decision> {
     let failure = e.memory.seen.failure.as_ref()?;
+    if failure.class == Class::InUse {
+        return in_use(e).and_then(|refused| wait_for_users(e, refused));
+    }
     (!wants_second_look(e)).then(|| Decision::Wait(waits::after(e, failure)))
+}
+
+/// What is seen of the services may bring the next attempt forward.
+fn still_in_use(e: &Evidence) -> Option<Decision> {
+    let waits = e.memory.wait.as_ref().is_some_and(|wait| wait.reason == Reason::InUse);
+    in_use(e).filter(|_| waits && !e.memory.seen.asked).and_then(|refused| wait_for_users(e, refused))
 }
 
 /// With another account's credentials nothing is called and nothing is believed: to them every ARN is not found.
@@ -280,11 +298,43 @@ fn for_person(e: &Evidence, reason: Reason, message: &str) -> Decision {
     Decision::Wait(waits::for_person(e, reason, message.to_owned()))
 }
 
+/// The refusals because of which the object waits for services to let go of its connector.
+fn in_use(e: &Evidence) -> Option<&InUse> {
+    e.memory.in_use.as_ref().filter(|_| e.object.deleting && e.object.claimed().is_some())
+}
+
+fn wait_for_users(e: &Evidence, refused: &InUse) -> Option<Decision> {
+    let hold = waits::in_use(e, refused, e.users.as_ref()?);
+    (e.now < hold.until).then_some(Decision::Wait(hold))
+}
+
 /// Whether AWS may be asked now.
 fn due(e: &Evidence) -> bool {
-    // A status restored from a backup has lost its claim; what was true of the claim does not hold it up.
-    let outlived = |wait: &Hold| wait.reason == Reason::Available && e.object.claimed().is_none();
+    let outlived = |wait: &Hold| match wait.reason {
+        // A status restored from a backup has lost its claim; what was true of the claim does not hold it up.
+        Reason::Available => e.object.claimed().is_none(),
+        // The row above has settled that.
+        Reason::InUse => in_use(e).is_some(),
+        _ => false,
+    };
     !e.memory.seen.early || e.memory.wait.as_ref().is_none_or(outlived)
+}
+
+/// The calls to App Runner that an attempt may take which begins with this effect; none for what calls nobody there.
+///
+/// They are taken from the rate limit together, so that an attempt that has begun can run to its end.
+pub fn calls_of_attempt(e: &Evidence, effect: &Effect) -> u32 {
+    let claim = match (e.object.claimed(), e.rules.cluster_id.is_some()) {
+        (Some(_), _) => 0,
+        (None, true) => 2,
+        (None, false) => u32::from(e.object.deleting),
+    };
+    let delete_after = u32::from(e.object.deleting && e.object.claimed().is_some());
+    match effect {
+        Effect::Describe => 1 + claim + delete_after,
+        Effect::ReadTags | Effect::WriteTag | Effect::RemoveTag | Effect::Delete => 1,
+        _ => 0,
+    }
 }
 
 /// Goes on from a connector that is ACTIVE and not claimed: by the owner tag, unless tags are off.

@@ -9,9 +9,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::arn::{AccountId, ArnError, ConnectorArn, Region};
+use super::limiter::{LOWEST_RATE, Limits};
 use super::outcome::{Class, Connector, Failure, Operation};
 use super::ownership::{ClusterId, Neighbour, Owner, OwnerTag};
 use super::pace::Pace;
+use super::survey::Users;
 use crate::api::{self, DeletionPolicy, Reason, VpcConnector, VpcConnectorStatus};
 
 /// Everything a decision is made from.
@@ -23,6 +25,8 @@ pub struct Evidence {
     pub caller: Caller,
     /// What this process remembers.
     pub memory: Memory,
+    /// Who uses the connector, once somebody looks for them.
+    pub users: Option<Users>,
     /// How the operator was started.
     pub rules: Arc<Rules>,
     /// The time.
@@ -40,6 +44,8 @@ pub struct Rules {
     pub regions: Vec<Region>,
     /// The name of this cluster in owner tags; `None` when ownership tags are off.
     pub cluster_id: Option<ClusterId>,
+    /// What one account and region may be called.
+    pub limits: Limits,
 }
 
 /// Whose credentials the operator has.
@@ -86,6 +92,8 @@ pub struct Object {
 pub struct Memory {
     /// What is known of the deletion under way.
     pub deletion: Deletion,
+    /// App Runner's refusals because the connector is in use.
+    pub in_use: Option<InUse>,
     /// What AWS said that allows the object to go; a connector once gone stays gone.
     pub gone: Option<Gone>,
     /// What the object waits for.
@@ -111,6 +119,17 @@ pub struct Streak {
     pub failures: u32,
     /// When the first of them was.
     pub since: Timestamp,
+}
+
+/// Refusals to delete a connector that is in use, since the last other answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InUse {
+    /// When the first attempt began that was refused so.
+    pub since: Timestamp,
+    /// When the last one began.
+    pub last: Timestamp,
+    /// What App Runner said to it.
+    pub failure: Failure,
 }
 
 /// What is known of the deletion under way.
@@ -146,6 +165,8 @@ pub struct Gone {
 pub struct Seen {
     /// The object was woken before its time, and nobody asked: AWS is not called.
     pub early: bool,
+    /// Somebody asked for this attempt.
+    pub asked: bool,
     /// The reconcile-requested-at annotation, as it was when this reconcile began: what it answers.
     pub request: Option<String>,
     /// The connector.
@@ -192,6 +213,11 @@ impl Rules {
     /// Whether this operator calls the region of a connector, as the partition it is of.
     pub fn serves(&self, arn: &ConnectorArn) -> bool {
         self.regions.contains(arn.region()) && arn.partition() == arn.region().partition()
+    }
+
+    /// The time between two attempts of one of so many objects that together take half of the rate.
+    pub fn share_of(&self, crowd: u32) -> Duration {
+        Duration::from_secs_f64(2.0 * f64::from(crowd) / self.limits.rate.max(LOWEST_RATE))
     }
 }
 
@@ -262,8 +288,9 @@ impl Memory {
             *self = Self { gone: self.gone.take(), deletion: self.deletion.clone(), ..Self::default() };
             self.deleting = object.deleting;
         }
-        let early = self.wait.as_ref().is_some_and(|wait| now < wait.until) && !object.requested();
-        self.seen = Seen { early, request: object.request.clone(), ..Seen::default() };
+        let asked = object.requested();
+        let early = self.wait.as_ref().is_some_and(|wait| now < wait.until) && !asked;
+        self.seen = Seen { early, asked, request: object.request.clone(), ..Seen::default() };
     }
 }
 

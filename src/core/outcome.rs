@@ -30,6 +30,12 @@ pub enum Operation {
     TagResource,
     /// Source: App Runner API, `UntagResource`.
     UntagResource,
+    /// Source: App Runner API, `ListVpcConnectors`.
+    ListVpcConnectors,
+    /// Source: App Runner API, `ListServices`.
+    ListServices,
+    /// Source: App Runner API, `DescribeService`.
+    DescribeService,
     /// Source: STS API, `GetCallerIdentity`; needs no permission.
     GetCallerIdentity,
     /// Finding credentials at all: no call to App Runner, though it may call STS or a metadata endpoint.
@@ -92,12 +98,40 @@ pub enum Reply {
     Connector(Connector),
     /// The value of the owner tag.
     OwnerTag(Option<String>),
+    /// A page of the connectors of an account and region.
+    Connectors(Page<Connector>),
+    /// A page of its services.
+    Services(Page<Service>),
+    /// The connector that a service's outgoing traffic goes through, if it goes through one.
+    Egress(Option<String>),
     /// The account whose credentials these are.
     Caller(AccountId),
     /// What the neighbour that an owner tag names turned out to be.
     Neighbour(Neighbour),
     /// It was written: a tag in AWS, or a patch in Kubernetes.
     Written,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page<T> {
+    /// What stands on it.
+    pub items: Vec<T>,
+    /// What the next part is asked for with; none after the last.
+    pub next: Option<String>,
+}
+
+/// A service as App Runner lists it, which is without its network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// `ServiceArn`
+    pub arn: String,
+    /// `ServiceName`
+    pub name: String,
+    /// `Status`, in App Runner's own word.
+    pub status: String,
+    /// `UpdatedAt`
+    pub updated_at: Option<Timestamp>,
 }
 
 /// A connector as App Runner describes it; its model requires no member, so none is.

@@ -12,8 +12,22 @@ use super::outcome::Class;
 pub struct Pace {
     /// After a failure that may pass by itself: from the first to the second, doubling.
     pub retry: Range,
-    /// While a service uses the connector.
-    pub in_use: Range,
+    /// While services use the connector: between attempts that nothing seen suggests.
+    pub held: Range,
+    /// While App Runner reports a connector in use that no service references.
+    pub letting_go: Steps,
+    /// While it is in use and nobody can be seen to use it.
+    pub unseen: Steps,
+    /// A wait in steps takes the longer one after this long.
+    pub patience: Duration,
+    /// From one list of the services to the next, while anything waits for them.
+    pub sweep: Duration,
+    /// Services that could not be looked at for this long are not known any more.
+    pub blind_after: Duration,
+    /// A rate that was halved rises by a tenth each time this has passed.
+    pub rate_recovery: Duration,
+    /// A turn at calling AWS that is further away than this is told in the status.
+    pub turn_told: Duration,
     /// After a refusal that AWS's words must explain.
     pub invalid: Range,
     /// While access, credentials or a subscription are missing.
@@ -45,12 +59,29 @@ pub struct Range {
     pub longest: Duration,
 }
 
+/// A wait that is longer once it has lasted for [`Pace::patience`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Steps {
+    /// At first.
+    pub first: Duration,
+    /// Later.
+    pub then: Duration,
+}
+
 impl Default for Pace {
     fn default() -> Self {
         let range = |first, longest| Range { first: Duration::from_secs(first), longest: Duration::from_secs(longest) };
+        let steps = |first, then| Steps { first: Duration::from_secs(first), then: Duration::from_secs(then) };
         Self {
             retry: range(1, 60),
-            in_use: range(5, 30),
+            held: range(60, 300),
+            letting_go: steps(5, 30),
+            unseen: steps(10, 30),
+            patience: Duration::from_mins(5),
+            sweep: Duration::from_secs(5),
+            blind_after: Duration::from_secs(30),
+            rate_recovery: Duration::from_secs(10),
+            turn_told: Duration::from_secs(10),
             invalid: range(60, 300),
             access: range(30, 300),
             accepted: range(1, 30),
@@ -71,9 +102,17 @@ impl Pace {
     pub fn divided_by(&self, by: u32) -> Self {
         let by = by.max(1);
         let range = |r: Range| Range { first: r.first / by, longest: r.longest / by };
+        let steps = |s: Steps| Steps { first: s.first / by, then: s.then / by };
         Self {
             retry: range(self.retry),
-            in_use: range(self.in_use),
+            held: range(self.held),
+            letting_go: steps(self.letting_go),
+            unseen: steps(self.unseen),
+            patience: self.patience / by,
+            sweep: self.sweep / by,
+            blind_after: self.blind_after / by,
+            rate_recovery: self.rate_recovery / by,
+            turn_told: self.turn_told / by,
             invalid: range(self.invalid),
             access: range(self.access),
             accepted: range(self.accepted),
@@ -87,10 +126,16 @@ impl Pace {
         }
     }
 
+    /// The wait that has lasted so long already.
+    pub fn stepped(&self, steps: Steps, lasted: Duration) -> Duration {
+        if lasted < self.patience { steps.first } else { steps.then }
+    }
+
     /// The wait after the `attempts`-th failure in a row of this class; `jitter` is drawn from 0 to 1.
     pub fn after_failure(&self, class: Class, attempts: u32, jitter: f64) -> Duration {
         match class {
-            Class::InUse => self.in_use.jittered(attempts, jitter),
+            // Whoever looks for its users knows better; this is for when nobody does.
+            Class::InUse => self.unseen.first,
             Class::InvalidRequest | Class::NotFound => self.invalid.jittered(attempts, jitter),
             Class::AccessDenied | Class::CredentialsRejected | Class::SubscriptionRequired => {
                 self.access.jittered(attempts, jitter)
@@ -127,7 +172,11 @@ mod tests {
         let pace = Pace::default();
         let seconds = |r: Range| (r.first.as_secs(), r.longest.as_secs());
         assert_eq!(seconds(pace.retry), (1, 60));
-        assert_eq!(seconds(pace.in_use), (5, 30));
+        assert_eq!(seconds(pace.held), (60, 300));
+        let steps = |s: Steps| (s.first.as_secs(), s.then.as_secs());
+        assert_eq!((steps(pace.letting_go), steps(pace.unseen)), ((5, 30), (10, 30)));
+        let services = [pace.patience, pace.sweep, pace.blind_after, pace.rate_recovery, pace.turn_told];
+        assert_eq!(services.map(|d| d.as_secs()), [300, 5, 30, 10, 10]);
         assert_eq!(seconds(pace.invalid), (60, 300));
         assert_eq!(seconds(pace.access), (30, 300));
         assert_eq!(seconds(pace.accepted), (1, 30));
@@ -143,11 +192,20 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_in_steps_is_longer_after_five_minutes() {
+        let pace = Pace::default();
+        let after = |seconds| pace.stepped(pace.letting_go, Duration::from_secs(seconds)).as_secs();
+        assert_eq!((after(0), after(299), after(300)), (5, 5, 30));
+    }
+
+    #[test]
     fn a_divided_pace_divides_every_interval() {
         let whole = Pace::default();
         let tenth = whole.divided_by(10);
         assert_eq!(tenth.retry.longest, whole.retry.longest / 10);
         assert_eq!(tenth.resync, whole.resync / 10);
+        assert_eq!(tenth.letting_go.then, whole.letting_go.then / 10);
+        assert_eq!(tenth.sweep, whole.sweep / 10);
         assert_eq!(whole.divided_by(0), whole);
     }
 

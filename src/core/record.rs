@@ -4,9 +4,10 @@
 //! made again at once. A property test holds it to that.
 
 use super::decide::Effect;
-use super::evidence::{Caller, Deletion, Evidence, Gone, Sighting, Streak};
+use super::evidence::{Caller, Deletion, Evidence, Gone, InUse, Sighting, Streak};
 use super::outcome::{Class, Connector, ConnectorStatus, Failure, Operation, Outcome, Reply};
 use super::ownership::Owner;
+use super::survey::Users;
 
 const WRONG_KIND: &str = "the answer is of another kind";
 
@@ -39,6 +40,7 @@ pub fn learn(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
             }
         }
         Effect::RecordClaim => succeed(e),
+        Effect::Survey => e.users = e.users.take().or_else(|| Some(Users::default())),
         Effect::AddFinalizer | Effect::RemoveFinalizer(_) | Effect::CorrectStatus | Effect::RecordAdopting => {}
     }
 }
@@ -49,6 +51,7 @@ fn learn_delete(e: &mut Evidence, outcome: Outcome) {
             Ok(Sighting::Inactive(connector)) => gone(e, Some(connector)),
             Ok(_) => {
                 e.memory.deletion = Deletion::Accepted { since: e.now, looks: 0 };
+                e.memory.in_use = None;
                 e.memory.seen.looked = true;
                 succeed(e);
             }
@@ -62,6 +65,8 @@ fn learn_delete(e: &mut Evidence, outcome: Outcome) {
             // Only "in use" says that the connector is still there, and so that no earlier request took effect.
             if failure.class == Class::InUse {
                 e.memory.deletion = Deletion::NotUnderWay;
+                let since = e.memory.in_use.as_ref().map_or(e.now, |before| before.since);
+                e.memory.in_use = Some(InUse { since, last: e.now, failure: failure.clone() });
             }
             failed(e, failure);
         }

@@ -8,10 +8,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::decide::{Effect, Proof};
 use super::evidence::{Deletion, Evidence, Hold, Sighting};
-use super::outcome::{Connector, Failure};
+use super::outcome::{Connector, Failure, Service};
 use super::ownership::Owner;
 use super::waits::AVAILABLE;
-use crate::api::{LastError, Reason, VpcConnectorStatus, condition, whole_seconds};
+use crate::api::{BlockingService, LastError, Reason, VpcConnectorStatus, condition, whole_seconds};
+
+/// No more services than this are named in a status.
+const MOST_BLOCKERS: usize = 20;
+/// And no more than this in a column.
+const IN_SUMMARY: usize = 2;
 
 /// Something to tell as a Kubernetes Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +61,7 @@ pub fn entry(e: &Evidence, effect: &Effect) -> (VpcConnectorStatus, Vec<Notice>)
         Effect::CorrectStatus => {
             let other = status.arn.take().unwrap_or_default();
             set_members(&mut status, &Connector::default());
+            nobody_blocks(&mut status);
             status.conditions.clear();
             let note = format!("status named {other}, which is not the connector of spec.arn; it was taken out");
             notices.push(Notice { warning: true, reason: NoticeReason::StatusCorrected, note });
@@ -75,6 +81,7 @@ pub fn waiting(e: &Evidence, hold: &Hold) -> (VpcConnectorStatus, Vec<Notice>) {
         Some(Sighting::NotFound) => status.status = None,
         None => {}
     }
+    name_the_users(e, &mut status);
     let answered = hold.failure.is_none() && hold.reason != Reason::Deleting;
     if !answered {
         status.attempts = Some(i32::try_from(e.memory.attempts).unwrap_or(i32::MAX));
@@ -92,6 +99,42 @@ pub fn waiting(e: &Evidence, hold: &Hold) -> (VpcConnectorStatus, Vec<Notice>) {
         vec![Notice { warning, reason: NoticeReason::State(hold.reason), note: hold.message.clone() }]
     };
     (status, notices)
+}
+
+/// Names who holds the deletion; what was said of them before stands until something better is known.
+fn name_the_users(e: &Evidence, status: &mut VpcConnectorStatus) {
+    if matches!(e.memory.deletion, Deletion::Accepted { .. }) {
+        return nobody_blocks(status);
+    }
+    let Some(users) = &e.users else { return };
+    if users.services.is_empty() && !users.complete && users.hindered.is_none() {
+        return;
+    }
+    let named = |service: &Service| BlockingService {
+        arn: service.arn.clone(),
+        name: service.name.clone(),
+        status: service.status.clone(),
+    };
+    status.blocked_by = users.services.iter().take(MOST_BLOCKERS).map(named).collect();
+    status.blocked_by_count =
+        (!users.services.is_empty()).then(|| i32::try_from(users.services.len()).unwrap_or(i32::MAX));
+    status.blocked_by_summary = summary(&users.services);
+}
+
+/// The first two by name, and how many more: what fits into a column.
+fn summary(services: &[Service]) -> Option<String> {
+    let names: Vec<_> = services.iter().take(IN_SUMMARY).map(|service| service.name.as_str()).collect();
+    match services.len().saturating_sub(IN_SUMMARY) {
+        _ if names.is_empty() => None,
+        0 => Some(names.join(", ")),
+        more => Some(format!("{} +{more}", names.join(", "))),
+    }
+}
+
+fn nobody_blocks(status: &mut VpcConnectorStatus) {
+    status.blocked_by.clear();
+    status.blocked_by_count = None;
+    status.blocked_by_summary = None;
 }
 
 /// The status of a paused object: what is known stays as it stands.
@@ -151,7 +194,8 @@ fn what_it_says(status: &VpcConnectorStatus) -> VpcConnectorStatus {
     said.attempts = None;
     said.next_attempt_time = None;
     said.last_error = None;
-    for condition in &mut said.conditions {
+    // AWS's words may differ each time; who uses a connector is ours to say.
+    for condition in said.conditions.iter_mut().filter(|condition| condition.reason != Reason::InUse.to_string()) {
         condition.message.clear();
     }
     said
@@ -189,6 +233,7 @@ fn record_gone(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec<
         Some(connector) => set_members(status, connector),
         None => status.status = None,
     }
+    nobody_blocks(status);
     set_ready(e, status, reason, message);
     notices.push(Notice { warning: false, reason: NoticeReason::State(reason), note: message.to_owned() });
 }

@@ -3,15 +3,21 @@
 //! What people read in `kubectl describe` is written here. A message holds no time of ours, and changes only when what it
 //! says changes.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::arn::ConnectorArn;
-use super::evidence::{Evidence, Hold};
-use super::outcome::{Class, Failure};
+use super::evidence::{Evidence, Hold, InUse};
+use super::outcome::{Class, Failure, Service};
+use super::survey::Users;
 use crate::api::{OWNER_TAG, Reason};
 
 /// Says of a claimed connector that it is well.
 pub(super) const AVAILABLE: &str = "the connector is ACTIVE and owned by this object";
+const LETTING_GO: &str = "App Runner still reports it in use, but no service references it; it is letting go";
+/// A message names no more services than this; the status names more.
+const NAMED: usize = 5;
 
 /// Until a person changes something.
 pub(super) fn for_person(e: &Evidence, reason: Reason, message: String) -> Hold {
@@ -47,6 +53,60 @@ pub(super) fn for_aws(e: &Evidence, since: Timestamp, looks: u32) -> Hold {
 /// When a deletion that App Runner accepted is asked for again.
 pub(super) fn asked_again(e: &Evidence, since: Timestamp) -> Timestamp {
     since.checked_add(e.rules.pace.delete_again).unwrap_or(Timestamp::MAX)
+}
+
+/// Until it is this object's turn to have AWS called; what it waited for before is what it still waits for.
+pub(crate) fn for_turn(e: &Evidence, turn: Duration) -> Hold {
+    let until = e.from_now(turn);
+    if let Some(wait) = e.memory.wait.clone() {
+        return Hold { until, ..wait };
+    }
+    if !e.object.deleting && e.object.claimed().is_some() {
+        return available(until);
+    }
+    let reason = if e.object.deleting { Reason::Deleting } else { Reason::Adopting };
+    let message = "waiting for its turn: calls to AWS in one account and region are limited (--aws-rate)".to_owned();
+    Hold { reason, message, until, failure: None }
+}
+
+/// Until the services that use the connector let go of it, or nobody can be seen to use it.
+///
+/// When one lets go there is nothing to wait for. Otherwise what is not seen may still have happened, so the delete is
+/// tried again now and then; when many wait, less often, so that there is time left to look.
+pub(super) fn in_use(e: &Evidence, refused: &InUse, users: &Users) -> Hold {
+    let pace = &e.rules.pace;
+    let since = users.eased.unwrap_or(refused.since).max(refused.since);
+    let lasted = Duration::try_from(refused.last.duration_since(since)).unwrap_or_default();
+    let (message, wait) = match users {
+        Users { hindered: Some(failure), .. } => (
+            format!("{}; which services use it can't be seen: {}", explain(&refused.failure), explain(failure)),
+            pace.stepped(pace.unseen, lasted),
+        ),
+        Users { services, .. } if !services.is_empty() => {
+            (used_by(services), pace.held.first.max(lasted).min(pace.held.longest))
+        }
+        Users { complete: true, .. } => (LETTING_GO.to_owned(), pace.stepped(pace.letting_go, lasted)),
+        _ => (
+            format!("{}; the services that use it are being looked for", explain(&refused.failure)),
+            pace.stepped(pace.unseen, lasted),
+        ),
+    };
+    let eased = users.eased.is_some_and(|eased| eased > refused.last);
+    let wait = if eased { Duration::ZERO } else { wait.max(e.rules.share_of(users.crowd)) };
+    let until = refused.last.checked_add(wait).unwrap_or(Timestamp::MAX);
+    Hold { reason: Reason::InUse, message, until, failure: Some(refused.failure.clone()) }
+}
+
+fn used_by(services: &[Service]) -> String {
+    let named: Vec<_> =
+        services.iter().take(NAMED).map(|service| format!("{} ({})", service.name, service.status)).collect();
+    let more = services.len().saturating_sub(NAMED);
+    let services = match (named.as_slice(), more) {
+        ([only], 0) => format!("service {only}"),
+        ([first @ .., last], 0) => format!("services {} and {last}", first.join(", ")),
+        (all, more) => format!("services {} and {more} more", all.join(", ")),
+    };
+    format!("used by App Runner {services}; deleted as soon as it is let go of")
 }
 
 /// Until the attempt after one that failed.

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use apprunner_emulator::{Fault, FaultKind, Operation};
-use apprunner_operator::apprunner::session::Sessions;
 use apprunner_operator::cluster::events::Events;
 use apprunner_operator::cluster::writes::Objects;
 use apprunner_operator::controller;
 use apprunner_operator::core::evidence::Rules;
+use apprunner_operator::core::limiter::Limits;
 use apprunner_operator::core::pace::Pace;
 use apprunner_operator::reconcile::Operator;
 use futures::future::join_all;
@@ -175,11 +175,13 @@ async fn a_panic_in_one_reconcile_is_the_trouble_of_one_object() {
     let client = panicking_client(&world, "unlucky", broken.clone());
     let (events, _sending) = Events::start(client.clone());
     let stopping = CancellationToken::new();
-    let rules = Rules { pace: Pace::default().divided_by(PACE), regions: Vec::new(), cluster_id: None };
+    let limits = Limits { rate: 5.0, burst: 10 };
+    let rules = Rules { pace: Pace::default().divided_by(PACE), regions: Vec::new(), cluster_id: None, limits };
+    let (aws, woken) = apprunner_operator::run::aws(&rules, &stopping);
     let objects = Objects::new(client.clone());
-    let operator = Operator::new(objects, events, Sessions::default(), rules, stopping.clone());
+    let operator = Operator::new(objects, events, aws, rules, stopping.clone());
     let namespaces = [world.namespace.clone()];
-    let running = tokio::spawn(async move { controller::run(client, operator, &namespaces, 4).await });
+    let running = tokio::spawn(async move { controller::run(client, operator, woken, &namespaces, 4).await });
 
     for name in names {
         world.gone(name).await;

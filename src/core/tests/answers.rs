@@ -144,18 +144,6 @@ fn what_was_not_sent_is_sent_again_without_a_look() {
 }
 
 #[test]
-fn in_use_is_asked_again_every_5_to_30_seconds() {
-    let mut e = deleted_with(refused(DELETE, Class::InUse)).with(|e| e.jitter = 0.0);
-    assert_eq!(e.waits_for(), (Reason::InUse, 5));
-    for _ in 0..10 {
-        e = e.next_attempt();
-        assert_eq!(e.acts(), Effect::Delete);
-        e = e.after_delete(refused(DELETE, Class::InUse)).with(|e| e.jitter = 1.0);
-    }
-    assert_eq!(e.waits_for(), (Reason::InUse, 30));
-}
-
-#[test]
 fn an_unexplained_refusal_is_looked_into_once() {
     let e = deleted_with(refused(DELETE, Class::InvalidRequest));
     assert_eq!(e.acts(), Effect::Describe);

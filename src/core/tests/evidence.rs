@@ -9,6 +9,7 @@ use crate::api::{DeletionPolicy, VpcConnectorStatus, condition};
 use crate::core::arn::APP_RUNNER_REGIONS;
 use crate::core::decide::{Decision, Effect, decide};
 use crate::core::evidence::{Caller, Deletion, Evidence, Hold, Memory, Object, Rules};
+use crate::core::limiter::Limits;
 use crate::core::outcome::{Class, Connector, ConnectorStatus, Failure, Operation, Outcome, Reply};
 use crate::core::pace::Pace;
 use crate::core::record::learn;
@@ -40,10 +41,12 @@ pub(super) fn unclaimed() -> Evidence {
         },
         caller: Caller::Account("111122223333".parse().unwrap()),
         memory: Memory::default(),
+        users: None,
         rules: Arc::new(Rules {
             pace: Pace::default(),
             regions: APP_RUNNER_REGIONS.iter().map(|r| r.parse().unwrap()).collect(),
             cluster_id: Some("c1".parse().unwrap()),
+            limits: Limits { rate: 5.0, burst: 10 },
         }),
         now: NOW,
         jitter: 0.5,
@@ -105,8 +108,10 @@ impl Evidence {
         self
     }
 
+    /// A connector in use is looked into at once.
     pub(super) fn after_delete(self, outcome: Outcome) -> Self {
-        self.after(Effect::Delete, outcome)
+        let e = self.after(Effect::Delete, outcome);
+        if e.decision() == Decision::Act(Effect::Survey) { e.after(Effect::Survey, written()) } else { e }
     }
 
     pub(super) fn after_describe(self, outcome: Outcome) -> Self {

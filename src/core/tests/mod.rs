@@ -4,7 +4,9 @@
 
 mod answers;
 mod evidence;
+mod in_use;
 mod laws;
 mod purity;
 mod rows;
 mod status;
+mod survey;

@@ -20,7 +20,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use cluster::{operator_user_of, operator_user_on, shared};
-use operator::{Operator, PACE, Settings};
+use operator::{Operator, PACE, Settings, UNLIMITED};
 
 pub const ACCOUNT: &str = "111122223333";
 pub const REGION: &str = "us-east-1";
@@ -76,6 +76,7 @@ impl World {
             arguments: vec![format!("--namespace={namespace}")],
             environment: Vec::new(),
             pace: PACE,
+            limits: UNLIMITED,
         };
         let versions = watch_all(&api).await;
         Self { cluster, emulator, namespace, api, client, settings, versions }

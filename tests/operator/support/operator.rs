@@ -19,7 +19,18 @@ pub struct Settings {
     pub arguments: Vec<String>,
     pub environment: Vec<(String, String)>,
     pub pace: u32,
+    pub limits: Limits,
 }
+
+/// What one account and region may be called: calls a second, and at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub rate: u32,
+    pub burst: u32,
+}
+
+/// No limit that a test would notice.
+pub const UNLIMITED: Limits = Limits { rate: 10_000, burst: 10_000 };
 
 /// A running operator; dropped, it is killed.
 pub struct Operator {
@@ -44,6 +55,8 @@ impl Operator {
             .env("AWS_SECRET_ACCESS_KEY", &settings.access_key.1)
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("APPRUNNER_OPERATOR_PACE_DIVISOR", settings.pace.to_string())
+            .env("APPRUNNER_OPERATOR_AWS_RATE", settings.limits.rate.to_string())
+            .env("APPRUNNER_OPERATOR_AWS_BURST", settings.limits.burst.to_string())
             .env("APPRUNNER_OPERATOR_LOG", "info,apprunner_operator=debug")
             .envs(settings.environment.iter().cloned())
             .stdin(Stdio::piped())

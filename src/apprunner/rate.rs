@@ -1,0 +1,79 @@
+//! The rate limit of each account and region, shared by everything that calls App Runner there.
+//!
+//! Nobody is made to wait here: who may not call now is told how long until it is their turn. STS stands outside, since
+//! nothing can be called before it has answered.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use crate::core::arn::Lane;
+use crate::core::limiter::{Limiter, Limits, Rank};
+use crate::core::outcome::{Class, Failure, Outcome};
+use crate::sync::lock;
+
+/// The limiters, by account and region.
+pub struct Rates {
+    limits: Limits,
+    recovery: Duration,
+    started: Instant,
+    lanes: Mutex<HashMap<Lane, Limiter>>,
+}
+
+/// The right to some calls; what is not used of it goes back.
+pub struct Permit<'a> {
+    rates: &'a Rates,
+    lane: Lane,
+    left: u32,
+}
+
+impl Rates {
+    /// Makes a place for limiters; a halved rate rises by a tenth each time `recovery` has passed.
+    pub fn new(limits: Limits, recovery: Duration) -> Self {
+        Self { limits, recovery, started: Instant::now(), lanes: Mutex::default() }
+    }
+
+    /// Gives the right to some calls, or says how long until it is worth asking again.
+    pub fn ask(&self, lane: &Lane, who: &str, rank: Rank, calls: u32) -> Result<Permit<'_>, Duration> {
+        self.with(lane, |limiter, now| limiter.ask(who, rank, calls, now))?;
+        Ok(Permit { rates: self, lane: lane.clone(), left: calls })
+    }
+
+    /// The calls a second that are allowed now.
+    pub fn rate(&self, lane: &Lane) -> f64 {
+        self.with(lane, |limiter, _| limiter.rate())
+    }
+
+    /// Takes note of a call that was sent then: AWS may have throttled it.
+    pub fn heed(&self, lane: &Lane, sent: Instant, outcome: &Outcome) {
+        if let Outcome::Refused(Failure { class: Class::Throttled, .. }) = outcome {
+            let sent = sent.saturating_duration_since(self.started);
+            self.with(lane, |limiter, now| limiter.throttled(sent, now));
+        }
+    }
+
+    fn with<T>(&self, lane: &Lane, what: impl FnOnce(&mut Limiter, Duration) -> T) -> T {
+        let mut lanes = lock(&self.lanes);
+        let now = self.started.elapsed();
+        let limiter = lanes.entry(lane.clone()).or_insert_with(|| Limiter::new(self.limits, self.recovery, now));
+        what(limiter, now)
+    }
+}
+
+impl Permit<'_> {
+    /// Uses it for one call. An attempt that turns out to need one more makes it: what follows waits the longer.
+    pub fn spend(&mut self) {
+        match self.left.checked_sub(1) {
+            Some(left) => self.left = left,
+            None => self.rates.with(&self.lane, |limiter, now| limiter.charge(1, now)),
+        }
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        if self.left > 0 {
+            self.rates.with(&self.lane, |limiter, now| limiter.refund(self.left, now));
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Looks for the services that use the connectors that wait: one task for each account and region where any does.
+//!
+//! What is asked when, and what an answer means, is decided in [`crate::core::survey`]; here it is carried out, within the
+//! rate limit. The task begins with the first connector that waits and ends with the last. Whoever waits is woken when
+//! there is something new to know about its connector.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use super::client::Call;
+use super::rate::Rates;
+use super::session::{Session, Sessions};
+use crate::core::arn::{ConnectorArn, Lane};
+use crate::core::limiter::Rank;
+use crate::core::outcome::{Class, Failure, Operation, Outcome};
+use crate::core::pace::Pace;
+use crate::core::survey::{Moment, Step, Survey, Users};
+use crate::sync::lock;
+
+/// Who waits for the users of a connector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiter {
+    /// The object's uid.
+    pub uid: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// The surveys under way.
+pub struct Surveys {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    sessions: Arc<Sessions>,
+    rates: Arc<Rates>,
+    pace: Pace,
+    stopping: CancellationToken,
+    wake: mpsc::UnboundedSender<Waiter>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    lanes: HashMap<Lane, Running>,
+    /// What each waiter waits for, by its uid.
+    waiters: HashMap<String, (Waiter, ConnectorArn)>,
+}
+
+struct Running {
+    survey: Survey,
+    /// Tells the task that somebody came or went.
+    changed: Arc<Notify>,
+}
+
+impl Surveys {
+    /// Makes a place for surveys; who waits is woken through `wake`.
+    pub fn new(
+        sessions: Arc<Sessions>,
+        rates: Arc<Rates>,
+        pace: Pace,
+        stopping: CancellationToken,
+        wake: mpsc::UnboundedSender<Waiter>,
+    ) -> Self {
+        Self { shared: Arc::new(Shared { sessions, rates, pace, stopping, wake, state: Mutex::default() }) }
+    }
+
+    /// Has the users of a connector looked for, until the waiter is forgotten.
+    pub fn want(&self, arn: &ConnectorArn, waiter: Waiter) {
+        let state = &mut *lock(&self.shared.state);
+        state.waiters.insert(waiter.uid.clone(), (waiter, arn.clone()));
+        let lane = arn.lane();
+        let running = state.lanes.entry(lane.clone()).or_insert_with(|| {
+            let changed = Arc::<Notify>::default();
+            tokio::spawn(self.shared.clone().run(lane, changed.clone()));
+            Running { survey: Survey::default(), changed }
+        });
+        running.survey.want(arn.as_str(), Timestamp::now());
+        running.changed.notify_one();
+    }
+
+    /// What is known of the users of a connector, if they are looked for.
+    pub fn users_of(&self, arn: &ConnectorArn) -> Option<Users> {
+        let state = lock(&self.shared.state);
+        state.lanes.get(&arn.lane())?.survey.users_of(arn.as_str(), &self.shared.pace, Timestamp::now())
+    }
+
+    /// Looks no longer for somebody who does not wait any more.
+    pub fn forget(&self, uid: &str) {
+        let state = &mut *lock(&self.shared.state);
+        let Some((_, arn)) = state.waiters.remove(uid) else { return };
+        if state.waiters.values().any(|(_, other)| *other == arn) {
+            return;
+        }
+        if let Some(running) = state.lanes.get_mut(&arn.lane()) {
+            running.survey.forget(arn.as_str());
+            running.changed.notify_one();
+        }
+    }
+}
+
+impl Shared {
+    async fn run(self: Arc<Self>, lane: Lane, changed: Arc<Notify>) {
+        // Also after a panic: whoever finds no survey under way begins another.
+        let _ended = Ended { shared: &self, lane: &lane, changed: &changed };
+        debug!(account = %lane.account, region = %lane.region, "looking for services");
+        loop {
+            let step = match self.next(&lane) {
+                Some(Step::Rest(until)) => {
+                    let rest = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
+                    if self.pause(rest, &changed).await { continue } else { return }
+                }
+                Some(step) if step != Step::Done => step,
+                _ => return,
+            };
+            match self.rates.ask(&lane, "sweep", Rank::Sweep, 1) {
+                // Meanwhile the last may have stopped waiting, so what is next is asked again.
+                Err(turn) => {
+                    if !self.pause(turn, &changed).await {
+                        return;
+                    }
+                }
+                Ok(mut permit) => {
+                    permit.spend();
+                    let sent = Timestamp::now();
+                    let outcome = self.make(&lane, &step).await;
+                    self.learn(&lane, &step, outcome, sent);
+                }
+            }
+        }
+    }
+
+    /// The next step; a survey that nobody waits for ends here, before anybody else can ask for it.
+    fn next(&self, lane: &Lane) -> Option<Step> {
+        let rate = self.rates.rate(lane);
+        let state = &mut *lock(&self.state);
+        let step = state.lanes.get(lane)?.survey.next(&self.pace, rate, Timestamp::now());
+        if step == Step::Done {
+            state.lanes.remove(lane);
+        }
+        Some(step)
+    }
+
+    /// Waits, but no longer than nothing changes; says whether to go on.
+    async fn pause(&self, wait: Duration, changed: &Notify) -> bool {
+        tokio::select! {
+            biased;
+            () = self.stopping.cancelled() => false,
+            () = changed.notified() => true,
+            () = tokio::time::sleep(wait) => true,
+        }
+    }
+
+    async fn make(&self, lane: &Lane, step: &Step) -> Outcome {
+        let session = match self.session(lane).await {
+            Ok(session) => session,
+            Err(failure) => return Outcome::NotSent(failure),
+        };
+        let sent = Instant::now();
+        let call = match step {
+            Step::Describe(arn) => session.describe_service(&lane.region, arn).await,
+            Step::List(token) => session.list_services(&lane.region, token.clone()).await,
+            Step::Rest(_) | Step::Done => return Outcome::NotSent(nothing_to_call()),
+        };
+        let Call { operation, request_id, duration_ms, outcome } = call;
+        self.rates.heed(lane, sent, &outcome);
+        let (region, word) = (&lane.region, outcome.word());
+        match &outcome {
+            Outcome::Done(_) => debug!(%region, %operation, request_id, duration_ms, outcome = word),
+            Outcome::Refused(failure) | Outcome::NotSent(failure) | Outcome::Unknown(failure) => {
+                let Failure { code, message, class, .. } = failure;
+                info!(%region, %operation, request_id, duration_ms, outcome = word, code, error = message);
+                if *class == Class::CredentialsRejected {
+                    self.sessions.reject(&session);
+                }
+            }
+        }
+        outcome
+    }
+
+    async fn session(&self, lane: &Lane) -> Result<Arc<Session>, Failure> {
+        let session = match self.sessions.current() {
+            Some(session) => session,
+            None => self.sessions.identify(&lane.region).await?,
+        };
+        if *session.account() == lane.account {
+            return Ok(session);
+        }
+        let message = format!("the credentials are of account {}", session.account());
+        Err(Failure::new(Operation::ListServices, Class::CredentialsRejected, "WrongAccount", &message))
+    }
+
+    fn learn(&self, lane: &Lane, step: &Step, outcome: Outcome, sent: Timestamp) {
+        let moment = Moment { sent, now: Timestamp::now(), jitter: rand::random() };
+        let state = &mut *lock(&self.state);
+        let Some(running) = state.lanes.get_mut(lane) else { return };
+        let news = running.survey.learn(step, outcome, &self.pace, moment);
+        let woken = state.waiters.values().filter(|(_, arn)| news.contains(arn.as_str()));
+        for (waiter, _) in woken {
+            // Nobody listens any more once the operator stops.
+            let _ = self.wake.send(waiter.clone());
+        }
+    }
+}
+
+fn nothing_to_call() -> Failure {
+    Failure::new(Operation::ListServices, Class::Unreachable, "NotSent", "there is nothing to call")
+}
+
+struct Ended<'a> {
+    shared: &'a Shared,
+    lane: &'a Lane,
+    changed: &'a Arc<Notify>,
+}
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        let state = &mut *lock(&self.shared.state);
+        let ours = |running: &Running| Arc::ptr_eq(&running.changed, self.changed);
+        if state.lanes.get(self.lane).is_some_and(ours) {
+            state.lanes.remove(self.lane);
+        }
+    }
+}

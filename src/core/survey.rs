@@ -1,0 +1,318 @@
+//! Who uses the connectors that wait: what is known of the services of one account and region, and what is asked next.
+//!
+//! App Runner says that a connector is in use and not by whom; only each service's own description tells. So while
+//! anything waits, the services are listed again and again, once for all that wait, and a service is described only when
+//! it is new or something about it changed. Nothing is judged: whatever names a connector is said to use it, but for
+//! services that are DELETED and only still listed.
+//!
+//! Like the table, this is pure: [`Survey::next`] names the next call, [`Survey::learn`] takes in what came of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::limiter::LOWEST_RATE;
+use super::outcome::{Class, Failure, Operation, Outcome, Page, Reply, Service};
+use super::pace::Pace;
+
+/// App Runner's word for a service that is gone and may still be listed.
+const DELETED: &str = "DELETED";
+/// A part of a list that failed this often in a row is given up, and the list begun anew.
+const MOST_TRIES: u32 = 3;
+
+/// The services of one account and region, as far as they matter to those who wait.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    services: BTreeMap<String, Known>,
+    waiting: BTreeMap<String, Connector>,
+    listing: Option<Listing>,
+    listed: Option<Listed>,
+    trouble: Option<Trouble>,
+}
+
+/// The next call, or when there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// `ListServices`, from the beginning or with the token of the next page.
+    List(Option<String>),
+    /// `DescribeService`
+    Describe(String),
+    /// Nothing before this time.
+    Rest(Timestamp),
+    /// Nobody waits.
+    Done,
+}
+
+/// Who uses one connector, as far as it is known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Users {
+    /// The services whose outgoing traffic goes through it, sorted by ARN.
+    pub services: Vec<Service>,
+    /// Every service that there was has been looked at.
+    pub complete: bool,
+    /// When a service last let go of it or changed its status, or when it was first seen that none uses it: a reason to
+    /// try again.
+    pub eased: Option<Timestamp>,
+    /// Why nobody can be seen.
+    pub hindered: Option<Failure>,
+    /// How many connectors wait.
+    pub crowd: u32,
+}
+
+/// When a call was sent and answered, and a number drawn from 0 to 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// When it was sent.
+    pub sent: Timestamp,
+    /// When it was answered.
+    pub now: Timestamp,
+    /// Spreads waits.
+    pub jitter: f64,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    service: Service,
+    read: Option<Read>,
+    failures: u32,
+}
+
+/// What a service's description said, and what was listed of it then.
+#[derive(Clone, Debug)]
+struct Read {
+    of: Service,
+    uses: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Connector {
+    since: Timestamp,
+    complete: bool,
+    users: Vec<Service>,
+    eased: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug)]
+struct Listing {
+    began: Timestamp,
+    found: Vec<Service>,
+    token: Option<String>,
+    pages: u32,
+}
+
+/// The last list that came to its end.
+#[derive(Clone, Copy, Debug)]
+struct Listed {
+    began: Timestamp,
+    pages: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Trouble {
+    failure: Failure,
+    since: Timestamp,
+    tries: u32,
+    again: Timestamp,
+}
+
+impl Survey {
+    /// Begins to look for the users of a connector.
+    pub fn want(&mut self, connector: &str, now: Timestamp) {
+        let begin = || Connector { since: now, complete: false, users: Vec::new(), eased: None };
+        self.waiting.entry(connector.to_owned()).or_insert_with(begin);
+        self.count_users(now);
+    }
+
+    /// Looks for the users of a connector no longer.
+    pub fn forget(&mut self, connector: &str) {
+        self.waiting.remove(connector);
+    }
+
+    /// What is known of the users of a connector that was asked for.
+    pub fn users_of(&self, connector: &str, pace: &Pace, now: Timestamp) -> Option<Users> {
+        let known = self.waiting.get(connector)?;
+        let hindered = self.trouble.as_ref().filter(|trouble| trouble.blinds(pace, now));
+        Some(Users {
+            services: if hindered.is_none() { known.users.clone() } else { Vec::new() },
+            complete: known.complete,
+            eased: known.eased,
+            hindered: hindered.map(|trouble| trouble.failure.clone()),
+            crowd: u32::try_from(self.waiting.len()).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// Names the next call; at this many calls a second, lists take no more than half of them.
+    pub fn next(&self, pace: &Pace, rate: f64, now: Timestamp) -> Step {
+        if self.waiting.is_empty() {
+            return Step::Done;
+        }
+        if let Some(trouble) = self.trouble.as_ref().filter(|trouble| now < trouble.again) {
+            return Step::Rest(trouble.again);
+        }
+        if let Some(listing) = &self.listing {
+            return Step::List(listing.token.clone());
+        }
+        let Some(listed) = self.listed else { return Step::List(None) };
+        let share = Duration::from_secs_f64(f64::from(listed.pages) * 2.0 / rate.max(LOWEST_RATE));
+        let due = listed.began.checked_add(pace.sweep.max(share)).unwrap_or(Timestamp::MAX);
+        match self.unread() {
+            _ if now >= due => Step::List(None),
+            Some(arn) => Step::Describe(arn.to_owned()),
+            None => Step::Rest(due),
+        }
+    }
+
+    /// Takes in what came of a call; gives the connectors of which there is something new to tell.
+    pub fn learn(&mut self, step: &Step, outcome: Outcome, pace: &Pace, moment: Moment) -> BTreeSet<String> {
+        let blind = |survey: &Self| survey.trouble.as_ref().is_some_and(|trouble| trouble.blinds(pace, moment.now));
+        let before = blind(self);
+        match (step, outcome) {
+            (Step::List(token), Outcome::Done(Reply::Services(page))) => {
+                self.learn_page(token.is_none(), page, moment.sent);
+                self.succeeded(Operation::ListServices);
+            }
+            (Step::Describe(arn), Outcome::Done(Reply::Egress(uses))) => {
+                self.learn_service(arn, uses);
+                self.succeeded(Operation::DescribeService);
+            }
+            // It went between the list and the look, which is no error.
+            (Step::Describe(arn), Outcome::Refused(failure)) if failure.class == Class::NotFound => {
+                self.services.remove(arn);
+                self.succeeded(Operation::DescribeService);
+            }
+            (_, outcome) => self.failed(step, step.failure_in(outcome), pace, moment),
+        }
+        let mut told = self.count_users(moment.now);
+        if before != blind(self) {
+            told.extend(self.waiting.keys().cloned());
+        }
+        told
+    }
+
+    fn learn_page(&mut self, first: bool, page: Page<Service>, sent: Timestamp) {
+        let listing = self.listing.take().filter(|_| !first);
+        let mut listing = listing.unwrap_or(Listing { began: sent, found: Vec::new(), token: None, pages: 0 });
+        listing.found.extend(page.items.into_iter().filter(|service| service.status != DELETED));
+        listing.pages += 1;
+        listing.token = page.next;
+        if listing.token.is_some() {
+            self.listing = Some(listing);
+        } else {
+            self.learn_list(listing);
+        }
+    }
+
+    fn learn_list(&mut self, listing: Listing) {
+        let mut before = std::mem::take(&mut self.services);
+        for service in listing.found {
+            let read = before.remove(&service.arn).and_then(|known| known.read);
+            self.services.insert(service.arn.clone(), Known { service, read, failures: 0 });
+        }
+        self.listed = Some(Listed { began: listing.began, pages: listing.pages });
+        // What could not be described may be gone, and then nothing stands in the way any more.
+        if self.unread().is_none() {
+            self.succeeded(Operation::DescribeService);
+        }
+    }
+
+    fn learn_service(&mut self, arn: &str, uses: Option<String>) {
+        if let Some(known) = self.services.get_mut(arn) {
+            known.read = Some(Read { of: known.service.clone(), uses });
+            known.failures = 0;
+        }
+    }
+
+    /// Being allowed to list says nothing of being allowed to describe, nor the other way round.
+    fn succeeded(&mut self, operation: Operation) {
+        self.trouble.take_if(|trouble| {
+            let of = trouble.failure.operation;
+            of == operation || !matches!(of, Operation::ListServices | Operation::DescribeService)
+        });
+    }
+
+    fn failed(&mut self, step: &Step, failure: Failure, pace: &Pace, moment: Moment) {
+        let before = self.trouble.take();
+        let tries = before.as_ref().map_or(0, |trouble| trouble.tries).saturating_add(1);
+        match step {
+            Step::Describe(arn) => {
+                if let Some(known) = self.services.get_mut(arn) {
+                    known.failures = known.failures.saturating_add(1);
+                }
+            }
+            // A token may be too old, or never have been good.
+            _ if failure.class == Class::InvalidRequest || tries >= MOST_TRIES => self.listing = None,
+            _ => {}
+        }
+        let wait = if needs_a_person(&failure) { pace.access.first } else { pace.retry.jittered(tries, moment.jitter) };
+        let again = moment.now.checked_add(wait).unwrap_or(Timestamp::MAX);
+        let since = before.map_or(moment.now, |trouble| trouble.since);
+        self.trouble = Some(Trouble { failure, since, tries, again });
+    }
+
+    /// A service that is to be described; one that failed waits for the others.
+    fn unread(&self) -> Option<&str> {
+        let unread = self.services.values().filter(|known| known.is_unread());
+        unread.min_by_key(|known| known.failures).map(|known| known.service.arn.as_str())
+    }
+
+    /// Counts anew who uses what; gives the connectors where that changed.
+    fn count_users(&mut self, now: Timestamp) -> BTreeSet<String> {
+        let all_read = self.unread().is_none();
+        let mut changed = BTreeSet::new();
+        for (arn, connector) in &mut self.waiting {
+            let users: Vec<Service> =
+                self.services.values().filter(|known| known.uses(arn)).map(Known::as_user).collect();
+            // Only a list that began after somebody asked has seen what there was then.
+            let listed = self.listed.is_some_and(|listed| listed.began >= connector.since);
+            let complete = connector.complete || (all_read && listed);
+            if users == connector.users && complete == connector.complete {
+                continue;
+            }
+            let let_go = connector.users.iter().any(|user| !users.contains(user));
+            let first_seen_free = complete && !connector.complete && users.is_empty();
+            if let_go || first_seen_free {
+                connector.eased = Some(now);
+            }
+            (connector.users, connector.complete) = (users, complete);
+            changed.insert(arn.clone());
+        }
+        changed
+    }
+}
+
+impl Step {
+    /// The failure in an outcome; an answer to another question is one as well.
+    fn failure_in(&self, outcome: Outcome) -> Failure {
+        let operation =
+            if matches!(self, Self::Describe(_)) { Operation::DescribeService } else { Operation::ListServices };
+        let wrong_kind = || Failure::new(operation, Class::Unproven, "Unproven", "the answer is of another kind");
+        outcome.into_failure().unwrap_or_else(wrong_kind)
+    }
+}
+
+impl Known {
+    fn is_unread(&self) -> bool {
+        self.read.as_ref().is_none_or(|read| read.of != self.service)
+    }
+
+    fn uses(&self, connector: &str) -> bool {
+        self.read.as_ref().is_some_and(|read| read.uses.as_deref() == Some(connector))
+    }
+
+    /// The service without the time of its last change, which changes more than what is told of it.
+    fn as_user(&self) -> Service {
+        Service { updated_at: None, ..self.service.clone() }
+    }
+}
+
+impl Trouble {
+    /// A hiccup hides nothing: what was seen last still counts for a while.
+    fn blinds(&self, pace: &Pace, now: Timestamp) -> bool {
+        needs_a_person(&self.failure) || self.since.checked_add(pace.blind_after).is_ok_and(|at| now >= at)
+    }
+}
+
+fn needs_a_person(failure: &Failure) -> bool {
+    !failure.class.passes() && !matches!(failure.class, Class::InvalidRequest | Class::NotFound)
+}

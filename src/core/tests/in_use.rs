@@ -1,0 +1,191 @@
+//! A connector in use: what is told of it, and when its deletion is tried again.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, ToSpan};
+
+use super::evidence::{claimed, described, failure, refused, written};
+use crate::api::Reason;
+use crate::core::decide::{Effect, calls_of_attempt};
+use crate::core::evidence::Evidence;
+use crate::core::outcome::{Class, Operation, Service};
+use crate::core::survey::Users;
+use crate::core::{report, waits};
+
+const DELETE: Operation = Operation::DeleteVpcConnector;
+
+fn in_use() -> Evidence {
+    claimed().deleting().after_delete(refused(DELETE, Class::InUse))
+}
+
+fn service(name: &str, status: &str) -> Service {
+    Service { arn: format!("arn:…:service/{name}/1"), name: name.into(), status: status.into(), updated_at: None }
+}
+
+fn held_by(names: &[&str]) -> Users {
+    Users { services: names.iter().map(|name| service(name, "RUNNING")).collect(), complete: true, ..Users::default() }
+}
+
+impl Evidence {
+    fn seen(self, users: Users) -> Self {
+        self.with(|e| e.users = Some(users))
+    }
+
+    /// Woken so many seconds later, as the survey does when it has news.
+    fn woken_after(self, seconds: i64) -> Self {
+        self.with(|e| {
+            e.memory.wait = Some(e.waits());
+            e.now = e.now.checked_add(seconds.seconds()).unwrap();
+            e.memory.begin(&e.object, e.now);
+        })
+    }
+
+    /// Seconds between attempts that are refused again and again, as long as nothing new is seen.
+    fn attempts(mut self, how_many: usize) -> Vec<i64> {
+        let mut waits = Vec::new();
+        for _ in 0..how_many {
+            waits.push(self.waits_for().1);
+            self = self.next_attempt();
+            assert_eq!(self.acts(), Effect::Delete);
+            self = self.after_delete(refused(DELETE, Class::InUse));
+        }
+        waits
+    }
+}
+
+#[test]
+fn its_users_are_looked_for_before_anything_is_waited_for() {
+    let e = claimed().deleting().after(Effect::Delete, refused(DELETE, Class::InUse));
+    assert_eq!(e.acts(), Effect::Survey);
+    let told = e.after(Effect::Survey, written()).waits();
+    assert_eq!(told.reason, Reason::InUse);
+    assert!(told.message.contains("AWS's words") && told.message.contains("being looked for"), "{}", told.message);
+}
+
+#[test]
+fn who_holds_it_is_named_in_the_status_the_message_and_the_column() {
+    let e = in_use().seen(held_by(&["jobs", "web"]));
+    let status = report::waiting(&e, &e.waits()).0;
+    let message = &status.condition("Ready").unwrap().message;
+    assert!(message.contains("services jobs (RUNNING) and web (RUNNING)"), "{message}");
+    assert_eq!(status.blocked_by_summary.as_deref(), Some("jobs, web"));
+    assert_eq!(status.blocked_by_count, Some(2));
+    assert_eq!(status.blocked_by[0].name, "jobs");
+    assert!(status.condition("Stalled").is_none(), "waiting for a service is no stall");
+    let one = in_use().seen(held_by(&["web"])).waits().message;
+    assert!(one.contains("used by App Runner service web (RUNNING)"), "{one}");
+}
+
+#[test]
+fn of_many_holders_a_status_names_20_a_message_5_and_a_column_2() {
+    let names: Vec<String> = (10..35).map(|n| format!("svc-{n}")).collect();
+    let e = in_use().seen(held_by(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+    let status = report::waiting(&e, &e.waits()).0;
+    assert_eq!((status.blocked_by.len(), status.blocked_by_count), (20, Some(25)));
+    assert_eq!(status.blocked_by_summary.as_deref(), Some("svc-10, svc-11 +23"));
+    assert!(status.condition("Ready").unwrap().message.contains("svc-14 (RUNNING) and 20 more"));
+}
+
+#[test]
+fn names_that_were_told_stand_until_better_is_known_and_go_with_the_connector() {
+    let held = in_use().seen(held_by(&["web"]));
+    let named = report::waiting(&held, &held.waits()).0;
+    let restarted = in_use().with(|e| e.object.status = named);
+    let (status, _) = report::waiting(&restarted, &restarted.waits());
+    assert_eq!(status.blocked_by_summary.as_deref(), Some("web"), "nothing is known yet after a restart");
+    let free = restarted.clone().seen(held_by(&[]));
+    let (status, _) = report::waiting(&free, &free.waits());
+    assert_eq!((status.blocked_by_summary, status.blocked_by_count, status.blocked_by.len()), (None, None, 0));
+    let accepted = restarted.clone().after_delete(described("ACTIVE"));
+    assert_eq!(report::waiting(&accepted, &accepted.waits()).0.blocked_by_summary, None);
+    let gone = restarted.after_delete(described("INACTIVE"));
+    assert_eq!(report::entry(&gone, &Effect::RecordReceipt).0.blocked_by_summary, None);
+}
+
+#[test]
+fn while_services_hold_it_nothing_is_tried_but_now_and_then() {
+    let held = in_use().seen(held_by(&["web"]));
+    assert_eq!(held.clone().woken_after(59).waits().reason, Reason::InUse);
+    assert_eq!(held.attempts(6), [60, 60, 120, 240, 300, 300]);
+}
+
+#[test]
+fn as_soon_as_one_lets_go_or_changes_it_is_tried_at_once_and_only_once() {
+    let held = in_use().seen(held_by(&["jobs", "web"])).woken_after(20);
+    let eased = Some(held.now);
+    let let_go = held.seen(Users { eased, ..held_by(&["web"]) });
+    assert_eq!(let_go.acts(), Effect::Delete);
+    let again =
+        let_go.with(|e| e.now = e.now.checked_add(1.second()).unwrap()).after_delete(refused(DELETE, Class::InUse));
+    assert_eq!(again.waits_for(), (Reason::InUse, 60));
+}
+
+#[test]
+fn when_none_uses_it_any_more_it_is_tried_at_once_and_every_5_and_after_5_minutes_every_30_seconds() {
+    let held = in_use().seen(held_by(&["web"])).woken_after(7);
+    let eased = Some(held.now);
+    let free = held.seen(Users { eased, ..held_by(&[]) });
+    assert_eq!(free.acts(), Effect::Delete);
+    let refused_again = free.after_delete(refused(DELETE, Class::InUse));
+    assert!(refused_again.waits().message.contains("no service references it; it is letting go"));
+    let waits = refused_again.attempts(64);
+    assert!(waits[..60].iter().all(|wait| *wait == 5), "{waits:?}");
+    assert!(waits[60..].iter().all(|wait| *wait == 30), "{waits:?}");
+}
+
+#[test]
+fn where_nobody_can_be_seen_it_is_tried_every_10_and_after_5_minutes_every_30_seconds() {
+    let denied = failure(Operation::ListServices, Class::AccessDenied);
+    let blind = in_use().seen(Users { hindered: Some(denied), ..Users::default() });
+    let message = blind.waits().message;
+    assert!(message.contains("IAM does not allow apprunner:ListServices"), "{message}");
+    let waits = blind.attempts(33);
+    assert!(waits[..30].iter().all(|wait| *wait == 10), "{waits:?}");
+    assert_eq!(waits[30..], [30, 30, 30]);
+    assert_eq!(in_use().attempts(3), [10, 10, 10], "nor while they are still being looked for");
+}
+
+#[test]
+fn a_crowd_leaves_half_of_the_rate_to_those_who_look() {
+    let letting_go = |crowd| in_use().seen(Users { crowd, ..held_by(&[]) }).waits_for().1;
+    assert_eq!((letting_go(1), letting_go(12), letting_go(100)), (5, 5, 40));
+}
+
+#[test]
+fn what_is_seen_while_another_answer_is_waited_for_does_not_bring_it_forward() {
+    let throttled = in_use().next_attempt().after_delete(refused(DELETE, Class::Throttled)).woken();
+    let eased = Some(throttled.now.checked_add(SignedDuration::from_millis(1)).unwrap());
+    assert_eq!(throttled.seen(Users { eased, ..held_by(&[]) }).waits().reason, Reason::Throttled);
+}
+
+#[test]
+fn an_attempt_that_is_asked_for_is_made_whoever_holds_it() {
+    assert_eq!(in_use().seen(held_by(&["web"])).woken_after(1).asked("now").acts(), Effect::Delete);
+}
+
+#[test]
+fn a_turn_that_is_waited_for_says_so_unless_something_else_was_waited_for() {
+    let soon = Duration::from_secs(20);
+    let first = waits::for_turn(&claimed().deleting(), soon);
+    assert_eq!((first.reason, first.until), (Reason::Deleting, claimed().from_now(soon)));
+    assert!(first.message.contains("--aws-rate"), "{}", first.message);
+    assert_eq!(waits::for_turn(&super::evidence::unclaimed(), soon).reason, Reason::Adopting);
+    assert_eq!(waits::for_turn(&claimed(), soon).reason, Reason::Available, "a look that is late takes nothing back");
+    let held = in_use().seen(held_by(&["web"])).woken_after(1);
+    assert_eq!(waits::for_turn(&held, soon).reason, Reason::InUse);
+}
+
+#[test]
+fn an_attempt_asks_for_all_the_calls_it_may_take() {
+    use super::evidence::unclaimed;
+    let calls = |e: &Evidence| calls_of_attempt(e, &e.acts());
+    assert_eq!(calls(&unclaimed()), 3, "describe, read the tags, write ours");
+    assert_eq!(calls(&unclaimed().without_tags()), 1);
+    assert_eq!(calls(&unclaimed().deleting()), 3, "describe, read the tags, delete");
+    assert_eq!(calls(&unclaimed().deleting().without_tags()), 2);
+    assert_eq!(calls(&claimed().deleting()), 1);
+    assert_eq!(calls(&claimed().deleting().deletion(crate::core::evidence::Deletion::Unknown)), 2, "look and delete");
+    assert_eq!(calls(&claimed().deleting().retained()), 1);
+    assert_eq!(calls_of_attempt(&claimed(), &Effect::RecordClaim), 0);
+    assert_eq!(calls_of_attempt(&claimed(), &Effect::Identify), 0, "STS stands outside");
+}

@@ -1,0 +1,340 @@
+//! Who uses a connector: what is asked of App Runner, and what the answers say.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::evidence::{ARN, NOW, OTHER_ARN, failure, refused};
+use crate::core::outcome::{Class, Operation, Outcome, Page, Reply, Service};
+use crate::core::pace::Pace;
+use crate::core::survey::{Moment, Step, Survey, Users};
+
+const LIST: Operation = Operation::ListServices;
+const DESCRIBE: Operation = Operation::DescribeService;
+
+/// A survey, the time, and an App Runner whose services it looks at.
+struct World {
+    survey: Survey,
+    now: Timestamp,
+    services: Vec<(Service, Option<&'static str>)>,
+    asked: Vec<Step>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { survey: Survey::default(), now: NOW, services: Vec::new(), asked: Vec::new() }
+    }
+
+    fn with(mut self, name: &str, status: &str, uses: Option<&'static str>) -> Self {
+        self.put(name, status, uses);
+        self
+    }
+
+    fn waiting(mut self) -> Self {
+        self.survey.want(ARN, self.now);
+        self
+    }
+
+    /// Creates a service, or changes it.
+    fn put(&mut self, name: &str, status: &str, uses: Option<&'static str>) {
+        self.remove(name);
+        let arn = format!("arn:…:service/{name}/1");
+        let updated_at = Some(self.now);
+        self.services.push((Service { arn, name: name.into(), status: status.into(), updated_at }, uses));
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.services.retain(|(service, _)| service.name != name);
+    }
+
+    fn next(&self) -> Step {
+        self.survey.next(&Pace::default(), 5.0, self.now)
+    }
+
+    fn later(&mut self, milliseconds: i64) {
+        self.now = self.now.checked_add(SignedDuration::from_millis(milliseconds)).unwrap();
+    }
+
+    /// Answers one call as App Runner does, two services a page; gives what there is to tell.
+    fn answer(&mut self) -> Vec<String> {
+        let outcome = match self.next() {
+            Step::List(token) => {
+                let from: usize = token.map_or(0, |token| token.parse().unwrap());
+                let items = self.services.iter().skip(from).take(2).map(|(service, _)| service.clone()).collect();
+                let next = (from + 2 < self.services.len()).then(|| (from + 2).to_string());
+                Outcome::Done(Reply::Services(Page { items, next }))
+            }
+            Step::Describe(arn) => match self.services.iter().find(|(service, _)| service.arn == arn) {
+                Some((_, uses)) => Outcome::Done(Reply::Egress(uses.map(str::to_owned))),
+                None => refused(DESCRIBE, Class::NotFound),
+            },
+            other => panic!("nothing to answer: {other:?}"),
+        };
+        self.answer_with(outcome)
+    }
+
+    fn answer_with(&mut self, outcome: Outcome) -> Vec<String> {
+        let step = self.next();
+        let sent = self.now;
+        self.later(10);
+        let moment = Moment { sent, now: self.now, jitter: 0.0 };
+        let told = self.survey.learn(&step, outcome, &Pace::default(), moment);
+        self.asked.push(step);
+        told.into_iter().collect()
+    }
+
+    /// Answers until there is nothing more to ask, and gives what was asked: `L` a list, `D` a description.
+    fn sweep(&mut self) -> String {
+        self.asked.clear();
+        while !matches!(self.next(), Step::Rest(_) | Step::Done) {
+            self.answer();
+        }
+        self.asked.iter().map(|step| if matches!(step, Step::List(_)) { 'L' } else { 'D' }).collect()
+    }
+
+    fn next_sweep(&mut self) -> String {
+        let Step::Rest(until) = self.next() else { panic!("it does not rest") };
+        self.now = until;
+        self.sweep()
+    }
+
+    fn users(&self) -> Users {
+        self.survey.users_of(ARN, &Pace::default(), self.now).unwrap()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.users().services.into_iter().map(|service| service.name).collect()
+    }
+}
+
+#[test]
+fn nothing_is_asked_while_nobody_waits() {
+    let mut world = World::new();
+    assert_eq!(world.next(), Step::Done);
+    world = world.waiting();
+    assert_eq!(world.next(), Step::List(None));
+    world.survey.forget(ARN);
+    assert_eq!(world.next(), Step::Done);
+    assert_eq!(world.survey.users_of(ARN, &Pace::default(), NOW), None);
+}
+
+#[test]
+fn every_service_that_references_the_connector_is_named_whatever_its_state() {
+    let mut world = World::new()
+        .with("web", "RUNNING", Some(ARN))
+        .with("jobs", "PAUSED", Some(ARN))
+        .with("other", "RUNNING", Some(OTHER_ARN))
+        .with("public", "RUNNING", None)
+        .with("api", "OPERATION_IN_PROGRESS", Some(ARN))
+        .waiting();
+    assert_eq!(world.sweep(), "LLLDDDDD");
+    assert_eq!(world.names(), ["api", "jobs", "web"], "sorted by ARN");
+    assert!(world.users().complete);
+}
+
+#[test]
+fn a_service_is_described_again_only_when_its_status_or_its_time_changed() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).with("jobs", "RUNNING", Some(ARN)).waiting();
+    assert_eq!(world.sweep(), "LDD");
+    assert_eq!(world.next_sweep(), "L");
+    world.put("web", "PAUSED", Some(ARN));
+    assert_eq!(world.next_sweep(), "LD");
+    world.put("jobs", "RUNNING", None);
+    assert_eq!(world.next_sweep(), "LD", "the same status at another time");
+    assert_eq!(world.names(), ["web"]);
+}
+
+#[test]
+fn a_sweep_begins_every_five_seconds_also_while_services_are_still_to_be_described() {
+    let mut world = World::new().with("a", "RUNNING", None).with("b", "RUNNING", None).waiting();
+    world.answer();
+    assert_eq!(world.next(), Step::Describe("arn:…:service/a/1".into()));
+    world.later(5_000);
+    assert_eq!(world.next(), Step::List(None));
+}
+
+#[test]
+fn many_pages_are_listed_less_often_so_that_half_of_the_rate_is_left() {
+    let mut world = World::new().waiting();
+    for n in 0..40 {
+        world.put(&format!("s{n:02}"), "RUNNING", None);
+    }
+    world.sweep();
+    let begun = NOW;
+    let Step::Rest(until) = world.next() else { panic!("it rests") };
+    assert_eq!(until.duration_since(begun).as_secs(), 8, "20 pages at 5 a second, twice over");
+}
+
+#[test]
+fn letting_go_and_changing_are_reasons_to_try_again_and_coming_is_none() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).with("jobs", "RUNNING", Some(ARN)).waiting();
+    world.sweep();
+    assert_eq!(world.users().eased, None, "what holds it was there all along");
+    world.put("new", "RUNNING", Some(ARN));
+    world.next_sweep();
+    assert_eq!((world.names().len(), world.users().eased), (3, None));
+    world.put("web", "PAUSED", Some(ARN));
+    world.next_sweep();
+    let changed = world.users().eased.expect("a status that changed");
+    world.remove("jobs");
+    world.next_sweep();
+    let went = world.users().eased.expect("a service that went");
+    assert!(went > changed);
+    world.put("new", "RUNNING", None);
+    world.next_sweep();
+    assert!(world.users().eased.expect("a service that goes another way now") > went);
+    assert_eq!(world.names(), ["web"]);
+}
+
+#[test]
+fn a_connector_that_nobody_references_is_found_so_by_the_first_whole_look_that_began_after_it_was_asked_for() {
+    let mut world = World::new().with("web", "RUNNING", None).waiting();
+    world.answer();
+    assert!(!world.users().complete, "one service is still to be described");
+    assert_eq!(world.answer(), [ARN]);
+    assert!(world.users().complete && world.users().eased.is_some());
+
+    world.later(1_000);
+    world.survey.want(OTHER_ARN, world.now);
+    let other = |world: &World| world.survey.users_of(OTHER_ARN, &Pace::default(), world.now).unwrap();
+    assert!(!other(&world).complete, "the last list is older than the question");
+    world.next_sweep();
+    assert!(other(&world).complete && other(&world).eased.is_some());
+}
+
+#[test]
+fn what_is_known_already_is_told_at_once() {
+    let mut world = World::new().with("web", "RUNNING", Some(OTHER_ARN)).waiting();
+    world.sweep();
+    world.survey.want(OTHER_ARN, world.now);
+    assert_eq!(world.survey.users_of(OTHER_ARN, &Pace::default(), world.now).unwrap().services[0].name, "web");
+}
+
+#[test]
+fn only_those_are_told_for_whom_something_changed() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
+    world.survey.want(OTHER_ARN, world.now);
+    assert!(world.answer().is_empty(), "a list without descriptions says nothing");
+    assert_eq!(world.answer().len(), 2, "one has a user, and the other is known to have none");
+    let Step::Rest(until) = world.next() else { panic!("it rests") };
+    world.now = until;
+    assert!(world.answer().is_empty(), "nothing changed");
+}
+
+#[test]
+fn a_service_that_is_deleted_uses_nothing_even_if_it_is_still_listed() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
+    world.sweep();
+    world.put("web", "DELETED", Some(ARN));
+    assert_eq!(world.next_sweep(), "L");
+    assert!(world.names().is_empty() && world.users().eased.is_some());
+}
+
+#[test]
+fn a_service_that_vanishes_between_list_and_look_is_no_error() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
+    world.answer();
+    world.remove("web");
+    assert_eq!(world.sweep(), "D");
+    assert!(world.users().complete && world.users().hindered.is_none());
+}
+
+#[test]
+fn a_missing_right_hides_the_users_until_it_is_given() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
+    world.sweep();
+    let Step::Rest(until) = world.next() else { panic!("it rests") };
+    world.now = until;
+    assert_eq!(world.answer_with(refused(LIST, Class::AccessDenied)), [ARN], "that is news");
+    assert!(world.names().is_empty());
+    assert_eq!(world.users().hindered, Some(failure(LIST, Class::AccessDenied)));
+    let eased = world.users().eased;
+    assert_eq!(world.next_sweep(), "L", "tried again after a while");
+    assert_eq!((world.names(), world.users().hindered), (vec!["web".to_owned()], None));
+    assert_eq!(world.users().eased, eased, "not seeing is not letting go");
+}
+
+#[test]
+fn being_allowed_to_list_is_not_being_allowed_to_describe() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
+    world.answer();
+    world.answer_with(refused(DESCRIBE, Class::AccessDenied));
+    let Step::Rest(until) = world.next() else { panic!("it waits") };
+    world.now = until;
+    world.answer();
+    assert_eq!(world.users().hindered, Some(failure(DESCRIBE, Class::AccessDenied)), "a list changes nothing");
+    world.answer();
+    assert_eq!((world.names(), world.users().hindered), (vec!["web".to_owned()], None));
+}
+
+#[test]
+fn what_could_not_be_described_and_is_gone_stands_in_nobodys_way() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
+    world.answer();
+    world.answer_with(refused(DESCRIBE, Class::AccessDenied));
+    world.remove("web");
+    assert_eq!(world.next_sweep(), "L");
+    assert!(world.users().complete && world.users().hindered.is_none());
+}
+
+#[test]
+fn a_hiccup_in_the_middle_of_a_list_is_tried_again_from_there() {
+    let mut world = World::new().with("a", "RUNNING", Some(ARN)).with("b", "RUNNING", None).with("c", "RUNNING", None);
+    world = world.waiting();
+    world.answer();
+    assert_eq!(world.next(), Step::List(Some("2".into())));
+    world.answer_with(refused(LIST, Class::Throttled));
+    let Step::Rest(until) = world.next() else { panic!("it waits") };
+    assert_eq!(until.duration_since(world.now).as_secs(), 1);
+    world.now = until;
+    assert_eq!(world.next(), Step::List(Some("2".into())));
+    world.sweep();
+    assert_eq!(world.names(), ["a"]);
+}
+
+#[test]
+fn a_token_that_is_refused_and_a_page_that_fails_three_times_begin_the_list_anew() {
+    for (class, times) in [(Class::InvalidRequest, 1), (Class::ServiceError, 3)] {
+        let mut world = World::new().with("a", "RUNNING", None).with("b", "RUNNING", None).with("c", "RUNNING", None);
+        world = world.waiting();
+        world.answer();
+        for _ in 0..times {
+            assert_eq!(world.next(), Step::List(Some("2".into())));
+            world.answer_with(refused(LIST, class));
+            world.later(60_000);
+        }
+        assert_eq!(world.next(), Step::List(None), "{class:?}");
+        world.sweep();
+        assert!(world.users().complete);
+    }
+}
+
+#[test]
+fn one_service_that_cannot_be_described_does_not_hold_up_the_others() {
+    let mut world = World::new().with("a", "RUNNING", None).with("b", "RUNNING", Some(ARN)).waiting();
+    world.answer();
+    world.answer_with(refused(DESCRIBE, Class::ServiceError));
+    world.later(1_000);
+    assert_eq!(world.next(), Step::Describe("arn:…:service/b/1".into()));
+    world.answer();
+    assert_eq!(world.names(), ["b"]);
+    assert!(!world.users().complete);
+}
+
+#[test]
+fn what_was_seen_counts_through_a_hiccup_and_not_for_ever() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
+    world.sweep();
+    let Step::Rest(until) = world.next() else { panic!("it rests") };
+    world.now = until;
+    world.answer_with(refused(LIST, Class::ServiceError));
+    assert_eq!(world.names(), ["web"]);
+    world.later(30_000);
+    assert!(world.names().is_empty(), "after half a minute nobody knows any more");
+    assert_eq!(world.users().hindered, Some(failure(LIST, Class::ServiceError)));
+}
+
+#[test]
+fn an_answer_to_another_question_is_a_failure() {
+    let mut world = World::new().waiting();
+    world.answer_with(Outcome::Done(Reply::Written));
+    assert!(matches!(world.next(), Step::Rest(_)), "not asked again at once");
+}
