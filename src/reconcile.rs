@@ -145,16 +145,10 @@ impl Operator {
     fn observe(&self, shown: Arc<VpcConnector>, memory: &Memory) -> Turn {
         let newest = self.objects.newest(shown);
         let session = self.aws.sessions.current();
-        let waits_for_users = memory.in_use.is_some();
-        let object = Object::read(&newest.object, newest.released);
+        let uid = newest.object.uid().unwrap_or_default();
         let evidence = Evidence {
-            users: object
-                .target
-                .as_ref()
-                .ok()
-                .filter(|_| waits_for_users)
-                .and_then(|arn| self.aws.surveys.users_of(arn)),
-            object,
+            object: Object::read(&newest.object, newest.released),
+            users: self.aws.surveys.users_for(&uid),
             caller: session.as_ref().map_or(Caller::Unasked, |session| Caller::Account(session.account().clone())),
             memory: memory.clone(),
             rules: self.rules.clone(),
@@ -222,8 +216,8 @@ impl Operator {
         let hold = waits::for_turn(&turn.evidence, turn_in);
         turn.evidence.memory.wait = Some(hold.clone());
         if turn_in > self.rules.pace.turn_told {
-            let (status, notices) = report::waiting(&turn.evidence, &hold);
-            self.settle(turn, status, notices).await?;
+            let (status, _) = report::waiting(&turn.evidence, &hold);
+            self.settle(turn, status, Vec::new()).await?;
         }
         Ok(until(hold.until))
     }

@@ -76,7 +76,8 @@ async fn operate(args: &RunArgs) -> Result<(), RunError> {
     );
     let (events, sending) = Events::start(client.clone());
     let objects = Objects::new(client.clone());
-    let (aws, woken) = aws(&rules, &stopping);
+    let limits = Limits { rate: args.aws_rate, burst: args.aws_burst };
+    let (aws, woken) = aws(limits, &rules.pace, &stopping);
     let operator = Operator::new(objects, events, aws, rules, stopping.clone());
     let running = controller::run(client, operator, woken, &args.namespaces, args.concurrency);
     tokio::select! {
@@ -91,18 +92,17 @@ async fn operate(args: &RunArgs) -> Result<(), RunError> {
 }
 
 /// Puts together what AWS is called through, and what tells who has something new to know.
-pub fn aws(rules: &Rules, stopping: &CancellationToken) -> (Aws, UnboundedReceiver<Waiter>) {
+pub fn aws(limits: Limits, pace: &Pace, stopping: &CancellationToken) -> (Aws, UnboundedReceiver<Waiter>) {
     let sessions = Arc::<Sessions>::default();
-    let rates = Arc::new(Rates::new(rules.limits, rules.pace.rate_recovery));
+    let rates = Arc::new(Rates::new(limits, pace.rate_recovery));
     let (wake, woken) = mpsc::unbounded_channel();
-    let surveys = Surveys::new(sessions.clone(), rates.clone(), rules.pace.clone(), stopping.clone(), wake);
+    let surveys = Surveys::new(sessions.clone(), rates.clone(), pace.clone(), stopping.clone(), wake);
     (Aws { sessions, rates, surveys }, woken)
 }
 
 fn rules(args: &RunArgs, cluster_id: Option<ClusterId>) -> Rules {
     let pace = Pace { resync: args.resync, ..Pace::default() }.divided_by(args.pace_divisor);
-    let limits = Limits { rate: args.aws_rate, burst: args.aws_burst };
-    Rules { pace, regions: args.regions.clone(), cluster_id, limits }
+    Rules { pace, regions: args.regions.clone(), cluster_id }
 }
 
 /// Waits for an API server that is not up yet; one that refuses is a mistake somebody must mend.

@@ -50,7 +50,8 @@ fn kind_of(resource: &str) -> Option<Kind> {
         ["vpcconnector", name, revision, id] if is_name(name) && is_revision(revision) && is_id(id) => {
             Some(Kind::Connector)
         }
-        ["service", name, id] if is_name(name) && is_id(id) => Some(Kind::Service),
+        // Services made without a request may have shorter names than requests could give them.
+        ["service", name, id] if is_word(name) && is_id(id) => Some(Kind::Service),
         _ => None,
     }
 }
@@ -69,7 +70,11 @@ fn is_id(text: &str) -> bool {
 
 /// Says whether a connector or a service can be called this. Source: App Runner API, `VpcConnectorName`, `ServiceName`.
 pub(crate) fn is_name(text: &str) -> bool {
-    (4..=40).contains(&text.len())
+    text.len() >= 4 && is_word(text)
+}
+
+fn is_word(text: &str) -> bool {
+    text.len() <= 40
         && text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
@@ -95,6 +100,7 @@ mod tests {
         assert_eq!(parsed, Arn { kind: Kind::Connector, region: "eu-west-1", account: "111122223333" });
         let arn = service("111122223333", "eu-west-1", "shop", &random_hex());
         assert_eq!(Arn::parse(&arn).unwrap().kind, Kind::Service);
+        assert_eq!(Arn::parse(&arn.replace("shop", "web")).unwrap().kind, Kind::Service);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::client::Call;
 use super::rate::Rates;
 use super::session::{Session, Sessions};
 use crate::core::arn::{ConnectorArn, Lane};
-use crate::core::limiter::Rank;
+use crate::core::limiter::{Rank, half_of_the_rate};
 use crate::core::outcome::{Class, Failure, Operation, Outcome};
 use crate::core::pace::Pace;
 use crate::core::survey::{Moment, Step, Survey, Users};
@@ -87,10 +87,15 @@ impl Surveys {
         running.changed.notify_one();
     }
 
-    /// What is known of the users of a connector, if they are looked for.
-    pub fn users_of(&self, arn: &ConnectorArn) -> Option<Users> {
+    /// What is known of the users of the connector that a waiter waits for, if it does.
+    pub fn users_for(&self, uid: &str) -> Option<Users> {
         let state = lock(&self.shared.state);
-        state.lanes.get(&arn.lane())?.survey.users_of(arn.as_str(), &self.shared.pace, Timestamp::now())
+        let arn = &state.waiters.get(uid)?.1;
+        let lane = arn.lane();
+        let users = state.lanes.get(&lane)?.survey.users_of(arn.as_str(), &self.shared.pace, Timestamp::now())?;
+        let crowd = state.waiters.values().filter(|(_, other)| other.is_in(&lane)).count();
+        let share = half_of_the_rate(u32::try_from(crowd).unwrap_or(u32::MAX), self.shared.rates.rate(&lane));
+        Some(Users { share, ..users })
     }
 
     /// Looks no longer for somebody who does not wait any more.
@@ -112,7 +117,7 @@ impl Shared {
         // Also after a panic: whoever finds no survey under way begins another.
         let _ended = Ended { shared: &self, lane: &lane, changed: &changed };
         debug!(account = %lane.account, region = %lane.region, "looking for services");
-        loop {
+        while !self.stopping.is_cancelled() {
             let step = match self.next(&lane) {
                 Some(Step::Rest(until)) => {
                     let rest = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();

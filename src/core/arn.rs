@@ -77,6 +77,11 @@ impl ConnectorArn {
     pub fn lane(&self) -> Lane {
         Lane { account: self.account.clone(), region: self.region.clone() }
     }
+
+    /// Whether that is its account and region.
+    pub fn is_in(&self, lane: &Lane) -> bool {
+        self.account == lane.account && self.region == lane.region
+    }
 }
 
 impl AccountId {

@@ -9,7 +9,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::arn::{AccountId, ArnError, ConnectorArn, Region};
-use super::limiter::{LOWEST_RATE, Limits};
 use super::outcome::{Class, Connector, Failure, Operation};
 use super::ownership::{ClusterId, Neighbour, Owner, OwnerTag};
 use super::pace::Pace;
@@ -44,8 +43,6 @@ pub struct Rules {
     pub regions: Vec<Region>,
     /// The name of this cluster in owner tags; `None` when ownership tags are off.
     pub cluster_id: Option<ClusterId>,
-    /// What one account and region may be called.
-    pub limits: Limits,
 }
 
 /// Whose credentials the operator has.
@@ -213,11 +210,6 @@ impl Rules {
     /// Whether this operator calls the region of a connector, as the partition it is of.
     pub fn serves(&self, arn: &ConnectorArn) -> bool {
         self.regions.contains(arn.region()) && arn.partition() == arn.region().partition()
-    }
-
-    /// The time between two attempts of one of so many objects that together take half of the rate.
-    pub fn share_of(&self, crowd: u32) -> Duration {
-        Duration::from_secs_f64(2.0 * f64::from(crowd) / self.limits.rate.max(LOWEST_RATE))
     }
 }
 

@@ -7,15 +7,21 @@
 //! A bucket off the shelf knows neither an order among those who wait nor a rate that changes, so this one is ours. Times
 //! are durations since any fixed moment, so that a clock that is set does not disturb it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 /// The rate never falls below this by throttling, in calls a second.
 pub const LOWEST_RATE: f64 = 0.5;
-/// Who does not come when it is their turn loses the place after this long.
-const LATE: Duration = Duration::from_secs(1);
+/// Who has not come this long after their turn is not waited for, and goes first when they do come.
+const LATE: Duration = Duration::from_millis(20);
+/// Who has not come for this long does not come any more.
+const LOST: Duration = Duration::from_mins(1);
+/// While anybody waits, no more tokens are saved up than come in this time: those who wait are to come one by one.
+const SAVED_WHILE_WAITING: Duration = Duration::from_millis(400);
+/// An adoption takes three calls at once, so that many may always be saved up.
+const SAVED_AT_LEAST: f64 = 3.0;
 /// Less than this of a token is nothing but rounding.
 const ROUNDING: f64 = 1e-6;
 
@@ -50,7 +56,6 @@ pub struct Limiter {
     rate_changed_at: Duration,
     halved_at: Option<Duration>,
     queue: BTreeMap<(Rank, u64), Waiting>,
-    places: HashMap<String, (Rank, u64)>,
     arrivals: u64,
 }
 
@@ -73,7 +78,6 @@ impl Limiter {
             rate_changed_at: now,
             halved_at: None,
             queue: BTreeMap::new(),
-            places: HashMap::new(),
             arrivals: 0,
         }
     }
@@ -86,18 +90,18 @@ impl Limiter {
     /// Takes the tokens for some calls, or says how long until it is worth asking again.
     pub fn ask(&mut self, who: &str, rank: Rank, calls: u32, now: Duration) -> Result<(), Duration> {
         self.fill(now);
-        self.drop_late(now);
+        self.queue.retain(|_, waiting| waiting.due + LOST >= now);
         let calls = f64::from(calls.min(self.limits.burst));
         let place = self.place(who, rank);
-        let ahead: f64 = self.queue.range(..place).map(|(_, waiting)| waiting.calls).sum();
+        let in_time = |(_, waiting): &(&(Rank, u64), &Waiting)| waiting.due + LATE >= now;
+        let ahead: f64 = self.queue.range(..place).filter(in_time).map(|(_, waiting)| waiting.calls).sum();
         let missing = ahead + calls - self.tokens;
         if missing <= ROUNDING {
             self.tokens -= calls;
-            self.leave(who);
+            self.queue.remove(&place);
             return Ok(());
         }
         let wait = Duration::from_secs_f64(missing / self.rate);
-        self.places.insert(who.to_owned(), place);
         self.queue.insert(place, Waiting { who: who.to_owned(), calls, due: now + wait });
         Err(wait)
     }
@@ -114,13 +118,6 @@ impl Limiter {
         self.tokens = (self.tokens + f64::from(calls)).min(f64::from(self.limits.burst));
     }
 
-    /// Gives up a place in the queue.
-    pub fn leave(&mut self, who: &str) {
-        if let Some(place) = self.places.remove(who) {
-            self.queue.remove(&place);
-        }
-    }
-
     /// Halves the rate because AWS throttled a call; not again for one that was on its way before the last time.
     pub fn throttled(&mut self, sent: Duration, now: Duration) {
         self.fill(now);
@@ -134,12 +131,15 @@ impl Limiter {
     }
 
     fn place(&mut self, who: &str, rank: Rank) -> (Rank, u64) {
-        if let Some(place) = self.places.get(who).filter(|(kept, _)| *kept == rank) {
-            return *place;
+        let kept = self.queue.iter().find(|(_, waiting)| waiting.who == who).map(|(place, _)| *place);
+        match kept {
+            Some(place) if place.0 == rank => place,
+            other => {
+                other.and_then(|place| self.queue.remove(&place));
+                self.arrivals += 1;
+                (rank, self.arrivals)
+            }
         }
-        self.leave(who);
-        self.arrivals += 1;
-        (rank, self.arrivals)
     }
 
     fn fill(&mut self, now: Duration) {
@@ -154,16 +154,17 @@ impl Limiter {
 
     fn add_tokens(&mut self, until: Duration) {
         let passed = until.saturating_sub(self.filled_at);
-        self.tokens = (self.tokens + passed.as_secs_f64() * self.rate).min(f64::from(self.limits.burst));
+        let burst = f64::from(self.limits.burst);
+        let saved = (SAVED_WHILE_WAITING.as_secs_f64() * self.rate).max(SAVED_AT_LEAST).max(self.tokens);
+        let most = if self.queue.is_empty() { burst } else { saved.min(burst) };
+        self.tokens = (self.tokens + passed.as_secs_f64() * self.rate).min(most);
         self.filled_at = self.filled_at.max(until);
     }
+}
 
-    /// A turn that nobody takes would hold up all that stand behind it.
-    fn drop_late(&mut self, now: Duration) {
-        let late: Vec<String> =
-            self.queue.values().filter(|waiting| waiting.due + LATE < now).map(|waiting| waiting.who.clone()).collect();
-        late.iter().for_each(|who| self.leave(who));
-    }
+/// The time in which so many calls are half of what the rate allows.
+pub fn half_of_the_rate(calls: u32, rate: f64) -> Duration {
+    Duration::from_secs_f64(2.0 * f64::from(calls) / rate.max(LOWEST_RATE))
 }
 
 #[cfg(test)]
@@ -233,15 +234,31 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_nobody_takes_goes_to_the_next() {
+    fn a_turn_that_nobody_takes_goes_to_the_next_and_is_made_up_for() {
         let mut limiter = empty();
-        let _ = limiter.ask("gone", since(1), 10, Duration::ZERO);
-        assert!(limiter.ask("other", Rank::Other, 1, at(2.0)).is_err());
-        assert_eq!(limiter.ask("other", Rank::Other, 1, at(3.5)), Ok(()), "the first is more than a second late");
-        let mut left = empty();
-        let _ = left.ask("gone", since(1), 10, Duration::ZERO);
-        left.leave("gone");
-        assert_eq!(left.ask("other", Rank::Other, 1, at(0.2)), Ok(()));
+        assert_eq!(limiter.ask("late", since(1), 1, Duration::ZERO), Err(at(0.2)));
+        assert_eq!(limiter.ask("other", Rank::Other, 1, Duration::ZERO), Err(at(0.4)));
+        assert!(limiter.ask("other", Rank::Other, 1, at(0.21)).is_err(), "the first may still come");
+        assert_eq!(limiter.ask("other", Rank::Other, 1, at(0.23)), Ok(()));
+        assert_eq!(limiter.ask("third", Rank::Other, 1, at(0.4)), Ok(()), "nobody is waited for who is late");
+        assert!(limiter.ask("fourth", Rank::Other, 1, at(0.4)).is_err());
+        assert_eq!(limiter.ask("late", since(1), 1, at(0.6)), Ok(()), "and who was late goes first");
+    }
+
+    #[test]
+    fn while_somebody_waits_not_a_whole_burst_is_saved_up() {
+        let mut limiter = empty();
+        let _ = limiter.ask("late", since(1), 1, Duration::ZERO);
+        let at_once = (0..20).filter(|n| limiter.ask(&n.to_string(), since(2), 1, at(30.0)).is_ok()).count();
+        assert_eq!(at_once, 3);
+        let forgotten = (0..20).filter(|n| limiter.ask(&n.to_string(), since(3), 1, at(200.0)).is_ok()).count();
+        assert_eq!(forgotten, 3, "those of before are lost by now, and had been waited for");
+    }
+
+    #[test]
+    fn half_of_the_rate_is_the_time_for_twice_the_calls() {
+        let seconds = |calls, rate| half_of_the_rate(calls, rate).as_secs_f64().to_string();
+        assert_eq!((seconds(100, 5.0), seconds(1, 5.0), seconds(1, 0.0)), ("40".into(), "0.4".into(), "4".into()));
     }
 
     #[test]

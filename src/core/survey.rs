@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::limiter::LOWEST_RATE;
+use super::limiter::half_of_the_rate;
 use super::outcome::{Class, Failure, Operation, Outcome, Page, Reply, Service};
 use super::pace::Pace;
 
@@ -56,8 +56,8 @@ pub struct Users {
     pub eased: Option<Timestamp>,
     /// Why nobody can be seen.
     pub hindered: Option<Failure>,
-    /// How many connectors wait.
-    pub crowd: u32,
+    /// So many wait that each tries again no more often than this, or there would be no time to look.
+    pub share: Duration,
 }
 
 /// When a call was sent and answered, and a number drawn from 0 to 1.
@@ -138,7 +138,7 @@ impl Survey {
             complete: known.complete,
             eased: known.eased,
             hindered: hindered.map(|trouble| trouble.failure.clone()),
-            crowd: u32::try_from(self.waiting.len()).unwrap_or(u32::MAX),
+            share: Duration::ZERO,
         })
     }
 
@@ -154,7 +154,7 @@ impl Survey {
             return Step::List(listing.token.clone());
         }
         let Some(listed) = self.listed else { return Step::List(None) };
-        let share = Duration::from_secs_f64(f64::from(listed.pages) * 2.0 / rate.max(LOWEST_RATE));
+        let share = half_of_the_rate(listed.pages, rate);
         let due = listed.began.checked_add(pace.sweep.max(share)).unwrap_or(Timestamp::MAX);
         match self.unread() {
             _ if now >= due => Step::List(None),

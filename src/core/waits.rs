@@ -92,7 +92,7 @@ pub(super) fn in_use(e: &Evidence, refused: &InUse, users: &Users) -> Hold {
         ),
     };
     let eased = users.eased.is_some_and(|eased| eased > refused.last);
-    let wait = if eased { Duration::ZERO } else { wait.max(e.rules.share_of(users.crowd)) };
+    let wait = if eased { Duration::ZERO } else { wait.max(users.share) };
     let until = refused.last.checked_add(wait).unwrap_or(Timestamp::MAX);
     Hold { reason: Reason::InUse, message, until, failure: Some(refused.failure.clone()) }
 }

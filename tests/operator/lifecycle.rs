@@ -176,8 +176,8 @@ async fn a_panic_in_one_reconcile_is_the_trouble_of_one_object() {
     let (events, _sending) = Events::start(client.clone());
     let stopping = CancellationToken::new();
     let limits = Limits { rate: 5.0, burst: 10 };
-    let rules = Rules { pace: Pace::default().divided_by(PACE), regions: Vec::new(), cluster_id: None, limits };
-    let (aws, woken) = apprunner_operator::run::aws(&rules, &stopping);
+    let rules = Rules { pace: Pace::default().divided_by(PACE), regions: Vec::new(), cluster_id: None };
+    let (aws, woken) = apprunner_operator::run::aws(limits, &rules.pace, &stopping);
     let objects = Objects::new(client.clone());
     let operator = Operator::new(objects, events, aws, rules, stopping.clone());
     let namespaces = [world.namespace.clone()];

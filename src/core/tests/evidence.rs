@@ -9,7 +9,6 @@ use crate::api::{DeletionPolicy, VpcConnectorStatus, condition};
 use crate::core::arn::APP_RUNNER_REGIONS;
 use crate::core::decide::{Decision, Effect, decide};
 use crate::core::evidence::{Caller, Deletion, Evidence, Hold, Memory, Object, Rules};
-use crate::core::limiter::Limits;
 use crate::core::outcome::{Class, Connector, ConnectorStatus, Failure, Operation, Outcome, Reply};
 use crate::core::pace::Pace;
 use crate::core::record::learn;
@@ -46,7 +45,6 @@ pub(super) fn unclaimed() -> Evidence {
             pace: Pace::default(),
             regions: APP_RUNNER_REGIONS.iter().map(|r| r.parse().unwrap()).collect(),
             cluster_id: Some("c1".parse().unwrap()),
-            limits: Limits { rate: 5.0, burst: 10 },
         }),
         now: NOW,
         jitter: 0.5,

@@ -146,9 +146,12 @@ fn where_nobody_can_be_seen_it_is_tried_every_10_and_after_5_minutes_every_30_se
 }
 
 #[test]
-fn a_crowd_leaves_half_of_the_rate_to_those_who_look() {
-    let letting_go = |crowd| in_use().seen(Users { crowd, ..held_by(&[]) }).waits_for().1;
-    assert_eq!((letting_go(1), letting_go(12), letting_go(100)), (5, 5, 40));
+fn in_a_crowd_each_tries_less_often_but_for_what_it_has_seen() {
+    let crowded = |eased| Users { share: Duration::from_secs(40), eased, ..held_by(&[]) };
+    assert_eq!(in_use().seen(crowded(None)).waits_for().1, 40);
+    let held = in_use().seen(held_by(&["web"])).woken_after(7);
+    let eased = Some(held.now);
+    assert_eq!(held.seen(crowded(eased)).acts(), Effect::Delete);
 }
 
 #[test]

@@ -1,16 +1,21 @@
 //! Laws that hold for every object, every memory and every sequence of answers.
 
+use std::time::Duration;
+
+use jiff::ToSpan;
 use proptest::prelude::*;
 
 use super::evidence::{
-    ARN, OTHER_ARN, apply, claimed, connector, described, not_sent, refused, tag, unclaimed, unknown, written,
+    ARN, NOW, OTHER_ARN, apply, claimed, connector, described, failure, not_sent, refused, tag, unclaimed, unknown,
+    written,
 };
-use crate::api::DeletionPolicy;
+use crate::api::{DeletionPolicy, Reason};
 use crate::core::arn::ConnectorArn;
 use crate::core::decide::{Decision, Effect, Proof, decide};
-use crate::core::evidence::{Caller, Deletion, Evidence};
-use crate::core::outcome::{Class, Connector, Operation, Outcome, Reply};
+use crate::core::evidence::{Caller, Deletion, Evidence, Hold, InUse};
+use crate::core::outcome::{Class, Connector, Operation, Outcome, Reply, Service};
 use crate::core::ownership::Neighbour;
+use crate::core::survey::Users;
 
 /// Far more than any way through the table takes.
 const MOST_TURNS: usize = 16;
@@ -46,6 +51,26 @@ fn any_answer() -> impl Strategy<Value = Outcome> {
     ]
 }
 
+/// Refusals because a connector is in use, and what is seen of who uses it.
+fn any_use() -> impl Strategy<Value = (Option<InUse>, Option<Users>)> {
+    let ago = |seconds: i64| NOW.checked_sub(seconds.seconds()).unwrap();
+    let refused = (0..1_000_i64, 0..400_i64).prop_map(move |(since, last)| InUse {
+        since: ago(since + last),
+        last: ago(last),
+        failure: failure(Operation::DeleteVpcConnector, Class::InUse),
+    });
+    let users = (0..3_usize, any::<bool>(), prop::option::of(0..400_i64), any::<bool>(), 0..100_u64).prop_map(
+        move |(services, complete, eased, hindered, share)| Users {
+            services: vec![Service::default(); services],
+            complete,
+            eased: eased.map(ago),
+            hindered: hindered.then(|| failure(Operation::ListServices, Class::AccessDenied)),
+            share: Duration::from_secs(share),
+        },
+    );
+    (prop::option::of(refused), prop::option::of(users))
+}
+
 fn any_evidence() -> impl Strategy<Value = Evidence> {
     let flags = prop::array::uniform8(any::<bool>());
     let status_arn = prop::sample::select(vec![None, Some(ARN), Some(OTHER_ARN)]);
@@ -55,7 +80,7 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
     let deletion = prop::sample::select(vec![
         Deletion::NotUnderWay,
         Deletion::Unknown,
-        Deletion::Accepted { since: super::evidence::NOW, looks: 3 },
+        Deletion::Accepted { since: NOW, looks: 3 },
     ]);
     let policy = prop::sample::select(vec![
         DeletionPolicy::Delete,
@@ -63,8 +88,8 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
         DeletionPolicy::Retain,
         DeletionPolicy::Other("Orphan".into()),
     ]);
-    (flags, status_arn, word, target, caller, deletion, policy, 0.0..1.0f64).prop_map(
-        |(flags, status_arn, word, target, caller, deletion, policy, jitter)| {
+    (flags, status_arn, word, target, caller, deletion, policy, 0.0..1.0f64, any_use()).prop_map(
+        |(flags, status_arn, word, target, caller, deletion, policy, jitter, (in_use, users))| {
             let [deleting, finalizer, paused, protected, requested, tags, told, waiting] = flags;
             let mut e = if told { claimed() } else { unclaimed().with(|e| e.object.status.conditions.clear()) };
             e.object.status.arn = status_arn.map(str::to_owned);
@@ -79,8 +104,10 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
             e.memory.deleting = deleting;
             e.jitter = jitter;
             if waiting {
-                e.memory.wait = Some(claimed().waits());
+                let reason = if in_use.is_some() { Reason::InUse } else { Reason::Available };
+                e.memory.wait = Some(Hold { reason, ..claimed().waits() });
             }
+            (e.memory.in_use, e.users) = (in_use, users);
             e.memory.begin(&e.object, e.now);
             if tags { e } else { e.without_tags() }
         },

@@ -220,6 +220,14 @@ impl World {
             .collect()
     }
 
+    /// Every status that the watch showed of any object.
+    pub fn statuses(&self) -> impl Iterator<Item = VpcConnectorStatus> {
+        self.seen().into_iter().filter_map(|seen| match seen {
+            Seen::Version(object) => object.status,
+            Seen::Gone(_) => None,
+        })
+    }
+
     fn seen(&self) -> Vec<Seen> {
         self.versions.lock().unwrap().clone()
     }

@@ -1,0 +1,248 @@
+//! A connector in use: who holds it is named, and it is deleted the moment they let go.
+
+use std::time::Duration;
+
+use apprunner_emulator::{Fault, FaultKind, Operation, ServiceStatus};
+use apprunner_operator::api::{VpcConnector, VpcConnectorStatus};
+use jiff::Timestamp;
+
+use crate::support::{ACCOUNT, REGION, World, eventually, message};
+
+const LIST: Operation = Operation::ListServices;
+const DESCRIBE: Operation = Operation::DescribeService;
+
+impl World {
+    /// A service whose outgoing traffic goes through a connector.
+    fn service(&self, name: &str, connector: &str) -> String {
+        self.emulator.create_service(ACCOUNT, REGION, name, Some(connector))
+    }
+
+    /// Services that have nothing to do with any connector.
+    fn other_services(&self, count: usize) {
+        for n in 0..count {
+            self.emulator.create_service(ACCOUNT, REGION, &format!("other-{n:02}"), None);
+        }
+    }
+
+    /// A claimed object whose connector services use, on its way out and with their names in its status.
+    async fn held_by(&self, services: &[&str]) -> (String, Vec<String>) {
+        let arn = self.claimed("egress").await;
+        let held: Vec<_> = services.iter().map(|name| self.service(name, &arn)).collect();
+        self.delete("egress").await;
+        self.named("egress", services).await;
+        (arn, held)
+    }
+
+    /// Waits until these services, and no others, are named.
+    async fn named(&self, name: &str, services: &[&str]) -> VpcConnector {
+        let what = format!("held by {services:?}");
+        self.until(name, &what, |object| object.status.as_ref().is_some_and(|status| names(status) == services)).await
+    }
+
+    async fn told(&self, name: &str, words: &str) -> VpcConnector {
+        self.until(name, words, |object| object.status.is_some() && message(object).contains(words)).await
+    }
+
+    /// Seconds by the emulator's clock from a moment to the end of a connector.
+    fn deleted_after(&self, arn: &str, moment: Timestamp) -> f64 {
+        let deleted_at = self.emulator.connector(arn).and_then(|connector| connector.deleted_at).unwrap();
+        deleted_at.duration_since(moment).as_secs_f64()
+    }
+
+    fn ended_at(&self, service: &str) -> Timestamp {
+        self.emulator.service(service).and_then(|service| service.deleted_at).unwrap()
+    }
+}
+
+fn names(status: &VpcConnectorStatus) -> Vec<&str> {
+    status.blocked_by.iter().map(|service| service.name.as_str()).collect()
+}
+
+#[tokio::test]
+async fn three_services_in_three_states_are_named_after_one_sweep_and_the_last_takes_the_object_with_it() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    let api = world.service("api", &arn);
+    world.other_services(25);
+    let (jobs, web) = (world.service("jobs", &arn), world.service("web", &arn));
+    world.emulator.set_service_status(&jobs, ServiceStatus::Paused);
+    world.emulator.set_service_status(&web, ServiceStatus::OperationInProgress);
+    world.delete("egress").await;
+
+    let held = world.named("egress", &["api", "jobs", "web"]).await;
+    let status = held.status.as_ref().unwrap();
+    let shown: Vec<_> = status.blocked_by.iter().map(|s| (s.arn.as_str(), s.status.as_str())).collect();
+    assert_eq!(shown, [(api.as_str(), "RUNNING"), (&jobs, "PAUSED"), (&web, "OPERATION_IN_PROGRESS")]);
+    assert_eq!((status.blocked_by_count, status.blocked_by_summary.as_deref()), (Some(3), Some("api, jobs +1")));
+    assert!(message(&held).contains("api (RUNNING), jobs (PAUSED) and web (OPERATION_IN_PROGRESS)"));
+    assert!(status.condition("Stalled").is_none() && status.next_attempt_time.is_some());
+    assert_eq!(world.calls(DESCRIBE).len(), 28, "each service once");
+
+    assert!(world.emulator.delete_service(&jobs));
+    world.named("egress", &["api", "web"]).await;
+    assert!(world.emulator.delete_service(&api));
+    world.named("egress", &["web"]).await;
+    assert!(world.emulator.delete_service(&web));
+    world.gone("egress").await;
+    assert!(world.deleted_after(&arn, world.ended_at(&web)) >= 0.0);
+    let receipt = world.history("egress").await.pop().unwrap();
+    assert_eq!((receipt.ready_reason(), receipt.blocked_by.len()), (Some("Deleted"), 0));
+    assert!(world.event("egress", "InUse").await.contains("being used by"));
+}
+
+#[tokio::test]
+async fn in_use_that_outlives_the_services_is_said_so_and_ends_within_ten_seconds() {
+    let mut world = World::new().await;
+    world.settings.pace = 1;
+    let _operator = world.operator();
+    let (arn, services) = world.held_by(&["web"]).await;
+    world.emulator.change_behaviors(|b| b.in_use_after_release_ms = 30_000);
+    assert!(world.emulator.delete_service(&services[0]));
+    world.told("egress", "no service references it; it is letting go").await;
+    world.gone("egress").await;
+    let late = world.deleted_after(&arn, world.ended_at(&services[0])) - 30.0;
+    assert!((0.0..10.0).contains(&late), "{late} s after App Runner would have taken it");
+}
+
+#[tokio::test]
+async fn what_is_held_for_long_is_noticed_within_one_sweep() {
+    let mut world = World::new().await;
+    world.settings.pace = 60;
+    let _operator = world.operator();
+    let (arn, services) = world.held_by(&["web"]).await;
+    // Ten minutes, at this pace.
+    let sweeps = async || (world.calls(LIST).len() > 100).then_some(());
+    assert!(eventually(sweeps).await.is_some(), "the sweeps ended");
+    assert!(world.emulator.delete_service(&services[0]));
+    world.gone("egress").await;
+    let (from, until) = (world.ended_at(&services[0]), world.emulator.connector(&arn).unwrap().deleted_at.unwrap());
+    let between = world.calls(LIST).iter().filter(|call| call.received_at >= from && call.received_at <= until).count();
+    assert!(between <= 1, "{between} lists before the deletion");
+}
+
+#[tokio::test]
+async fn a_service_that_comes_while_another_is_waited_for_is_named_too() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let (arn, services) = world.held_by(&["web"]).await;
+    let jobs = world.service("jobs", &arn);
+    world.named("egress", &["jobs", "web"]).await;
+    assert!(world.emulator.delete_service(&services[0]));
+    world.named("egress", &["jobs"]).await;
+    assert!(world.emulator.delete_service(&jobs));
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+}
+
+#[tokio::test]
+async fn a_state_that_holds_nothing_is_found_out_though_the_service_still_references_the_connector() {
+    let world = World::new().await;
+    world.emulator.change_behaviors(|b| b.holding_statuses = vec![ServiceStatus::Running]);
+    let _operator = world.operator();
+    let (arn, services) = world.held_by(&["web"]).await;
+    assert!(world.emulator.set_service_status(&services[0], ServiceStatus::Paused));
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+}
+
+#[tokio::test]
+async fn a_deleted_service_that_is_still_listed_holds_nothing() {
+    let world = World::new().await;
+    world.emulator.change_behaviors(|b| b.list_deleted_services = true);
+    let _operator = world.operator();
+    let (arn, services) = world.held_by(&["web"]).await;
+    world.emulator.change_behaviors(|b| b.in_use_after_release_ms = 2_000);
+    assert!(world.emulator.delete_service(&services[0]));
+    world.told("egress", "it is letting go").await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+}
+
+#[tokio::test]
+async fn the_right_to_look_may_be_taken_away_and_given_back() {
+    for (operation, action) in [(LIST, "apprunner:ListServices"), (DESCRIBE, "apprunner:DescribeService")] {
+        let world = World::new().await;
+        let _operator = world.operator();
+        let (arn, services) = world.held_by(&["web"]).await;
+        world.lasting_fault(operation, FaultKind::AccessDenied);
+        let jobs = world.service("jobs", &arn);
+        let blind = world.told("egress", action).await;
+        assert_eq!(names(blind.status.as_ref().unwrap()), Vec::<&str>::new(), "what can't be seen is not told");
+        world.emulator.clear_faults();
+        world.named("egress", &["jobs", "web"]).await;
+
+        world.lasting_fault(operation, FaultKind::AccessDenied);
+        assert!(world.emulator.delete_service(&services[0]) && world.emulator.delete_service(&jobs));
+        world.gone("egress").await;
+        assert!(world.inactive(&arn), "it goes also unseen");
+    }
+}
+
+#[tokio::test]
+async fn throttling_in_the_middle_of_a_sweep_loses_nothing() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    world.other_services(25);
+    let web = world.service("web", &arn);
+    world.emulator.add_fault(Fault::new(FaultKind::throttling()).on(LIST).skip(1).times(2));
+    world.emulator.add_fault(Fault::new(FaultKind::throttling()).on(DESCRIBE).skip(3).times(2));
+    world.delete("egress").await;
+    world.named("egress", &["web"]).await;
+    assert!(world.emulator.delete_service(&web));
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+}
+
+#[tokio::test]
+async fn a_service_that_vanishes_between_list_and_look_is_no_error() {
+    let mut world = World::new().await;
+    // Slow enough that the delete is not tried again before the list has come.
+    world.settings.pace = 2;
+    world.emulator.change_behaviors(|b| b.deleted_service_kept_ms = 0);
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    let web = world.service("web", &arn);
+    world.emulator.add_fault(Fault::new(FaultKind::LateAnswer { ms: 1_000 }).on(LIST));
+    world.delete("egress").await;
+    let listed = async || world.calls(LIST).first().map(|_| ());
+    assert!(eventually(listed).await.is_some(), "no list was asked for");
+    assert!(world.emulator.delete_service(&web));
+    world.gone("egress").await;
+    let refused: Vec<_> = world.calls(DESCRIBE).into_iter().filter_map(|call| call.error).collect();
+    assert_eq!(refused, ["ResourceNotFoundException"]);
+    assert!(world.inactive(&arn));
+}
+
+#[tokio::test]
+async fn killed_while_it_waits_the_operator_names_the_same_services_again() {
+    let world = World::new().await;
+    let operator = world.operator();
+    let (arn, services) = world.held_by(&["jobs", "web"]).await;
+    drop(operator);
+    let before = world.calls(DESCRIBE).len();
+    let _operator = world.operator();
+    let looked_again = async || (world.calls(DESCRIBE).len() == before + 2).then_some(());
+    assert!(eventually(looked_again).await.is_some(), "the services were not looked at again");
+    world.named("egress", &["jobs", "web"]).await;
+    services.iter().for_each(|service| assert!(world.emulator.delete_service(service)));
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    let forgotten = world.history("egress").await.into_iter().filter(|status| status.ready_reason() == Some("InUse"));
+    assert!(forgotten.skip_while(|s| names(s).is_empty()).all(|s| names(&s) != ["jobs"]), "never half of them");
+}
+
+#[tokio::test]
+async fn sweeps_end_with_the_last_object_that_waits() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    world.held_by(&["web"]).await;
+    world.policy("egress", "Retain").await;
+    world.gone("egress").await;
+    world.emulator.clear_calls();
+    world.claimed("other").await;
+    // Half a minute at this pace, in which six sweeps would have begun.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert!(world.calls(LIST).is_empty(), "nobody waits any more");
+}

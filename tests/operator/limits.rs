@@ -1,0 +1,128 @@
+//! How often AWS is called, counted in the emulator's call log.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use apprunner_emulator::{Call, Operation};
+use futures::future::join_all;
+use kube::api::{DeleteParams, ListParams};
+
+use crate::support::operator::Limits;
+use crate::support::{ACCOUNT, REGION, World, eventually};
+
+impl World {
+    /// Objects that own their connectors, claimed by an operator that is gone again.
+    async fn claimed_before(&self, arns: &[String]) {
+        let _operator = self.operator();
+        join_all(arns.iter().enumerate().map(async |(n, arn)| self.create(&format!("egress-{n}"), arn).await)).await;
+        let claimed = eventually(async || (self.available().await == arns.len()).then_some(()));
+        assert!(claimed.await.is_some(), "not all were claimed");
+    }
+
+    /// While no operator runs, so that none looks at what is well meanwhile.
+    async fn delete_all(&self) {
+        self.api.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
+    }
+
+    async fn all_gone(&self) {
+        let left = async || self.api.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(());
+        assert!(eventually(left).await.is_some(), "not all are gone");
+    }
+
+    /// Every call to App Runner, in order of arrival.
+    fn app_runner_calls(&self) -> Vec<Call> {
+        let sts = Some(Operation::GetCallerIdentity.name());
+        self.emulator.calls().into_iter().filter(|call| call.operation.as_deref() != sts).collect()
+    }
+}
+
+/// Seconds from one call to another.
+fn between(first: &Call, last: &Call) -> f64 {
+    last.received_at.duration_since(first.received_at).as_secs_f64()
+}
+
+/// The most calls that arrived within a second, from a second after the first on.
+fn busiest_second(calls: &[Call]) -> usize {
+    let later = calls.iter().filter(|call| between(&calls[0], call) >= 1.0);
+    let within = |start: &Call| calls.iter().filter(|call| (0.0..1.0).contains(&between(start, call))).count();
+    later.map(within).max().unwrap_or_default()
+}
+
+/// A service holds one connector only, so four objects share each: without ownership tags they all may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_that_wait_for_25_services_cost_a_delete_each_a_look_at_each_service_and_the_sweeps() {
+    const FASTER: u32 = 5;
+    const MINUTE: f64 = 60.0 / FASTER as f64;
+    let mut world = World::new().await;
+    world.settings.arguments.push("--ownership-tags=off".to_owned());
+    let arns: Vec<_> = (0..25).map(|n| world.connector(&format!("conn-{n}"))).collect();
+    let arns: Vec<_> = arns.iter().cycle().take(100).cloned().collect();
+    world.claimed_before(&arns).await;
+    let services: Vec<_> =
+        arns[..25].iter().map(|arn| world.emulator.create_service(ACCOUNT, REGION, "holder", Some(arn))).collect();
+    world.settings.pace = FASTER;
+    world.settings.limits = Limits { rate: 5 * FASTER, burst: 10 };
+    world.emulator.clear_calls();
+    world.delete_all().await;
+    let _operator = world.operator();
+    let minute_is_over = async || {
+        let calls = world.app_runner_calls();
+        (between(calls.first()?, calls.last()?) > MINUTE).then_some(calls)
+    };
+    let calls = eventually(minute_is_over).await.expect("the calls end before the minute does");
+
+    // The first that waits is tried again when a minute has passed, to a millisecond.
+    let in_time = calls.iter().filter(|call| between(&calls[0], call) < MINUTE - 0.5);
+    let mut counted = BTreeMap::<_, usize>::new();
+    in_time.for_each(|call| *counted.entry(call.operation.clone().unwrap()).or_default() += 1);
+    let pages = counted.remove("ListServices").unwrap();
+    assert!(pages <= 2 * 13, "{pages} pages, two a sweep");
+    assert_eq!(counted, BTreeMap::from([("DeleteVpcConnector".into(), 100), ("DescribeService".into(), 25)]));
+
+    services.iter().for_each(|service| assert!(world.emulator.delete_service(service)));
+    world.all_gone().await;
+    assert!(arns.iter().all(|arn| world.inactive(arn)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_at_once_keep_to_the_rate_and_none_waits_longer_than_its_share() {
+    const RATE: u32 = 25;
+    let mut world = World::new().await;
+    let arns: Vec<_> = (0..200).map(|n| world.connector(&format!("conn-{n}"))).collect();
+    world.claimed_before(&arns).await;
+    world.emulator.change_behaviors(|b| b.requests_per_second = Some(50));
+    world.settings.limits = Limits { rate: RATE, burst: 10 };
+    world.emulator.clear_calls();
+    world.delete_all().await;
+    let _operator = world.operator();
+    world.all_gone().await;
+    assert!(arns.iter().all(|arn| world.inactive(arn)));
+    assert!(world.statuses().all(|status| status.condition("Stalled").is_none()), "waiting for a turn is no stall");
+
+    let calls = world.app_runner_calls();
+    let mut seen = BTreeSet::new();
+    let first_deletes: Vec<_> = calls.iter().filter(|call| seen.insert(call.arn.clone())).collect();
+    assert_eq!((first_deletes.len(), calls.len()), (200, 200), "one delete each");
+    let took = between(first_deletes[0], first_deletes[199]);
+    assert!(took <= 1.2 * 200.0 / f64::from(RATE), "the last was first asked for {took} s after the first");
+    // While some are late, no more is saved up for them than a burst.
+    assert!(busiest_second(&calls) <= RATE as usize + 10, "{} calls in a second", busiest_second(&calls));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rate_that_aws_does_not_bear_is_found_out_and_none_is_lost() {
+    let mut world = World::new().await;
+    let arns: Vec<_> = (0..200).map(|n| world.connector(&format!("conn-{n}"))).collect();
+    world.claimed_before(&arns).await;
+    world.emulator.change_behaviors(|b| b.requests_per_second = Some(20));
+    world.settings.limits = Limits { rate: 200, burst: 100 };
+    world.emulator.clear_calls();
+    world.delete_all().await;
+    let _operator = world.operator();
+    world.all_gone().await;
+    assert!(arns.iter().all(|arn| world.inactive(arn)));
+    assert!(world.statuses().all(|status| status.condition("Stalled").is_none()), "throttling is no stall");
+    let calls = world.app_runner_calls();
+    let throttled = calls.iter().filter(|call| call.error.is_some()).count();
+    assert!(throttled > 0, "the emulator never throttled");
+    assert!(throttled < 150, "{throttled} of {} calls were throttled", calls.len());
+}
