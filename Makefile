@@ -4,7 +4,7 @@ CARGO ?= cargo
 TEST_TOOLS = etcd kube-apiserver kube-controller-manager kubectl
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint compat audit tools crds cluster
+.PHONY: help demo bench test lint compat audit tools crds cluster
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,11 @@ demo: ## Watch connectors being adopted, deleted, held and retained, on a real A
 	@hack/tools.sh build $(TEST_TOOLS)
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) run --locked --quiet --example demo
+
+bench: ## Measure what the README promises in seconds, with the release build
+	@hack/tools.sh build $(TEST_TOOLS)
+	$(CARGO) build --locked --release --workspace --bins
+	$(CARGO) run --locked --release --quiet --example bench
 
 test: ## Run every test: the core, the emulator, the cluster, and the operator on a real API server
 	@hack/tools.sh build $(TEST_TOOLS)

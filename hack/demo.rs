@@ -3,16 +3,14 @@
 //! Run it with `make demo`. It ends by itself, leaves nothing running, and fails if anything does not go as told.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "telling is what it is for")]
 
-use std::error::Error;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+mod stage;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use apprunner_emulator::{CallFilter, Config, ConnectorStatus, DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCOUNT, Emulator};
-
-type Done<T = ()> = Result<T, Box<dyn Error>>;
+use apprunner_emulator::{CallFilter, Config, ConnectorStatus, DEFAULT_ACCOUNT};
+use stage::{Done, Process, Stage, check, object};
 
 const REGION: &str = "us-east-1";
 /// Stands between the object's own columns while its deletion is watched.
@@ -31,7 +29,11 @@ async fn main() -> ExitCode {
 
 async fn demonstrate() -> Done {
     let started = Instant::now();
-    let stage = Stage::set().await?;
+    say("Setting the stage: a Kubernetes API server, an App Runner, and the operator between them.");
+    let stage = Stage::set(Config::default()).await?;
+    println!("    Kubernetes: KUBECONFIG={}\n    App Runner: {}", stage.kubeconfig, stage.aws.url());
+    println!("    The operator's log: {}", stage.log.display());
+    stage.kubectl(&["create", "namespace", "shop"])?;
     let played = stage.play();
     if played.is_err() {
         eprintln!("\nWhat the operator logged last:\n{}", stage.log_tail());
@@ -42,44 +44,7 @@ async fn demonstrate() -> Done {
     Ok(())
 }
 
-/// Everything that runs. Dropped in this order: the operator, AWS, the cluster.
-struct Stage {
-    _operator: Process,
-    aws: Emulator,
-    _cluster: Process,
-    kubectl: PathBuf,
-    kubeconfig: String,
-    log: PathBuf,
-}
-
-/// A process that ends no later than we do.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // The cluster takes its own processes down when it is asked to end, so it is asked, not killed.
-        drop(self.0.stdin.take());
-        let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
-        let _ = self.0.wait();
-    }
-}
-
 impl Stage {
-    async fn set() -> Done<Self> {
-        say("Setting the stage: a Kubernetes API server, an App Runner, and the operator between them.");
-        let kubectl = devcluster::Tools::find()?.kubectl();
-        let (cluster, kubeconfig) = start_cluster()?;
-        let aws = Emulator::start(Config::default()).await?;
-        println!("    Kubernetes: KUBECONFIG={kubeconfig}\n    App Runner: {}", aws.url());
-        apply(&kubectl, &kubeconfig, &manifest("crds/apprunner-operator.dev_vpcconnectors.yaml")?)?;
-        let log = Path::new(&kubeconfig).with_file_name("operator.log");
-        println!("    The operator's log: {}", log.display());
-        let operator = start_operator(&kubeconfig, &aws.url(), &log)?;
-        let stage = Self { _operator: operator, aws, _cluster: cluster, kubectl, kubeconfig, log };
-        stage.kubectl(&["create", "namespace", "shop"])?;
-        Ok(stage)
-    }
-
     fn play(&self) -> Done {
         self.adopt()?;
         self.delete()?;
@@ -123,25 +88,28 @@ impl Stage {
     }
 
     fn in_use(&self) -> Done {
-        say("3. App Runner does not delete a connector that a service uses. The object is held, and says so.");
+        say("3. App Runner does not delete a connector that services use, nor say which. The object does.");
         let arn = self.aws.create_connector(DEFAULT_ACCOUNT, REGION, "jobs-egress");
-        let service = self.aws.create_service(DEFAULT_ACCOUNT, REGION, "web", Some(&arn));
+        let services = ["jobs", "web"].map(|name| self.aws.create_service(DEFAULT_ACCOUNT, REGION, name, Some(&arn)));
         self.create("jobs-egress", &arn)?;
         self.kubectl(&["delete", "vpcconnector", "jobs-egress", "--namespace=shop", "--wait=false"])?;
-        let held = r#"jsonpath={.status.conditions[?(@.type=="Ready")].reason}=InUse"#;
-        self.kubectl(&[
-            "wait",
-            "vpcconnector/jobs-egress",
-            "--namespace=shop",
-            "--timeout=30s",
-            &format!("--for={held}"),
-        ])?;
+        self.held_by("jobs, web")?;
         self.kubectl(&["get", "vpcconnector", "--namespace=shop"])?;
-        self.kubectl(&["events", "--namespace=shop", "--for=vpcconnector/jobs-egress"])?;
-        println!("    Now the service that uses it is deleted in AWS. The connector goes at the next attempt.");
-        check(self.aws.delete_service(&service), "there is no such service")?;
+        let said = r#"jsonpath={.status.conditions[?(@.type=="Ready")].message}"#;
+        self.kubectl(&["get", "vpcconnector/jobs-egress", "--namespace=shop", "--output", said])?;
+        println!("\n    Now one of the services is deleted in AWS, and then the other: the connector goes with it.");
+        check(self.aws.delete_service(&services[1]), "there is no such service")?;
+        self.held_by("jobs")?;
+        check(self.aws.delete_service(&services[0]), "there is no such service")?;
+        let released = Instant::now();
         self.kubectl(&["wait", "vpcconnector/jobs-egress", "--namespace=shop", "--for=delete", "--timeout=60s"])?;
+        println!("    That was {:.1} s after the last service let go of it.", released.elapsed().as_secs_f32());
         check(self.status_in_aws(&arn) == Some(ConnectorStatus::Inactive), "the connector is still there")
+    }
+
+    fn held_by(&self, services: &str) -> Done {
+        let held = format!("--for=jsonpath={{.status.blockedBySummary}}={services}");
+        self.kubectl(&["wait", "vpcconnector/jobs-egress", "--namespace=shop", "--timeout=30s", &held])
     }
 
     fn retain(&self) -> Done {
@@ -166,12 +134,9 @@ impl Stage {
 
     /// Applies an object for a connector and waits until it is adopted.
     fn create(&self, name: &str, arn: &str) -> Done {
-        let object = format!(
-            "apiVersion: apprunner-operator.dev/v1alpha1\nkind: VpcConnector\nmetadata:\n  name: {name}\n  \
-             namespace: shop\nspec:\n  arn: {arn}\n  deletionPolicy: Delete\n"
-        );
+        let object = object(name, arn);
         println!("$ kubectl apply -f - <<'EOF'\n{object}EOF");
-        println!("{}", indented(&apply(&self.kubectl, &self.kubeconfig, &object)?));
+        println!("{}", indented(&self.apply(&object)?));
         let object = format!("vpcconnector/{name}");
         self.kubectl(&["wait", &object, "--namespace=shop", "--for=condition=Ready", "--timeout=30s"])
     }
@@ -236,55 +201,6 @@ impl Watch {
         }
         Ok(self.seen)
     }
-}
-
-fn start_cluster() -> Done<(Process, String)> {
-    let mut child = Command::new(program("devcluster")?).arg("up").stdout(Stdio::piped()).spawn()?;
-    let mut kubeconfig = String::new();
-    BufReader::new(child.stdout.take().ok_or("no output of devcluster")?).read_line(&mut kubeconfig)?;
-    let cluster = Process(child);
-    check(!kubeconfig.is_empty(), "the cluster did not start; what it said stands above")?;
-    Ok((cluster, kubeconfig.trim().to_owned()))
-}
-
-fn start_operator(kubeconfig: &str, endpoint: &str, log: &Path) -> Done<Process> {
-    let child = Command::new("/bin/sh")
-        .args(["-c", include_str!("guarded.sh"), "sh"])
-        .arg(program("apprunner-operator")?)
-        .env("KUBECONFIG", kubeconfig)
-        .env("AWS_ENDPOINT_URL", endpoint)
-        .env("AWS_ACCESS_KEY_ID", DEFAULT_ACCESS_KEY_ID)
-        .env("AWS_SECRET_ACCESS_KEY", apprunner_emulator::DEFAULT_SECRET_ACCESS_KEY)
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .stdin(Stdio::piped())
-        .stderr(File::create(log)?)
-        .spawn()?;
-    Ok(Process(child))
-}
-
-/// The programs stand one directory above the examples.
-fn program(name: &str) -> Done<PathBuf> {
-    let own = std::env::current_exe()?;
-    let path = own.parent().and_then(Path::parent).ok_or("this program stands nowhere")?.join(name);
-    if path.is_file() { Ok(path) } else { Err(format!("{} is not built; run `make demo`", path.display()).into()) }
-}
-
-fn manifest(path: &str) -> Done<String> {
-    Ok(std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))?)
-}
-
-fn apply(kubectl: &Path, kubeconfig: &str, manifest: &str) -> Done<String> {
-    let mut command = Command::new(kubectl);
-    command.args(["apply", "--filename", "-"]).env("KUBECONFIG", kubeconfig);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    child.stdin.take().ok_or("kubectl takes no input")?.write_all(manifest.as_bytes())?;
-    let output = child.wait_with_output()?;
-    check(output.status.success(), &String::from_utf8_lossy(&output.stderr))?;
-    Ok(String::from_utf8(output.stdout)?)
-}
-
-fn check(holds: bool, otherwise: &str) -> Done {
-    if holds { Ok(()) } else { Err(otherwise.into()) }
 }
 
 fn say(what: &str) {

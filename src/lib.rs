@@ -17,7 +17,8 @@
 //!
 //! Read in this order: [`core::decide`], the table that is the operator's behaviour; [`core::record`], what each answer
 //! teaches; [`reconcile`], the loop around them; [`controller`] and [`watch`], what feeds the loop. [`apprunner`] and [`cluster`] are
-//! the two sides, and know nothing of each other. [`api`] is what users see.
+//! the two sides, and know nothing of each other. [`core::survey`] finds out who uses a connector, [`core::limiter`] how often
+//! AWS may be called; [`api`] is what users see.
 
 pub mod api;
 pub mod apprunner;

@@ -20,6 +20,8 @@ use super::pace::Pace;
 const DELETED: &str = "DELETED";
 /// A part of a list that failed this often in a row is given up, and the list begun anew.
 const MOST_TRIES: u32 = 3;
+/// A list of more pages has no end: App Runner allows an account far fewer services than stand on them.
+const MOST_PAGES: u32 = 500;
 
 /// The services of one account and region, as far as they matter to those who wait.
 #[derive(Clone, Debug, Default)]
@@ -168,6 +170,10 @@ impl Survey {
         let blind = |survey: &Self| survey.trouble.as_ref().is_some_and(|trouble| trouble.blinds(pace, moment.now));
         let before = blind(self);
         match (step, outcome) {
+            (Step::List(_), Outcome::Done(Reply::Services(_))) if self.is_endless() => {
+                self.listing = None;
+                self.failed(step, unproven(Operation::ListServices, "the list has no end"), pace, moment);
+            }
             (Step::List(token), Outcome::Done(Reply::Services(page))) => {
                 self.learn_page(token.is_none(), page, moment.sent);
                 self.succeeded(Operation::ListServices);
@@ -188,6 +194,10 @@ impl Survey {
             told.extend(self.waiting.keys().cloned());
         }
         told
+    }
+
+    fn is_endless(&self) -> bool {
+        self.listing.as_ref().is_some_and(|listing| listing.pages >= MOST_PAGES)
     }
 
     fn learn_page(&mut self, first: bool, page: Page<Service>, sent: Timestamp) {
@@ -286,9 +296,12 @@ impl Step {
     fn failure_in(&self, outcome: Outcome) -> Failure {
         let operation =
             if matches!(self, Self::Describe(_)) { Operation::DescribeService } else { Operation::ListServices };
-        let wrong_kind = || Failure::new(operation, Class::Unproven, "Unproven", "the answer is of another kind");
-        outcome.into_failure().unwrap_or_else(wrong_kind)
+        outcome.into_failure().unwrap_or_else(|| unproven(operation, "the answer is of another kind"))
     }
+}
+
+fn unproven(operation: Operation, why: &str) -> Failure {
+    Failure::new(operation, Class::Unproven, "Unproven", why)
 }
 
 impl Known {

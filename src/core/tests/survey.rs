@@ -338,3 +338,16 @@ fn an_answer_to_another_question_is_a_failure() {
     world.answer_with(Outcome::Done(Reply::Written));
     assert!(matches!(world.next(), Step::Rest(_)), "not asked again at once");
 }
+
+#[test]
+fn a_list_without_an_end_is_given_up() {
+    let mut world = World::new().waiting();
+    for _ in 0..=500 {
+        let page = Page { items: Vec::new(), next: Some("again".into()) };
+        assert!(matches!(world.next(), Step::List(_)));
+        world.answer_with(Outcome::Done(Reply::Services(page)));
+    }
+    assert!(matches!(world.next(), Step::Rest(_)));
+    world.later(1_000);
+    assert_eq!(world.next(), Step::List(None), "and begun anew");
+}

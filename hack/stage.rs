@@ -1,0 +1,106 @@
+//! What the demo and the measurements stand on: a real API server, an App Runner, and the operator between them.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use apprunner_emulator::{Config, DEFAULT_ACCESS_KEY_ID, DEFAULT_SECRET_ACCESS_KEY, Emulator};
+
+pub(crate) type Done<T = ()> = Result<T, Box<dyn Error>>;
+
+/// Everything that runs. Dropped in this order: the operator, AWS, the cluster.
+pub(crate) struct Stage {
+    _operator: Process,
+    pub(crate) aws: Emulator,
+    _cluster: Process,
+    pub(crate) kubectl: PathBuf,
+    pub(crate) kubeconfig: String,
+    pub(crate) log: PathBuf,
+}
+
+/// A process that ends no later than we do.
+pub(crate) struct Process(pub(crate) Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The cluster takes its own processes down when it is asked to end, so it is asked, not killed.
+        drop(self.0.stdin.take());
+        let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        let _ = self.0.wait();
+    }
+}
+
+impl Stage {
+    pub(crate) async fn set(config: Config) -> Done<Self> {
+        let kubectl = devcluster::Tools::find()?.kubectl();
+        let (cluster, kubeconfig) = start_cluster()?;
+        let aws = Emulator::start(config).await?;
+        apply(&kubectl, &kubeconfig, &manifest("crds/apprunner-operator.dev_vpcconnectors.yaml")?)?;
+        let log = Path::new(&kubeconfig).with_file_name("operator.log");
+        let operator = start_operator(&kubeconfig, &aws.url(), &log)?;
+        Ok(Self { _operator: operator, aws, _cluster: cluster, kubectl, kubeconfig, log })
+    }
+
+    pub(crate) fn apply(&self, manifest: &str) -> Done<String> {
+        apply(&self.kubectl, &self.kubeconfig, manifest)
+    }
+}
+
+/// An object that takes a connector over.
+pub(crate) fn object(name: &str, arn: &str) -> String {
+    format!(
+        "apiVersion: apprunner-operator.dev/v1alpha1\nkind: VpcConnector\nmetadata:\n  name: {name}\n  \
+         namespace: shop\nspec:\n  arn: {arn}\n  deletionPolicy: Delete\n"
+    )
+}
+
+fn start_cluster() -> Done<(Process, String)> {
+    let mut child = Command::new(program("devcluster")?).arg("up").stdout(Stdio::piped()).spawn()?;
+    let mut kubeconfig = String::new();
+    BufReader::new(child.stdout.take().ok_or("no output of devcluster")?).read_line(&mut kubeconfig)?;
+    let cluster = Process(child);
+    check(!kubeconfig.is_empty(), "the cluster did not start; what it said stands above")?;
+    Ok((cluster, kubeconfig.trim().to_owned()))
+}
+
+fn start_operator(kubeconfig: &str, endpoint: &str, log: &Path) -> Done<Process> {
+    let child = Command::new("/bin/sh")
+        .args(["-c", include_str!("guarded.sh"), "sh"])
+        .arg(program("apprunner-operator")?)
+        .env("KUBECONFIG", kubeconfig)
+        .env("AWS_ENDPOINT_URL", endpoint)
+        .env("AWS_ACCESS_KEY_ID", DEFAULT_ACCESS_KEY_ID)
+        .env("AWS_SECRET_ACCESS_KEY", DEFAULT_SECRET_ACCESS_KEY)
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .stdin(Stdio::piped())
+        .stderr(File::create(log)?)
+        .spawn()?;
+    Ok(Process(child))
+}
+
+/// The programs stand one directory above the examples.
+fn program(name: &str) -> Done<PathBuf> {
+    let own = std::env::current_exe()?;
+    let path = own.parent().and_then(Path::parent).ok_or("this program stands nowhere")?.join(name);
+    if path.is_file() { Ok(path) } else { Err(format!("{} is not built; run `make demo`", path.display()).into()) }
+}
+
+fn manifest(path: &str) -> Done<String> {
+    Ok(std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))?)
+}
+
+fn apply(kubectl: &Path, kubeconfig: &str, manifest: &str) -> Done<String> {
+    let mut command = Command::new(kubectl);
+    command.args(["apply", "--filename", "-"]).env("KUBECONFIG", kubeconfig);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    child.stdin.take().ok_or("kubectl takes no input")?.write_all(manifest.as_bytes())?;
+    let output = child.wait_with_output()?;
+    check(output.status.success(), &String::from_utf8_lossy(&output.stderr))?;
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+pub(crate) fn check(holds: bool, otherwise: &str) -> Done {
+    if holds { Ok(()) } else { Err(otherwise.into()) }
+}
