@@ -35,7 +35,11 @@ async fn measure() -> Done {
     let stage = Stage::set(Config { behaviors, ..Config::default() }).await?;
     stage.apply("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n")?;
     let api = Api::namespaced(client(&stage.kubeconfig).await?, "shop");
-    let mut took = try_join_all((0..CONNECTORS).map(|n| until_gone(&stage, &api, n))).await?;
+    let took = try_join_all((0..CONNECTORS).map(|n| until_gone(&stage, &api, n))).await;
+    if took.is_err() {
+        eprintln!("What the operator logged last:\n{}", stage.log_tail());
+    }
+    let mut took = took?;
     took.sort();
     let seconds = |n: usize| took[n].as_secs_f64();
     println!("From the moment App Runner would delete a connector to the object gone, over {CONNECTORS} connectors:");

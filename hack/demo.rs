@@ -36,7 +36,7 @@ async fn demonstrate() -> Done {
     stage.kubectl(&["create", "namespace", "shop"])?;
     let played = stage.play();
     if played.is_err() {
-        eprintln!("\nWhat the operator logged last:\n{}", stage.log_tail());
+        eprintln!("\nWhat the operator logged last:\n{}", indented(&stage.log_tail()));
     }
     drop(stage);
     played?;
@@ -50,12 +50,6 @@ impl Stage {
         self.delete()?;
         self.in_use()?;
         self.retain()
-    }
-
-    fn log_tail(&self) -> String {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        indented(&lines[lines.len().saturating_sub(20)..].join("\n"))
     }
 
     fn adopt(&self) -> Done {

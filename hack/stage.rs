@@ -43,6 +43,13 @@ impl Stage {
         Ok(Self { _operator: operator, aws, _cluster: cluster, kubectl, kubeconfig, log })
     }
 
+    /// What the operator logged last.
+    pub(crate) fn log_tail(&self) -> String {
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
     pub(crate) fn apply(&self, manifest: &str) -> Done<String> {
         apply(&self.kubectl, &self.kubeconfig, manifest)
     }

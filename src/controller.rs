@@ -103,8 +103,10 @@ pub async fn run(
 async fn pass_on(mut woken: UnboundedReceiver<Waiter>, doors: Vec<UnboundedSender<ObjectRef<Guarded>>>) {
     while let Some(waiter) = woken.recv().await {
         let object = ObjectRef::<Guarded>::new(&waiter.name).within(&waiter.namespace);
-        // A controller that has ended looks at nothing any more.
-        doors.iter().for_each(|door| drop(door.send(object.clone())));
+        for door in &doors {
+            // A controller that has ended looks at nothing any more.
+            let _ = door.send(object.clone());
+        }
     }
 }
 

@@ -201,12 +201,11 @@ impl Operator {
     fn admit<'a>(&'a self, turn: &Turn, effect: &Effect, permit: &mut Option<Permit<'a>>) -> Result<(), Duration> {
         let calls = calls_of_attempt(&turn.evidence, effect);
         let (true, Ok(arn)) = (calls > 0, &turn.evidence.object.target) else { return Ok(()) };
-        let permit = match permit {
-            Some(permit) => permit,
-            None => {
-                let uid = turn.object.uid().unwrap_or_default();
-                permit.insert(self.aws.rates.ask(&arn.lane(), &uid, rank(&turn.object), calls)?)
-            }
+        let permit = if let Some(permit) = permit {
+            permit
+        } else {
+            let uid = turn.object.uid().unwrap_or_default();
+            permit.insert(self.aws.rates.ask(&arn.lane(), &uid, rank(&turn.object), calls)?)
         };
         permit.spend();
         Ok(())

@@ -118,29 +118,31 @@ impl Shared {
         let _ended = Ended { shared: &self, lane: &lane, changed: &changed };
         debug!(account = %lane.account, region = %lane.region, "looking for services");
         while !self.stopping.is_cancelled() {
-            let step = match self.next(&lane) {
+            let wait = match self.next(&lane) {
+                None | Some(Step::Done) => return,
                 Some(Step::Rest(until)) => {
-                    let rest = Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default();
-                    if self.pause(rest, &changed).await { continue } else { return }
+                    Err(Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default())
                 }
-                Some(step) if step != Step::Done => step,
-                _ => return,
+                Some(step) => self.take(&lane, &step).await,
             };
-            match self.rates.ask(&lane, "sweep", Rank::Sweep, 1) {
-                // Meanwhile the last may have stopped waiting, so what is next is asked again.
-                Err(turn) => {
-                    if !self.pause(turn, &changed).await {
-                        return;
-                    }
-                }
-                Ok(mut permit) => {
-                    permit.spend();
-                    let sent = Timestamp::now();
-                    let outcome = self.make(&lane, &step).await;
-                    self.learn(&lane, &step, outcome, sent);
+            if let Err(wait) = wait {
+                // Meanwhile the last may stop waiting, so what is next is asked again.
+                tokio::select! {
+                    () = self.stopping.cancelled() => {}
+                    () = changed.notified() => {}
+                    () = tokio::time::sleep(wait) => {}
                 }
             }
         }
+    }
+
+    /// Makes one call, or says how long until it may be made.
+    async fn take(&self, lane: &Lane, step: &Step) -> Result<(), Duration> {
+        self.rates.ask(lane, "sweep", Rank::Sweep, 1)?.spend();
+        let sent = Timestamp::now();
+        let outcome = self.make(lane, step).await;
+        self.learn(lane, step, outcome, sent);
+        Ok(())
     }
 
     /// The next step; a survey that nobody waits for ends here, before anybody else can ask for it.
@@ -152,16 +154,6 @@ impl Shared {
             state.lanes.remove(lane);
         }
         Some(step)
-    }
-
-    /// Waits, but no longer than nothing changes; says whether to go on.
-    async fn pause(&self, wait: Duration, changed: &Notify) -> bool {
-        tokio::select! {
-            biased;
-            () = self.stopping.cancelled() => false,
-            () = changed.notified() => true,
-            () = tokio::time::sleep(wait) => true,
-        }
     }
 
     async fn make(&self, lane: &Lane, step: &Step) -> Outcome {

@@ -8,7 +8,7 @@
 //! already said about the deletion stands above what might hold it, and nothing that names an ARN stands above the row
 //! that checks whose credentials these are.
 
-use super::evidence::{Caller, Deletion, Evidence, Hold, InUse, Sighting};
+use super::evidence::{Begun, Caller, Deletion, Evidence, Hold, InUse, Sighting};
 use super::outcome::{Class, Failure, Operation};
 use super::ownership::{Neighbour, Owner};
 use super::waits;
@@ -205,7 +205,7 @@ fn attempt_failed(e: &Evidence) -> Option<Decision> {
 /// What is seen of the services may bring the next attempt forward.
 fn still_in_use(e: &Evidence) -> Option<Decision> {
     let waits = e.memory.wait.as_ref().is_some_and(|wait| wait.reason == Reason::InUse);
-    in_use(e).filter(|_| waits && !e.memory.seen.asked).and_then(|refused| wait_for_users(e, refused))
+    in_use(e).filter(|_| waits && e.memory.seen.begun != Begun::Asked).and_then(|refused| wait_for_users(e, refused))
 }
 
 /// With another account's credentials nothing is called and nothing is believed: to them every ARN is not found.
@@ -317,7 +317,7 @@ fn due(e: &Evidence) -> bool {
         Reason::InUse => in_use(e).is_some(),
         _ => false,
     };
-    !e.memory.seen.early || e.memory.wait.as_ref().is_none_or(outlived)
+    e.memory.seen.begun != Begun::Early || e.memory.wait.as_ref().is_none_or(outlived)
 }
 
 /// The calls to App Runner that an attempt may take which begins with this effect; none for what calls nobody there.

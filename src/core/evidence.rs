@@ -157,13 +157,23 @@ pub struct Gone {
     pub recorded: bool,
 }
 
+/// Why a reconcile began, settled when it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Begun {
+    /// It is time.
+    #[default]
+    Due,
+    /// Somebody asked for an attempt.
+    Asked,
+    /// The object was woken before its time, and nobody asked: AWS is not called.
+    Early,
+}
+
 /// What was seen in this reconcile; the next one looks afresh.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// The object was woken before its time, and nobody asked: AWS is not called.
-    pub early: bool,
-    /// Somebody asked for this attempt.
-    pub asked: bool,
+    /// Why this reconcile began.
+    pub begun: Begun,
     /// The reconcile-requested-at annotation, as it was when this reconcile began: what it answers.
     pub request: Option<String>,
     /// The connector.
@@ -280,9 +290,12 @@ impl Memory {
             *self = Self { gone: self.gone.take(), deletion: self.deletion.clone(), ..Self::default() };
             self.deleting = object.deleting;
         }
-        let asked = object.requested();
-        let early = self.wait.as_ref().is_some_and(|wait| now < wait.until) && !asked;
-        self.seen = Seen { early, asked, request: object.request.clone(), ..Seen::default() };
+        let begun = match &self.wait {
+            _ if object.requested() => Begun::Asked,
+            Some(wait) if now < wait.until => Begun::Early,
+            _ => Begun::Due,
+        };
+        self.seen = Seen { begun, request: object.request.clone(), ..Seen::default() };
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Survey {
     listing: Option<Listing>,
     listed: Option<Listed>,
     trouble: Option<Trouble>,
+    /// Whether the trouble hid everything when that was last told.
+    blind: bool,
 }
 
 /// The next call, or when there is one.
@@ -167,15 +169,13 @@ impl Survey {
 
     /// Takes in what came of a call; gives the connectors of which there is something new to tell.
     pub fn learn(&mut self, step: &Step, outcome: Outcome, pace: &Pace, moment: Moment) -> BTreeSet<String> {
-        let blind = |survey: &Self| survey.trouble.as_ref().is_some_and(|trouble| trouble.blinds(pace, moment.now));
-        let before = blind(self);
         match (step, outcome) {
             (Step::List(_), Outcome::Done(Reply::Services(_))) if self.is_endless() => {
                 self.listing = None;
                 self.failed(step, unproven(Operation::ListServices, "the list has no end"), pace, moment);
             }
-            (Step::List(token), Outcome::Done(Reply::Services(page))) => {
-                self.learn_page(token.is_none(), page, moment.sent);
+            (Step::List(token), Outcome::Done(Reply::Services(part))) => {
+                self.learn_page(token.is_none(), part, moment.sent);
                 self.succeeded(Operation::ListServices);
             }
             (Step::Describe(arn), Outcome::Done(Reply::Egress(uses))) => {
@@ -189,11 +189,12 @@ impl Survey {
             }
             (_, outcome) => self.failed(step, step.failure_in(outcome), pace, moment),
         }
-        let mut told = self.count_users(moment.now);
-        if before != blind(self) {
-            told.extend(self.waiting.keys().cloned());
+        let mut news = self.count_users(moment.now);
+        let blind = self.trouble.as_ref().is_some_and(|trouble| trouble.blinds(pace, moment.now));
+        if std::mem::replace(&mut self.blind, blind) != blind {
+            news.extend(self.waiting.keys().cloned());
         }
-        told
+        news
     }
 
     fn is_endless(&self) -> bool {

@@ -16,6 +16,7 @@ use crate::api::{OWNER_TAG, Reason};
 /// Says of a claimed connector that it is well.
 pub(super) const AVAILABLE: &str = "the connector is ACTIVE and owned by this object";
 const LETTING_GO: &str = "App Runner still reports it in use, but no service references it; it is letting go";
+const THEN: &str = "the connector is deleted as soon as they let go";
 /// A message names no more services than this; the status names more.
 const NAMED: usize = 5;
 
@@ -101,12 +102,11 @@ fn used_by(services: &[Service]) -> String {
     let named: Vec<_> =
         services.iter().take(NAMED).map(|service| format!("{} ({})", service.name, service.status)).collect();
     let more = services.len().saturating_sub(NAMED);
-    let services = match (named.as_slice(), more) {
-        ([only], 0) => format!("service {only}"),
-        ([first @ .., last], 0) => format!("services {} and {last}", first.join(", ")),
-        (all, more) => format!("services {} and {more} more", all.join(", ")),
-    };
-    format!("used by App Runner {services}; deleted as soon as it is let go of")
+    match (named.as_slice(), more) {
+        ([only], 0) => format!("used by App Runner service {only}; the connector is deleted as soon as it lets go"),
+        ([first @ .., last], 0) => format!("used by App Runner services {} and {last}; {THEN}", first.join(", ")),
+        (all, more) => format!("used by App Runner services {} and {more} more; {THEN}", all.join(", ")),
+    }
 }
 
 /// Until the attempt after one that failed.

@@ -226,7 +226,9 @@ async fn killed_while_it_waits_the_operator_names_the_same_services_again() {
     let looked_again = async || (world.calls(DESCRIBE).len() == before + 2).then_some(());
     assert!(eventually(looked_again).await.is_some(), "the services were not looked at again");
     world.named("egress", &["jobs", "web"]).await;
-    services.iter().for_each(|service| assert!(world.emulator.delete_service(service)));
+    for service in &services {
+        assert!(world.emulator.delete_service(service));
+    }
     world.gone("egress").await;
     assert!(world.inactive(&arn));
     let forgotten = world.history("egress").await.into_iter().filter(|status| status.ready_reason() == Some("InUse"));

@@ -78,7 +78,9 @@ async fn a_hundred_that_wait_for_25_services_cost_a_delete_each_a_look_at_each_s
     assert!(pages <= 2 * 13, "{pages} pages, two a sweep");
     assert_eq!(counted, BTreeMap::from([("DeleteVpcConnector".into(), 100), ("DescribeService".into(), 25)]));
 
-    services.iter().for_each(|service| assert!(world.emulator.delete_service(service)));
+    for service in &services {
+        assert!(world.emulator.delete_service(service));
+    }
     world.all_gone().await;
     assert!(arns.iter().all(|arn| world.inactive(arn)));
 }

@@ -329,6 +329,8 @@ fn what_was_seen_counts_through_a_hiccup_and_not_for_ever() {
     assert_eq!(world.names(), ["web"]);
     world.later(30_000);
     assert!(world.names().is_empty(), "after half a minute nobody knows any more");
+    assert_eq!(world.answer_with(refused(LIST, Class::ServiceError)), [ARN], "and that is news");
+    assert!(world.answer_with(refused(LIST, Class::ServiceError)).is_empty(), "once");
     assert_eq!(world.users().hindered, Some(failure(LIST, Class::ServiceError)));
 }
 
