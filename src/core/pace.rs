@@ -159,4 +159,17 @@ mod tests {
             prop_assert!(wait >= range.first && wait <= range.longest);
         }
     }
+
+    #[test]
+    fn a_divided_pace_leaves_no_interval_whole() {
+        let intervals = |pace: &Pace| {
+            let ranges = [pace.retry, pace.in_use, pace.invalid, pace.access, pace.accepted];
+            let single = [pace.delete_again, pace.person, pace.ownership, pace.resync, pace.status_refresh];
+            let rest = [pace.watch, pace.stall_after];
+            ranges.iter().flat_map(|r| [r.first, r.longest]).chain(single).chain(rest).collect::<Vec<_>>()
+        };
+        let whole = intervals(&Pace::default());
+        let tenths: Vec<_> = whole.iter().map(|interval| *interval / 10).collect();
+        assert_eq!(intervals(&Pace::default().divided_by(10)), tenths);
+    }
 }
