@@ -18,8 +18,8 @@ use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_sdk_apprunner::config::{IdentityCache, retry::RetryConfig};
-use aws_sdk_apprunner::{Client, config::Region as SdkRegion};
+use aws_sdk_apprunner::Client;
+use aws_sdk_apprunner::config::{self, IdentityCache, Region as SdkRegion, retry::RetryConfig};
 use tracing::{info, warn};
 
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, wire};
@@ -62,7 +62,11 @@ impl Session {
 
     pub(super) fn client(&self, region: &Region) -> Client {
         let mut clients = lock(&self.clients);
-        clients.entry(region.clone()).or_insert_with(|| Client::new(&in_region(&self.config, region))).clone()
+        let begin = || {
+            let config = config::Builder::from(&in_region(&self.config, region)).interceptor(wire::OnlyJson);
+            Client::from_conf(config.build())
+        };
+        clients.entry(region.clone()).or_insert_with(begin).clone()
     }
 
     /// How long it is used before the credentials are asked for again. Never no time at all: whether credentials that

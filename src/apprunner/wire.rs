@@ -3,7 +3,9 @@
 use std::error::Error;
 
 use aws_sdk_apprunner::config::http::HttpResponse;
-use aws_sdk_apprunner::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_apprunner::config::interceptors::BeforeDeserializationInterceptorContextRef;
+use aws_sdk_apprunner::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_apprunner::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_apprunner::primitives::DateTime;
 use aws_sdk_apprunner::types::{Service as Described, ServiceSummary, VpcConnector, VpcConnectorStatus};
 use jiff::Timestamp;
@@ -23,6 +25,34 @@ const MOST_IDS: usize = 64;
 
 /// What is said where there is nothing to quote.
 pub(super) const NO_ANSWER: &str = "no answer within the deadline";
+
+/// Lets no web page pass for an answer: the SDK does not look into one that it expects to be empty, and a proxy's login
+/// form would count as a tag that was written.
+///
+/// Source: AWS JSON 1.0 protocol; every answer is `application/x-amz-json-1.0`. One that does not say what it is may be.
+#[derive(Debug)]
+pub(super) struct OnlyJson;
+
+impl Intercept for OnlyJson {
+    fn name(&self) -> &'static str {
+        "OnlyJson"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let answer = context.response();
+        match answer.headers().get("content-type") {
+            Some(kind) if answer.status().is_success() && !kind.contains("json") => {
+                Err(format!("{} is no answer of App Runner's", word(kind)).into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
 
 /// Reads a connector. A reply without one reads as one without members, which proves nothing.
 pub(super) fn connector(reply: Option<VpcConnector>) -> Connector {

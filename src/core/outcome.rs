@@ -433,4 +433,24 @@ mod tests {
             "Requires 'Signature'."
         );
     }
+
+    #[test]
+    fn a_failure_of_awss_own_is_one_under_every_http_status() {
+        // Were it a refusal, it would prove that nothing has happened.
+        for code in ["InternalServiceErrorException", "InternalFailure", "InternalServerError", "ServiceUnavailable"] {
+            assert_eq!(class(400, code, ""), Class::ServiceError, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_a_call_came_to_is_logged_as_one_word() {
+        let failure = || Failure::new(Operation::DeleteVpcConnector, Class::Unreachable, "Timeout", "");
+        let outcomes = [
+            Outcome::Done(Reply::Written),
+            Outcome::Refused(failure()),
+            Outcome::NotSent(failure()),
+            Outcome::Unknown(failure()),
+        ];
+        assert_eq!(outcomes.each_ref().map(Outcome::word), ["Done", "Refused", "NotSent", "Unknown"]);
+    }
 }

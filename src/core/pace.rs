@@ -198,17 +198,6 @@ mod tests {
         assert_eq!((after(0), after(299), after(300)), (5, 5, 30));
     }
 
-    #[test]
-    fn a_divided_pace_divides_every_interval() {
-        let whole = Pace::default();
-        let tenth = whole.divided_by(10);
-        assert_eq!(tenth.retry.longest, whole.retry.longest / 10);
-        assert_eq!(tenth.resync, whole.resync / 10);
-        assert_eq!(tenth.letting_go.then, whole.letting_go.then / 10);
-        assert_eq!(tenth.sweep, whole.sweep / 10);
-        assert_eq!(whole.divided_by(0), whole);
-    }
-
     proptest! {
         #[test]
         fn a_wait_stays_within_its_range(attempts in 0..u32::MAX, jitter in -1.0..2.0f64) {
@@ -216,5 +205,21 @@ mod tests {
             let wait = range.jittered(attempts, jitter);
             prop_assert!(wait >= range.first && wait <= range.longest);
         }
+    }
+
+    #[test]
+    fn a_divided_pace_leaves_no_interval_whole() {
+        let intervals = |pace: &Pace| {
+            let ranges = [pace.retry, pace.held, pace.invalid, pace.access, pace.accepted];
+            let steps = [pace.letting_go, pace.unseen].into_iter().flat_map(|s| [s.first, s.then]);
+            let single = [pace.delete_again, pace.person, pace.ownership, pace.resync, pace.status_refresh];
+            let services = [pace.patience, pace.sweep, pace.blind_after, pace.rate_recovery, pace.turn_told];
+            let rest = [pace.watch, pace.stall_after].into_iter().chain(services).chain(steps);
+            ranges.iter().flat_map(|r| [r.first, r.longest]).chain(single).chain(rest).collect::<Vec<_>>()
+        };
+        let whole = intervals(&Pace::default());
+        let tenths: Vec<_> = whole.iter().map(|interval| *interval / 10).collect();
+        assert_eq!(intervals(&Pace::default().divided_by(10)), tenths);
+        assert_eq!(Pace::default().divided_by(0), Pace::default());
     }
 }

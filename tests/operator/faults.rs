@@ -1,45 +1,44 @@
-//! Every fault the emulator can play, at every operation of a claim and of a delete, once and three times in a row.
+//! Every fault the emulator can play, at every operation the operator calls.
+
+mod told;
 
 use std::time::Instant;
 
-use apprunner_emulator::{Fault, FaultKind, Operation};
+use apprunner_emulator::{Call, Fault, FaultKind, Operation};
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream;
 
-use crate::support::World;
+use crate::support::{ACCOUNT, REGION, World};
 
 /// Worlds at once; each is an emulator and an operator.
 const SIDE_BY_SIDE: usize = 8;
+/// The same where there is one object in each, which mostly waits.
+const IDLE_SIDE_BY_SIDE: usize = 12;
 const CLAIM: [Operation; 3] = [Operation::DescribeVpcConnector, Operation::ListTagsForResource, Operation::TagResource];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_at_every_operation_ends_with_the_connector_gone() {
+async fn every_fault_at_every_operation_is_told_and_ends_with_the_connector_gone() {
     let kinds = stream::iter(FaultKind::catalogue());
     kinds.for_each_concurrent(SIDE_BY_SIDE, async |(name, kind)| play(name, &kind).await).await;
 }
 
-/// One world for one kind of fault: an object for each operation and count, and a healthy one beside them.
+/// One world for one kind of fault: an object for each operation and count, one that is retained, and a healthy one.
 async fn play(kind_name: &str, kind: &FaultKind) {
     let world = World::new().await;
     let _operator = world.operator();
     let cases: Vec<_> =
         CLAIM.into_iter().chain([Operation::DeleteVpcConnector]).flat_map(|op| [(op, 1), (op, 3)]).collect();
-    let faulty = join_all(cases.iter().map(|(operation, count)| one(&world, kind, *operation, *count)));
-    let healthy = async {
-        let arn = world.claimed("healthy").await;
-        world.delete("healthy").await;
-        world.gone("healthy").await;
-        assert!(world.inactive(&arn));
-    };
+    let faulty = join_all(cases.iter().map(|(operation, count)| one(&world, kind_name, kind, *operation, *count)));
     let started = Instant::now();
-    tokio::join!(faulty, healthy);
+    tokio::join!(faulty, retained(&world, kind_name, kind), healthy(&world, kind_name, kind));
     eprintln!("{kind_name}: {:.1} s", started.elapsed().as_secs_f32());
 }
 
-async fn one(world: &World, kind: &FaultKind, operation: Operation, count: u32) {
+async fn one(world: &World, kind_name: &str, kind: &FaultKind, operation: Operation, count: u32) {
     let name = format!("{}-{count}", operation.name().to_lowercase());
-    let arn = world.connector(&name);
+    // A tag of somebody's makes the list of tags no shorter an answer than others.
+    let arn = world.emulator.create_connector_with_tags(ACCOUNT, REGION, &name, &[("team", "checkout")]);
     let fault = Fault::new(kind.clone()).on(operation).arn(&arn).times(count);
     if CLAIM.contains(&operation) {
         world.emulator.add_fault(fault);
@@ -52,24 +51,73 @@ async fn one(world: &World, kind: &FaultKind, operation: Operation, count: u32) 
     }
     world.delete(&name).await;
     world.gone(&name).await;
-    assert!(world.inactive(&arn), "{kind:?} at {name}: the object is gone and its connector is not");
+    assert!(world.inactive(&arn), "{kind_name} at {name}: the object is gone and its connector is not");
     let deletes = world.deletes_of(&arn);
-    assert!(deletes <= 1 + count as usize, "{kind:?} at {name}: {deletes} deletes");
+    assert!(deletes <= 1 + count as usize, "{kind_name} at {name}: {deletes} deletes");
+    let calls = world.calls(operation).into_iter().filter(|call| call.arn.as_deref() == Some(&arn));
+    assert_ne!(calls.filter(|call| call.fault.is_some()).count(), 0, "{kind_name} at {name} was never played");
+    told::assert_told(world, &name, told::of(kind_name, operation), kind_name).await;
 }
 
-#[tokio::test]
-async fn a_fault_while_the_account_is_asked_for_holds_everything_and_heals() {
-    for kind in [FaultKind::ClosedAfterEffect, FaultKind::EmptyBody, FaultKind::Html200 { after_effect: true }] {
-        let world = World::new().await;
-        let arn = world.connector("shop");
-        world.emulator.add_fault(Fault::new(kind).on(Operation::GetCallerIdentity).times(1));
-        let _operator = world.operator();
-        world.create("egress", &arn).await;
-        world.reason("egress", "Available").await;
-        world.delete("egress").await;
-        world.gone("egress").await;
-        assert!(world.inactive(&arn));
+/// Whatever becomes of the tag, the object goes and the connector stays; and what became of it is told.
+async fn retained(world: &World, kind_name: &str, kind: &FaultKind) {
+    let arn = world.claimed("retained").await;
+    world.policy("retained", "Retain").await;
+    world.emulator.add_fault(Fault::new(kind.clone()).on(Operation::UntagResource).arn(&arn));
+    world.delete("retained").await;
+    world.gone("retained").await;
+    assert!(!world.inactive(&arn), "{kind_name}: the connector is gone");
+    assert_eq!(world.deletes_of(&arn), 0, "{kind_name}");
+    assert_eq!(world.owner_tag(&arn).is_none(), kind.takes_effect(), "{kind_name}");
+    let note = world.event("retained", "Retained").await;
+    let failed = told::of(kind_name, Operation::UntagResource).is_some();
+    assert_eq!(note.contains("could not be taken off"), failed, "{kind_name}: {note}");
+}
+
+async fn healthy(world: &World, kind_name: &str, kind: &FaultKind) {
+    let arn = world.claimed("healthy").await;
+    world.delete("healthy").await;
+    world.gone("healthy").await;
+    assert!(world.inactive(&arn));
+    // A connection that is refused is everybody's trouble.
+    if !matches!(kind, FaultKind::ConnectionRefused { .. }) {
+        told::assert_told(world, "healthy", None, kind_name).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_fault_while_the_account_is_asked_for_holds_everything_and_heals() {
+    let kinds = stream::iter(FaultKind::catalogue());
+    kinds.for_each_concurrent(IDLE_SIDE_BY_SIDE, async |(name, kind)| ask_in_vain(name, kind).await).await;
+}
+
+/// One world for one kind of fault, which STS has for the operator three times in a row when it starts.
+async fn ask_in_vain(kind_name: &str, kind: FaultKind) {
+    let started = Instant::now();
+    let world = World::new().await;
+    world.emulator.add_fault(Fault::new(kind).on(Operation::GetCallerIdentity).times(3));
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    world.delete("egress").await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn), "{kind_name}");
+    assert_eq!(world.deletes(), 1, "{kind_name}");
+    let trouble = told::of(kind_name, Operation::GetCallerIdentity);
+    let asked = if trouble.is_some() { 4 } else { 1 };
+    assert_asked_first(&world.emulator.calls(), asked, kind_name);
+    told::assert_told(&world, "egress", trouble, kind_name).await;
+    eprintln!("{kind_name} of STS: {:.1} s", started.elapsed().as_secs_f32());
+}
+
+/// Nothing that names an ARN was called before STS had answered, and it was asked this often for that.
+fn assert_asked_first(calls: &[Call], asked: usize, context: &str) {
+    let first = calls.iter().position(|call| call.arn.is_some()).unwrap();
+    let (before, after) = calls.split_at(first);
+    let operations: Vec<_> = before.iter().map(|call| call.operation.as_deref().unwrap_or_default()).collect();
+    assert_eq!(operations, vec!["GetCallerIdentity"; asked], "{context}");
+    let answer = before.last().unwrap();
+    assert_eq!(answer.status, Some(200), "{context}");
+    assert!(answer.answered_at.unwrap() <= after[0].received_at, "{context}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use super::evidence::{
 use crate::api::Reason;
 use crate::core::decide::{Effect, Proof};
 use crate::core::evidence::{Deletion, Evidence, Memory};
-use crate::core::outcome::{Class, Connector, Operation, Outcome, Reply};
+use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Reply};
 use crate::core::report;
 
 const DELETE: Operation = Operation::DeleteVpcConnector;
@@ -193,4 +193,25 @@ fn failures_in_a_row_back_off() {
     }
     assert_eq!(seconds, [2, 4, 8, 16, 32, 60, 60, 60]);
     assert_eq!(e.memory.attempts, 8);
+}
+
+#[test]
+fn a_wrong_clock_is_known_by_its_code_or_its_words_and_nothing_else_is_called_one() {
+    let told = |code: &str, message: &str| {
+        let rejected = failure(DELETE, Class::CredentialsRejected);
+        deleted_with(Outcome::Refused(Failure { code: code.into(), message: message.into(), ..rejected }))
+            .waits()
+            .message
+    };
+    for (code, words) in [
+        ("InvalidSignatureException", "Signature expired: 1 is now earlier than 2"),
+        ("SignatureDoesNotMatch", "Signature not yet current: 2 is still later than 1"),
+        ("RequestTimeTooSkewed", "The difference between the request time and the current time is too large."),
+        ("RequestExpired", "Request has expired."),
+    ] {
+        let message = told(code, words);
+        assert!(message.contains("clock") && message.contains(code) && !message.contains(words), "{message}");
+    }
+    let message = told("ExpiredTokenException", "The token has expired");
+    assert!(!message.contains("clock") && message.contains("The token has expired"), "{message}");
 }

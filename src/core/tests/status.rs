@@ -174,3 +174,49 @@ fn what_passes_by_itself_is_no_stall() {
         assert!(reason.stalls(), "{reason}");
     }
 }
+
+#[test]
+fn a_status_says_when_aws_is_asked_again_unless_all_is_well() {
+    let accepted = claimed().deleting().after_delete(described("ACTIVE"));
+    let (status, _) = told(&accepted);
+    assert_eq!((status.ready_reason(), status.attempts), (Some("Deleting"), Some(0)));
+    let next = status.next_attempt_time.unwrap().0;
+    assert_eq!(next, accepted.now.checked_add(1.seconds()).unwrap());
+    let (well, _) = told(&claimed().next_attempt().after_describe(described("ACTIVE")));
+    assert_eq!(well.ready_reason(), Some("Available"));
+    assert_eq!((well.attempts, well.next_attempt_time), (None, None));
+}
+
+#[test]
+fn an_event_warns_of_what_failed_and_of_what_a_person_must_do() {
+    let warns = |e: &Evidence| told(e).1[0].warning;
+    assert!(warns(&claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, Class::InUse))));
+    assert!(warns(&unclaimed().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound))));
+    assert!(!warns(&claimed().deleting().after_delete(described("ACTIVE"))));
+}
+
+#[test]
+fn a_claim_is_told_where_it_is_the_end_and_not_on_the_way_to_a_deletion() {
+    let claim = |e: Evidence| {
+        let e = e.without_tags().after_describe(described("ACTIVE"));
+        report::entry(&e, &Effect::RecordClaim)
+    };
+    let (status, notices) = claim(unclaimed());
+    assert_eq!(status.ready_reason(), Some("Available"));
+    assert_eq!(
+        notices.iter().map(|n| (n.warning, n.reason.to_string())).collect::<Vec<_>>(),
+        [(false, "Available".into())]
+    );
+    let (status, notices) = claim(unclaimed().deleting());
+    assert_eq!((status.ready_reason(), notices), (Some("Deleting"), Vec::new()));
+}
+
+#[test]
+fn one_refusal_never_stalls_and_a_stall_that_is_there_is_waited_for_no_more() {
+    let later = |e: Evidence, wait| e.with(|e| e.now = e.now.checked_add(wait).unwrap());
+    let once = later(denied(), 1.hours());
+    assert_eq!(told(&once).0.condition(condition::STALLED), None);
+    let twice = denied().after_delete(refused(Operation::DeleteVpcConnector, Class::AccessDenied));
+    let twice = later(twice, 60.seconds());
+    assert_eq!(report::stalls_at(&twice, &twice.waits()), None);
+}

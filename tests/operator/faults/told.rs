@@ -1,0 +1,96 @@
+//! The word that each fault of the catalogue is told with, by the operation that it strikes.
+
+use std::collections::BTreeSet;
+
+use apprunner_emulator::{FaultKind, Operation};
+use apprunner_operator::api::Reason;
+
+use crate::support::World;
+
+/// The reason that is told; `None` where the fault is no failure.
+type Told = Option<Reason>;
+
+const SERVICE_ERROR: Told = Some(Reason::ServiceError);
+const UNREACHABLE: Told = Some(Reason::Unreachable);
+const UNPROVEN: Told = Some(Reason::Unproven);
+const THROTTLED: Told = Some(Reason::Throttled);
+const ACCESS_DENIED: Told = Some(Reason::AccessDenied);
+const REJECTED: Told = Some(Reason::CredentialsRejected);
+
+/// Four kinds of answer: one that describes the connector, a list of tags, the empty one to a write of tags, and STS's.
+/// An answer that is to be empty may be cut or packed as it likes; what the rewriting kinds name is in the first only.
+const TOLD: [(&str, [Told; 4]); 36] = [
+    ("internal_error_before_effect", [SERVICE_ERROR; 4]),
+    ("internal_error_after_effect", [SERVICE_ERROR; 4]),
+    ("closed_before_effect", [UNREACHABLE; 4]),
+    ("closed_after_effect", [UNREACHABLE; 4]),
+    ("connection_refused", [UNREACHABLE; 4]),
+    ("black_hole_before_effect", [UNREACHABLE; 4]),
+    ("black_hole_after_effect", [UNREACHABLE; 4]),
+    ("delay", [None; 4]),
+    ("late_answer", [None; 4]),
+    // The two bytes of an empty answer are there in time.
+    ("slow", [UNREACHABLE, UNREACHABLE, None, UNREACHABLE]),
+    ("half_body", [SERVICE_ERROR; 4]),
+    // The first half of STS's answer names the account, and no half of an account is one.
+    ("truncated_json", [SERVICE_ERROR, SERVICE_ERROR, None, None]),
+    ("empty_body", [UNPROVEN, UNPROVEN, None, SERVICE_ERROR]),
+    ("big_body", [None; 4]),
+    // Nobody asked for it compressed, so nobody can read it.
+    ("gzip", [SERVICE_ERROR, SERVICE_ERROR, None, SERVICE_ERROR]),
+    ("html_200_before_effect", [SERVICE_ERROR; 4]),
+    ("html_200_after_effect", [SERVICE_ERROR; 4]),
+    ("redirect_301", [SERVICE_ERROR; 4]),
+    ("redirect_302", [SERVICE_ERROR; 4]),
+    ("throttling", [THROTTLED; 4]),
+    ("throttling_retry_after", [THROTTLED; 4]),
+    ("too_many_requests", [THROTTLED; 4]),
+    ("too_many_requests_retry_after", [THROTTLED; 4]),
+    ("access_denied", [ACCESS_DENIED; 4]),
+    ("expired_token", [REJECTED; 4]),
+    ("unknown_key", [REJECTED; 4]),
+    ("bad_signature", [REJECTED; 4]),
+    ("skewed_clock", [REJECTED; 4]),
+    ("service_unavailable", [SERVICE_ERROR; 4]),
+    ("error_after_effect", [SERVICE_ERROR; 4]),
+    ("without_connector", [UNPROVEN, None, None, None]),
+    ("without_status", [UNPROVEN, None, None, None]),
+    ("unknown_status", [UNPROVEN, None, None, None]),
+    ("lower_case_status", [UNPROVEN, None, None, None]),
+    ("other_arn", [UNPROVEN, None, None, None]),
+    ("absurd_times", [None; 4]),
+];
+
+/// What an object may say in a life without trouble.
+const UNTROUBLED: [Reason; 4] = [Reason::Adopting, Reason::Available, Reason::Deleting, Reason::Deleted];
+
+/// The reason that a fault is told with at an operation.
+pub fn of(kind: &str, operation: Operation) -> Told {
+    let (_, [described, listed, written, identity]) = TOLD
+        .into_iter()
+        .find(|(name, _)| *name == kind)
+        .unwrap_or_else(|| panic!("the table does not say what {kind} is told with"));
+    match operation {
+        Operation::DescribeVpcConnector | Operation::DeleteVpcConnector => described,
+        Operation::ListTagsForResource => listed,
+        Operation::TagResource | Operation::UntagResource => written,
+        Operation::GetCallerIdentity => identity,
+        other => panic!("the operator does not call {}", other.name()),
+    }
+}
+
+/// Holds an object that is gone to having told this trouble and no other.
+pub async fn assert_told(world: &World, name: &str, trouble: Told, context: &str) {
+    let untroubled = UNTROUBLED.map(|reason| reason.to_string());
+    let history = world.history(name).await;
+    let said = history.iter().filter_map(|status| status.ready_reason().map(str::to_owned));
+    let said: BTreeSet<String> = said.filter(|reason| !untroubled.contains(reason)).collect();
+    let expected: BTreeSet<String> = trouble.iter().map(ToString::to_string).collect();
+    assert_eq!(said, expected, "{context}: what {name} told");
+}
+
+#[test]
+fn the_table_has_a_line_for_every_fault_of_the_catalogue_and_no_other() {
+    let catalogue: BTreeSet<_> = FaultKind::catalogue().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(TOLD.map(|(name, _)| name).into_iter().collect::<BTreeSet<_>>(), catalogue);
+}
