@@ -6,7 +6,7 @@
 use super::decide::Effect;
 use super::evidence::{Caller, Deletion, Evidence, Gone, InUse, Sighting, Streak};
 use super::outcome::{Class, Connector, ConnectorStatus, Failure, Operation, Outcome, Reply};
-use super::ownership::Owner;
+use super::ownership::{Neighbour, Owner};
 use super::survey::Users;
 
 const WRONG_KIND: &str = "the answer is of another kind";
@@ -30,9 +30,8 @@ pub fn learn(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
             other => fail(e, Operation::GetCallerIdentity, other),
         },
         Effect::LookUpNeighbour { .. } => {
-            if let Outcome::Done(Reply::Neighbour(neighbour)) = outcome {
-                e.memory.seen.neighbour = Some(neighbour);
-            }
+            let found = if let Outcome::Done(Reply::Neighbour(found)) = outcome { found } else { Neighbour::Hidden };
+            e.memory.seen.neighbour = Some(found);
         }
         Effect::RecordReceipt | Effect::RecordAlreadyGone => {
             if let Some(gone) = &mut e.memory.gone {

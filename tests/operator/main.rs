@@ -19,6 +19,7 @@ mod limits;
 mod network;
 mod outages;
 mod ownership;
+mod protection;
 mod proxy;
 mod resource;
 mod scale;

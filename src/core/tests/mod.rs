@@ -1,4 +1,4 @@
-//! The table, row by row; the laws it keeps; and what this folder may not touch.
+//! The table, row by row; the laws it keeps; what this folder may not touch; and that the runbook knows every word of it.
 
 #![allow(clippy::needless_pass_by_value, reason = "builders read better without ampersands")]
 
@@ -8,5 +8,6 @@ mod in_use;
 mod laws;
 mod purity;
 mod rows;
+mod runbook;
 mod status;
 mod survey;

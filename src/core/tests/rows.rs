@@ -274,6 +274,7 @@ fn deleting_unclaimed_lets_go_of_what_is_anothers() {
     assert_eq!(found(Neighbour::Holds), theirs);
     assert_eq!(found(Neighbour::Hidden), theirs);
     assert_eq!(found(Neighbour::LetGo), Effect::RecordClaim);
+    assert_eq!(neighbour.after(look, written()).acts(), theirs, "what is no answer is not asked for again");
 }
 
 #[test]

@@ -1,0 +1,53 @@
+//! Whoever is woken at night finds the word they read in `docs/runbook.md`.
+
+use std::collections::BTreeMap;
+
+use crate::api::Reason;
+use crate::core::report::NoticeReason;
+
+const RUNBOOK: &str = include_str!("../../../docs/runbook.md");
+
+/// The variants of an enum, all of them: one that is missing here does not compile.
+macro_rules! all {
+    ($enum:ident: $($variant:ident),+ $(; but $other:pat)?) => {{
+        let _complete = |each: $enum| match each { $($enum::$variant => (),)+ $($other => (),)? };
+        [$($enum::$variant),+]
+    }};
+}
+
+/// The entries of one part of the runbook, by heading.
+fn entries(part: &str) -> BTreeMap<&'static str, &'static str> {
+    let parts = RUNBOOK.split("\n## ").filter_map(|text| text.split_once('\n'));
+    let (_, text) = parts.into_iter().find(|(heading, _)| *heading == part).unwrap();
+    text.split("\n### ").skip(1).filter_map(|entry| entry.split_once('\n')).collect()
+}
+
+fn sorted(words: impl IntoIterator<Item = impl ToString>) -> Vec<String> {
+    let mut words: Vec<_> = words.into_iter().map(|word| word.to_string()).collect();
+    words.sort();
+    words
+}
+
+#[test]
+fn every_reason_has_an_entry_in_the_runbook_that_says_whether_it_stalls() {
+    let reasons = all!(Reason:
+        Available, Adopting, Deleting, Deleted, AlreadyGone, InUse, Protected, Retained, NotFound, Inactive, Gone,
+        OwnedByAnother, WrongAccount, AccessDenied, CredentialsRejected, SubscriptionRequired, InvalidRequest, Throttled,
+        ServiceError, Unreachable, Unproven
+    );
+    let entries = entries("Reasons");
+    assert_eq!(sorted(entries.keys()), sorted(reasons));
+    for reason in reasons {
+        let entry = entries[reason.to_string().as_str()];
+        let stalls = if reason.stalls() { "**Stalls:** yes" } else { "**Stalls:** no" };
+        for words in ["**By itself:**", "**Yours:**", stalls] {
+            assert!(entry.contains(words), "the entry of {reason} lacks {words}");
+        }
+    }
+}
+
+#[test]
+fn every_event_has_one_as_well() {
+    let events = all!(NoticeReason: OwnershipTaken, StatusCorrected, NotOwned, Malformed; but NoticeReason::State(_));
+    assert_eq!(sorted(entries("Events that are no reasons").keys()), sorted(events));
+}

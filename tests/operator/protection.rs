@@ -1,0 +1,193 @@
+//! The policy of `examples/deletion-protection.yaml`: what is protected, the API server refuses to delete.
+//!
+//! A policy counts for the whole cluster, so this one has a cluster of its own.
+
+use std::sync::Arc;
+
+use apprunner_operator::api::{self, VpcConnector};
+use devcluster::DevCluster;
+use futures::future::join3;
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams, PropagationPolicy};
+use kube::{Api, CustomResourceExt, Resource};
+use serde_json::json;
+
+use crate::support::cluster::{install_crd, private, run};
+use crate::support::operator::Operator;
+use crate::support::{World, eventually, message};
+
+const POLICY: &str = include_str!("../../examples/deletion-protection.yaml");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_protected_the_api_server_refuses_to_delete_and_says_how_to_lift_it() {
+    let cluster = tokio::task::spawn_blocking(private).await.unwrap();
+    install_crd(&cluster);
+    let world = World::on(cluster.clone()).await;
+    the_policy_type_checks(&world).await;
+    the_policy_comes_into_force(&world).await;
+
+    join3(an_object(&cluster), a_namespace(&cluster), a_garbage_collection(&cluster)).await;
+    the_crd(&cluster, &Api::all(world.client.clone())).await;
+}
+
+/// That there are no warnings says something only once whoever checks knows our kind, and so finds a mistake.
+async fn the_policy_type_checks(world: &World) {
+    let mistaken = POLICY.replace("oldObject.metadata.?annotations", "oldObject.metadata.?anotations");
+    let found = async || warnings_about(world, &mistaken).await.contains("Kind=VpcConnector").then_some(());
+    assert!(eventually(found).await.is_some(), "a mistake is not found");
+    assert_eq!(warnings_about(world, POLICY).await, "");
+}
+
+/// Installs a policy anew, and gives what the check of its types finds.
+async fn warnings_about(world: &World, manifest: &str) -> String {
+    let file = world.cluster.directory().join("policy.yaml");
+    std::fs::write(&file, manifest).unwrap();
+    run(world.cluster.kubectl().args(["replace", "--force", "-f"]).arg(&file));
+    let policies = Api::<ValidatingAdmissionPolicy>::all(world.client.clone());
+    let checked = eventually(async || {
+        let policy = policies.get("apprunner-operator-deletion-protection").await.unwrap();
+        policy.status.and_then(|status| status.type_checking)
+    });
+    let Some(checked) = checked.await else { panic!("the policy is never checked") };
+    let warnings = checked.expression_warnings.unwrap_or_default().into_iter();
+    warnings.map(|found| found.warning).collect()
+}
+
+/// The one with the mistake would refuse the CRD as well, and no object.
+async fn the_policy_comes_into_force(world: &World) {
+    let annotations = Some([(api::PROTECTED.to_owned(), "true".to_owned())].into());
+    world.create_with("probe", &world.connector("probe"), |object| object.metadata.annotations = annotations).await;
+    let dry = DeleteParams::default().dry_run();
+    let refused = async || world.api.delete("probe", &dry).await.is_err().then_some(());
+    assert!(eventually(refused).await.is_some(), "the policy never came into force");
+}
+
+/// A claimed object, protected.
+async fn protected(cluster: &Arc<DevCluster>) -> (World, Operator, String) {
+    let world = World::on(cluster.clone()).await;
+    let operator = world.operator();
+    let arn = world.claimed("egress").await;
+    world.annotate("egress", api::PROTECTED, Some("true")).await;
+    (world, operator, arn)
+}
+
+/// What the API server says to a deletion that it must refuse.
+fn refusal<T>(answer: kube::Result<T>) -> String {
+    match answer {
+        Err(kube::Error::Api(status)) => {
+            assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"), "{status:?}");
+            status.message.clone()
+        }
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it was not refused"),
+    }
+}
+
+/// Runs the very command that a refusal names.
+fn lift(cluster: &DevCluster, refusal: &str) {
+    let (_, command) = refusal.rsplit_once("kubectl ").unwrap();
+    run(cluster.kubectl().args(command.split_whitespace()));
+}
+
+async fn an_object(cluster: &Arc<DevCluster>) {
+    let (world, _operator, arn) = protected(cluster).await;
+    world.claimed("unprotected").await;
+    let mut said = Vec::new();
+    for params in [
+        DeleteParams::default(),
+        DeleteParams::default().dry_run(),
+        DeleteParams::default().grace_period(0),
+        DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() },
+    ] {
+        said.push(refusal(world.api.delete("egress", &params).await));
+    }
+    said.push(refusal(world.api.delete_collection(&DeleteParams::default(), &ListParams::default()).await));
+    let name = format!("VpcConnector {}/egress is protected", world.namespace);
+    assert!(said.iter().all(|refusal| refusal.contains(&name)), "{said:?}");
+    let object = world.api.get("egress").await.unwrap();
+    assert!(!object.deleting() && !world.inactive(&arn));
+    // What is not protected goes as ever.
+    world.delete("unprotected").await;
+    world.gone("unprotected").await;
+
+    lift(cluster, &said[0]);
+    world.delete("egress").await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+}
+
+async fn a_namespace(cluster: &Arc<DevCluster>) {
+    let (world, _operator, arn) = protected(cluster).await;
+    let namespaces = Api::<Namespace>::all(world.client.clone());
+    let label = ["label", "namespace", &world.namespace, "apprunner-operator.dev/protected=true"];
+    run(cluster.kubectl().args(label));
+    let said = refusal(namespaces.delete(&world.namespace, &DeleteParams::default()).await);
+    assert!(said.contains(&format!("namespace {} is protected", world.namespace)), "{said}");
+    lift(cluster, &said);
+    namespaces.delete(&world.namespace, &DeleteParams::default()).await.unwrap();
+
+    // Now it is the object in it that holds it, and says so.
+    let said = eventually(async || {
+        let namespace = namespaces.get(&world.namespace).await.unwrap();
+        let conditions = namespace.status.and_then(|status| status.conditions).unwrap_or_default();
+        let failed =
+            conditions.into_iter().find(|c| c.type_ == "NamespaceDeletionContentFailure" && c.status == "True");
+        failed.and_then(|condition| condition.message)
+    });
+    let Some(said) = said.await else { panic!("the namespace does not say what holds it") };
+    assert!(said.contains(&format!("VpcConnector {}/egress is protected", world.namespace)), "{said}");
+    assert!(!world.api.get("egress").await.unwrap().deleting() && !world.inactive(&arn));
+
+    lift(cluster, &said);
+    let gone = async || namespaces.get_opt(&world.namespace).await.unwrap().is_none().then_some(());
+    assert!(eventually(gone).await.is_some(), "the namespace is still there");
+    assert!(world.inactive(&arn));
+}
+
+async fn a_garbage_collection(cluster: &Arc<DevCluster>) {
+    let (world, _operator, arn) = protected(cluster).await;
+    let owners = Api::<ConfigMap>::namespaced(world.client.clone(), &world.namespace);
+    let metadata = ObjectMeta { name: Some("owner".into()), ..ObjectMeta::default() };
+    let owner = ConfigMap { metadata, ..ConfigMap::default() };
+    let owner = owners.create(&PostParams::default(), &owner).await.unwrap();
+    let reference = owner.owner_ref(&()).unwrap();
+    world.merge("egress", json!({"metadata": {"ownerReferences": [reference]}})).await;
+    owners.delete("owner", &DeleteParams::default()).await.unwrap();
+
+    let attempt = format!("/namespaces/{}/vpcconnectors/egress", world.namespace);
+    let refused = async || {
+        let log = std::fs::read_to_string(cluster.audit_log()).unwrap();
+        let refused = |line: &str| {
+            ["generic-garbage-collector", &attempt, r#""code":403"#].iter().all(|word| line.contains(word))
+        };
+        log.lines().any(refused).then_some(())
+    };
+    assert!(eventually(refused).await.is_some(), "nobody collects it");
+    assert!(!world.api.get("egress").await.unwrap().deleting() && !world.inactive(&arn));
+
+    world.annotate("egress", api::PROTECTED, None).await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+}
+
+/// The objects of a CRD are deleted without any policy being asked; then the operator is all that protects them.
+async fn the_crd(cluster: &Arc<DevCluster>, crd: &Api<CustomResourceDefinition>) {
+    let name = VpcConnector::crd_name();
+    let said = refusal(crd.delete(name, &DeleteParams::default()).await);
+    assert!(said.contains(&format!("deleting {name} deletes every VpcConnector")), "{said}");
+    let all = refusal(crd.delete_collection(&DeleteParams::default(), &ListParams::default()).await);
+    assert!(all.contains("deletes every VpcConnector"), "{all}");
+
+    let (world, _operator, arn) = protected(cluster).await;
+    lift(cluster, &said);
+    crd.delete(name, &DeleteParams::default()).await.unwrap();
+    let held = world.reason("egress", "Protected").await;
+    assert!(message(&held).contains(api::PROTECTED) && !world.inactive(&arn));
+
+    world.annotate("egress", api::PROTECTED, None).await;
+    let gone = async || crd.get_opt(name).await.unwrap().is_none().then_some(());
+    assert!(eventually(gone).await.is_some(), "the CRD is still there");
+    assert!(world.inactive(&arn));
+}
