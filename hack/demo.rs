@@ -84,10 +84,10 @@ impl Stage {
     fn in_use(&self) -> Done {
         say("3. App Runner does not delete a connector that services use, nor say which. The object does.");
         let arn = self.aws.create_connector(DEFAULT_ACCOUNT, REGION, "jobs-egress");
-        let services = ["jobs", "web"].map(|name| self.aws.create_service(DEFAULT_ACCOUNT, REGION, name, Some(&arn)));
+        let services = ["jobs", "shop"].map(|name| self.aws.create_service(DEFAULT_ACCOUNT, REGION, name, Some(&arn)));
         self.create("jobs-egress", &arn)?;
         self.kubectl(&["delete", "vpcconnector", "jobs-egress", "--namespace=shop", "--wait=false"])?;
-        self.held_by("jobs, web")?;
+        self.held_by("jobs, shop")?;
         self.kubectl(&["get", "vpcconnector", "--namespace=shop"])?;
         let said = r#"jsonpath={.status.conditions[?(@.type=="Ready")].message}"#;
         self.kubectl(&["get", "vpcconnector/jobs-egress", "--namespace=shop", "--output", said])?;
