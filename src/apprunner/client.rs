@@ -82,7 +82,10 @@ impl Session {
     /// Tells which connector a service's outgoing traffic goes through. Source: App Runner API, `DescribeService`.
     pub async fn describe_service(&self, region: &Region, arn: &str) -> Call {
         let sent = self.client(region).describe_service().service_arn(arn).send();
-        let reply = |out: DescribeServiceOutput| out.service.map(|service| Reply::Egress(wire::egress(service)));
+        let reply = |out: DescribeServiceOutput| {
+            let asked_for = out.service.filter(|service| service.service_arn == arn)?;
+            Some(Reply::Egress(wire::egress(asked_for)))
+        };
         finish(Operation::DescribeService, CALL_DEADLINE, sent, reply).await
     }
 

@@ -5,6 +5,7 @@ mod told;
 use std::time::Instant;
 
 use apprunner_emulator::{Call, Fault, FaultKind, Operation};
+use apprunner_operator::api::VpcConnector;
 use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream;
@@ -118,6 +119,28 @@ fn assert_asked_first(calls: &[Call], asked: usize, context: &str) {
     let answer = before.last().unwrap();
     assert_eq!(answer.status, Some(200), "{context}");
     assert!(answer.answered_at.unwrap() <= after[0].received_at, "{context}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_fault_while_services_are_looked_for_delays_their_names_and_no_more() {
+    let kinds = stream::iter(FaultKind::catalogue());
+    kinds.for_each_concurrent(IDLE_SIDE_BY_SIDE, async |(name, kind)| look_in_vain(name, kind).await).await;
+}
+
+/// One world for one kind of fault, which strikes the list three times in a row and each service's description once.
+async fn look_in_vain(kind_name: &str, kind: FaultKind) {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    let service = world.emulator.create_service(ACCOUNT, REGION, "shop", Some(&arn));
+    world.emulator.add_fault(Fault::new(kind.clone()).on(Operation::ListServices).times(3));
+    world.emulator.add_fault(Fault::new(kind).on(Operation::DescribeService).arn(&service));
+    world.delete("egress").await;
+    let named = |object: &VpcConnector| object.status.as_ref().is_some_and(|status| !status.blocked_by.is_empty());
+    world.until("egress", kind_name, named).await;
+    assert!(world.emulator.delete_service(&service));
+    world.gone("egress").await;
+    assert!(world.inactive(&arn), "{kind_name}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
