@@ -123,7 +123,7 @@ pub struct Manager {
     pub claimed: bool,
 }
 
-/// A service that uses the connector.
+/// A service that holds the connector.
 #[derive(Serialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "camelCase")]
 pub struct Holder {
@@ -165,16 +165,16 @@ impl Inventory {
 
     /// What could not be read, each right and each failure once; empty where everything was.
     pub fn problems_in_words(&self) -> String {
-        let mut regions_of = BTreeMap::<String, Vec<&str>>::new();
+        let mut problems = BTreeMap::<&str, (&str, Vec<&str>)>::new();
         let mut rights = false;
         for region in &self.regions {
             for problem in &region.problems {
                 rights |= problem.missing_action.is_some();
-                regions_of.entry(problem.in_words()).or_default().push(&region.region);
+                problems.entry(problem.essence()).or_insert((&problem.message, Vec::new())).1.push(&region.region);
             }
         }
-        let words: Vec<_> =
-            regions_of.iter().map(|(problem, regions)| format!("in {}: {problem}", regions.join(", "))).collect();
+        let words = problems.values().map(|(message, regions)| format!("in {}: {message}", regions.join(", ")));
+        let words: Vec<_> = words.collect();
         let needed = if rights { format!(". A report needs {}", needed()) } else { String::new() };
         if words.is_empty() { String::new() } else { format!("not all could be read: {}{needed}", words.join("; ")) }
     }
@@ -191,12 +191,9 @@ impl Problem {
         }
     }
 
-    /// Whom IAM refuses what stands in its words for each region anew; the right is the same.
-    fn in_words(&self) -> String {
-        match &self.missing_action {
-            Some(action) => format!("{action} is not allowed"),
-            None => self.message.clone(),
-        }
+    /// What makes two problems the same: IAM names the resource in its words, which is another in each region.
+    fn essence(&self) -> &str {
+        self.missing_action.as_deref().unwrap_or(&self.message)
     }
 }
 

@@ -87,13 +87,13 @@ fn comment(found: &Found, arn: &ConnectorArn) -> String {
     let holders: Vec<_> = found.held_by.iter().map(holder_in_words).collect();
     let (name, region) = (arn.name(), arn.region());
     match (holders.as_slice(), found.deletable) {
-        ([], Some(_)) => format!("{name} in {region}: used by no service"),
-        ([], None) => format!("{name} in {region}: which services use it could not be read"),
+        ([], Some(_)) => format!("{name} in {region}: held by no service"),
+        ([], None) => format!("{name} in {region}: which services hold it could not be read"),
         (holders, _) if holders.len() > NAMED => {
             let more = holders.len() - NAMED;
-            format!("{name} in {region}: used by {} and {more} more", holders[..NAMED].join(", "))
+            format!("{name} in {region}: held by {} and {more} more", holders[..NAMED].join(", "))
         }
-        (holders, _) => format!("{name} in {region}: used by {}", holders.join(", ")),
+        (holders, _) => format!("{name} in {region}: held by {}", holders.join(", ")),
     }
 }
 

@@ -95,12 +95,12 @@ fn unmanaged(args: &ReportArgs, inventory: &Inventory, objects: &[Object]) -> Re
 }
 
 fn no_account(failure: &Failure) -> String {
-    let explained = explain(failure);
     match failure.operation {
-        Operation::ResolveCredentials => {
-            format!("no AWS credentials: {explained}. Give some as to the AWS CLI, for instance with AWS_PROFILE")
-        }
-        _ => format!("it could not be found out whose AWS credentials these are: {explained}"),
+        Operation::ResolveCredentials => format!(
+            "no AWS credentials; give some as to the AWS CLI, for instance with AWS_PROFILE. What was tried: {}",
+            failure.message
+        ),
+        _ => format!("it could not be found out whose AWS credentials these are: {}", explain(failure)),
     }
 }
 

@@ -1,9 +1,9 @@
-//! The report as people read it: one row a connector, and a line for each service that uses it.
+//! The report as people read it: one row a connector, and a line for each service that holds it.
 
-use super::found::{Found, Holder, Inventory, Manager, Region, State};
+use super::found::{DEFAULT_QUOTA, Found, Holder, Inventory, Manager, Region, State};
 use super::plain;
 
-const HEADINGS: [&str; 7] = ["REGION", "CONNECTOR", "REVISION", "STATUS", "DELETABLE", "MANAGED BY", "USED BY"];
+const HEADINGS: [&str; 7] = ["REGION", "CONNECTOR", "REVISION", "STATUS", "DELETABLE", "MANAGED BY", "HELD BY"];
 /// Between two columns.
 const GAP: usize = 3;
 
@@ -17,12 +17,10 @@ pub fn rendered(inventory: &Inventory) -> String {
         .iter()
         .flat_map(|region| region.connectors.iter().flat_map(|found| rows(region, found)))
         .collect();
-    if rows.is_empty() {
-        text.push_str("No connectors were found.\n");
-    } else {
+    if !rows.is_empty() {
         text.push_str(&aligned(&rows));
+        text.push('\n');
     }
-    text.push('\n');
     for line in notes(inventory) {
         text.push_str(&line);
         text.push('\n');
@@ -38,7 +36,7 @@ fn rows(region: &Region, found: &Found) -> Vec<Row> {
         plain(&found.status),
         deletable(found).to_owned(),
         managed_by(found.managed_by.as_deref()),
-        used_by(found),
+        held_by(found),
     ];
     let further = found.held_by.iter().skip(1).map(|holder| {
         let mut row = Row::default();
@@ -69,7 +67,7 @@ fn managed_by(managers: Option<&[Manager]>) -> String {
     }
 }
 
-fn used_by(found: &Found) -> String {
+fn held_by(found: &Found) -> String {
     match (found.held_by.first(), found.deletable) {
         (Some(holder), _) => holder_in_words(holder),
         (None, None) => "unknown".into(),
@@ -106,7 +104,7 @@ fn notes(inventory: &Inventory) -> Vec<String> {
         |region: &Region| (region.state == State::Read && region.connectors.is_empty()).then(|| region.region.clone());
     let unmanaged = inventory.cluster.problem.as_ref();
     [
-        regions("ACTIVE connectors and AWS's default quota, which AWS may have raised for you", &quota),
+        regions(&format!("Quota used ({DEFAULT_QUOTA} is AWS's default; yours may be higher)"), &quota),
         regions("No connectors", &empty),
         regions("Not subscribed to App Runner", &in_state(State::NotSubscribed)),
         regions("Read in part", &failed(State::PartlyRead)),

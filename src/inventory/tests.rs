@@ -164,7 +164,7 @@ fn a_missing_right_is_told_once_for_all_regions() {
     let words = inventory(vec![denied("us-east-1"), denied(REGION)], &Ok(Vec::new())).problems_in_words();
     assert_eq!(
         words,
-        "not all could be read: in eu-west-1, us-east-1: apprunner:ListVpcConnectors is not allowed. A report needs \
+        "not all could be read: in eu-west-1, us-east-1: IAM does not allow apprunner:ListVpcConnectors: SomeCode: some words. A report needs \
          apprunner:ListVpcConnectors, apprunner:ListServices and apprunner:DescribeService"
     );
     assert_eq!(inventory(vec![reading(REGION, Vec::new(), Vec::new())], &Ok(Vec::new())).problems_in_words(), "");
@@ -182,13 +182,13 @@ fn a_table_has_a_row_for_each_connector_and_a_line_for_each_service() {
     let expected = "\
 Account 111122223333
 
-REGION      CONNECTOR   REVISION   STATUS     DELETABLE   MANAGED BY    USED BY
+REGION      CONNECTOR   REVISION   STATUS     DELETABLE   MANAGED BY    HELD BY
 eu-west-1   free-one    1          ACTIVE     yes         -             -
 eu-west-1   old1        1          INACTIVE   deleted     -             -
 eu-west-1   shop        1          ACTIVE     no          shop/egress   b?[2Jatch (RUNNING)
                                                                         web (RUNNING)
 
-ACTIVE connectors and AWS's default quota, which AWS may have raised for you: eu-west-1 2 of 10
+Quota used (10 is AWS's default; yours may be higher): eu-west-1 2 of 10
 No connectors: us-west-2
 Not read: us-east-1 (ListVpcConnectors SomeCode)
 ";
@@ -203,7 +203,7 @@ fn rendered(connectors: Vec<Connector>, objects: &[Object], namespace: Option<&s
 #[test]
 fn a_manifest_has_all_that_is_needed_and_nothing_else() {
     let expected = "\
-# Shop_1 in eu-west-1: used by no service
+# Shop_1 in eu-west-1: held by no service
 apiVersion: apprunner-operator.dev/v1alpha1
 kind: VpcConnector
 metadata:

@@ -135,7 +135,7 @@ async fn a_table_shows_each_connector_with_who_manages_and_who_uses_it() {
     printed.line(&[REGION, "free", "ACTIVE", " yes ", "-"]);
     printed.line(&[REGION, "old-one", "INACTIVE", "deleted"]);
     printed.line(&[ELSEWHERE, "jobs", "ACTIVE", " no ", "worker (OPERATION_IN_PROGRESS)"]);
-    printed.line(&["quota", "eu-west-1 1 of 10, us-east-1 2 of 10"]);
+    printed.line(&["Quota used (10 is AWS's default", "eu-west-1 1 of 10, us-east-1 2 of 10"]);
     printed.line(&["No connectors: us-west-2"]);
     assert!(!printed.out.contains("gone (DELETED)") && !printed.out.contains("plain-"), "{}", printed.out);
     assert!(printed.err.contains("us-east-1: 3 connectors"), "{}", printed.err);
@@ -187,7 +187,7 @@ async fn a_missing_right_is_named_and_what_can_be_read_is_shown() {
         let printed = report(&world, &[MIXED, "--output=json"]).await;
         let action = format!("apprunner:{}", operation.name());
         assert_eq!(printed.code, Some(1), "{}", printed.err);
-        assert!(printed.err.contains(&format!("in {region}: {action} is not allowed")), "{}", printed.err);
+        assert!(printed.err.contains(&format!("in {region}: IAM does not allow {action}: ")), "{}", printed.err);
         let found = printed.region(region);
         assert_eq!((&found["state"], &found["problems"][0]["missingAction"]), (&json!(state), &json!(action)));
         let other =
@@ -285,7 +285,7 @@ async fn without_credentials_it_says_so_and_calls_nothing() {
     command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
     let printed = printed(command).await;
     assert_eq!((printed.code, printed.out.as_str()), (Some(1), ""));
-    assert!(printed.err.contains("no AWS credentials"), "{}", printed.err);
+    assert!(printed.err.contains("no AWS credentials; give some"), "{}", printed.err);
     assert_eq!(world.emulator.calls(), []);
 }
 
@@ -312,7 +312,7 @@ async fn manifests_are_applied_and_adopted_and_then_none_are_left() {
     let arguments = [MIXED, "--manifests", &namespace, "--deletion-policy=retain"];
     let printed = report(&world, &arguments).await;
     assert_eq!(printed.code, Some(0), "{}", printed.err);
-    assert!(printed.out.contains("# jobs in eu-west-1: used by worker (OPERATION_IN_PROGRESS)\n"), "{}", printed.out);
+    assert!(printed.out.contains("# jobs in eu-west-1: held by worker (OPERATION_IN_PROGRESS)\n"), "{}", printed.out);
     assert_eq!(printed.out.matches("deletionPolicy: Retain\n").count(), 11, "{}", printed.out);
     assert!(!printed.out.contains("old-one"), "{}", printed.out);
     let file = world.cluster.directory().join(format!("{}.yaml", world.namespace));
