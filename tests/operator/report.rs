@@ -279,6 +279,18 @@ async fn a_hiccup_spoils_no_report() {
 }
 
 #[tokio::test]
+async fn a_list_that_is_not_there_is_not_an_empty_one() {
+    let world = mixed_account().await;
+    lasting_fault_in(&world, REGION, Operation::ListServices, FaultKind::EmptyBody);
+    lasting_fault_in(&world, ELSEWHERE, Operation::ListVpcConnectors, FaultKind::EmptyBody);
+    let printed = report(&world, &[MIXED, "--output=json"]).await;
+    assert_eq!(printed.code, Some(1));
+    assert!(printed.err.contains("the answer has no ServiceSummaryList"), "{}", printed.err);
+    assert_eq!(printed.connector(REGION, "free")["deletable"], Value::Null);
+    assert_eq!(printed.region(ELSEWHERE)["state"], json!("NotRead"));
+}
+
+#[tokio::test]
 async fn without_credentials_it_says_so_and_calls_nothing() {
     let world = World::new().await;
     let mut command = command(&world, None, &[]);
