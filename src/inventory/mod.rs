@@ -59,7 +59,7 @@ async fn report(args: &ReportArgs) -> Result<(), ReportError> {
     let objects = reading.await.unwrap_or_else(|error| Err(error.to_string()));
     let inventory = Inventory::of(&account, readings, &objects);
     if let Err(problem) = &objects {
-        say(&format!("the cluster could not be read: {problem}"));
+        say(&format!("the cluster could not be read: {}", plain(problem)));
     }
     print(&rendered(args, &inventory, objects.as_deref().unwrap_or_default())?).map_err(ReportError::Print)?;
     match inventory.problems_in_words().as_str() {

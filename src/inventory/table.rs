@@ -102,14 +102,15 @@ fn notes(inventory: &Inventory) -> Vec<String> {
     let failed = |state| move |region: &Region| (region.state == state).then(|| failed(region));
     let empty =
         |region: &Region| (region.state == State::Read && region.connectors.is_empty()).then(|| region.region.clone());
-    let unmanaged = inventory.cluster.problem.as_ref();
+    let unread = inventory.cluster.problem.as_deref().map(plain);
+    let unknown = unread.map(|why| format!("Who manages what is unknown, since the cluster could not be read: {why}"));
     [
         regions(&format!("Quota used ({DEFAULT_QUOTA} is AWS's default; yours may be higher)"), &quota),
         regions("No connectors", &empty),
         regions("Not subscribed to App Runner", &in_state(State::NotSubscribed)),
         regions("Read in part", &failed(State::PartlyRead)),
         regions("Not read", &failed(State::NotRead)),
-        unmanaged.map(|problem| format!("Who manages what is unknown, since the cluster could not be read: {problem}")),
+        unknown,
     ]
     .into_iter()
     .flatten()
