@@ -1,11 +1,14 @@
-//! The command line. Every flag is also an environment variable, because that is how a pod is configured.
+//! The command line. Every flag of the operator is also an environment variable, because that is how a pod is configured;
+//! what a report shows is said by whoever asks for it.
 
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
+use serde::Serialize;
 
 use crate::core::arn::{APP_RUNNER_REGIONS, Region};
+use crate::core::limiter::Limits;
 use crate::core::ownership::ClusterId;
 use crate::telemetry::LogFormat;
 
@@ -26,6 +29,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the operator (what happens without a subcommand).
     Run(RunArgs),
+    /// Report every connector of the account: who manages it, who uses it, and whether it could be deleted now.
+    Report(ReportArgs),
     /// Print the `CustomResourceDefinition` as YAML.
     Crd,
 }
@@ -36,12 +41,9 @@ pub struct RunArgs {
     /// A namespace to watch; may be given more than once. All namespaces without it.
     #[arg(long = "namespace", env = "APPRUNNER_OPERATOR_NAMESPACE", value_name = "NAME", value_delimiter = ',')]
     pub namespaces: Vec<String>,
-    /// The regions to act in. An object in another region is held, and says so.
-    #[arg(
-        long, env = "APPRUNNER_OPERATOR_REGIONS", value_name = "REGION,…", value_delimiter = ',',
-        default_values = APP_RUNNER_REGIONS
-    )]
-    pub regions: Vec<Region>,
+    /// Where AWS is called, and how often.
+    #[command(flatten)]
+    pub aws: AwsArgs,
     /// The name of this cluster in owner tags. The uid of the kube-system namespace without it; a cluster that is
     /// created anew keeps its connectors under the id of the old one.
     #[arg(long, env = "APPRUNNER_OPERATOR_CLUSTER_ID", value_name = "ID")]
@@ -52,12 +54,6 @@ pub struct RunArgs {
     /// How often a claimed connector is looked at.
     #[arg(long, env = "APPRUNNER_OPERATOR_RESYNC", value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub resync: Duration,
-    /// Calls a second to AWS for one account and region. Halved while AWS throttles.
-    #[arg(long, env = "APPRUNNER_OPERATOR_AWS_RATE", value_name = "N", default_value_t = 5.0, value_parser = rate)]
-    pub aws_rate: f64,
-    /// Calls at once to AWS for one account and region, after a quiet time.
-    #[arg(long, env = "APPRUNNER_OPERATOR_AWS_BURST", value_name = "N", default_value_t = 10, value_parser = burst)]
-    pub aws_burst: u32,
     /// How many objects are worked on at once; at most half of them of one account and region.
     #[arg(long, env = "APPRUNNER_OPERATOR_CONCURRENCY", value_name = "N", default_value_t = 16, value_parser = at_least_one)]
     pub concurrency: usize,
@@ -67,9 +63,77 @@ pub struct RunArgs {
     /// What to log: a level, or directives such as `info,apprunner_operator=debug`.
     #[arg(long, env = "APPRUNNER_OPERATOR_LOG", value_name = "LEVEL", default_value = "info")]
     pub log: String,
-    /// Divides every wait; for tests of the operator itself.
+}
+
+/// How a report is made.
+#[derive(Args, Debug, Clone)]
+pub struct ReportArgs {
+    /// Where AWS is called, and how often.
+    #[command(flatten)]
+    pub aws: AwsArgs,
+    /// How to print it: a table for people; JSON or YAML for programs, which says more.
+    #[arg(
+        long, short, value_name = "table|json|yaml", default_value = "table",
+        conflicts_with_all = ["manifests", "namespace", "deletion_policy"]
+    )]
+    pub output: Output,
+    /// Print a `VpcConnector` object for each ACTIVE connector that no object manages, in place of the report.
+    #[arg(long)]
+    pub manifests: bool,
+    /// The namespace to write into the manifests. None without it: they go where they are applied.
+    #[arg(long, value_name = "NAME", requires = "manifests", value_parser = namespace)]
+    pub namespace: Option<String>,
+    /// What deleting the objects of the manifests is to do.
+    #[arg(long, value_name = "Delete|Retain", default_value = "Delete", requires = "manifests", ignore_case = true)]
+    pub deletion_policy: Policy,
+}
+
+/// Where AWS is called, and how often.
+#[derive(Args, Debug, Clone)]
+pub struct AwsArgs {
+    /// The regions to act in, or to report on. The operator holds an object in another region, and says so.
+    #[arg(
+        long, env = "APPRUNNER_OPERATOR_REGIONS", value_name = "REGION,…", value_delimiter = ',',
+        default_values = APP_RUNNER_REGIONS
+    )]
+    pub regions: Vec<Region>,
+    /// Calls a second to AWS for one account and region. Halved while AWS throttles.
+    #[arg(long, env = "APPRUNNER_OPERATOR_AWS_RATE", value_name = "N", default_value_t = 5.0, value_parser = rate)]
+    pub aws_rate: f64,
+    /// Calls at once to AWS for one account and region, after a quiet time.
+    #[arg(long, env = "APPRUNNER_OPERATOR_AWS_BURST", value_name = "N", default_value_t = 10, value_parser = burst)]
+    pub aws_burst: u32,
+    /// Divides every wait; for tests.
     #[arg(long, env = "APPRUNNER_OPERATOR_PACE_DIVISOR", hide = true, default_value_t = 1)]
     pub pace_divisor: u32,
+}
+
+impl AwsArgs {
+    /// What one account and region may be called.
+    pub fn limits(&self) -> Limits {
+        Limits { rate: self.aws_rate, burst: self.aws_burst }
+    }
+}
+
+/// How a report is printed.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+    /// For programs and people.
+    Yaml,
+}
+
+/// A deletion policy that may be written into a manifest.
+#[derive(ValueEnum, Serialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[value(rename_all = "PascalCase")]
+pub enum Policy {
+    /// The connector is deleted in AWS.
+    Delete,
+    /// The connector stays in AWS.
+    Retain,
 }
 
 /// On or off.
@@ -108,5 +172,37 @@ fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(0) => Err("at least 1".into()),
         Ok(number) => Ok(number),
         Err(error) => Err(format!("{error}")),
+    }
+}
+
+/// Source: Kubernetes, names of namespaces (RFC 1123 labels).
+fn namespace(text: &str) -> Result<String, String> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let edges = !text.starts_with('-') && !text.ends_with('-');
+    if (1..=63).contains(&text.len()) && text.bytes().all(plain) && edges {
+        Ok(text.to_owned())
+    } else {
+        Err("a namespace has at most 63 characters of a-z, 0-9 and -, and neither begins nor ends with -".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_namespace_is_one_that_kubernetes_would_take() {
+        for good in ["shop", "a", "0", "team-a", &"n".repeat(63)] {
+            assert!(namespace(good).is_ok(), "{good}");
+        }
+        for bad in ["", "Shop", "-a", "a-", "a.b", "a b", &"n".repeat(64)] {
+            assert!(namespace(bad).is_err(), "{bad}");
+        }
     }
 }

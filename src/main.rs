@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use apprunner_operator::api;
 use apprunner_operator::cli::{Cli, Command};
+use apprunner_operator::inventory;
 use apprunner_operator::run::run;
 use clap::Parser;
 
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
 fn obey(cli: Cli) -> Result<(), Box<dyn Error>> {
     match cli.command {
         Some(Command::Crd) => Ok(std::io::stdout().write_all(api::crd_yaml()?.as_bytes())?),
+        Some(Command::Report(args)) => Ok(inventory::run(&args)?),
         Some(Command::Run(args)) => Ok(run(&args)?),
         None => Ok(run(&cli.run)?),
     }

@@ -76,8 +76,7 @@ async fn operate(args: &RunArgs) -> Result<(), RunError> {
     );
     let (events, sending) = Events::start(client.clone());
     let objects = Objects::new(client.clone());
-    let limits = Limits { rate: args.aws_rate, burst: args.aws_burst };
-    let (aws, woken) = aws(limits, &rules.pace, &stopping);
+    let (aws, woken) = aws(args.aws.limits(), &rules.pace, &stopping);
     let operator = Operator::new(objects, events, aws, rules, stopping.clone());
     let running = controller::run(client, operator, woken, &args.namespaces, args.concurrency);
     tokio::select! {
@@ -101,8 +100,8 @@ pub fn aws(limits: Limits, pace: &Pace, stopping: &CancellationToken) -> (Aws, U
 }
 
 fn rules(args: &RunArgs, cluster_id: Option<ClusterId>) -> Rules {
-    let pace = Pace { resync: args.resync, ..Pace::default() }.divided_by(args.pace_divisor);
-    Rules { pace, regions: args.regions.clone(), cluster_id }
+    let pace = Pace { resync: args.resync, ..Pace::default() }.divided_by(args.aws.pace_divisor);
+    Rules { pace, regions: args.aws.regions.clone(), cluster_id }
 }
 
 /// Waits for an API server that is not up yet; one that refuses is a mistake somebody must mend.

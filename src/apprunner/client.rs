@@ -14,6 +14,7 @@ use aws_sdk_apprunner::operation::list_vpc_connectors::ListVpcConnectorsOutput;
 use aws_sdk_apprunner::types::Tag;
 
 use super::session::Session;
+use super::whole::Whole;
 use super::{CALL_DEADLINE, UNTAG_DEADLINE, wire};
 use crate::api::OWNER_TAG;
 use crate::core::arn::{ConnectorArn, Region};
@@ -71,7 +72,8 @@ impl Session {
 
     /// Lists services, from the beginning or from where a page ended. Source: App Runner API, `ListServices`.
     pub async fn list_services(&self, region: &Region, token: Option<String>) -> Call {
-        let sent = self.client(region).list_services().max_results(SERVICES_A_PAGE).set_next_token(token).send();
+        let list = self.client(region).list_services().max_results(SERVICES_A_PAGE).set_next_token(token);
+        let sent = list.customize().interceptor(Whole("ServiceSummaryList")).send();
         let reply = |out: ListServicesOutput| {
             let items = out.service_summary_list.into_iter().filter_map(wire::service).collect();
             Some(Reply::Services(Page { items, next: out.next_token }))
@@ -91,8 +93,8 @@ impl Session {
 
     /// Lists connectors, from the beginning or from where a page ended. Source: App Runner API, `ListVpcConnectors`.
     pub async fn list_connectors(&self, region: &Region, token: Option<String>) -> Call {
-        let sent =
-            self.client(region).list_vpc_connectors().max_results(CONNECTORS_A_PAGE).set_next_token(token).send();
+        let list = self.client(region).list_vpc_connectors().max_results(CONNECTORS_A_PAGE).set_next_token(token);
+        let sent = list.customize().interceptor(Whole("VpcConnectors")).send();
         let reply = |out: ListVpcConnectorsOutput| {
             let items = out.vpc_connectors.into_iter().map(|connector| wire::connector(Some(connector))).collect();
             Some(Reply::Connectors(Page { items, next: out.next_token }))

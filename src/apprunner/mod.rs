@@ -13,6 +13,7 @@ pub mod client;
 pub mod rate;
 pub mod session;
 pub mod surveys;
+mod whole;
 pub mod wire;
 
 use std::time::Duration;

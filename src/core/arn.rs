@@ -45,6 +45,15 @@ pub struct ConnectorArn {
     partition: String,
     region: Region,
     account: AccountId,
+    named: Named,
+}
+
+/// What stands behind `vpcconnector/` in an ARN.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Named {
+    name: String,
+    revision: String,
+    id: String,
 }
 
 /// Says why a text is no such ARN.
@@ -71,6 +80,21 @@ impl ConnectorArn {
     /// The account that owns the connector.
     pub fn account(&self) -> &AccountId {
         &self.account
+    }
+
+    /// The connector's name.
+    pub fn name(&self) -> &str {
+        &self.named.name
+    }
+
+    /// Its revision, a number.
+    pub fn revision(&self) -> &str {
+        &self.named.revision
+    }
+
+    /// What no other connector has: 32 hexadecimal digits.
+    pub fn id(&self) -> &str {
+        &self.named.id
     }
 
     /// The account and region of the connector.
@@ -140,12 +164,11 @@ impl FromStr for ConnectorArn {
         let &["arn", partition, "apprunner", region, account, resource] = parts.as_slice() else {
             return Err(ArnError(format!("'{text}' is not the ARN of an App Runner resource")));
         };
-        if !is_connector(resource) {
-            return Err(ArnError(format!(
-                "'{text}' is not a full VPC connector ARN, which ends in vpcconnector/NAME/REVISION/ID"
-            )));
-        }
+        let named = connector(resource).ok_or_else(|| {
+            ArnError(format!("'{text}' is not a full VPC connector ARN, which ends in vpcconnector/NAME/REVISION/ID"))
+        })?;
         Ok(Self {
+            named,
             text: text.to_owned(),
             partition: partition.to_owned(),
             region: region.parse()?,
@@ -154,17 +177,18 @@ impl FromStr for ConnectorArn {
     }
 }
 
-fn is_connector(resource: &str) -> bool {
+fn connector(resource: &str) -> Option<Named> {
     let parts: Vec<&str> = resource.split('/').collect();
     let &["vpcconnector", name, revision, id] = parts.as_slice() else {
-        return false;
+        return None;
     };
-    let named = (4..=40).contains(&name.len())
+    let is_named = (4..=40).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     let revised = (1..=9).contains(&revision.len()) && revision.bytes().all(|b| b.is_ascii_digit());
     let identified = id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    named && revised && identified
+    let whole = is_named && revised && identified;
+    whole.then(|| Named { name: name.to_owned(), revision: revision.to_owned(), id: id.to_owned() })
 }
 
 macro_rules! display_as_text {
@@ -191,6 +215,7 @@ mod tests {
         assert_eq!(arn.partition(), "aws");
         assert_eq!(arn.region().as_str(), "us-east-1");
         assert_eq!(arn.account().as_str(), "111122223333");
+        assert_eq!((arn.name(), arn.revision(), arn.id()), ("shop", "1", "0123456789abcdef0123456789abcdef"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::outcome::{Class, Failure, Operation, Outcome, Page, Reply, Service};
 use super::pace::Pace;
 
 /// App Runner's word for a service that is gone and may still be listed.
-const DELETED: &str = "DELETED";
+pub(crate) const DELETED: &str = "DELETED";
 /// A part of a list that failed this often in a row is given up, and the list begun anew.
 const MOST_TRIES: u32 = 3;
 /// A list of more pages has no end: App Runner allows an account far fewer services than stand on them.

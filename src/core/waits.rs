@@ -120,7 +120,8 @@ pub(super) fn after(e: &Evidence, failure: &Failure) -> Hold {
     Hold { reason: failure.class.reason(), message: explain(failure), until, failure: Some(failure.clone()) }
 }
 
-fn explain(failure: &Failure) -> String {
+/// A failure in words: whose it is, and what AWS said.
+pub(crate) fn explain(failure: &Failure) -> String {
     let Failure { operation, code, message, .. } = failure;
     let said = if message.is_empty() { code.clone() } else { format!("{code}: {message}") };
     match failure.class {

@@ -21,6 +21,7 @@ mod outages;
 mod ownership;
 mod protection;
 mod proxy;
+mod report;
 mod resource;
 mod scale;
 mod support;

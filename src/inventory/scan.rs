@@ -1,0 +1,279 @@
+//! Asks AWS: the connectors of each region, and the services that use them.
+//!
+//! The regions are read side by side, each within its rate limit. A report can wait, so what is likely to pass is tried a
+//! few times; then the region counts as not read, or as read in part.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+
+use super::{counted, say};
+use crate::apprunner::client::Call;
+use crate::apprunner::rate::Rates;
+use crate::apprunner::session::{Session, Sessions};
+use crate::cli::AwsArgs;
+use crate::core::arn::{AccountId, Lane, Region};
+use crate::core::limiter::Rank;
+use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Page, Reply, Service};
+use crate::core::pace::Pace;
+use crate::core::survey::DELETED;
+
+/// A call that failed this often in a row is given up.
+const MOST_TRIES: u32 = 4;
+/// More services than this take a while.
+const MANY: usize = 10;
+/// When this many services in a row were refused, the others would be as well.
+const MOST_REFUSALS: u32 = 3;
+/// Whose credentials these are is not asked again after this long.
+const IDENTIFY_WITHIN: Duration = Duration::from_secs(20);
+/// A list of more pages than this has no end.
+const MOST_PAGES: usize = 1000;
+/// What a report needs, for whoever writes the policy.
+pub const NEEDED: [Operation; 3] = [Operation::ListVpcConnectors, Operation::ListServices, Operation::DescribeService];
+
+/// What AWS told of one region.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The region.
+    pub region: Region,
+    /// Its connectors.
+    pub connectors: Part<Connector>,
+    /// Who uses them.
+    pub uses: Part<Use>,
+}
+
+/// What was read of a list, and what ended it too early.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part<T> {
+    /// What was read.
+    pub items: Vec<T>,
+    /// Why there may be more.
+    pub failure: Option<Failure>,
+}
+
+/// A service, and the connector that its outgoing traffic goes through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// The service.
+    pub service: Service,
+    /// The connector's ARN.
+    pub connector: String,
+}
+
+struct Scan {
+    sessions: Sessions,
+    rates: Rates,
+    pace: Pace,
+    account: AccountId,
+}
+
+/// Reads the regions of the account whose credentials these are.
+pub async fn account(args: &AwsArgs) -> Result<(AccountId, Vec<Reading>), Failure> {
+    let pace = Pace::default().divided_by(args.pace_divisor);
+    let mut regions = args.regions.clone();
+    regions.sort();
+    regions.dedup();
+    let (sessions, account) = identify(&regions, &pace).await?;
+    say(&format!("reading {} of account {account}", counted(regions.len(), "region")));
+    let scan = Scan { sessions, rates: Rates::new(args.limits(), pace.rate_recovery), pace, account };
+    let readings = join_all(regions.into_iter().map(|region| scan.region(region))).await;
+    Ok((scan.account, readings))
+}
+
+/// One region that is down, or that does not know these credentials, is no reason not to ask in the next.
+async fn identify(regions: &[Region], pace: &Pace) -> Result<(Sessions, AccountId), Failure> {
+    let started = Instant::now();
+    let mut tries = 0;
+    loop {
+        let mut first = None;
+        for region in regions {
+            // Each time anew, because a failure is remembered.
+            let sessions = Sessions::default();
+            let failure = match sessions.identify(region).await {
+                Ok(session) => return Ok((sessions, session.account().clone())),
+                Err(failure) => failure,
+            };
+            let nowhere = failure.operation == Operation::ResolveCredentials && !failure.class.passes();
+            if nowhere || started.elapsed() > IDENTIFY_WITHIN {
+                return Err(failure);
+            }
+            first = first.or(Some(failure));
+        }
+        tries += 1;
+        let failure = first.unwrap_or_else(|| unproven(Operation::GetCallerIdentity, "there is no region to ask in"));
+        if tries >= most_tries(failure.class) {
+            return Err(failure);
+        }
+        tokio::time::sleep(pace.retry.jittered(tries, rand::random())).await;
+    }
+}
+
+impl Scan {
+    async fn region(&self, region: Region) -> Reading {
+        let connectors = self.connectors(&region).await;
+        // What nothing can use is used by nobody.
+        let uses = if connectors.items.is_empty() { Part::default() } else { self.uses(&region).await };
+        let read = match connectors.failure.as_ref().or(uses.failure.as_ref()) {
+            Some(failure) if failure.class == Class::SubscriptionRequired => "not subscribed to App Runner".to_owned(),
+            Some(failure) => format!("not read to the end: {} failed with {}", failure.operation, failure.code),
+            None => counted(connectors.items.len(), "connector"),
+        };
+        say(&format!("{region}: {read}"));
+        Reading { region, connectors, uses }
+    }
+
+    async fn connectors(&self, region: &Region) -> Part<Connector> {
+        let list = async |session: &Session, token| session.list_connectors(region, token).await;
+        let page = |reply| if let Reply::Connectors(page) = reply { Some(page) } else { None };
+        self.list(region, Operation::ListVpcConnectors, list, page).await
+    }
+
+    async fn services(&self, region: &Region) -> Part<Service> {
+        let list = async |session: &Session, token| session.list_services(region, token).await;
+        let page = |reply| if let Reply::Services(page) = reply { Some(page) } else { None };
+        self.list(region, Operation::ListServices, list, page).await
+    }
+
+    /// App Runner lists services without their network, so each is described.
+    async fn uses(&self, region: &Region) -> Part<Use> {
+        let listed = self.services(region).await;
+        let there = listed.items.into_iter().filter(|service| service.status != DELETED);
+        let services: BTreeMap<_, _> = there.map(|service| (service.arn.clone(), service)).collect();
+        if services.len() > MANY {
+            say(&format!("{region}: looking at {} services", services.len()));
+        }
+        let mut uses = Part { items: Vec::new(), failure: listed.failure };
+        let mut refusals = 0;
+        for (arn, service) in services {
+            match self.egress(region, &arn).await {
+                Ok(connector) => {
+                    refusals = 0;
+                    uses.items.extend(connector.map(|connector| Use { service, connector }));
+                }
+                // It went between the list and the look.
+                Err(failure) if failure.class == Class::NotFound => {}
+                // What is refused for one service may be granted for the next.
+                Err(failure) => {
+                    refusals += 1;
+                    let hopeless = failure.class.passes() || refusals >= MOST_REFUSALS;
+                    uses.failure = uses.failure.or(Some(failure));
+                    if hopeless {
+                        break;
+                    }
+                }
+            }
+        }
+        uses
+    }
+
+    async fn egress(&self, region: &Region, service: &str) -> Result<Option<String>, Failure> {
+        let describe = async |session: &Session| session.describe_service(region, service).await;
+        let egress = |reply| if let Reply::Egress(egress) = reply { Some(egress) } else { None };
+        self.ask(region, Operation::DescribeService, describe, egress).await
+    }
+
+    async fn list<T>(
+        &self,
+        region: &Region,
+        operation: Operation,
+        list: impl AsyncFn(&Session, Option<String>) -> Call,
+        page_of: impl Fn(Reply) -> Option<Page<T>>,
+    ) -> Part<T> {
+        let (mut items, mut token) = (Vec::new(), None);
+        for _ in 0..MOST_PAGES {
+            let next = async |session: &Session| list(session, token.clone()).await;
+            let page = match self.ask(region, operation, next, &page_of).await {
+                Ok(page) => page,
+                Err(failure) => return Part { items, failure: Some(failure) },
+            };
+            items.extend(page.items);
+            token = page.next;
+            if token.is_none() {
+                return Part { items, failure: None };
+            }
+        }
+        Part { items, failure: Some(unproven(operation, "the list has no end")) }
+    }
+
+    /// Makes a call, again where that may help.
+    async fn ask<T>(
+        &self,
+        region: &Region,
+        operation: Operation,
+        call: impl AsyncFn(&Session) -> Call,
+        read: impl Fn(Reply) -> Option<T>,
+    ) -> Result<T, Failure> {
+        let mut tries = 0;
+        loop {
+            let failure = match self.ask_once(region, &call).await.map(&read) {
+                Ok(Some(answer)) => return Ok(answer),
+                Ok(None) => unproven(operation, "the answer is of another kind"),
+                Err(failure) => failure,
+            };
+            tries += 1;
+            if tries >= most_tries(failure.class) {
+                return Err(failure);
+            }
+            tokio::time::sleep(self.pace.retry.jittered(tries, rand::random())).await;
+        }
+    }
+
+    async fn ask_once(&self, region: &Region, call: &impl AsyncFn(&Session) -> Call) -> Result<Reply, Failure> {
+        let session = self.session(region).await?;
+        let lane = Lane { account: self.account.clone(), region: region.clone() };
+        self.turn(&lane).await;
+        let sent = Instant::now();
+        let outcome = call(&session).await.outcome;
+        self.rates.heed(&lane, sent, &outcome);
+        let failure = match outcome {
+            Outcome::Done(reply) => return Ok(reply),
+            Outcome::Refused(failure) | Outcome::NotSent(failure) | Outcome::Unknown(failure) => failure,
+        };
+        if failure.class == Class::CredentialsRejected {
+            self.sessions.reject(&session);
+        }
+        Err(failure)
+    }
+
+    async fn session(&self, region: &Region) -> Result<Arc<Session>, Failure> {
+        let session = match self.sessions.current() {
+            Some(session) => session,
+            None => self.sessions.identify(region).await?,
+        };
+        if *session.account() == self.account {
+            return Ok(session);
+        }
+        let message = format!("the credentials are of account {} by now", session.account());
+        Err(Failure::new(Operation::GetCallerIdentity, Class::InvalidRequest, "OtherAccount", &message))
+    }
+
+    async fn turn(&self, lane: &Lane) {
+        loop {
+            match self.rates.ask(lane, "report", Rank::Other, 1) {
+                Ok(mut permit) => return permit.spend(),
+                Err(turn) => tokio::time::sleep(turn).await,
+            }
+        }
+    }
+}
+
+impl<T> Default for Part<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), failure: None }
+    }
+}
+
+/// Credentials that were rejected may have been renewed meanwhile.
+fn most_tries(class: Class) -> u32 {
+    match class {
+        Class::CredentialsRejected => 2,
+        class if class.passes() => MOST_TRIES,
+        _ => 1,
+    }
+}
+
+fn unproven(operation: Operation, message: &str) -> Failure {
+    Failure::new(operation, Class::Unproven, "Unproven", message)
+}

@@ -1,0 +1,390 @@
+//! What `report` finds, prints and leaves out, and what it does when something can't be read.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use apprunner_emulator::{Fault, FaultKind, Operation, ServiceStatus};
+use kube::ResourceExt;
+use kube::api::ListParams;
+use serde_json::{Value, json};
+
+use crate::support::cluster::{cluster, operator_user_on, run};
+use crate::support::operator::PACE;
+use crate::support::{ACCOUNT, REGION, World, eventually};
+
+const ELSEWHERE: &str = "eu-west-1";
+/// A region where nothing was set up.
+const EMPTY: &str = "us-west-2";
+
+/// What a run came to.
+struct Printed {
+    out: String,
+    err: String,
+    code: Option<i32>,
+}
+
+impl Printed {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}{}", self.out, self.err))
+    }
+
+    /// What was said of a region.
+    fn region(&self, name: &str) -> Value {
+        let json = self.json();
+        let regions = json["regions"].as_array().unwrap();
+        regions.iter().find(|region| region["region"] == name).unwrap().clone()
+    }
+
+    /// What was said of a connector, by name.
+    fn connector(&self, region: &str, name: &str) -> Value {
+        let region = self.region(region);
+        let connectors = region["connectors"].as_array().unwrap();
+        connectors.iter().find(|connector| connector["name"] == name).unwrap().clone()
+    }
+
+    fn line(&self, with: &[&str]) -> &str {
+        let has_all = |line: &&str| with.iter().all(|word| line.contains(word));
+        self.out.lines().find(has_all).unwrap_or_else(|| panic!("no line with {with:?} in\n{}", self.out))
+    }
+}
+
+fn command(world: &World, kubeconfig: Option<&Path>, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"));
+    command
+        .arg("report")
+        .args(arguments)
+        .env_clear()
+        .env("HOME", "/nowhere")
+        .env("AWS_ENDPOINT_URL", &world.settings.endpoint)
+        .env("AWS_ACCESS_KEY_ID", &world.settings.access_key.0)
+        .env("AWS_SECRET_ACCESS_KEY", &world.settings.access_key.1)
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("APPRUNNER_OPERATOR_PACE_DIVISOR", PACE.to_string())
+        .env("APPRUNNER_OPERATOR_AWS_RATE", "10000")
+        .env("APPRUNNER_OPERATOR_AWS_BURST", "10000")
+        // What the operator watches is nothing that a report asks for.
+        .env("APPRUNNER_OPERATOR_NAMESPACE", "somewhere")
+        .envs(kubeconfig.map(|path| ("KUBECONFIG", path)));
+    command
+}
+
+/// Runs a command beside the emulator, which lives in this process.
+async fn printed(mut command: Command) -> Printed {
+    let Output { status, stdout, stderr } =
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Printed { out: text(stdout), err: text(stderr), code: status.code() }
+}
+
+async fn report(world: &World, arguments: &[&str]) -> Printed {
+    printed(command(world, Some(&reader(world)), arguments)).await
+}
+
+/// Somebody who may read all objects.
+fn reader(world: &World) -> PathBuf {
+    operator_user_on(&world.cluster).1
+}
+
+fn lasting_fault_in(world: &World, region: &str, operation: Operation, kind: FaultKind) {
+    world.emulator.add_fault(Fault::new(kind).on(operation).region(region).forever());
+}
+
+fn refusal(code: &str) -> FaultKind {
+    FaultKind::error(code, 400, "The AWS Access Key Id needs a subscription for the service")
+}
+
+/// Two regions: connectors that are free, used, managed, deleted; more services than a page has.
+async fn mixed_account() -> World {
+    let world = World::new().await;
+    world.emulator.change_behaviors(|behaviors| {
+        behaviors.list_inactive_connectors = true;
+        behaviors.list_deleted_services = true;
+    });
+    let (shop, old) = (world.connector("shop"), world.connector("old-one"));
+    world.connector("free");
+    world.emulator.delete_connector(&old);
+    let jobs = world.emulator.create_connector(ACCOUNT, ELSEWHERE, "jobs");
+    for n in 0..21 {
+        world.emulator.create_service(ACCOUNT, REGION, &format!("plain-{n:02}"), None);
+    }
+    let service = |region: &str, name: &str, arn: &str, status| {
+        let service = world.emulator.create_service(ACCOUNT, region, name, Some(arn));
+        world.emulator.set_service_status(&service, status);
+    };
+    service(REGION, "front", &shop, ServiceStatus::Running);
+    service(REGION, "batch", &shop, ServiceStatus::Paused);
+    service(REGION, "gone", &shop, ServiceStatus::Deleted);
+    service(ELSEWHERE, "worker", &jobs, ServiceStatus::OperationInProgress);
+    world.create("egress", &shop).await;
+    world.merge_status("egress", json!({"arn": shop})).await;
+    world
+}
+
+const MIXED: &str = "--regions=us-west-2,us-east-1,eu-west-1";
+
+#[tokio::test]
+async fn a_table_shows_each_connector_with_who_manages_and_who_uses_it() {
+    let world = mixed_account().await;
+    let printed = report(&world, &[MIXED]).await;
+    assert_eq!(printed.code, Some(0), "{}", printed.err);
+    assert!(printed.out.starts_with(&format!("Account {ACCOUNT}\n")), "{}", printed.out);
+    let managed = format!("{}/egress", world.namespace);
+    printed.line(&[REGION, "shop", "ACTIVE", " no ", &managed, "batch (PAUSED)"]);
+    printed.line(&["   ", "front (RUNNING)"]);
+    printed.line(&[REGION, "free", "ACTIVE", " yes ", "-"]);
+    printed.line(&[REGION, "old-one", "INACTIVE", "deleted"]);
+    printed.line(&[ELSEWHERE, "jobs", "ACTIVE", " no ", "worker (OPERATION_IN_PROGRESS)"]);
+    printed.line(&["Quota used (10 is AWS's default", "eu-west-1 1 of 10, us-east-1 2 of 10"]);
+    printed.line(&["No connectors: us-west-2"]);
+    assert!(!printed.out.contains("gone (DELETED)") && !printed.out.contains("plain-"), "{}", printed.out);
+    assert!(printed.err.contains("us-east-1: 3 connectors"), "{}", printed.err);
+    assert!(!(printed.out + &printed.err).contains(|c: char| c.is_control() && c != '\n'));
+    assert_eq!(world.calls(Operation::ListServices).len(), 3, "two pages, and one; none where nothing can be used");
+    assert_eq!(world.deletes(), 0);
+}
+
+#[tokio::test]
+async fn json_and_yaml_say_the_same_in_a_stable_order() {
+    let world = mixed_account().await;
+    let printed = report(&world, &[MIXED, "--output=json"]).await;
+    assert_eq!(printed.code, Some(0), "{}", printed.err);
+    let json = printed.json();
+    assert_eq!((&json["account"], &json["cluster"]), (&json!(ACCOUNT), &json!({"read": true})));
+    let regions: Vec<_> = json["regions"].as_array().unwrap().iter().map(|region| &region["region"]).collect();
+    assert_eq!(regions, [ELSEWHERE, REGION, EMPTY]);
+    assert_eq!(printed.region(REGION)["quota"], json!({"used": 2, "awsDefault": 10}));
+    assert_eq!(
+        printed.region(EMPTY),
+        json!({
+            "region": EMPTY, "state": "Read", "quota": {"used": 0, "awsDefault": 10}, "connectors": [],
+        })
+    );
+    let shop = printed.connector(REGION, "shop");
+    assert_eq!(shop["deletable"], json!(false));
+    assert_eq!(shop["managedBy"], json!([{"namespace": world.namespace, "name": "egress", "claimed": true}]));
+    let holders: Vec<_> = shop["heldBy"].as_array().unwrap().iter().map(|s| (&s["name"], &s["status"])).collect();
+    assert_eq!(holders, [(&json!("batch"), &json!("PAUSED")), (&json!("front"), &json!("RUNNING"))]);
+    let free = printed.connector(REGION, "free");
+    assert_eq!((&free["deletable"], &free["managedBy"]), (&json!(true), &json!([])));
+    assert_eq!(printed.connector(REGION, "old-one")["deletable"], json!(false));
+
+    let yaml = report(&world, &[MIXED, "-o", "yaml"]).await;
+    assert_eq!(serde_saphyr::from_str::<Value>(&yaml.out).unwrap(), json);
+    assert_eq!(report(&world, &[MIXED, "--output=json"]).await.out, printed.out);
+}
+
+#[tokio::test]
+async fn a_missing_right_is_named_and_what_can_be_read_is_shown() {
+    let world = mixed_account().await;
+    for (operation, region, state) in [
+        (Operation::ListVpcConnectors, REGION, "NotRead"),
+        (Operation::ListServices, REGION, "PartlyRead"),
+        (Operation::DescribeService, ELSEWHERE, "PartlyRead"),
+    ] {
+        world.emulator.clear_faults();
+        lasting_fault_in(&world, region, operation, FaultKind::AccessDenied);
+        let printed = report(&world, &[MIXED, "--output=json"]).await;
+        let action = format!("apprunner:{}", operation.name());
+        assert_eq!(printed.code, Some(1), "{}", printed.err);
+        assert!(printed.err.contains(&format!("in {region}: IAM does not allow {action}: ")), "{}", printed.err);
+        let found = printed.region(region);
+        assert_eq!((&found["state"], &found["problems"][0]["missingAction"]), (&json!(state), &json!(action)));
+        let other =
+            if region == REGION { printed.connector(ELSEWHERE, "jobs") } else { printed.connector(REGION, "shop") };
+        assert_eq!(other["deletable"], json!(false));
+        if state == "PartlyRead" {
+            let name = if region == REGION { "free" } else { "jobs" };
+            assert_eq!(printed.connector(region, name)["deletable"], Value::Null, "nobody knows");
+        }
+    }
+    let table = report(&world, &[MIXED]).await;
+    assert_eq!(table.code, Some(1));
+    table.line(&[ELSEWHERE, "jobs", "ACTIVE", "unknown"]);
+    table.line(&["Read in part: eu-west-1 (DescribeService AccessDeniedException)"]);
+}
+
+#[tokio::test]
+async fn a_region_without_a_subscription_is_no_failure() {
+    let world = mixed_account().await;
+    lasting_fault_in(&world, EMPTY, Operation::ListVpcConnectors, refusal("SubscriptionRequiredException"));
+    lasting_fault_in(&world, ELSEWHERE, Operation::ListVpcConnectors, refusal("OptInRequired"));
+    let printed = report(&world, &[MIXED]).await;
+    assert_eq!(printed.code, Some(0), "{}", printed.err);
+    printed.line(&["Not subscribed to App Runner: eu-west-1, us-west-2"]);
+    let printed = report(&world, &[MIXED, "--output=json"]).await;
+    assert_eq!(printed.region(EMPTY), json!({"region": EMPTY, "state": "NotSubscribed", "connectors": []}));
+}
+
+#[tokio::test]
+async fn without_a_cluster_no_connector_is_said_to_be_unmanaged() {
+    let world = mixed_account().await;
+    let down = world.cluster.directory().join("nobody-listens.kubeconfig");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(reader(&world)).unwrap()).unwrap();
+    config["clusters"][0]["cluster"]["server"] = json!("https://127.0.0.1:9");
+    std::fs::write(&down, config.to_string()).unwrap();
+    let forbidden = cluster().user_kubeconfig(&format!("stranger-of-{}", world.namespace), None).unwrap();
+    for (kubeconfig, says) in
+        [(None, "KUBECONFIG"), (Some(down.as_path()), "no answer"), (Some(forbidden.as_path()), "403")]
+    {
+        let found = printed(command(&world, kubeconfig, &[MIXED, "--output=json"])).await;
+        assert_eq!(found.code, Some(0), "the regions were read: {}", found.err);
+        assert!(found.err.contains("the cluster could not be read") && found.err.contains(says), "{}", found.err);
+        assert_eq!(found.json()["cluster"]["read"], json!(false));
+        assert_eq!(found.connector(REGION, "shop")["managedBy"], Value::Null);
+        assert_eq!(found.connector(REGION, "free")["managedBy"], Value::Null);
+        let table = printed(command(&world, kubeconfig, &[MIXED])).await;
+        table.line(&[REGION, "shop", "unknown", "batch (PAUSED)"]);
+        table.line(&["Who manages what is unknown"]);
+        let manifests = printed(command(&world, kubeconfig, &[MIXED, "--manifests"])).await;
+        assert!(manifests.out.contains("name: shop"), "{}", manifests.out);
+        assert!(manifests.err.contains("whether objects manage these connectors already is not known"));
+    }
+}
+
+#[tokio::test]
+async fn a_region_that_does_not_answer_spoils_no_other() {
+    let world = mixed_account().await;
+    world.emulator.add_fault(Fault::new(FaultKind::ClosedBeforeEffect).region(ELSEWHERE).forever());
+    let printed = report(&world, &[MIXED, "--output=json"]).await;
+    assert_eq!(printed.code, Some(1));
+    assert!(printed.err.contains("in eu-west-1: no answer to ListVpcConnectors"), "{}", printed.err);
+    assert_eq!(printed.region(ELSEWHERE)["state"], json!("NotRead"));
+    assert_eq!(printed.region(ELSEWHERE)["quota"], Value::Null);
+    assert_eq!(printed.connector(REGION, "shop")["heldBy"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_hiccup_spoils_no_report() {
+    let world = mixed_account().await;
+    let kinds = [
+        FaultKind::InternalErrorBeforeEffect,
+        FaultKind::ClosedBeforeEffect,
+        FaultKind::Throttling { code: apprunner_emulator::ThrottlingCode::default(), retry_after_ms: None },
+    ];
+    for kind in kinds {
+        for operation in [Operation::ListVpcConnectors, Operation::ListServices, Operation::DescribeService] {
+            world.emulator.add_fault(Fault::new(kind.clone()).on(operation).region(ELSEWHERE));
+        }
+    }
+    world.fault(Operation::GetCallerIdentity, FaultKind::ClosedBeforeEffect);
+    // What is gone by the time it is looked at uses nothing.
+    let gone = FaultKind::error("ResourceNotFoundException", 400, "no such service");
+    world.emulator.add_fault(Fault::new(gone).on(Operation::DescribeService).region(REGION));
+    let printed = report(&world, &[MIXED, "--output=json"]).await;
+    assert_eq!(printed.code, Some(0), "{}", printed.err);
+    assert_eq!(printed.connector(ELSEWHERE, "jobs")["heldBy"][0]["name"], json!("worker"));
+    assert_eq!(printed.connector(REGION, "free")["deletable"], json!(true));
+    assert_eq!(world.emulator.faults(), []);
+}
+
+#[tokio::test]
+async fn a_list_that_is_not_there_is_not_an_empty_one() {
+    let world = mixed_account().await;
+    lasting_fault_in(&world, REGION, Operation::ListServices, FaultKind::EmptyBody);
+    lasting_fault_in(&world, ELSEWHERE, Operation::ListVpcConnectors, FaultKind::EmptyBody);
+    let printed = report(&world, &[MIXED, "--output=json"]).await;
+    assert_eq!(printed.code, Some(1));
+    assert!(printed.err.contains("the answer has no ServiceSummaryList"), "{}", printed.err);
+    assert_eq!(printed.connector(REGION, "free")["deletable"], Value::Null);
+    assert_eq!(printed.region(ELSEWHERE)["state"], json!("NotRead"));
+}
+
+#[tokio::test]
+async fn without_credentials_it_says_so_and_calls_nothing() {
+    let world = World::new().await;
+    let mut command = command(&world, None, &[]);
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    let printed = printed(command).await;
+    assert_eq!((printed.code, printed.out.as_str()), (Some(1), ""));
+    assert!(printed.err.contains("no AWS credentials; give some"), "{}", printed.err);
+    assert_eq!(world.emulator.calls(), []);
+}
+
+#[tokio::test]
+async fn a_reader_who_has_seen_enough_is_no_error() {
+    let world = mixed_account().await;
+    let mut child = command(&world, None, &[MIXED]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+    let err = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && !err.contains("pipe") && !err.contains("panic"), "{err}");
+}
+
+#[tokio::test]
+async fn manifests_are_applied_and_adopted_and_then_none_are_left() {
+    let world = mixed_account().await;
+    // Twice the same name, names that YAML would take for something else, and one that an object has already.
+    world.emulator.create_connector(ACCOUNT, ELSEWHERE, "free");
+    for name in ["1234", "true", "Null", "0x1f", "1e10", "2026-01-01", "Snake_Case_", "egress"] {
+        world.connector(name);
+    }
+    let operator = world.operator();
+    let namespace = format!("--namespace={}", world.namespace);
+    let arguments = [MIXED, "--manifests", &namespace, "--deletion-policy=retain"];
+    let printed = report(&world, &arguments).await;
+    assert_eq!(printed.code, Some(0), "{}", printed.err);
+    assert!(printed.out.contains("# jobs in eu-west-1: held by worker (OPERATION_IN_PROGRESS)\n"), "{}", printed.out);
+    assert_eq!(printed.out.matches("deletionPolicy: Retain\n").count(), 11, "{}", printed.out);
+    assert!(!printed.out.contains("old-one"), "{}", printed.out);
+    let file = world.cluster.directory().join(format!("{}.yaml", world.namespace));
+    std::fs::write(&file, &printed.out).unwrap();
+    run(world.cluster.kubectl().args(["apply", "--dry-run=server", "--filename"]).arg(&file));
+    run(world.cluster.kubectl().args(["apply", "--filename"]).arg(&file));
+    let adopted = async || (world.available().await == 12).then_some(());
+    assert!(eventually(adopted).await.is_some(), "only {} are available", world.available().await);
+    let mut names: Vec<_> =
+        world.api.list(&ListParams::default()).await.unwrap().items.iter().map(ResourceExt::name_any).collect();
+    names.sort();
+    let expected = [
+        "0x1f",
+        "1234",
+        "1e10",
+        "2026-01-01",
+        "egress",
+        "egress-us-east-1",
+        "free-eu-west-1",
+        "free-us-east-1",
+        "jobs",
+        "null",
+        "snake-case",
+        "true",
+    ];
+    assert_eq!(names, expected);
+    drop(operator);
+
+    let again = report(&world, &arguments).await;
+    assert_eq!((again.code, again.out.as_str()), (Some(0), ""), "{}", again.err);
+    assert!(again.err.contains("no manifests"), "{}", again.err);
+}
+
+#[tokio::test]
+async fn a_deletion_policy_is_always_written_and_a_namespace_only_when_asked_for() {
+    let world = World::new().await;
+    world.connector("shop");
+    let printed = report(&world, &["--regions=us-east-1", "--manifests"]).await;
+    let manifest: Value = serde_saphyr::from_str(&printed.out).unwrap();
+    assert_eq!(manifest["metadata"], json!({"name": "shop"}));
+    assert_eq!(manifest["spec"]["deletionPolicy"], json!("Delete"));
+    for wrong in
+        [["--namespace=shop", "--output=json"], ["--manifests", "--output=json"], ["--manifests", "--namespace=A"]]
+    {
+        let printed = report(&world, &wrong).await;
+        assert_eq!((printed.code, printed.out.as_str()), (Some(2), ""), "{wrong:?}: {}", printed.err);
+    }
+}
+
+#[tokio::test]
+async fn a_region_is_read_no_faster_than_its_limit_allows() {
+    let world = World::new().await;
+    let arn = world.connector("shop");
+    for n in 0..7 {
+        world.emulator.create_service(ACCOUNT, REGION, &format!("web-{n}"), Some(&arn));
+    }
+    let mut command = command(&world, None, &["--regions=us-east-1", "--aws-rate=4", "--aws-burst=3", "-o", "json"]);
+    command.env_remove("APPRUNNER_OPERATOR_AWS_RATE").env_remove("APPRUNNER_OPERATOR_AWS_BURST");
+    let began = std::time::Instant::now();
+    let printed = printed(command).await;
+    assert_eq!(printed.connector(REGION, "shop")["heldBy"].as_array().unwrap().len(), 7);
+    assert!(began.elapsed() >= Duration::from_millis(1500), "nine calls, of which three are free");
+}
