@@ -3,7 +3,7 @@
 use jiff::ToSpan;
 
 use super::evidence::{
-    ARN, NOW, OTHER_ARN, claimed, connector, described, failure, not_sent, refused, unknown, written,
+    ARN, NOW, OTHER_ARN, claimed, connector, described, failure, not_sent, refused, unclaimed, unknown, written,
 };
 use crate::api::Reason;
 use crate::core::decide::{Effect, Proof};
@@ -214,4 +214,18 @@ fn a_wrong_clock_is_known_by_its_code_or_its_words_and_nothing_else_is_called_on
     }
     let message = told("ExpiredTokenException", "The token has expired");
     assert!(!message.contains("clock") && message.contains("The token has expired"), "{message}");
+}
+
+#[test]
+fn an_answer_of_another_kind_proves_nothing_and_is_laid_to_the_call_it_came_to() {
+    for (effect, operation, answer) in [
+        (Effect::Identify, Operation::GetCallerIdentity, Reply::Written),
+        (Effect::Describe, Operation::DescribeVpcConnector, Reply::Written),
+        (Effect::ReadTags, Operation::ListTagsForResource, Reply::Written),
+        (Effect::WriteTag, Operation::TagResource, Reply::OwnerTag(None)),
+        (Effect::Delete, DELETE, Reply::Written),
+    ] {
+        let failure = unclaimed().after(effect, Outcome::Done(answer)).memory.seen.failure.unwrap();
+        assert_eq!((failure.operation, failure.class), (operation, Class::Unproven));
+    }
 }
