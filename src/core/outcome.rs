@@ -246,6 +246,11 @@ impl Failure {
         matches!(self.operation, Operation::ResolveCredentials | Operation::GetCallerIdentity)
     }
 
+    /// AWS's code, and its message where there is one.
+    pub fn said(&self) -> String {
+        if self.message.is_empty() { self.code.clone() } else { format!("{}: {}", self.code, self.message) }
+    }
+
     /// Makes a failure of whatever text there is.
     pub fn new(operation: Operation, class: Class, code: impl Into<String>, message: &str) -> Self {
         let code = code.into().chars().take(LONGEST_CODE).collect();

@@ -166,8 +166,7 @@ pub fn farewell(e: &Evidence, proof: &Proof) -> Option<Notice> {
                 note.push_str("; a DeleteVpcConnector was sent before, and what became of it is not known");
             }
             if let Some(Some(failure)) = &e.memory.seen.untagged {
-                let Failure { code, message, .. } = failure;
-                note = format!("{note}; its owner tag could not be taken off: {code}: {message}");
+                note = format!("{note}; its owner tag could not be taken off: {}", failure.said());
             }
             Some(Notice { warning: false, reason: NoticeReason::State(Reason::Retained), note })
         }

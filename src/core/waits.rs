@@ -122,8 +122,7 @@ pub(super) fn after(e: &Evidence, failure: &Failure) -> Hold {
 
 /// A failure in words: whose it is, and what AWS said.
 pub(crate) fn explain(failure: &Failure) -> String {
-    let Failure { operation, code, message, .. } = failure;
-    let said = if message.is_empty() { code.clone() } else { format!("{code}: {message}") };
+    let (Failure { operation, code, .. }, said) = (failure, failure.said());
     match failure.class {
         Class::AccessDenied => format!("IAM does not allow {}: {said}", operation.iam_action()),
         Class::CredentialsRejected if is_of_clock(failure) => {
