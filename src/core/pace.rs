@@ -14,9 +14,9 @@ pub struct Pace {
     pub retry: Range,
     /// While services use the connector: between attempts that nothing seen suggests.
     pub held: Range,
-    /// While App Runner reports a connector in use that no service references.
+    /// While App Runner reports a connector in use that no service references, or none that has been looked at yet.
     pub letting_go: Steps,
-    /// While it is in use and nobody can be seen to use it.
+    /// While it is in use and nobody may look by whom.
     pub unseen: Steps,
     /// A wait in steps takes the longer one after this long.
     pub patience: Duration,

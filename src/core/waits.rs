@@ -89,7 +89,7 @@ pub(super) fn in_use(e: &Evidence, refused: &InUse, users: &Users) -> Hold {
         Users { complete: true, .. } => (LETTING_GO.to_owned(), pace.stepped(pace.letting_go, lasted)),
         _ => (
             format!("{}; the services that use it are being looked for", explain(&refused.failure)),
-            pace.stepped(pace.unseen, lasted),
+            pace.stepped(pace.letting_go, lasted),
         ),
     };
     let eased = users.eased.is_some_and(|eased| eased > refused.last);

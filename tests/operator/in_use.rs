@@ -6,6 +6,7 @@ use apprunner_emulator::{Fault, FaultKind, Operation, ServiceStatus};
 use apprunner_operator::api::{VpcConnector, VpcConnectorStatus};
 use jiff::Timestamp;
 
+use crate::support::operator::DEFAULTS;
 use crate::support::{ACCOUNT, REGION, World, eventually, message};
 
 const LIST: Operation = Operation::ListServices;
@@ -247,4 +248,21 @@ async fn sweeps_end_with_the_last_object_that_waits() {
     // Half a minute at this pace, in which six sweeps would have begun.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert!(world.calls(LIST).is_empty(), "nobody waits any more");
+}
+
+/// The worst that the bound holds for: the service ends before anybody has got to it among a hundred.
+#[tokio::test]
+async fn one_of_a_hundred_services_that_ends_before_it_was_looked_at_is_waited_for_no_longer_than_ten_seconds() {
+    let mut world = World::new().await;
+    (world.settings.pace, world.settings.limits) = (1, DEFAULTS);
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    world.other_services(99);
+    let last = world.service("zzzz", &arn);
+    world.delete("egress").await;
+    world.reason("egress", "InUse").await;
+    assert!(world.emulator.delete_service(&last));
+    world.gone("egress").await;
+    let late = world.deleted_after(&arn, world.ended_at(&last));
+    assert!((0.0..10.0).contains(&late), "{late} s after App Runner would have taken it");
 }

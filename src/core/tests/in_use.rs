@@ -142,7 +142,7 @@ fn where_nobody_can_be_seen_it_is_tried_every_10_and_after_5_minutes_every_30_se
     let waits = blind.attempts(33);
     assert!(waits[..30].iter().all(|wait| *wait == 10), "{waits:?}");
     assert_eq!(waits[30..], [30, 30, 30]);
-    assert_eq!(in_use().attempts(3), [10, 10, 10], "nor while they are still being looked for");
+    assert_eq!(in_use().attempts(3), [5, 5, 5], "but while they are being looked for");
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub struct Limits {
     pub burst: u32,
 }
 
+/// Those of the operator's flags.
+pub const DEFAULTS: Limits = Limits { rate: 5, burst: 10 };
 /// No limit that a test would notice.
 pub const UNLIMITED: Limits = Limits { rate: 10_000, burst: 10_000 };
 
