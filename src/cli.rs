@@ -1,6 +1,7 @@
 //! The command line. Every flag of the operator is also an environment variable, because that is how a pod is configured;
 //! what a report shows is said by whoever asks for it.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -57,6 +58,21 @@ pub struct RunArgs {
     /// How many objects are worked on at once; at most half of them of one account and region.
     #[arg(long, env = "APPRUNNER_OPERATOR_CONCURRENCY", value_name = "N", default_value_t = 16, value_parser = at_least_one)]
     pub concurrency: usize,
+    /// Whether to work only while holding a Lease, so that of several operators one works.
+    #[arg(long, env = "APPRUNNER_OPERATOR_LEADER_ELECTION", value_name = "on|off", default_value = "off")]
+    pub leader_election: Switch,
+    /// The namespace of the Lease. The pod's own without it, or that of the kubeconfig.
+    #[arg(long, env = "APPRUNNER_OPERATOR_LEASE_NAMESPACE", value_name = "NAME", value_parser = namespace)]
+    pub lease_namespace: Option<String>,
+    /// The name of the Lease.
+    #[arg(long, env = "APPRUNNER_OPERATOR_LEASE_NAME", value_name = "NAME", default_value = "apprunner-operator")]
+    pub lease_name: String,
+    /// Where to serve /livez and /readyz, such as 0.0.0.0:8081. Nowhere without it.
+    #[arg(long, env = "APPRUNNER_OPERATOR_HEALTH_ADDRESS", value_name = "ADDRESS:PORT")]
+    pub health_address: Option<SocketAddr>,
+    /// Where to serve /metrics, such as 0.0.0.0:8080. Nowhere without it.
+    #[arg(long, env = "APPRUNNER_OPERATOR_METRICS_ADDRESS", value_name = "ADDRESS:PORT")]
+    pub metrics_address: Option<SocketAddr>,
     /// How to write the log: text, json, or text on a terminal and json elsewhere.
     #[arg(long, env = "APPRUNNER_OPERATOR_LOG_FORMAT", value_name = "FORMAT", default_value = "auto")]
     pub log_format: LogFormat,

@@ -19,11 +19,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error};
 
+use crate::admin::TURN;
 use crate::api::VpcConnector;
 use crate::apprunner::surveys::Waiter;
 use crate::cluster;
 use crate::core::arn::{ConnectorArn, Lane};
 use crate::reconcile::Operator;
+use crate::sight::Sight;
 use crate::sync::lock;
 use crate::watch::{Guarded, Listener, watch};
 
@@ -32,6 +34,7 @@ struct Shared {
     operator: Operator,
     workers: Workers,
     running: TaskTracker,
+    sight: Arc<Sight>,
     failures: Mutex<HashMap<String, u32>>,
 }
 
@@ -39,6 +42,15 @@ struct Shared {
 struct Watched {
     shared: Arc<Shared>,
     store: Store<Guarded>,
+}
+
+/// What is watched, and how many objects are worked on at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// The namespaces; all of them when there are none.
+    pub namespaces: &'a [String],
+    /// The workers.
+    pub concurrency: usize,
 }
 
 /// Why a reconcile did not come to a decision.
@@ -57,22 +69,24 @@ pub async fn run(
     client: Client,
     operator: Operator,
     woken: UnboundedReceiver<Waiter>,
-    namespaces: &[String],
-    concurrency: usize,
+    scope: Scope<'_>,
+    sight: Arc<Sight>,
 ) {
-    let stopping = operator.stopping.clone();
+    let stopping = operator.permission.stopping.clone();
     let shared = Arc::new(Shared {
         operator,
-        workers: Workers::new(concurrency),
+        workers: Workers::new(scope.concurrency),
+        sight: sight.clone(),
         running: TaskTracker::new(),
         failures: Mutex::default(),
     });
     let mut controllers = SelectAll::new();
     let mut doors = Vec::new();
-    for api in apis(&client, namespaces) {
+    for api in apis(&client, scope.namespaces) {
         let (door, wakes) = mpsc::unbounded_channel();
         doors.push(door);
         let (trigger, store) = watch(api, shared.operator.rules.pace.watch, shared.clone());
+        sight.watch(store.clone());
         let watched = Arc::new(Watched { shared: shared.clone(), store: store.clone() });
         let controller = Controller::for_stream(trigger, store)
             .reconcile_on(stream_of(wakes))
@@ -81,10 +95,14 @@ pub async fn run(
         controllers.push(controller.boxed());
     }
     let waking = tokio::spawn(pass_on(woken, doors));
-    let turning = controllers.for_each(|result| async move {
+    // What turns is told by the very loop that drives everything.
+    let turns = stream::unfold((), |()| async { Some((tokio::time::sleep(TURN).await, ())) }).map(Ok);
+    let turning = stream::select(turns, controllers.map(|result| result.map(|_| ()))).for_each(|result| {
+        sight.health.turned();
         if let Err(error) = result {
             debug!(%error, "reconcile");
         }
+        std::future::ready(())
     });
     let finished = async {
         stopping.cancelled().await;
@@ -134,13 +152,18 @@ async fn reconcile(object: Arc<Guarded>, watched: Arc<Watched>) -> Result<Action
             return Ok(Action::await_change());
         }
     };
+    let waiting = shared.sight.waiting();
     let Some(_worker) = shared.worker(object).await else { return Ok(Action::await_change()) };
+    drop(waiting);
     let _running = shared.running.token();
+    let began = Instant::now();
     // Waiting for a worker takes its time: what counts is what the watch shows now.
     let reference = ObjectRef::<Guarded>::new(&object.name_any()).within(&object.namespace().unwrap_or_default());
     let shown = || watched.store.get(&reference).and_then(|object| object.0.as_ref().ok().cloned().map(Arc::new));
     // Boxed, so that the many that wait for a worker are small.
-    let action = isolated(Box::pin(shared.operator.reconcile(shown))).await?;
+    let result = isolated(Box::pin(shared.operator.reconcile(shown))).await;
+    shared.operator.metrics.reconciled(began.elapsed(), result.is_ok());
+    let action = result?;
     shared.failures().remove(&object.uid().unwrap_or_default());
     Ok(action)
 }
@@ -174,6 +197,10 @@ impl Listener for Shared {
         self.failures().remove(uid);
     }
 
+    fn synced(&self) {
+        self.sight.synced();
+    }
+
     fn listed(&self, object: &VpcConnector, began: Instant) -> bool {
         self.operator.objects.listed(object, began)
     }
@@ -188,7 +215,7 @@ impl Shared {
     async fn worker(&self, object: &VpcConnector) -> Option<Worker> {
         tokio::select! {
             biased;
-            () = self.operator.stopping.cancelled() => None,
+            () = self.operator.permission.stopping.cancelled() => None,
             worker = self.workers.enter(&object.spec.arn) => worker,
         }
     }

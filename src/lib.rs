@@ -21,6 +21,7 @@
 //! AWS may be called; [`api`] is what users see. [`inventory`] is no part of the operator: it reports what there is, and
 //! changes nothing.
 
+pub mod admin;
 pub mod api;
 pub mod apprunner;
 pub mod cli;
@@ -28,8 +29,11 @@ pub mod cluster;
 pub mod controller;
 pub mod core;
 pub mod inventory;
+pub mod metrics;
+pub mod permission;
 pub mod reconcile;
 pub mod run;
+pub mod sight;
 mod sync;
 pub mod telemetry;
 pub mod watch;

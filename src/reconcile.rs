@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
 use crate::api::{VpcConnector, VpcConnectorStatus};
@@ -30,6 +29,8 @@ use crate::core::outcome::{Class, Failure, Operation, Outcome, Reply};
 use crate::core::record::learn;
 use crate::core::report::{self, Notice, NoticeReason};
 use crate::core::waits;
+use crate::metrics::Metrics;
+use crate::permission::Permission;
 use crate::sync::lock;
 
 /// Far more turns than any way through the table takes; reaching it is a defect, and is logged as one.
@@ -49,8 +50,10 @@ pub struct Operator {
     pub aws: Aws,
     /// How the operator was started.
     pub rules: Arc<Rules>,
-    /// Set once the process is to stop: no call to AWS is begun any more.
-    pub stopping: CancellationToken,
+    /// Whether anything may be begun.
+    pub permission: Arc<Permission>,
+    /// Where everything is counted.
+    pub metrics: Arc<Metrics>,
     memories: Mutex<HashMap<String, (Memory, Instant)>>,
     locked: Mutex<HashSet<String>>,
 }
@@ -74,9 +77,16 @@ struct Turn {
 
 impl Operator {
     /// Puts the two sides together.
-    pub fn new(objects: Objects, events: Events, aws: Aws, rules: Rules, stopping: CancellationToken) -> Self {
+    pub fn new(
+        objects: Objects,
+        events: Events,
+        aws: Aws,
+        rules: Rules,
+        permission: Arc<Permission>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let (memories, locked) = (Mutex::default(), Mutex::default());
-        Self { objects, events, aws, rules: Arc::new(rules), stopping, memories, locked }
+        Self { objects, events, aws, rules: Arc::new(rules), permission, metrics, memories, locked }
     }
 
     /// Takes one object as far as it can go now, and says when to look again.
@@ -160,6 +170,9 @@ impl Operator {
 
     /// Takes one decision as far as one call; `None` means that the table is asked again.
     async fn take<'a>(&'a self, turn: &mut Turn, permit: &mut Option<Permit<'a>>) -> Result<Option<Action>, Error> {
+        if !self.permission.leadership.held() {
+            return Ok(Some(Action::await_change()));
+        }
         let decision = decide(&turn.evidence);
         if !matches!(decision, Decision::Act(_) | Decision::Wait(_)) {
             self.aws.surveys.forget(&turn.object.uid().unwrap_or_default());
@@ -167,7 +180,7 @@ impl Operator {
         match decision {
             Decision::Nothing => Ok(Some(self.later())),
             Decision::Act(effect) => {
-                if self.stopping.is_cancelled() && calls_aws(&effect) {
+                if self.permission.stopping.is_cancelled() && calls_aws(&effect) {
                     return Ok(Some(Action::await_change()));
                 }
                 if let Err(turn_in) = self.admit(turn, &effect, permit) {
@@ -278,6 +291,7 @@ impl Operator {
         };
         log(turn, &call);
         self.aws.rates.heed(&arn.lane(), sent, &call.outcome);
+        self.metrics.called(call.operation, &call.outcome, call.took);
         if let Outcome::Refused(Failure { class: Class::CredentialsRejected, .. }) = &call.outcome {
             self.aws.sessions.reject(session);
         }
@@ -287,6 +301,9 @@ impl Operator {
     async fn let_go(&self, turn: &Turn, proof: &Proof) -> Result<(), Error> {
         self.objects.remove_finalizer(&turn.object).await?;
         self.aws.surveys.forget(&turn.object.uid().unwrap_or_default());
+        let asked = turn.object.metadata.deletion_timestamp.as_ref().map(|asked| asked.0);
+        let took = asked.and_then(|asked| Duration::try_from(turn.evidence.now.duration_since(asked)).ok());
+        self.metrics.let_go(proof, took.unwrap_or_default());
         let Object { namespace, name, status, .. } = &turn.evidence.object;
         let deleted_at = status.deleted_at.as_ref().map(|at| tracing::field::display(at.0));
         info!(namespace, name, arn = turn.object.spec.arn, ?proof, status = status.status, deleted_at, "let go");
@@ -385,7 +402,8 @@ fn no_session() -> Outcome {
 /// One line for each call: what was asked for which object, and what AWS said.
 fn log(turn: &Turn, call: &Call) {
     let Object { namespace, name, .. } = &turn.evidence.object;
-    let Call { operation, request_id, duration_ms, outcome } = call;
+    let duration_ms = call.duration_ms();
+    let Call { operation, request_id, outcome, .. } = call;
     let arn = &turn.object.spec.arn;
     match outcome {
         Outcome::Done(_) => info!(namespace, name, arn, %operation, request_id, duration_ms, outcome = "Done"),

@@ -9,18 +9,25 @@ use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::admin::{Health, ListenError, Look, TURN, serve};
 use crate::apprunner::rate::Rates;
 use crate::apprunner::session::Sessions;
-use crate::apprunner::surveys::{Surveys, Waiter};
+use crate::apprunner::surveys::{Surveys, Tools, Waiter};
 use crate::cli::{RunArgs, Switch};
 use crate::cluster::client::{self, StartError};
 use crate::cluster::events::Events;
+use crate::cluster::lease::Election;
 use crate::cluster::writes::Objects;
+use crate::controller::Scope;
 use crate::core::evidence::Rules;
+use crate::core::lease::Terms;
 use crate::core::limiter::Limits;
 use crate::core::ownership::ClusterId;
 use crate::core::pace::Pace;
+use crate::metrics::{Metrics, Snapshot};
+use crate::permission::{Leadership, Permission};
 use crate::reconcile::{Aws, Operator};
+use crate::sight::Sight;
 use crate::{controller, telemetry};
 
 /// Calls under way are over within this time: each has a shorter deadline of its own.
@@ -39,6 +46,12 @@ pub enum RunError {
     /// The process could not be set up.
     #[error("setting up the process: {0}")]
     Process(#[from] std::io::Error),
+    /// What is to be told can't be told there.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Another operator may be working by now.
+    #[error("the Lease was lost, so another operator may be working by now")]
+    LeaseLost,
     /// The cluster can't be reached or does not let us in.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -57,16 +70,122 @@ pub fn run(args: &RunArgs) -> Result<(), RunError> {
 async fn operate(args: &RunArgs) -> Result<(), RunError> {
     let stopping = stop_on_signal()?;
     let client = client::connect().await?;
+    let (sight, metrics) = (Arc::<Sight>::default(), Arc::<Metrics>::default());
+    let election = (args.leader_election == Switch::On).then(|| enter(args, &client));
+    let leadership = election.as_ref().map_or_else(Leadership::unquestioned, Election::leadership);
+    let permission = Arc::new(Permission { stopping, leadership });
+    let (aws, woken) = aws(args.aws.limits(), &pace(args), permission.clone(), metrics.clone());
+    let look = look(sight.clone(), &aws, permission.clone());
+    serve(args.health_address, args.metrics_address, sight.health.clone(), metrics.clone(), look).await?;
+    let Some(rules) = rules(args, &client, &permission.stopping, &sight.health).await? else { return Ok(()) };
+    let work = async {
+        if turn_comes(&permission, &sight.health).await {
+            let (events, sending) = Events::start(client.clone());
+            let objects = Objects::new(client.clone());
+            let operator = Operator::new(objects, events, aws, rules, permission.clone(), metrics.clone());
+            let scope = Scope { namespaces: &args.namespaces, concurrency: args.concurrency };
+            until_stopped(&permission, controller::run(client.clone(), operator, woken, scope, sight.clone())).await;
+            let _ = tokio::time::timeout(EVENTS_WITHIN, sending).await;
+        }
+    };
+    lead(election, &sight.health, work).await?;
+    info!("stopped");
+    Ok(())
+}
+
+fn enter(args: &RunArgs, client: &Client) -> Election {
+    let namespace = args.lease_namespace.as_deref().unwrap_or(client.default_namespace());
+    let election = Election::enter(client, namespace, &args.lease_name, Terms::default());
+    info!(namespace, lease = args.lease_name, identity = election.identity(), "waiting for the Lease");
+    election
+}
+
+/// Puts together what AWS is called through, and what tells who has something new to know.
+pub fn aws(
+    limits: Limits,
+    pace: &Pace,
+    permission: Arc<Permission>,
+    metrics: Arc<Metrics>,
+) -> (Aws, UnboundedReceiver<Waiter>) {
+    let sessions = Arc::new(Sessions::counted_by(metrics.clone()));
+    let rates = Arc::new(Rates::new(limits, pace.rate_recovery));
+    let (wake, woken) = mpsc::unbounded_channel();
+    let tools = Tools { sessions: sessions.clone(), rates: rates.clone(), permission, metrics };
+    (Aws { sessions, rates, surveys: Surveys::new(tools, pace.clone(), wake) }, woken)
+}
+
+fn look(sight: Arc<Sight>, aws: &Aws, permission: Arc<Permission>) -> Look {
+    let (rates, sessions) = (aws.rates.clone(), aws.sessions.clone());
+    Arc::new(move || {
+        let (objects, stalled) = sight.objects();
+        let (leader, credentials) = (permission.leadership.held(), sessions.known());
+        Snapshot { objects, stalled, queue: sight.queue(), rates: rates.by_region(), leader, credentials }
+    })
+}
+
+/// Waits until this operator leads; `false` when it is to stop before that.
+async fn turn_comes(permission: &Permission, health: &Health) -> bool {
+    loop {
+        tokio::select! {
+            () = permission.leadership.won() => break,
+            () = permission.stopping.cancelled() => return false,
+            () = tokio::time::sleep(TURN) => health.turned(),
+        }
+    }
+    health.leads();
+    true
+}
+
+/// Works until asked to stop, and then until the calls under way are over.
+async fn until_stopped(permission: &Permission, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        () = async { permission.stopping.cancelled().await; tokio::time::sleep(FINISH_WITHIN).await } => {
+            warn!("calls are still under way; what became of them is looked up at the next start");
+        }
+    }
+}
+
+/// Works while the Lease is ours, and gives it back afterwards.
+async fn lead(
+    election: Option<Election>,
+    health: &Arc<Health>,
+    work: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let Some(election) = election else {
+        work.await;
+        return Ok(());
+    };
+    let (done, health) = (CancellationToken::new(), health.clone());
+    // A task of its own: it must be renewed whatever else there is to do.
+    let mut electing = tokio::spawn(election.run(done.clone(), move || health.lease_known()));
+    tokio::select! {
+        biased;
+        _ = &mut electing => Err(RunError::LeaseLost),
+        () = work => {
+            done.cancel();
+            let _ = electing.await;
+            Ok(())
+        }
+    }
+}
+
+async fn rules(
+    args: &RunArgs,
+    client: &Client,
+    stopping: &CancellationToken,
+    health: &Health,
+) -> Result<Option<Rules>, RunError> {
     let tags = args.ownership_tags == Switch::On;
     let cluster_id = match &args.cluster_id {
         Some(id) => Some(id.clone()),
-        None if tags => match read_cluster_id(&client, &stopping).await? {
+        None if tags => match read_cluster_id(client, stopping, health).await? {
             Some(id) => Some(id),
-            None => return Ok(()),
+            None => return Ok(None),
         },
         None => None,
     };
-    let rules = rules(args, cluster_id.filter(|_| tags));
+    let rules = Rules { pace: pace(args), regions: args.aws.regions.clone(), cluster_id: cluster_id.filter(|_| tags) };
     info!(
         version = env!("CARGO_PKG_VERSION"),
         cluster_id = rules.cluster_id.as_ref().map_or("-", ClusterId::as_str),
@@ -74,39 +193,21 @@ async fn operate(args: &RunArgs) -> Result<(), RunError> {
         concurrency = args.concurrency,
         "starting"
     );
-    let (events, sending) = Events::start(client.clone());
-    let objects = Objects::new(client.clone());
-    let (aws, woken) = aws(args.aws.limits(), &rules.pace, &stopping);
-    let operator = Operator::new(objects, events, aws, rules, stopping.clone());
-    let running = controller::run(client, operator, woken, &args.namespaces, args.concurrency);
-    tokio::select! {
-        () = running => {}
-        () = async { stopping.cancelled().await; tokio::time::sleep(FINISH_WITHIN).await } => {
-            warn!("calls are still under way; what became of them is looked up at the next start");
-        }
-    }
-    let _ = tokio::time::timeout(EVENTS_WITHIN, sending).await;
-    info!("stopped");
-    Ok(())
+    Ok(Some(rules))
 }
 
-/// Puts together what AWS is called through, and what tells who has something new to know.
-pub fn aws(limits: Limits, pace: &Pace, stopping: &CancellationToken) -> (Aws, UnboundedReceiver<Waiter>) {
-    let sessions = Arc::<Sessions>::default();
-    let rates = Arc::new(Rates::new(limits, pace.rate_recovery));
-    let (wake, woken) = mpsc::unbounded_channel();
-    let surveys = Surveys::new(sessions.clone(), rates.clone(), pace.clone(), stopping.clone(), wake);
-    (Aws { sessions, rates, surveys }, woken)
-}
-
-fn rules(args: &RunArgs, cluster_id: Option<ClusterId>) -> Rules {
-    let pace = Pace { resync: args.resync, ..Pace::default() }.divided_by(args.aws.pace_divisor);
-    Rules { pace, regions: args.aws.regions.clone(), cluster_id }
+fn pace(args: &RunArgs) -> Pace {
+    Pace { resync: args.resync, ..Pace::default() }.divided_by(args.aws.pace_divisor)
 }
 
 /// Waits for an API server that is not up yet; one that refuses is a mistake somebody must mend.
-async fn read_cluster_id(client: &Client, stopping: &CancellationToken) -> Result<Option<ClusterId>, StartError> {
+async fn read_cluster_id(
+    client: &Client,
+    stopping: &CancellationToken,
+    health: &Health,
+) -> Result<Option<ClusterId>, StartError> {
     loop {
+        health.turned();
         match client::cluster_id(client).await {
             Err(StartError::NoClusterId(error @ crate::cluster::Error::NoAnswer { .. })) => {
                 warn!(%error, "the API server can't be reached yet");

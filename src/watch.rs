@@ -31,6 +31,8 @@ pub type Guarded = DeserializeGuard<VpcConnector>;
 pub trait Listener: Send + Sync + 'static {
     /// An object is gone, by uid.
     fn gone(&self, uid: &str);
+    /// The objects are known for the first time.
+    fn synced(&self);
     /// An object stands in a list that began then; says whether it is to be looked at again, changed or not.
     fn listed(&self, object: &VpcConnector, began: Instant) -> bool;
 }
@@ -93,6 +95,7 @@ struct Wakes {
     known: HashMap<String, u64>,
     listed: Vec<Guarded>,
     began: Option<Instant>,
+    synced: bool,
 }
 
 impl Wakes {
@@ -141,6 +144,9 @@ impl Wakes {
         }
         for uid in before.keys() {
             listener.gone(uid);
+        }
+        if !std::mem::replace(&mut self.synced, true) {
+            listener.synced();
         }
         listed.into_iter().filter_map(|object| self.changed(object)).map(Ok).collect()
     }
@@ -194,12 +200,17 @@ mod tests {
     #[derive(Default)]
     struct Notes {
         gone: Mutex<Vec<String>>,
+        synced: Mutex<u32>,
         restored: Option<&'static str>,
     }
 
     impl Listener for Notes {
         fn gone(&self, uid: &str) {
             self.gone.lock().unwrap().push(uid.to_owned());
+        }
+
+        fn synced(&self) {
+            *self.synced.lock().unwrap() += 1;
         }
 
         fn listed(&self, object: &VpcConnector, _: Instant) -> bool {
@@ -222,6 +233,17 @@ mod tests {
         assert!(woken(&mut wakes, Event::InitApply(object("a", 1))).is_empty());
         assert!(woken(&mut wakes, Event::InitApply(object("b", 1))).is_empty());
         assert_eq!(woken(&mut wakes, Event::InitDone), ["a", "b"]);
+    }
+
+    #[test]
+    fn the_objects_are_known_once_the_first_list_is_whole() {
+        let (mut wakes, notes) = (Wakes::default(), Notes::default());
+        woken_with(&notes, &mut wakes, Event::Init);
+        woken_with(&notes, &mut wakes, Event::InitApply(object("a", 1)));
+        assert_eq!(*notes.synced.lock().unwrap(), 0);
+        woken_with(&notes, &mut wakes, Event::InitDone);
+        woken_with(&notes, &mut wakes, Event::InitDone);
+        assert_eq!(*notes.synced.lock().unwrap(), 1, "and told once");
     }
 
     #[test]

@@ -32,8 +32,8 @@ pub struct Call {
     pub operation: Operation,
     /// The id AWS support asks for, where there was an answer.
     pub request_id: Option<String>,
-    /// Milliseconds until the answer, or until the deadline.
-    pub duration_ms: u64,
+    /// Time until the answer, or until the deadline.
+    pub took: Duration,
     /// What came of it.
     pub outcome: Outcome,
 }
@@ -109,6 +109,13 @@ impl Session {
     }
 }
 
+impl Call {
+    /// The time it took, as it is logged.
+    pub fn duration_ms(&self) -> u64 {
+        u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
 /// Waits for a call no longer than its deadline, and says what it came to.
 ///
 /// `reply` is `None` where a 200 proves nothing: the SDK takes an empty body for an answer without members.
@@ -124,7 +131,7 @@ where
 {
     let started = Instant::now();
     let result = tokio::time::timeout(deadline, sent).await;
-    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took = started.elapsed();
     let (request_id, outcome) = match result {
         Ok(Ok(output)) => {
             let request_id = output.request_id().map(str::to_owned);
@@ -135,5 +142,5 @@ where
         Ok(Err(error)) => (wire::request_id_of(&error), wire::outcome_of(operation, &error)),
         Err(_) => (None, Outcome::Unknown(Failure::new(operation, Class::Unreachable, "Timeout", wire::NO_ANSWER))),
     };
-    Call { operation, request_id, duration_ms, outcome }
+    Call { operation, request_id, took, outcome }
 }

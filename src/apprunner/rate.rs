@@ -3,7 +3,7 @@
 //! Nobody is made to wait here: who may not call now is told how long until it is their turn. STS stands outside, since
 //! nothing can be called before it has answered.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -42,6 +42,12 @@ impl Rates {
     /// The calls a second that are allowed now.
     pub fn rate(&self, lane: &Lane) -> f64 {
         self.with(lane, |limiter, _| limiter.rate())
+    }
+
+    /// The same for every region that was called.
+    pub fn by_region(&self) -> BTreeMap<String, f64> {
+        let lanes = lock(&self.lanes);
+        lanes.iter().map(|(lane, limiter)| (lane.region.as_str().to_owned(), limiter.rate())).collect()
     }
 
     /// Takes note of a call that was sent then: AWS may have throttled it.

@@ -24,7 +24,8 @@ use tracing::{info, warn};
 
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, wire};
 use crate::core::arn::{AccountId, Region};
-use crate::core::outcome::{Class, Failure, Operation};
+use crate::core::outcome::{Class, Failure, Operation, Outcome, Reply};
+use crate::metrics::Metrics;
 use crate::sync::lock;
 
 /// Credentials that do not say when they end are read again this often: a file may have changed.
@@ -47,6 +48,7 @@ pub struct Session {
 /// Gives out the current session.
 #[derive(Default)]
 pub struct Sessions {
+    metrics: Option<Arc<Metrics>>,
     current: Mutex<Option<(Arc<Session>, Instant)>>,
     near: Mutex<HashMap<Region, Arc<tokio::sync::Mutex<LastFailure>>>>,
 }
@@ -84,6 +86,11 @@ impl Session {
 }
 
 impl Sessions {
+    /// The same, with its calls counted.
+    pub fn counted_by(metrics: Arc<Metrics>) -> Self {
+        Self { metrics: Some(metrics), ..Self::default() }
+    }
+
     /// The session in force, if it is known and not due for renewal.
     pub fn current(&self) -> Option<Arc<Session>> {
         let current = lock(&self.current);
@@ -109,6 +116,11 @@ impl Sessions {
         result
     }
 
+    /// Whether it is known whose credentials these are.
+    pub fn known(&self) -> bool {
+        lock(&self.current).is_some()
+    }
+
     /// Forgets a session whose credentials AWS did not accept.
     pub fn reject(&self, session: &Arc<Session>) {
         let mut current = lock(&self.current);
@@ -126,11 +138,22 @@ impl Sessions {
         let provider = SharedCredentialsProvider::new(credentials.clone());
         let config =
             config.into_builder().credentials_provider(provider).identity_cache(IdentityCache::no_cache()).build();
-        let account = account_of(&config).await.or_else(|failure| carried(&credentials, failure))?;
+        let account = self.account_of(&config).await.or_else(|failure| carried(&credentials, failure))?;
         info!(%account, "AWS credentials are of this account");
         let session = Arc::new(Session { account, credentials, config, clients: Mutex::default() });
         *lock(&self.current) = Some((session.clone(), Instant::now() + session.lifetime()));
         Ok(session)
+    }
+
+    async fn account_of(&self, config: &SdkConfig) -> Result<AccountId, Failure> {
+        let asked = Instant::now();
+        let account = account_of(config).await;
+        if let Some(metrics) = &self.metrics {
+            let outcome =
+                account.clone().map_or_else(Outcome::Unknown, |account| Outcome::Done(Reply::Caller(account)));
+            metrics.called(Operation::GetCallerIdentity, &outcome, asked.elapsed());
+        }
+        account
     }
 
     /// The current session, if these are its very credentials; it is good for another while.

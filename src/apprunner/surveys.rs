@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc};
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::client::Call;
@@ -21,6 +20,8 @@ use crate::core::limiter::{Rank, half_of_the_rate};
 use crate::core::outcome::{Class, Failure, Operation, Outcome};
 use crate::core::pace::Pace;
 use crate::core::survey::{Moment, Step, Survey, Users};
+use crate::metrics::Metrics;
+use crate::permission::Permission;
 use crate::sync::lock;
 
 /// Who waits for the users of a connector.
@@ -40,12 +41,22 @@ pub struct Surveys {
 }
 
 struct Shared {
-    sessions: Arc<Sessions>,
-    rates: Arc<Rates>,
+    tools: Tools,
     pace: Pace,
-    stopping: CancellationToken,
     wake: mpsc::UnboundedSender<Waiter>,
     state: Mutex<State>,
+}
+
+/// What services are looked for with.
+pub struct Tools {
+    /// Whose credentials these are.
+    pub sessions: Arc<Sessions>,
+    /// When the next call may be made.
+    pub rates: Arc<Rates>,
+    /// Whether any may be made at all.
+    pub permission: Arc<Permission>,
+    /// Where calls are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
@@ -63,14 +74,8 @@ struct Running {
 
 impl Surveys {
     /// Makes a place for surveys; who waits is woken through `wake`.
-    pub fn new(
-        sessions: Arc<Sessions>,
-        rates: Arc<Rates>,
-        pace: Pace,
-        stopping: CancellationToken,
-        wake: mpsc::UnboundedSender<Waiter>,
-    ) -> Self {
-        Self { shared: Arc::new(Shared { sessions, rates, pace, stopping, wake, state: Mutex::default() }) }
+    pub fn new(tools: Tools, pace: Pace, wake: mpsc::UnboundedSender<Waiter>) -> Self {
+        Self { shared: Arc::new(Shared { tools, pace, wake, state: Mutex::default() }) }
     }
 
     /// Has the users of a connector looked for, until the waiter is forgotten.
@@ -94,7 +99,7 @@ impl Surveys {
         let lane = arn.lane();
         let users = state.lanes.get(&lane)?.survey.users_of(arn.as_str(), &self.shared.pace, Timestamp::now())?;
         let crowd = state.waiters.values().filter(|(_, other)| other.is_in(&lane)).count();
-        let share = half_of_the_rate(u32::try_from(crowd).unwrap_or(u32::MAX), self.shared.rates.rate(&lane));
+        let share = half_of_the_rate(u32::try_from(crowd).unwrap_or(u32::MAX), self.shared.tools.rates.rate(&lane));
         Some(Users { share, ..users })
     }
 
@@ -117,7 +122,7 @@ impl Shared {
         // Also after a panic: whoever finds no survey under way begins another.
         let _ended = Ended { shared: &self, lane: &lane, changed: &changed };
         debug!(account = %lane.account, region = %lane.region, "looking for services");
-        while !self.stopping.is_cancelled() {
+        while self.tools.permission.given() {
             let wait = match self.next(&lane) {
                 None | Some(Step::Done) => return,
                 Some(Step::Rest(until)) => {
@@ -128,7 +133,7 @@ impl Shared {
             if let Err(wait) = wait {
                 // Meanwhile the last may stop waiting, so what is next is asked again.
                 tokio::select! {
-                    () = self.stopping.cancelled() => {}
+                    () = self.tools.permission.stopping.cancelled() => {}
                     () = changed.notified() => {}
                     () = tokio::time::sleep(wait) => {}
                 }
@@ -138,7 +143,7 @@ impl Shared {
 
     /// Makes one call, or says how long until it may be made.
     async fn take(&self, lane: &Lane, step: &Step) -> Result<(), Duration> {
-        self.rates.ask(lane, "sweep", Rank::Sweep, 1)?.spend();
+        self.tools.rates.ask(lane, "sweep", Rank::Sweep, 1)?.spend();
         let sent = Timestamp::now();
         let outcome = self.make(lane, step).await;
         self.learn(lane, step, outcome, sent);
@@ -147,7 +152,7 @@ impl Shared {
 
     /// The next step; a survey that nobody waits for ends here, before anybody else can ask for it.
     fn next(&self, lane: &Lane) -> Option<Step> {
-        let rate = self.rates.rate(lane);
+        let rate = self.tools.rates.rate(lane);
         let state = &mut *lock(&self.state);
         let step = state.lanes.get(lane)?.survey.next(&self.pace, rate, Timestamp::now());
         if step == Step::Done {
@@ -167,8 +172,10 @@ impl Shared {
             Step::List(token) => session.list_services(&lane.region, token.clone()).await,
             Step::Rest(_) | Step::Done => return Outcome::NotSent(nothing_to_call()),
         };
-        let Call { operation, request_id, duration_ms, outcome } = call;
-        self.rates.heed(lane, sent, &outcome);
+        let duration_ms = call.duration_ms();
+        let Call { operation, request_id, took, outcome } = call;
+        self.tools.rates.heed(lane, sent, &outcome);
+        self.tools.metrics.called(operation, &outcome, took);
         let (region, word) = (&lane.region, outcome.word());
         match &outcome {
             Outcome::Done(_) => debug!(%region, %operation, request_id, duration_ms, outcome = word),
@@ -176,7 +183,7 @@ impl Shared {
                 let Failure { code, message, class, .. } = failure;
                 info!(%region, %operation, request_id, duration_ms, outcome = word, code, error = message);
                 if *class == Class::CredentialsRejected {
-                    self.sessions.reject(&session);
+                    self.tools.sessions.reject(&session);
                 }
             }
         }
@@ -184,9 +191,9 @@ impl Shared {
     }
 
     async fn session(&self, lane: &Lane) -> Result<Arc<Session>, Failure> {
-        let session = match self.sessions.current() {
+        let session = match self.tools.sessions.current() {
             Some(session) => session,
-            None => self.sessions.identify(&lane.region).await?,
+            None => self.tools.sessions.identify(&lane.region).await?,
         };
         if *session.account() == lane.account {
             return Ok(session);

@@ -4,10 +4,12 @@
 //! the same name. So every write is a JSON patch that tests the uid first, and nothing is ever applied or merged. The
 //! client retries nothing by itself; the queue is the one place that does.
 //!
-//! [`writes`] makes the patches; [`own_writes`] remembers what they returned until the watch shows it; [`events`] tells.
+//! [`writes`] makes the patches; [`own_writes`] remembers what they returned until the watch shows it; [`events`] tells;
+//! [`lease`] keeps all but one of several operators from doing any of it.
 
 pub mod client;
 pub mod events;
+pub mod lease;
 pub mod own_writes;
 pub mod writes;
 
@@ -51,12 +53,21 @@ pub enum Error {
     },
 }
 
-/// Waits for a call no longer than its deadline, and sorts what came of it.
+/// Waits for a call no longer than [`CALL_DEADLINE`], and sorts what came of it.
 pub(crate) async fn within_deadline<T>(
     verb: &'static str,
     call: impl Future<Output = kube::Result<T>>,
 ) -> Result<T, Error> {
-    let error = match tokio::time::timeout(CALL_DEADLINE, call).await {
+    within(CALL_DEADLINE, verb, call).await
+}
+
+/// The same with a deadline of one's own.
+pub(crate) async fn within<T>(
+    deadline: Duration,
+    verb: &'static str,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<T, Error> {
+    let error = match tokio::time::timeout(deadline, call).await {
         Ok(Ok(value)) => return Ok(value),
         Ok(Err(error)) => error,
         Err(_) => return Err(Error::NoAnswer { verb, message: "the deadline passed".into() }),

@@ -271,6 +271,9 @@ mod tests {
     fn tokens_that_were_not_used_come_back_and_never_more_than_a_burst() {
         let mut limiter = limiter();
         assert_eq!(limiter.ask("claim", Rank::Other, 3, Duration::ZERO), Ok(()));
+        limiter.refund(2, Duration::ZERO);
+        assert_eq!(limiter.ask("nine", Rank::Other, 9, Duration::ZERO), Ok(()));
+        assert!(limiter.clone().ask("a tenth", Rank::Other, 1, Duration::ZERO).is_err());
         limiter.refund(50, Duration::ZERO);
         assert_eq!(limiter.ask("all", Rank::Other, 10, Duration::ZERO), Ok(()));
         assert!(limiter.ask("more", Rank::Other, 1, Duration::ZERO).is_err());

@@ -12,6 +12,7 @@ mod tests;
 pub mod arn;
 pub mod decide;
 pub mod evidence;
+pub mod lease;
 pub mod limiter;
 pub mod outcome;
 pub mod ownership;

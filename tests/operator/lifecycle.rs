@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use apprunner_emulator::{Fault, FaultKind, Operation};
 use apprunner_operator::cluster::events::Events;
 use apprunner_operator::cluster::writes::Objects;
-use apprunner_operator::controller;
+use apprunner_operator::controller::{self, Scope};
 use apprunner_operator::core::evidence::Rules;
 use apprunner_operator::core::limiter::Limits;
 use apprunner_operator::core::pace::Pace;
+use apprunner_operator::metrics::Metrics;
+use apprunner_operator::permission::{Leadership, Permission};
 use apprunner_operator::reconcile::Operator;
 use futures::future::join_all;
 use serde_json::json;
@@ -177,11 +179,16 @@ async fn a_panic_in_one_reconcile_is_the_trouble_of_one_object() {
     let stopping = CancellationToken::new();
     let limits = Limits { rate: 5.0, burst: 10 };
     let rules = Rules { pace: Pace::default().divided_by(PACE), regions: Vec::new(), cluster_id: None };
-    let (aws, woken) = apprunner_operator::run::aws(limits, &rules.pace, &stopping);
+    let (metrics, leadership) = (Arc::<Metrics>::default(), Leadership::unquestioned());
+    let permission = Arc::new(Permission { stopping: stopping.clone(), leadership });
+    let (aws, woken) = apprunner_operator::run::aws(limits, &rules.pace, permission.clone(), metrics.clone());
     let objects = Objects::new(client.clone());
-    let operator = Operator::new(objects, events, aws, rules, stopping.clone());
+    let operator = Operator::new(objects, events, aws, rules, permission, metrics);
     let namespaces = [world.namespace.clone()];
-    let running = tokio::spawn(async move { controller::run(client, operator, woken, &namespaces, 4).await });
+    let running = tokio::spawn(async move {
+        let scope = Scope { namespaces: &namespaces, concurrency: 4 };
+        controller::run(client, operator, woken, scope, Arc::default()).await;
+    });
 
     for name in names {
         world.gone(name).await;

@@ -162,6 +162,12 @@ fn what_is_seen_while_another_answer_is_waited_for_does_not_bring_it_forward() {
 }
 
 #[test]
+fn a_claim_that_was_lost_meanwhile_is_established_anew() {
+    let lost = in_use().with(|e| (e.users, e.object.status.arn) = (None, None));
+    assert_eq!(lost.acts(), Effect::Describe);
+}
+
+#[test]
 fn an_attempt_that_is_asked_for_is_made_whoever_holds_it() {
     assert_eq!(in_use().seen(held_by(&["web"])).woken_after(1).asked("now").acts(), Effect::Delete);
 }

@@ -68,6 +68,16 @@ impl Operator {
         Self { child, log, user }
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Who it is in an election.
+    pub fn identity(&self) -> String {
+        self.logged("waiting for the Lease")[0]["identity"].as_str().unwrap().to_owned()
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()

@@ -1,0 +1,173 @@
+//! What the operator tells those who run it: whether it lives, whether it is ready, and what it counts.
+//!
+//! `/livez` fails when the loop that drives everything has not turned for three watch timeouts; a restart helps then, and
+//! only then: never because the API server or AWS is away. `/readyz` says whether the objects are known, or another
+//! operator leads; AWS has no part in it either.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tracing::info;
+
+use crate::cluster::WATCH_SECONDS;
+use crate::metrics::{Metrics, Snapshot};
+
+/// The loop turns far more often, whether anything happens or not.
+const DEAD_AFTER: Duration = Duration::from_secs(3 * WATCH_SECONDS as u64);
+/// How often it turns at least.
+pub const TURN: Duration = Duration::from_secs(5);
+
+/// How the operator is.
+pub struct Health {
+    started: Instant,
+    turned: AtomicU64,
+    lease_known: AtomicBool,
+    leads: AtomicBool,
+    synced: AtomicBool,
+}
+
+/// Says why nothing is told.
+#[derive(Debug, thiserror::Error)]
+#[error("listening on {address}: {source}. Choose another with --health-address or --metrics-address")]
+pub struct ListenError {
+    address: SocketAddr,
+    source: std::io::Error,
+}
+
+/// Looks up what is told and not counted.
+pub type Look = Arc<dyn Fn() -> Snapshot + Send + Sync>;
+
+impl Default for Health {
+    fn default() -> Self {
+        let (lease_known, leads, synced) = Default::default();
+        Self { started: Instant::now(), turned: AtomicU64::new(0), lease_known, leads, synced }
+    }
+}
+
+impl Health {
+    /// The loop turned.
+    pub fn turned(&self) {
+        self.turned.store(self.started.elapsed().as_secs(), Ordering::Relaxed);
+    }
+
+    /// It is known who leads.
+    pub fn lease_known(&self) {
+        self.lease_known.store(true, Ordering::Relaxed);
+    }
+
+    /// We do.
+    pub fn leads(&self) {
+        self.lease_known();
+        self.leads.store(true, Ordering::Relaxed);
+    }
+
+    /// All objects are known.
+    pub fn synced(&self) {
+        self.synced.store(true, Ordering::Relaxed);
+    }
+
+    fn lives(&self) -> Result<(), String> {
+        let silent = self.started.elapsed().saturating_sub(Duration::from_secs(self.turned.load(Ordering::Relaxed)));
+        if silent < DEAD_AFTER { Ok(()) } else { Err(format!("the loop has not turned for {} s", silent.as_secs())) }
+    }
+
+    /// One who waits for the Lease is as ready as can be.
+    fn ready(&self) -> Result<(), String> {
+        let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        match (is(&self.lease_known), is(&self.leads), is(&self.synced)) {
+            (false, ..) => Err("it is not known yet who leads".into()),
+            (_, true, false) => Err("the objects are not known yet".into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Serves `/livez` and `/readyz` at one address and `/metrics` at the other, or all at one, from now on.
+pub async fn serve(
+    health_at: Option<SocketAddr>,
+    metrics_at: Option<SocketAddr>,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    look: Look,
+) -> Result<(), ListenError> {
+    let probes = Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health);
+    let scrapes = Router::new().route("/metrics", get(scrape)).with_state((metrics, look));
+    // Port 0 is a port of its own each time.
+    if health_at == metrics_at && health_at.is_some_and(|address| address.port() != 0) {
+        return listen(health_at, probes.merge(scrapes)).await;
+    }
+    listen(health_at, probes).await?;
+    listen(metrics_at, scrapes).await
+}
+
+async fn listen(address: Option<SocketAddr>, router: Router) -> Result<(), ListenError> {
+    let Some(address) = address else { return Ok(()) };
+    let failed = |source| ListenError { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    info!(%address, "listening");
+    // It serves until the process ends, and has no other end.
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(())
+}
+
+async fn livez(State(health): State<Arc<Health>>) -> Response {
+    told(health.lives())
+}
+
+async fn readyz(State(health): State<Arc<Health>>) -> Response {
+    told(health.ready())
+}
+
+fn told(state: Result<(), String>) -> Response {
+    match state {
+        Ok(()) => "ok\n".into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why + "\n").into_response(),
+    }
+}
+
+async fn scrape(State((metrics, look)): State<(Arc<Metrics>, Look)>) -> Response {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    match metrics.render(&look()) {
+        Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standby_is_ready_and_a_leader_is_once_it_knows_the_objects() {
+        let health = Health::default();
+        assert!(health.ready().unwrap_err().contains("who leads"));
+        health.lease_known();
+        assert_eq!(health.ready(), Ok(()));
+        health.leads();
+        assert!(health.ready().unwrap_err().contains("objects"));
+        health.synced();
+        assert_eq!(health.ready(), Ok(()));
+    }
+
+    #[test]
+    fn a_loop_that_has_not_turned_for_three_watch_timeouts_is_dead() {
+        let ago = |seconds| Health {
+            started: Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap(),
+            ..Health::default()
+        };
+        assert_eq!(ago(179).lives(), Ok(()));
+        assert!(ago(181).lives().is_err());
+        let turning = ago(3_600);
+        turning.turned();
+        assert_eq!(turning.lives(), Ok(()));
+    }
+}

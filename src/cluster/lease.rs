@@ -1,0 +1,180 @@
+//! Holds a Lease, so that of several operators one works.
+//!
+//! When it is taken, renewed and given up is decided in [`crate::core::lease`]; here its calls are made. Every write names
+//! the version that it was decided on. Whoever is about to change anything asks [`Leadership::held`] first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client, ResourceExt};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::{Error, within};
+use crate::core::lease::{Answer, Candidate, Found, Record, Step, Terms};
+use crate::permission::Leadership;
+
+/// A renewal that takes longer than this is looked up: there is time for two before the Lease is given up.
+const CALL_DEADLINE: Duration = Duration::from_millis(2_500);
+
+/// Runs for election until it is lost, or given back.
+pub struct Election {
+    api: Api<Lease>,
+    name: String,
+    us: String,
+    terms: Terms,
+    leadership: Arc<Leadership>,
+}
+
+/// How an election ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// We were asked to stop, and gave the Lease back if it was ours.
+    Stopped,
+    /// It was ours and is no more: nothing may be begun, and what is under way may be another's by now.
+    Lost,
+}
+
+impl Election {
+    /// Enters the election for a Lease.
+    pub fn enter(client: &Client, namespace: &str, name: &str, terms: Terms) -> Self {
+        let api = Api::namespaced(client.clone(), namespace);
+        let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "apprunner-operator".into());
+        // Two processes on one host are two.
+        let us = format!("{host}_{:016x}", rand::random::<u64>());
+        Self { api, name: name.to_owned(), us, terms, leadership: Leadership::contested() }
+    }
+
+    /// Who we are in it.
+    pub fn identity(&self) -> &str {
+        &self.us
+    }
+
+    /// What tells whether we lead.
+    pub fn leadership(&self) -> Arc<Leadership> {
+        self.leadership.clone()
+    }
+
+    /// Runs until the Lease is lost, or until `done`; calls `read` each time the API server has told whose it is.
+    pub async fn run(self, done: CancellationToken, read: impl Fn()) -> Ended {
+        let mut candidate = Candidate::new(self.us.clone(), self.terms);
+        let mut acquired = Timestamp::now();
+        loop {
+            let step = candidate.next(self.now());
+            let wait = match step {
+                Step::Lost => return Ended::Lost,
+                Step::Rest(until) => until.saturating_sub(self.now()),
+                _ => Duration::ZERO,
+            };
+            tokio::select! {
+                biased;
+                () = done.cancelled() => {
+                    self.give_back(&candidate).await;
+                    return Ended::Stopped;
+                }
+                () = tokio::time::sleep(wait) => {}
+            }
+            if !matches!(step, Step::Rest(_)) {
+                let led = candidate.leads_until().is_some();
+                if !led {
+                    acquired = Timestamp::now();
+                }
+                let sent = self.now();
+                let answer = self.call(&step, acquired).await;
+                if !matches!(answer, Answer::Failed) {
+                    read();
+                }
+                candidate.learn(&step, answer, sent, self.now());
+                self.leadership.lasts(candidate.leads_until());
+                if !led && candidate.leads_until().is_some() {
+                    info!(lease = self.name, identity = self.us, "leading");
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.leadership.now()
+    }
+
+    async fn call(&self, step: &Step, acquired: Timestamp) -> Answer {
+        match step {
+            Step::Look => match within(CALL_DEADLINE, "get the Lease", self.api.get_opt(&self.name)).await {
+                Ok(Some(lease)) => Answer::Found(found(&lease)),
+                Ok(None) => Answer::Absent,
+                Err(error) => failed(&error),
+            },
+            Step::Create => {
+                let (params, lease) = (PostParams::default(), self.lease(None, 0, acquired));
+                written(within(CALL_DEADLINE, "create the Lease", self.api.create(&params, &lease)).await)
+            }
+            Step::Take { version, transitions } => {
+                self.replace(&self.lease(Some(version.clone()), *transitions, acquired)).await
+            }
+            Step::Rest(_) | Step::Lost => Answer::Failed,
+        }
+    }
+
+    /// So that the next one need not wait until the Lease has run out.
+    async fn give_back(&self, candidate: &Candidate) {
+        self.leadership.lasts(None);
+        let Some(Found { record, version }) = candidate.holds() else { return };
+        let mut lease = self.lease(Some(version.clone()), record.transitions, Timestamp::now());
+        if let Some(spec) = &mut lease.spec {
+            (spec.holder_identity, spec.acquire_time) = (None, None);
+        }
+        if let Answer::Written(_) = self.replace(&lease).await {
+            info!(lease = self.name, "given back");
+        } else {
+            warn!(lease = self.name, "the Lease could not be given back; it runs out by itself");
+        }
+    }
+
+    async fn replace(&self, lease: &Lease) -> Answer {
+        let params = PostParams::default();
+        let call = self.api.replace(&self.name, &params, lease);
+        written(within(CALL_DEADLINE, "renew the Lease", call).await)
+    }
+
+    fn lease(&self, version: Option<String>, transitions: i32, acquired: Timestamp) -> Lease {
+        let spec = LeaseSpec {
+            holder_identity: Some(self.us.clone()),
+            lease_duration_seconds: i32::try_from(self.terms.duration.as_secs()).ok().map(|seconds| seconds.max(1)),
+            acquire_time: Some(MicroTime(acquired)),
+            renew_time: Some(MicroTime(Timestamp::now())),
+            lease_transitions: Some(transitions),
+            ..LeaseSpec::default()
+        };
+        let metadata = ObjectMeta { name: Some(self.name.clone()), resource_version: version, ..ObjectMeta::default() };
+        Lease { metadata, spec: Some(spec) }
+    }
+}
+
+fn found(lease: &Lease) -> Found {
+    let spec = lease.spec.clone().unwrap_or_default();
+    let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default();
+    let record = Record {
+        holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
+        duration: Duration::from_secs(seconds),
+        renewed: spec.renew_time.map(|time| time.0),
+        transitions: spec.lease_transitions.unwrap_or_default(),
+    };
+    Found { record, version: lease.resource_version().unwrap_or_default() }
+}
+
+fn written(result: Result<Lease, Error>) -> Answer {
+    match result {
+        Ok(lease) => Answer::Written(lease.resource_version().unwrap_or_default()),
+        Err(Error::Changed(_) | Error::Gone) => Answer::Conflict,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &Error) -> Answer {
+    warn!(%error, "the Lease");
+    Answer::Failed
+}

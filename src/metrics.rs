@@ -1,0 +1,247 @@
+//! What is counted, as Prometheus reads it.
+//!
+//! Labels come from closed sets: operations, outcomes, reasons, regions. No name of an object is ever one.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::core::decide::Proof;
+use crate::core::outcome::{Operation, Outcome};
+
+const AWS_SECONDS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0];
+const RECONCILE_SECONDS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 10.0, 30.0];
+const DELETION_SECONDS: [f64; 10] = [0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1_800.0, 7_200.0, 86_400.0];
+
+/// Everything that is counted.
+pub struct Metrics {
+    registry: Registry,
+    aws_requests: Family<Request, Counter>,
+    aws_durations: Family<OfOperation, Histogram>,
+    deletions: Family<OfOutcome, Counter>,
+    deletion_durations: Histogram,
+    reconcile_durations: Histogram,
+    reconcile_errors: Counter,
+    objects: Family<OfReason, Gauge>,
+    stalled: Gauge,
+    queue: Gauge,
+    rates: Family<OfRegion, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    leader: Gauge,
+    credentials: Gauge,
+}
+
+/// What is not counted but looked up when somebody asks.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Objects by the reason of their Ready condition.
+    pub objects: BTreeMap<String, i64>,
+    /// Objects that wait for a person.
+    pub stalled: i64,
+    /// Objects that wait for a worker.
+    pub queue: i64,
+    /// Calls a second that AWS may be sent now, by region.
+    pub rates: BTreeMap<String, f64>,
+    /// Whether this process leads.
+    pub leader: bool,
+    /// Whether it is known whose credentials these are.
+    pub credentials: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Word(String);
+
+impl EncodeLabelValue for Word {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        encoder.write_str(&self.0)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    operation: Word,
+    outcome: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfOperation {
+    operation: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfOutcome {
+    outcome: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfReason {
+    reason: Word,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfRegion {
+    region: Word,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("apprunner_operator"),
+            aws_requests: Family::default(),
+            aws_durations: Family::new_with_constructor(|| Histogram::new(AWS_SECONDS)),
+            deletions: Family::default(),
+            deletion_durations: Histogram::new(DELETION_SECONDS),
+            reconcile_durations: Histogram::new(RECONCILE_SECONDS),
+            reconcile_errors: Counter::default(),
+            objects: Family::default(),
+            stalled: Gauge::default(),
+            queue: Gauge::default(),
+            rates: Family::default(),
+            leader: Gauge::default(),
+            credentials: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let to = &mut self.registry;
+        to.register("aws_requests", "Calls to AWS, by operation and what came of them", self.aws_requests.clone());
+        let help = "Time until AWS answered, or until the deadline";
+        to.register_with_unit("aws_request_duration", help, Unit::Seconds, self.aws_durations.clone());
+        to.register("deletions", "Objects let go, by why they were", self.deletions.clone());
+        let help = "Time from an object's deletionTimestamp until it was let go";
+        to.register_with_unit("deletion_duration", help, Unit::Seconds, self.deletion_durations.clone());
+        let help = "Time that one look at an object took, its calls included";
+        to.register_with_unit("reconcile_duration", help, Unit::Seconds, self.reconcile_durations.clone());
+        to.register("reconcile_errors", "Looks at an object that came to no decision", self.reconcile_errors.clone());
+        to.register("objects", "Objects by the reason of their Ready condition", self.objects.clone());
+        to.register("stalled_objects", "Objects that wait for a person", self.stalled.clone());
+        to.register("queue_depth", "Objects that wait for a worker", self.queue.clone());
+        to.register("aws_rate_limit", "Calls a second that AWS may be sent now", self.rates.clone());
+        to.register("leader", "Whether this process leads: 1, or 0", self.leader.clone());
+        let help = "Whether it is known whose AWS credentials these are: 1, or 0";
+        to.register("credentials_known", help, self.credentials.clone());
+        let build = Family::<BuildInfo, Gauge>::default();
+        build.get_or_create(&BuildInfo { version: Word(env!("CARGO_PKG_VERSION").into()) }).set(1);
+        to.register("build_info", "The version of this program", build);
+    }
+
+    /// Counts a call to AWS.
+    pub fn called(&self, operation: Operation, outcome: &Outcome, took: Duration) {
+        let operation = Word(operation.to_string());
+        let of = Request { operation: operation.clone(), outcome: Word(outcome_word(outcome)) };
+        self.aws_requests.get_or_create(&of).inc();
+        self.aws_durations.get_or_create(&OfOperation { operation }).observe(took.as_secs_f64());
+    }
+
+    /// Counts an object that was let go so long after its deletion was asked for.
+    pub fn let_go(&self, proof: &Proof, took: Duration) {
+        let outcome = match proof {
+            Proof::Receipt => "Deleted",
+            Proof::NotFound => "AlreadyGone",
+            Proof::AnotherOwner { .. } => "NotOwned",
+            Proof::Retained => "Retained",
+        };
+        self.deletions.get_or_create(&OfOutcome { outcome: Word(outcome.into()) }).inc();
+        self.deletion_durations.observe(took.as_secs_f64());
+    }
+
+    /// Counts a look at an object.
+    pub fn reconciled(&self, took: Duration, decided: bool) {
+        self.reconcile_durations.observe(took.as_secs_f64());
+        if !decided {
+            self.reconcile_errors.inc();
+        }
+    }
+
+    /// Writes everything down in the text format of `OpenMetrics`.
+    pub fn render(&self, now: &Snapshot) -> Result<String, std::fmt::Error> {
+        self.objects.clear();
+        for (reason, count) in &now.objects {
+            self.objects.get_or_create(&OfReason { reason: Word(reason.clone()) }).set(*count);
+        }
+        for (region, rate) in &now.rates {
+            self.rates.get_or_create(&OfRegion { region: Word(region.clone()) }).set(*rate);
+        }
+        self.stalled.set(now.stalled);
+        self.queue.set(now.queue);
+        self.leader.set(now.leader.into());
+        self.credentials.set(now.credentials.into());
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildInfo {
+    version: Word,
+}
+
+/// Done, or the class of the failure: a set as closed as the other.
+fn outcome_word(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Done(_) => "Done".to_owned(),
+        Outcome::Refused(failure) | Outcome::NotSent(failure) | Outcome::Unknown(failure) => {
+            format!("{:?}", failure.class)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::outcome::{Class, Failure, Reply};
+
+    #[test]
+    fn what_was_counted_is_told_under_the_names_that_alerts_and_dashboards_use() {
+        let metrics = Metrics::default();
+        metrics.called(Operation::DeleteVpcConnector, &Outcome::Done(Reply::Written), Duration::from_millis(20));
+        let failure = Failure::new(Operation::DeleteVpcConnector, Class::Throttled, "ThrottlingException", "");
+        metrics.called(Operation::DeleteVpcConnector, &Outcome::Refused(failure), Duration::from_millis(20));
+        metrics.let_go(&Proof::Receipt, Duration::from_secs(2));
+        metrics.reconciled(Duration::from_millis(3), true);
+        metrics.reconciled(Duration::from_millis(3), false);
+        let objects = BTreeMap::from([("InUse".to_owned(), 2)]);
+        let rates = BTreeMap::from([("eu-west-1".to_owned(), 2.5)]);
+        let now = Snapshot { objects, rates, stalled: 1, queue: 3, leader: true, credentials: true };
+        let text = metrics.render(&now).unwrap();
+        let version = env!("CARGO_PKG_VERSION");
+        for line in [
+            r#"apprunner_operator_aws_requests_total{operation="DeleteVpcConnector",outcome="Done"} 1"#,
+            r#"apprunner_operator_aws_requests_total{operation="DeleteVpcConnector",outcome="Throttled"} 1"#,
+            r#"apprunner_operator_aws_request_duration_seconds_count{operation="DeleteVpcConnector"} 2"#,
+            r#"apprunner_operator_deletions_total{outcome="Deleted"} 1"#,
+            "apprunner_operator_deletion_duration_seconds_sum 2.0",
+            "apprunner_operator_reconcile_duration_seconds_count 2",
+            "apprunner_operator_reconcile_errors_total 1",
+            r#"apprunner_operator_objects{reason="InUse"} 2"#,
+            "apprunner_operator_stalled_objects 1",
+            "apprunner_operator_queue_depth 3",
+            r#"apprunner_operator_aws_rate_limit{region="eu-west-1"} 2.5"#,
+            "apprunner_operator_leader 1",
+            "apprunner_operator_credentials_known 1",
+            &format!(r#"apprunner_operator_build_info{{version="{version}"}} 1"#),
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line} is missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_reason_that_no_object_has_any_more_is_not_told() {
+        let metrics = Metrics::default();
+        let told = |reason: &str| Snapshot { objects: BTreeMap::from([(reason.to_owned(), 1)]), ..Snapshot::default() };
+        metrics.render(&told("InUse")).unwrap();
+        assert!(!metrics.render(&told("Available")).unwrap().contains("InUse"));
+    }
+}

@@ -1,0 +1,186 @@
+//! Several operators, of whom one works; and what each tells of itself.
+
+use std::time::{Duration, Instant};
+
+use apprunner_emulator::{FaultKind, Operation};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::cluster::{requests_of, run};
+use crate::support::operator::Operator;
+use crate::support::{World, eventually};
+
+impl World {
+    /// An operator that works only while it leads, and tells of itself.
+    fn candidate(&self) -> Operator {
+        let lease = format!("--lease-namespace={}", self.namespace);
+        let told = ["--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"];
+        self.operator_with(&["--leader-election=on", &lease, told[0], told[1]])
+    }
+
+    /// Lets operators of this namespace use a Lease in it.
+    fn allow_election(&self) {
+        let role = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/leader-election.yaml");
+        let namespace = format!("--namespace={}", self.namespace);
+        run(self.cluster.kubectl().args(["apply", "-f", role, &namespace]));
+        let bind = ["create", "rolebinding", "candidates", "--role=apprunner-operator-leader-election"];
+        run(self.cluster.kubectl().args(bind).args(["--group=apprunner-operators", &namespace]));
+    }
+
+    async fn holder(&self) -> Option<String> {
+        let leases = Api::<Lease>::namespaced(self.client.clone(), &self.namespace);
+        leases.get_opt("apprunner-operator").await.unwrap()?.spec?.holder_identity
+    }
+}
+
+impl Operator {
+    async fn leads(&self) {
+        assert!(eventually(async || self.is_leading().then_some(())).await.is_some(), "it never led");
+    }
+
+    fn is_leading(&self) -> bool {
+        !self.logged("leading").is_empty()
+    }
+
+    fn is_standing_by(&self) -> bool {
+        !self.logged("waiting for the Lease").is_empty() && !self.is_leading()
+    }
+
+    /// What one of its addresses says: the status line and the rest.
+    async fn told(&self, which: usize, path: &str) -> (u16, String) {
+        let listening = eventually(async || self.logged("listening").get(which).cloned()).await.unwrap();
+        let mut stream = TcpStream::connect(listening["address"].as_str().unwrap()).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: operator\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let status = answer.split_whitespace().nth(1).unwrap().parse().unwrap();
+        (status, answer)
+    }
+
+    async fn ready(&self) {
+        let ready = async || (self.told(0, "/readyz").await.0 == 200).then_some(());
+        assert!(eventually(ready).await.is_some(), "{:?}", self.told(0, "/readyz").await);
+    }
+
+    fn signal(&self, name: &str) {
+        run(std::process::Command::new("kill").args([name, &self.id().to_string()]));
+    }
+}
+
+#[tokio::test]
+async fn of_two_operators_one_works_and_the_other_is_ready_to_succeed_it() {
+    let world = World::new().await;
+    world.allow_election();
+    let first = world.candidate();
+    first.leads().await;
+    let second = world.candidate();
+    second.ready().await;
+    assert!(second.is_standing_by());
+    first.ready().await;
+    let arn = world.claimed("egress").await;
+    assert!(requests_of(&second.user).iter().all(|request| request.resource != "vpcconnectors"), "it only stands by");
+
+    let killed = Instant::now();
+    drop(first);
+    second.leads().await;
+    assert!(killed.elapsed() < Duration::from_secs(20), "{:?} after a kill", killed.elapsed());
+    world.delete("egress").await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    assert_eq!(world.deletes(), 1);
+}
+
+#[tokio::test]
+async fn a_leader_that_stops_finishes_its_call_and_gives_the_lease_back() {
+    let world = World::new().await;
+    world.allow_election();
+    let mut first = world.candidate();
+    first.leads().await;
+    let second = world.candidate();
+    second.ready().await;
+    let arn = world.claimed("egress").await;
+    world.fault(Operation::DeleteVpcConnector, FaultKind::LateAnswer { ms: 1_000 });
+    world.delete("egress").await;
+    assert!(eventually(async || (world.deletes() == 1).then_some(())).await.is_some());
+
+    first.terminate();
+    assert!(first.ended().await.success());
+    let stopped = Instant::now();
+    second.leads().await;
+    assert!(stopped.elapsed() < Duration::from_secs(3), "{:?} after a clean stop", stopped.elapsed());
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    assert_eq!(world.deletes(), 1, "the first finished it");
+    assert!(world.holder().await.unwrap().ends_with(second.identity().as_str()));
+}
+
+#[tokio::test]
+async fn a_leader_that_was_frozen_past_its_lease_does_nothing_when_it_wakes() {
+    let world = World::new().await;
+    world.allow_election();
+    let mut frozen = world.candidate();
+    frozen.leads().await;
+    let arn = world.claimed("egress").await;
+    frozen.signal("-STOP");
+    let second = world.candidate();
+    second.leads().await;
+    world.delete("egress").await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    let (calls, requests) = (world.emulator.calls().len(), requests_of(&frozen.user).len());
+
+    frozen.signal("-CONT");
+    let status = frozen.ended().await;
+    assert_eq!(status.code(), Some(1), "{status}");
+    assert!(frozen.log().contains("the Lease was lost"), "{}", frozen.log());
+    assert_eq!(world.emulator.calls().len(), calls, "it called AWS");
+    let writes = requests_of(&frozen.user).split_off(requests);
+    assert!(writes.iter().all(|request| request.verb == "get" || request.verb == "watch"), "{writes:?}");
+    assert!(second.is_leading());
+}
+
+#[tokio::test]
+async fn an_operator_tells_how_it_is_and_what_it_counts() {
+    let world = World::new().await;
+    let told = ["--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"];
+    let operator = world.operator_with(&told);
+    operator.ready().await;
+    assert_eq!(operator.told(0, "/livez").await.0, 200);
+    let arn = world.claimed("held").await;
+    world.emulator.create_service(crate::support::ACCOUNT, crate::support::REGION, "shop", Some(&arn));
+    world.claimed("egress").await;
+    for name in ["held", "egress"] {
+        world.delete(name).await;
+    }
+    world.gone("egress").await;
+    world.reason("held", "InUse").await;
+    let lines = [
+        r#"apprunner_operator_aws_requests_total{operation="DeleteVpcConnector",outcome="Done"} 1"#,
+        r#"apprunner_operator_aws_requests_total{operation="GetCallerIdentity",outcome="Done"} 1"#,
+        r#"apprunner_operator_deletions_total{outcome="Deleted"} 1"#,
+        r#"apprunner_operator_objects{reason="InUse"} 1"#,
+        "apprunner_operator_leader 1",
+        "apprunner_operator_credentials_known 1",
+        "apprunner_operator_queue_depth 0",
+    ];
+    let whole = async || {
+        let (_, text) = operator.told(1, "/metrics").await;
+        lines.iter().all(|line| text.lines().any(|told| told == *line)).then_some(text)
+    };
+    let text = eventually(whole).await.expect("not all is told");
+    assert!(text.contains("application/openmetrics-text") && text.ends_with("# EOF\n"));
+    assert!(!text.contains("held") && !text.contains(&arn), "no object's name is a label");
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_an_error_that_says_so() {
+    let world = World::new().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("--metrics-address={}", taken.local_addr().unwrap());
+    let mut operator = world.operator_with(&[&address]);
+    assert_eq!(operator.ended().await.code(), Some(1));
+    assert!(operator.log().contains("--metrics-address"), "{}", operator.log());
+}
