@@ -34,6 +34,8 @@ use crate::{controller, telemetry};
 const FINISH_WITHIN: Duration = Duration::from_secs(35);
 /// Events still in the queue are given this long.
 const EVENTS_WITHIN: Duration = Duration::from_secs(2);
+/// Threads that run tasks.
+const THREADS: usize = 2;
 /// Between attempts to reach the API server at the start.
 const START_AGAIN: Duration = Duration::from_secs(2);
 
@@ -60,7 +62,8 @@ pub enum RunError {
 /// Runs the operator until SIGTERM or SIGINT, and then until the calls under way are finished.
 pub fn run(args: &RunArgs) -> Result<(), RunError> {
     telemetry::start(args.log_format, &args.log).map_err(RunError::Log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // It waits far more than it computes, however many cores the node has.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
     let result = runtime.block_on(operate(args));
     // What still hangs on a connection has nothing left to say.
     runtime.shutdown_background();
