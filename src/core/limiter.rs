@@ -256,6 +256,15 @@ mod tests {
     }
 
     #[test]
+    fn at_a_high_rate_more_is_saved_up_for_those_who_are_late() {
+        let mut fast = Limiter::new(Limits { rate: 20.0, burst: 100 }, RECOVERY, Duration::ZERO);
+        fast.charge(100, Duration::ZERO);
+        let _ = fast.ask("late", since(1), 1, Duration::ZERO);
+        let at_once = (0..20).filter(|n| fast.ask(&n.to_string(), since(2), 1, at(30.0)).is_ok()).count();
+        assert_eq!(at_once, 8, "what comes in 400 ms");
+    }
+
+    #[test]
     fn half_of_the_rate_is_the_time_for_twice_the_calls() {
         let seconds = |calls, rate| half_of_the_rate(calls, rate).as_secs_f64().to_string();
         assert_eq!((seconds(100, 5.0), seconds(1, 5.0), seconds(1, 0.0)), ("40".into(), "0.4".into(), "4".into()));
