@@ -10,6 +10,7 @@ macro_rules! all {
     }};
 }
 
+mod access;
 mod answers;
 mod evidence;
 mod gitops;
