@@ -41,7 +41,7 @@ end
 if is.Ready == nil then
   return health
 end
-if holds(is.Ready) and obj.metadata.deletionTimestamp == nil then
+if holds(is.Ready) then
   return say("Healthy", is.Ready)
 end
 return say("Progressing", is.Ready)

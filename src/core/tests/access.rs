@@ -130,7 +130,7 @@ fn the_table_of_rights_names_each_one_and_no_other() {
     let mut given = BTreeSet::new();
     for rule in ["rbac.yaml", "leader-election.yaml"].into_iter().flat_map(rules) {
         let words = |key: &str| strings(&rule[key]);
-        let names = words("resourceNames").iter().map(|name| format!(" (`{name}`)")).collect::<String>();
+        let names = words("resourceNames").first().map(|name| format!(" (`{name}`)")).unwrap_or_default();
         for resource in words("resources") {
             given.extend(words("verbs").iter().map(|verb| format!("`{resource}`{names}: {verb}")));
         }

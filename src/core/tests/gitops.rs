@@ -72,6 +72,8 @@ fn lasting(class: Class) -> Vec<Case> {
         waiting(deleting().after_delete(refused(DELETE, class)), Health::Progressing),
         waiting(twice(unclaimed(), &Effect::Describe, DESCRIBE), Health::Degraded),
         waiting(twice(deleting(), &Effect::Delete, DELETE), Health::Degraded),
+        waiting(claimed().next_attempt().after_describe(refused(DESCRIBE, class)), Health::Progressing),
+        waiting(twice(claimed().next_attempt(), &Effect::Describe, DESCRIBE), Health::Degraded),
     ]
 }
 
@@ -209,7 +211,9 @@ fn an_object_that_nobody_has_looked_at_is_not_finished() {
     let fresh = object(&e, Some(&fresh));
     assert_eq!((checked(&fresh).0, kstatus(Some(&fresh))), (Health::Progressing, Kstatus::InProgress));
     // Without the default of the CRD kstatus can't know better; the check does.
-    for status in [None, Some(&VpcConnectorStatus::default())] {
+    let mut silent = report::waiting(&claimed(), &claimed().waits()).0;
+    silent.conditions[0].type_ = "Unheard".into();
+    for status in [None, Some(&VpcConnectorStatus::default()), Some(&silent)] {
         let bare = object(&e, status);
         assert_eq!((checked(&bare).0, kstatus(Some(&bare))), (Health::Progressing, Kstatus::Current));
     }
