@@ -125,7 +125,20 @@ impl World {
     }
 }
 
-/// The two commits of `docs/gitops.md`.
+/// What `docs/gitops.md` warns of.
+#[tokio::test]
+async fn an_object_that_is_renamed_in_one_commit_takes_its_connector_along() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("old").await;
+    world.create("new", &arn).await;
+    world.reason("new", "OwnedByAnother").await;
+    world.delete_in_the_foreground("old");
+    world.gone("old").await;
+    assert!(world.inactive(&arn));
+}
+
+/// The two commits of the same page.
 #[tokio::test]
 async fn an_object_that_is_renamed_in_two_commits_keeps_its_connector() {
     let world = World::new().await;

@@ -249,6 +249,25 @@ fn a_paused_object_is_suspended_and_one_that_was_never_looked_at_is_not_finished
     assert_eq!(waiting(unpaused, Health::Healthy).status.condition(condition::PAUSED), None);
 }
 
+/// What their pages say of them; the API server of the tests knows neither kind.
+#[test]
+fn the_examples_put_the_operator_first_and_never_prune_it() {
+    let read = |text: &str| -> [Value; 2] {
+        let documents = text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap());
+        documents.collect::<Vec<Value>>().try_into().unwrap()
+    };
+    let [operator, connectors] = read(include_str!("../../../examples/argocd/applications.yaml"));
+    let wave = |application: &Value| application["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"].clone();
+    assert_eq!((wave(&operator), wave(&connectors)), (json!("0"), json!("1")));
+    let prunes = |application: &Value| application["spec"]["syncPolicy"]["automated"]["prune"].clone();
+    assert_eq!((prunes(&operator), prunes(&connectors)), (Value::Null, json!(true)));
+
+    let [operator, connectors] = read(include_str!("../../../examples/flux/kustomizations.yaml"));
+    assert_eq!(connectors["spec"]["dependsOn"], json!([{"name": operator["metadata"]["name"]}]));
+    assert_eq!((&operator["spec"]["prune"], &connectors["spec"]["prune"]), (&json!(false), &json!(true)));
+    assert_eq!((&operator["spec"]["wait"], &connectors["spec"]["wait"]), (&json!(true), &json!(true)));
+}
+
 #[test]
 fn what_is_gone_is_not_found() {
     assert_eq!(kstatus(None), Kstatus::NotFound);
