@@ -18,6 +18,9 @@ const MOST_BLOCKERS: usize = 20;
 /// And no more than this in a column.
 const IN_SUMMARY: usize = 2;
 
+/// Tools that follow kstatus take an object without a Ready condition for a finished one, so there is always one.
+const LOOKED_UP: &str = "the connector is being looked up";
+
 /// Something to tell as a Kubernetes Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
@@ -63,12 +66,15 @@ pub fn entry(e: &Evidence, effect: &Effect) -> (VpcConnectorStatus, Vec<Notice>)
             set_members(&mut status, &Connector::default());
             nobody_blocks(&mut status);
             status.conditions.clear();
+            if !e.object.deleting {
+                set_ready(e, &mut status, Reason::Adopting, LOOKED_UP);
+            }
             let note = format!("status named {other}, which is not the connector of spec.arn; it was taken out");
             notices.push(Notice { warning: true, reason: NoticeReason::StatusCorrected, note });
         }
         Effect::RecordClaim => record_claim(e, &mut status, &mut notices),
         Effect::RecordReceipt | Effect::RecordAlreadyGone => record_gone(e, &mut status, &mut notices),
-        _ => set_ready(e, &mut status, Reason::Adopting, "the connector is being looked up"),
+        _ => set_ready(e, &mut status, Reason::Adopting, LOOKED_UP),
     }
     (status, notices)
 }
@@ -140,6 +146,14 @@ fn nobody_blocks(status: &mut VpcConnectorStatus) {
 /// The status of a paused object: what is known stays as it stands.
 pub fn paused(e: &Evidence) -> VpcConnectorStatus {
     let mut status = e.object.status.clone();
+    if !e.object.deleting && status.condition(condition::READY).is_none() {
+        set_ready(
+            e,
+            &mut status,
+            Reason::Adopting,
+            "the connector is looked up once the object is not paused any more",
+        );
+    }
     status.set_condition(Condition {
         type_: condition::PAUSED.into(),
         status: "True".into(),

@@ -32,7 +32,9 @@ async fn a_new_object_is_never_taken_for_a_finished_one() {
     world.claimed("egress").await;
     world.delete("egress").await;
     let history = world.history("egress").await;
-    assert_eq!(history[0].ready_reason(), Some("Adopting"), "the first status there is");
+    let told = history.iter().position(|status| status.ready_reason().is_some()).unwrap();
+    assert_eq!(history[told].ready_reason(), Some("Adopting"), "the first status of the operator's");
+    assert!(history[..told].iter().all(|status| status.observed_generation == Some(-1)), "the CRD's own before that");
 }
 
 #[tokio::test]

@@ -109,7 +109,8 @@ async fn two_namespaces_are_watched_and_a_third_is_not() {
     world.reason("egress", "Available").await;
     world.move_to(&third);
     let untouched = world.api.get("egress").await.unwrap();
-    assert_eq!((untouched.status, untouched.metadata.finalizers), (None, None));
+    assert_eq!(untouched.status.and_then(|status| status.observed_generation), Some(-1));
+    assert_eq!(untouched.metadata.finalizers, None);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod churn;
 mod crashes;
 mod deletion;
 mod faults;
+mod gitops;
 mod in_use;
 mod leadership;
 mod lifecycle;

@@ -6,6 +6,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::support::cluster::{cluster, install_crd, private, run};
+use crate::support::verdicts::{Health, Kstatus, checked, kstatus};
 use crate::support::{World, eventually};
 
 const CRD: &str = "vpcconnectors.apprunner-operator.dev";
@@ -117,6 +118,17 @@ async fn an_object_does_not_parse(world: &World) {
     );
     let written = async || objects.patch_status("odd", &PatchParams::default(), &odd).await.ok();
     assert!(eventually(written).await.is_some());
+    // Nobody can tell that from outside: what was said of it before stands, until the object is changed.
+    let judged = async || {
+        let object = json!(objects.get("odd").await.unwrap());
+        (checked(&object).0, kstatus(Some(&object)))
+    };
+    assert_eq!(judged().await, (Health::Healthy, Kstatus::Current));
+    let changed = Patch::Merge(json!({"spec": {"deletionPolicy": "Retain"}}));
+    objects.patch("odd", &PatchParams::default(), &changed).await.unwrap();
+    assert_eq!(judged().await, (Health::Progressing, Kstatus::InProgress));
+    let back = Patch::Merge(json!({"spec": {"deletionPolicy": "Delete"}}));
+    objects.patch("odd", &PatchParams::default(), &back).await.unwrap();
     objects.delete("odd", &kube::api::DeleteParams::default()).await.unwrap();
     assert!(world.event("odd", "Malformed").await.contains("does not parse"));
     // A healthy one beside it goes all the way, and the odd one stays.

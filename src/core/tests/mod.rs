@@ -2,8 +2,18 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "builders read better without ampersands")]
 
+/// The variants of an enum, all of them: one that is missing here does not compile.
+macro_rules! all {
+    ($enum:ident: $($variant:ident),+ $(; but $other:pat)?) => {{
+        let _complete = |each: $enum| match each { $($enum::$variant => (),)+ $($other => (),)? };
+        [$($enum::$variant),+]
+    }};
+}
+
+mod access;
 mod answers;
 mod evidence;
+mod gitops;
 mod in_use;
 mod laws;
 mod purity;

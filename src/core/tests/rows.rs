@@ -93,8 +93,9 @@ fn a_status_of_another_connector_counts_as_no_claim() {
         let corrected = e.after(Effect::CorrectStatus, written());
         assert_eq!(corrected.object.status.arn, None);
         assert_eq!(corrected.object.status.status, None);
-        let next = if corrected.object.deleting { Effect::Describe } else { Effect::RecordAdopting };
-        assert_eq!(corrected.acts(), next);
+        assert_eq!(corrected.acts(), Effect::Describe);
+        let told = (!corrected.object.deleting).then_some("Adopting");
+        assert_eq!(corrected.object.status.ready_reason(), told, "nobody takes it for a finished one");
     }
 }
 

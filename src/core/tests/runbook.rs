@@ -7,14 +7,6 @@ use crate::core::report::NoticeReason;
 
 const RUNBOOK: &str = include_str!("../../../docs/runbook.md");
 
-/// The variants of an enum, all of them: one that is missing here does not compile.
-macro_rules! all {
-    ($enum:ident: $($variant:ident),+ $(; but $other:pat)?) => {{
-        let _complete = |each: $enum| match each { $($enum::$variant => (),)+ $($other => (),)? };
-        [$($enum::$variant),+]
-    }};
-}
-
 /// The entries of one part of the runbook, by heading.
 fn entries(part: &str) -> BTreeMap<&'static str, &'static str> {
     let parts = RUNBOOK.split("\n## ").filter_map(|text| text.split_once('\n'));
@@ -28,15 +20,21 @@ fn sorted(words: impl IntoIterator<Item = impl ToString>) -> Vec<String> {
     words
 }
 
-#[test]
-fn every_reason_has_an_entry_in_the_runbook_that_says_whether_it_stalls() {
+/// Every reason there is.
+pub(super) fn reasons() -> Vec<Reason> {
     let reasons = all!(Reason:
         Available, Adopting, Deleting, Deleted, AlreadyGone, InUse, Protected, Retained, NotFound, Inactive, Gone,
         OwnedByAnother, WrongAccount, AccessDenied, CredentialsRejected, SubscriptionRequired, InvalidRequest, Throttled,
         ServiceError, Unreachable, Unproven
     );
+    reasons.to_vec()
+}
+
+#[test]
+fn every_reason_has_an_entry_in_the_runbook_that_says_whether_it_stalls() {
+    let reasons = reasons();
     let entries = entries("Reasons");
-    assert_eq!(sorted(entries.keys()), sorted(reasons));
+    assert_eq!(sorted(entries.keys()), sorted(&reasons));
     for reason in reasons {
         let entry = entries[reason.to_string().as_str()];
         let stalls = if reason.stalls() { "**Stalls:** yes" } else { "**Stalls:** no" };

@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod operator;
 pub mod proxy;
+pub mod verdicts;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -1,0 +1,47 @@
+-- Tells Argo CD how a VpcConnector is. docs/gitops.md says how to install it; the tests run it on objects in every state.
+--
+-- Healthy      the connector is ACTIVE and owned by the object
+-- Progressing  the operator is at it, or has not looked at the object yet; it goes on by itself
+-- Degraded     a person must act; docs/runbook.md has an entry for the reason, the first word of the message
+-- Suspended    the object is paused
+
+local health = { status = "Progressing", message = "waiting for the operator" }
+
+local status = obj.status
+if status == nil or status.conditions == nil then
+  return health
+end
+
+local is = {}
+for _, condition in ipairs(status.conditions) do
+  is[condition.type] = condition
+end
+
+local function say(word, condition)
+  health.status = word
+  health.message = condition.reason .. ": " .. condition.message
+  return health
+end
+
+local function holds(condition)
+  return condition ~= nil and condition.status == "True"
+end
+
+-- Nobody looks at a paused object, so this comes before what is old about it.
+if holds(is.Paused) then
+  return say("Suspended", is.Paused)
+end
+if status.observedGeneration ~= obj.metadata.generation then
+  health.message = "waiting for the operator to look at the latest change"
+  return health
+end
+if holds(is.Stalled) then
+  return say("Degraded", is.Stalled)
+end
+if is.Ready == nil then
+  return health
+end
+if holds(is.Ready) then
+  return say("Healthy", is.Ready)
+end
+return say("Progressing", is.Ready)

@@ -1,0 +1,160 @@
+//! What the operator must be allowed stands in files that people take; the pages that show or explain them follow.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::core::outcome::Operation;
+
+const README: &str = include_str!("../../../README.md");
+const AWS: &str = include_str!("../../../docs/aws.md");
+const KUBERNETES: &str = include_str!("../../../docs/kubernetes.md");
+
+/// The policies that must allow a call; a call without an answer does not compile.
+fn policies(operation: Operation) -> &'static [&'static str] {
+    match operation {
+        Operation::DeleteVpcConnector | Operation::DescribeVpcConnector => &["delete", "ownership", "names"],
+        Operation::ListTagsForResource | Operation::TagResource | Operation::UntagResource => &["ownership", "names"],
+        Operation::ListServices | Operation::DescribeService => &["names", "report"],
+        Operation::ListVpcConnectors => &["report"],
+        // They need no permission.
+        Operation::GetCallerIdentity | Operation::ResolveCredentials => &[],
+    }
+}
+
+/// The JSON files of `examples/iam`, by name.
+fn files() -> BTreeMap<String, Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/iam");
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let read = |path: &Path| serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    paths.map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), read(&path))).collect()
+}
+
+/// Those that say what may be done, rather than by whom.
+fn allowing() -> BTreeMap<String, Value> {
+    files().into_iter().filter(|(name, _)| !name.starts_with("trust-")).collect()
+}
+
+fn statements(policy: &Value) -> &[Value] {
+    policy["Statement"].as_array().unwrap()
+}
+
+fn actions(policy: &Value) -> BTreeSet<String> {
+    let all = statements(policy).iter().flat_map(|statement| statement["Action"].as_array().unwrap());
+    all.map(|action| action.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn each_policy_allows_what_is_called_and_nothing_else() {
+    let operations = all!(Operation:
+        DeleteVpcConnector, DescribeVpcConnector, ListTagsForResource, TagResource, UntagResource, ListVpcConnectors,
+        ListServices, DescribeService, GetCallerIdentity, ResolveCredentials
+    );
+    let mut needed = BTreeMap::<String, BTreeSet<String>>::new();
+    for operation in operations {
+        for policy in policies(operation) {
+            needed.entry((*policy).to_owned()).or_default().insert(operation.iam_action());
+        }
+    }
+    let allowed: BTreeMap<_, _> = allowing().iter().map(|(name, policy)| (name.clone(), actions(policy))).collect();
+    assert_eq!(allowed, needed);
+}
+
+#[test]
+fn nothing_that_is_bound_to_an_arn_is_allowed_for_every_resource() {
+    for (name, policy) in allowing() {
+        for statement in statements(&policy) {
+            let acts = statement["Action"].as_array().unwrap().iter().any(|action| {
+                let word = action.as_str().unwrap();
+                word.contains("Delete") || word.contains("Tag")
+            });
+            assert!(!acts || statement["Resource"] != "*", "{name}: {statement:#}");
+        }
+    }
+}
+
+#[test]
+fn the_readme_shows_these_policies() {
+    let files = allowing();
+    let shown: Vec<Value> = blocks(README).iter().map(|block| serde_json::from_str(block).unwrap()).collect();
+    assert!(!shown.is_empty());
+    for block in &shown {
+        let whole = files.values().any(|policy| policy == block);
+        assert!(whole || files.values().any(|policy| statements(policy).contains(block)), "of no file: {block:#}");
+    }
+    for (name, policy) in &files {
+        let each = |statement| shown.iter().any(|block| block == policy || statement_of(block, statement));
+        assert!(statements(policy).iter().all(each), "the README lacks {name}.json");
+    }
+}
+
+fn statement_of(block: &Value, statement: &Value) -> bool {
+    block == statement || block["Statement"].as_array().is_some_and(|all| all.contains(statement))
+}
+
+/// The JSON on a page.
+fn blocks(page: &str) -> Vec<&str> {
+    page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+#[test]
+fn every_file_is_explained_and_the_trust_policies_let_in_the_operator_alone() {
+    let service_account = ("apprunner-operator", "apprunner-operator");
+    for (name, policy) in files() {
+        assert!(AWS.contains(&format!("[{name}.json](../examples/iam/{name}.json)")), "docs/aws.md lacks {name}.json");
+        let condition = &statements(&policy)[0]["Condition"]["StringEquals"];
+        match name.as_str() {
+            "trust-irsa" => {
+                let only = condition.as_object().unwrap().iter().find(|(key, _)| key.ends_with(":sub")).unwrap().1;
+                assert_eq!(*only, format!("system:serviceaccount:{}:{}", service_account.0, service_account.1));
+            }
+            "trust-pod-identity" => {
+                assert_eq!(condition["aws:RequestTag/kubernetes-namespace"], service_account.0);
+                assert_eq!(condition["aws:RequestTag/kubernetes-service-account"], service_account.1);
+            }
+            _ => {}
+        }
+    }
+    for file in ["rbac.yaml", "leader-election.yaml"] {
+        let subject = subjects(file).pop().unwrap();
+        assert_eq!(
+            (subject["namespace"].as_str(), subject["name"].as_str()),
+            (Some(service_account.0), Some(service_account.1))
+        );
+    }
+}
+
+#[test]
+fn the_table_of_rights_names_each_one_and_no_other() {
+    let mut given = BTreeSet::new();
+    for rule in ["rbac.yaml", "leader-election.yaml"].into_iter().flat_map(rules) {
+        let words = |key: &str| strings(&rule[key]);
+        let names = words("resourceNames").first().map(|name| format!(" (`{name}`)")).unwrap_or_default();
+        for resource in words("resources") {
+            given.extend(words("verbs").iter().map(|verb| format!("`{resource}`{names}: {verb}")));
+        }
+    }
+    let part = KUBERNETES.split("\n## ").find(|part| part.starts_with("Rights")).unwrap();
+    let rows = part.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next()?.split_once(": "));
+    let named = rows.flat_map(|(what, verbs)| verbs.split(", ").map(move |verb| format!("`{what}: {verb}")));
+    assert_eq!(named.collect::<BTreeSet<_>>(), given);
+}
+
+fn documents(file: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(file);
+    let text = std::fs::read_to_string(path).unwrap();
+    text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
+}
+
+fn rules(file: &str) -> Vec<Value> {
+    documents(file).iter().flat_map(|document| document["rules"].as_array().cloned().unwrap_or_default()).collect()
+}
+
+fn subjects(file: &str) -> Vec<Value> {
+    documents(file).iter().flat_map(|document| document["subjects"].as_array().cloned().unwrap_or_default()).collect()
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().map(|word| word.as_str().unwrap().to_owned()).collect()
+}

@@ -1,0 +1,276 @@
+//! What Argo CD and tools that follow kstatus take an object for, in every state that it can tell of.
+
+use serde_json::{Value, json};
+
+use super::evidence::{ARN, claimed, described, refused, tag, unclaimed, unknown, written};
+use crate::api::{Reason, VpcConnectorStatus, condition};
+use crate::core::decide::Effect;
+use crate::core::evidence::Evidence;
+use crate::core::outcome::{Class, Operation};
+use crate::core::report;
+
+#[path = "../../../tests/operator/support/verdicts.rs"]
+mod verdicts;
+use verdicts::{Health, Kstatus, argo, checked, kstatus};
+
+const DELETE: Operation = Operation::DeleteVpcConnector;
+const DESCRIBE: Operation = Operation::DescribeVpcConnector;
+
+/// A state, and what it is to be taken for. Of what is being deleted everybody says just that; then it is what our check
+/// would say.
+struct Case {
+    e: Evidence,
+    status: VpcConnectorStatus,
+    health: Health,
+    kstatus: Kstatus,
+}
+
+fn case(e: Evidence, status: VpcConnectorStatus, health: Health) -> Case {
+    let kstatus = match health {
+        _ if e.object.deleting => Kstatus::Terminating,
+        Health::Healthy => Kstatus::Current,
+        Health::Degraded => Kstatus::Failed,
+        Health::Suspended | Health::Progressing => Kstatus::InProgress,
+    };
+    Case { e, status, health, kstatus }
+}
+
+/// Of an object that waits.
+fn waiting(e: Evidence, health: Health) -> Case {
+    let status = report::waiting(&e, &e.waits()).0;
+    case(e, status, health)
+}
+
+/// Of an object that something was written about.
+fn entered(e: Evidence, effect: &Effect, health: Health) -> Case {
+    let status = report::entry(&e, effect).0;
+    case(e, status, health)
+}
+
+fn deleting() -> Evidence {
+    claimed().deleting()
+}
+
+/// What fails a look before the claim, and the delete after it, and passes.
+fn passing(class: Class) -> Vec<Case> {
+    vec![
+        waiting(unclaimed().after_describe(refused(DESCRIBE, class)), Health::Progressing),
+        waiting(deleting().after_delete(unknown(DELETE, class)), Health::Progressing),
+        waiting(claimed().next_attempt().after_describe(refused(DESCRIBE, class)), Health::Healthy),
+    ]
+}
+
+/// What a person must mend: the first time it may be a hiccup, then it is none.
+fn lasting(class: Class) -> Vec<Case> {
+    let twice = |e: Evidence, effect: &Effect, operation| {
+        let refusal = || refused(operation, class);
+        let e = e.after(effect.clone(), refusal()).next_attempt().after(effect.clone(), refusal());
+        e.with(|e| e.now = e.from_now(e.rules.pace.stall_after))
+    };
+    vec![
+        waiting(unclaimed().after_describe(refused(DESCRIBE, class)), Health::Progressing),
+        waiting(deleting().after_delete(refused(DELETE, class)), Health::Progressing),
+        waiting(twice(unclaimed(), &Effect::Describe, DESCRIBE), Health::Degraded),
+        waiting(twice(deleting(), &Effect::Delete, DELETE), Health::Degraded),
+        waiting(claimed().next_attempt().after_describe(refused(DESCRIBE, class)), Health::Progressing),
+        waiting(twice(claimed().next_attempt(), &Effect::Describe, DESCRIBE), Health::Degraded),
+    ]
+}
+
+/// Every way in which the Ready condition can have a reason; a reason without a verdict does not compile.
+fn cases(reason: Reason) -> Vec<Case> {
+    use Health::{Degraded, Healthy, Progressing};
+    match reason {
+        Reason::Available => vec![
+            waiting(claimed(), Healthy),
+            waiting(claimed().next_attempt().after_describe(described("ACTIVE")), Healthy),
+            entered(unclaimed().without_tags().after_describe(described("ACTIVE")), &Effect::RecordClaim, Healthy),
+        ],
+        Reason::Adopting => vec![
+            entered(unclaimed().with(|e| e.object.status.conditions.clear()), &Effect::RecordAdopting, Progressing),
+            entered(
+                claimed().with(|e| e.object.status.arn = Some("another".into())),
+                &Effect::CorrectStatus,
+                Progressing,
+            ),
+        ],
+        Reason::Deleting => vec![
+            waiting(deleting().after_delete(described("ACTIVE")), Progressing),
+            entered(unclaimed().deleting().after_describe(described("ACTIVE")), &Effect::RecordClaim, Progressing),
+        ],
+        Reason::Deleted => {
+            vec![entered(deleting().after_delete(described("INACTIVE")), &Effect::RecordReceipt, Progressing)]
+        }
+        Reason::AlreadyGone => vec![entered(
+            deleting().after_delete(refused(DELETE, Class::NotFound)),
+            &Effect::RecordAlreadyGone,
+            Progressing,
+        )],
+        Reason::InUse => vec![waiting(deleting().after_delete(refused(DELETE, Class::InUse)), Progressing)],
+        Reason::Protected => vec![waiting(deleting().with(|e| e.object.protected = true), Progressing)],
+        // The object is gone.
+        Reason::Retained => Vec::new(),
+        Reason::NotFound => {
+            vec![waiting(unclaimed().after_describe(refused(DESCRIBE, Class::NotFound)), Degraded)]
+        }
+        Reason::Inactive => vec![waiting(unclaimed().after_describe(described("INACTIVE")), Degraded)],
+        Reason::Gone => vec![
+            waiting(claimed().after_describe(described("INACTIVE")), Degraded),
+            waiting(claimed().after_describe(refused(DESCRIBE, Class::NotFound)), Degraded),
+        ],
+        Reason::OwnedByAnother => {
+            let looked = unclaimed().after_describe(described("ACTIVE"));
+            vec![waiting(looked.after(Effect::ReadTags, tag(Some("c2/shop/egress"))), Degraded)]
+        }
+        Reason::WrongAccount => {
+            let other = "999999999999";
+            vec![
+                waiting(unclaimed().of_account(other), Degraded),
+                waiting(claimed().of_account(other), Degraded),
+                waiting(deleting().of_account(other), Degraded),
+            ]
+        }
+        Reason::AccessDenied => lasting(Class::AccessDenied),
+        Reason::CredentialsRejected => lasting(Class::CredentialsRejected),
+        Reason::SubscriptionRequired => vec![
+            waiting(unclaimed().after_describe(refused(DESCRIBE, Class::SubscriptionRequired)), Degraded),
+            waiting(deleting().after_delete(refused(DELETE, Class::SubscriptionRequired)), Degraded),
+        ],
+        Reason::InvalidRequest => vec![
+            waiting(unclaimed().with(|e| e.object.target = "no ARN".parse()), Degraded),
+            waiting(
+                deleting().with(|e| e.object.target = "no ARN".parse()).with(|e| e.object.status.arn = None),
+                Degraded,
+            ),
+            waiting(
+                deleting().after_delete(refused(DELETE, Class::InvalidRequest)).after_describe(described("ACTIVE")),
+                Degraded,
+            ),
+        ],
+        Reason::Throttled => passing(Class::Throttled),
+        Reason::ServiceError => passing(Class::ServiceError),
+        Reason::Unreachable => passing(Class::Unreachable),
+        Reason::Unproven => passing(Class::Unproven),
+    }
+}
+
+/// All of them; one that is missing here fails the test of the runbook, which has an entry for each.
+fn reasons() -> Vec<Reason> {
+    super::runbook::reasons()
+}
+
+/// The object as the API server gives it.
+fn object(e: &Evidence, status: Option<&VpcConnectorStatus>) -> Value {
+    let deleted = e.object.deleting.then_some("2026-11-24T08:00:00Z");
+    let mut object = json!({
+        "apiVersion": "apprunner-operator.dev/v1alpha1",
+        "kind": "VpcConnector",
+        "metadata": {"name": "egress", "namespace": "shop", "generation": e.object.generation},
+        "spec": {"arn": ARN, "deletionPolicy": "Delete"},
+    });
+    if let Some(at) = deleted {
+        object["metadata"]["deletionTimestamp"] = json!(at);
+    }
+    if let Some(status) = status {
+        object["status"] = json!(status);
+    }
+    object
+}
+
+#[test]
+fn every_reason_is_taken_for_what_it_is() {
+    for reason in reasons() {
+        for Case { e, status, health, kstatus: expected } in cases(reason) {
+            let ready = status.condition(condition::READY).unwrap();
+            let told = if health == Health::Healthy { Reason::Available } else { reason };
+            assert_eq!(ready.reason, told.to_string());
+            let object = object(&e, Some(&status));
+            let (said, words) = checked(&object);
+            assert_eq!(said, health, "{object:#}");
+            assert_eq!(words, format!("{told}: {}", ready.message));
+            assert_eq!(kstatus(Some(&object)), expected, "{object:#}");
+            let shown = if e.object.deleting { Health::Progressing } else { health };
+            assert_eq!(argo(&object).0, shown);
+            assert_eq!(status.condition(condition::STALLED).is_some(), health == Health::Degraded, "{object:#}");
+        }
+    }
+}
+
+#[test]
+fn a_reason_that_stalls_is_degraded_at_last_and_no_other_is() {
+    for reason in reasons() {
+        let degraded = cases(reason).iter().any(|case| case.health == Health::Degraded);
+        assert_eq!(degraded, reason.stalls(), "{reason}");
+    }
+}
+
+#[test]
+fn an_object_that_nobody_has_looked_at_is_not_finished() {
+    let e = unclaimed();
+    let fresh = VpcConnectorStatus { observed_generation: Some(-1), ..VpcConnectorStatus::default() };
+    let fresh = object(&e, Some(&fresh));
+    assert_eq!((checked(&fresh).0, kstatus(Some(&fresh))), (Health::Progressing, Kstatus::InProgress));
+    // Without the default of the CRD kstatus can't know better; the check does.
+    let mut silent = report::waiting(&claimed(), &claimed().waits()).0;
+    silent.conditions[0].type_ = "Unheard".into();
+    for status in [None, Some(&VpcConnectorStatus::default()), Some(&silent)] {
+        let bare = object(&e, status);
+        assert_eq!((checked(&bare).0, kstatus(Some(&bare))), (Health::Progressing, Kstatus::Current));
+    }
+}
+
+#[test]
+fn what_was_changed_since_is_not_finished_whatever_was_said_before() {
+    for e in [claimed(), unclaimed().of_account("999999999999")] {
+        let status = report::waiting(&e, &e.waits()).0;
+        let changed = e.with(|e| e.object.generation = Some(2));
+        let changed = object(&changed, Some(&status));
+        assert_eq!((checked(&changed).0, kstatus(Some(&changed))), (Health::Progressing, Kstatus::InProgress));
+        assert!(checked(&changed).1.contains("latest change"));
+    }
+}
+
+#[test]
+fn a_paused_object_is_suspended_and_one_that_was_never_looked_at_is_not_finished() {
+    let paused = |e: Evidence| e.with(|e| e.object.paused = true);
+    for (e, expected) in [
+        (paused(claimed()), Kstatus::Current),
+        (paused(claimed()).with(|e| e.object.generation = Some(2)), Kstatus::InProgress),
+        (paused(unclaimed()), Kstatus::InProgress),
+        (paused(unclaimed()).with(|e| e.object.status.conditions.clear()), Kstatus::InProgress),
+        (paused(deleting()), Kstatus::Terminating),
+    ] {
+        let paused = object(&e, Some(&report::paused(&e)));
+        let (said, words) = checked(&paused);
+        assert_eq!((said, kstatus(Some(&paused))), (Health::Suspended, expected), "{paused:#}");
+        assert!(words.contains("held by the annotation"), "{words}");
+    }
+    let unpaused = claimed().with(|e| e.object.status = report::paused(e));
+    assert_eq!(waiting(unpaused, Health::Healthy).status.condition(condition::PAUSED), None);
+}
+
+/// What their pages say of them; the API server of the tests knows neither kind.
+#[test]
+fn the_examples_put_the_operator_first_and_never_prune_it() {
+    let read = |text: &str| -> [Value; 2] {
+        let documents = text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap());
+        documents.collect::<Vec<Value>>().try_into().unwrap()
+    };
+    let [operator, connectors] = read(include_str!("../../../examples/argocd/applications.yaml"));
+    let wave = |application: &Value| application["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"].clone();
+    assert_eq!((wave(&operator), wave(&connectors)), (json!("0"), json!("1")));
+    let prunes = |application: &Value| application["spec"]["syncPolicy"]["automated"]["prune"].clone();
+    assert_eq!((prunes(&operator), prunes(&connectors)), (Value::Null, json!(true)));
+
+    let [operator, connectors] = read(include_str!("../../../examples/flux/kustomizations.yaml"));
+    assert_eq!(connectors["spec"]["dependsOn"], json!([{"name": operator["metadata"]["name"]}]));
+    assert_eq!((&operator["spec"]["prune"], &connectors["spec"]["prune"]), (&json!(false), &json!(true)));
+    assert_eq!((&operator["spec"]["wait"], &connectors["spec"]["wait"]), (&json!(true), &json!(true)));
+}
+
+#[test]
+fn what_is_gone_is_not_found() {
+    assert_eq!(kstatus(None), Kstatus::NotFound);
+    let e = deleting().retained().after(Effect::RemoveTag, written());
+    assert!(matches!(e.acts(), Effect::RemoveFinalizer(_)));
+}

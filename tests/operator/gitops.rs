@@ -1,0 +1,199 @@
+//! What Argo CD and Flux make of objects, as the API server gives them; the states that are hard to bring about are judged
+//! in the core's tests.
+
+use apprunner_emulator::{FaultKind, Operation};
+use apprunner_operator::api;
+use serde_json::Value;
+
+use crate::support::cluster::{cluster, run};
+use crate::support::verdicts::{Health, Kstatus, argo, checked, kstatus};
+use crate::support::{ACCOUNT, REGION, World, message};
+
+impl World {
+    /// The object as any tool reads it, if it is still there.
+    async fn read(&self, name: &str) -> Option<Value> {
+        self.api.get_opt(name).await.unwrap()?;
+        let get = ["get", "vpcconnector", name, "--namespace", &self.namespace, "--output=json"];
+        Some(serde_json::from_str(&run(cluster().kubectl().args(get))).unwrap())
+    }
+
+    /// What the health check and kstatus say of it.
+    async fn judged(&self, name: &str) -> (Health, Kstatus) {
+        let object = self.read(name).await.unwrap();
+        (checked(&object).0, kstatus(Some(&object)))
+    }
+
+    /// Waits until it is paused.
+    async fn paused(&self, name: &str) {
+        self.annotate(name, api::PAUSED, Some("true")).await;
+        self.until(name, "paused", |o| o.status.as_ref().is_some_and(|s| s.condition("Paused").is_some())).await;
+    }
+}
+
+#[tokio::test]
+async fn an_object_is_not_finished_before_the_operator_says_so() {
+    let world = World::new().await;
+    let arn = world.connector("shop");
+    world.create("egress", &arn).await;
+    assert_eq!(world.judged("egress").await, (Health::Progressing, Kstatus::InProgress), "no operator runs");
+    {
+        let _operator = world.operator();
+        world.reason("egress", "Available").await;
+        assert_eq!(world.judged("egress").await, (Health::Healthy, Kstatus::Current));
+    }
+    world.policy("egress", "Retain").await;
+    assert_eq!(world.judged("egress").await, (Health::Progressing, Kstatus::InProgress), "nobody has seen the change");
+}
+
+#[tokio::test]
+async fn what_is_paused_is_suspended_and_finished_only_if_it_was_before() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    world.claimed("egress").await;
+    world.paused("egress").await;
+    assert_eq!(world.judged("egress").await, (Health::Suspended, Kstatus::Current));
+    world.annotate("egress", api::PAUSED, None).await;
+    world.until("egress", "well", |o| o.status.as_ref().is_some_and(|s| s.condition("Paused").is_none())).await;
+    assert_eq!(world.judged("egress").await, (Health::Healthy, Kstatus::Current));
+
+    let annotations = [(api::PAUSED.to_owned(), "true".to_owned())];
+    let arn = world.connector("shop");
+    world.create_with("new", &arn, |o| o.metadata.annotations = Some(annotations.into())).await;
+    world.paused("new").await;
+    assert_eq!(world.judged("new").await, (Health::Suspended, Kstatus::InProgress));
+    world.annotate("new", api::PAUSED, None).await;
+    world.reason("new", "Available").await;
+    assert_eq!(world.judged("new").await, (Health::Healthy, Kstatus::Current));
+}
+
+#[tokio::test]
+async fn what_a_person_must_mend_is_degraded_until_it_is_mended() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.connector("shop");
+    world.fault(Operation::DescribeVpcConnector, FaultKind::error("ResourceNotFoundException", 400, "none such"));
+    world.create("egress", &arn).await;
+    world.reason("egress", "NotFound").await;
+    assert_eq!(world.judged("egress").await, (Health::Degraded, Kstatus::Failed));
+    world.annotate("egress", api::RECONCILE_REQUESTED_AT, Some("t1")).await;
+    world.reason("egress", "Available").await;
+    assert_eq!(world.judged("egress").await, (Health::Healthy, Kstatus::Current));
+}
+
+/// Argo CD asks no check about what is being deleted, so that who holds it is read from the object.
+#[tokio::test]
+async fn a_prune_that_waits_is_shown_as_such_and_ends() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    let service = world.emulator.create_service(ACCOUNT, REGION, "web", Some(&arn));
+    // As Argo CD prunes, which makes the garbage collector put a finalizer of its own on.
+    world.delete_in_the_foreground("egress");
+    let named =
+        world.until("egress", "held by web", |o| o.status.is_some() && message(o).contains("web (RUNNING)")).await;
+    let object = world.read("egress").await.unwrap();
+    assert_eq!(argo(&object), (Health::Progressing, "Pending deletion".into()));
+    assert_eq!(checked(&object), (Health::Progressing, format!("InUse: {}", message(&named))));
+    assert_eq!(kstatus(Some(&object)), Kstatus::Terminating);
+
+    assert!(world.emulator.delete_service(&service));
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    assert_eq!(kstatus(world.read("egress").await.as_ref()), Kstatus::NotFound);
+}
+
+#[tokio::test]
+async fn a_prune_that_a_person_must_mend_is_shown_no_otherwise() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    world.claimed("egress").await;
+    let refusal = FaultKind::error("SubscriptionRequiredException", 403, "not subscribed");
+    world.lasting_fault(Operation::DeleteVpcConnector, refusal);
+    world.delete_in_the_foreground("egress");
+    world.reason("egress", "SubscriptionRequired").await;
+    let object = world.read("egress").await.unwrap();
+    assert_eq!((argo(&object).0, checked(&object).0), (Health::Progressing, Health::Degraded));
+    assert_eq!(kstatus(Some(&object)), Kstatus::Terminating);
+    world.emulator.clear_faults();
+    world.gone("egress").await;
+}
+
+impl World {
+    fn delete_in_the_foreground(&self, name: &str) {
+        let delete = ["delete", "vpcconnector", name, "--cascade=foreground", "--wait=false"];
+        run(cluster().kubectl().args(delete).args(["--namespace", &self.namespace]));
+    }
+}
+
+/// What `docs/gitops.md` warns of.
+#[tokio::test]
+async fn an_object_that_is_renamed_in_one_commit_takes_its_connector_along() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("old").await;
+    world.create("new", &arn).await;
+    world.reason("new", "OwnedByAnother").await;
+    world.delete_in_the_foreground("old");
+    world.gone("old").await;
+    assert!(world.inactive(&arn));
+}
+
+/// The two commits of the same page.
+#[tokio::test]
+async fn an_object_that_is_renamed_in_two_commits_keeps_its_connector() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("old").await;
+    world.policy("old", "Retain").await;
+    // Applied before the old one is pruned, as both tools do.
+    world.create("new", &arn).await;
+    world.reason("new", "OwnedByAnother").await;
+    world.delete_in_the_foreground("old");
+    world.gone("old").await;
+    world.reason("new", "Available").await;
+    assert!(world.owner_tag(&arn).unwrap().ends_with("/new"));
+    assert_eq!(world.deletes(), 0);
+}
+
+/// The command of `docs/gitops.md`.
+#[tokio::test]
+async fn the_health_check_is_installed_beside_what_stands_there() {
+    const KEY: &str = "resource.customizations.health.apprunner-operator.dev_VpcConnector";
+    let world = World::new().await;
+    let health = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/argocd/health.lua");
+    let kubectl = |arguments: &[&str]| run(cluster().kubectl().args(["--namespace", &world.namespace]).args(arguments));
+    kubectl(&["create", "configmap", "argocd-cm", "--from-literal=url=https://argocd.example.com"]);
+    let file = format!("--from-file={KEY}={health}");
+    let made = kubectl(&["create", "configmap", "argocd-cm", "--dry-run=client", "--output=yaml", &file]);
+    let patch = cluster().directory().join(format!("{}-argocd-cm.yaml", world.namespace));
+    std::fs::write(&patch, made).unwrap();
+    let from = format!("--patch-file={}", patch.display());
+    kubectl(&["patch", "configmap", "argocd-cm", "--type=merge", &from]);
+    let stored: Value = serde_json::from_str(&kubectl(&["get", "configmap", "argocd-cm", "--output=json"])).unwrap();
+    assert_eq!(stored["data"][KEY], std::fs::read_to_string(health).unwrap());
+    assert_eq!(stored["data"]["url"], "https://argocd.example.com");
+    let page = include_str!("../../docs/gitops.md");
+    assert!(page.contains(KEY) && page.contains("--type=merge --patch-file"), "the page says it otherwise");
+}
+
+/// What the API server says to the manifests of the examples that are ours; those of Argo CD and Flux it does not know.
+#[tokio::test]
+async fn the_objects_of_the_examples_are_taken_by_the_api_server() {
+    let world = World::new().await;
+    let taken = async |file: &str| {
+        let path = format!("{}/examples/{file}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path)
+            .unwrap()
+            .replace("namespace: shop", &format!("namespace: {}", world.namespace));
+        let copy = cluster().directory().join(format!("{}-{}", world.namespace, file.replace('/', "-")));
+        std::fs::write(&copy, text).unwrap();
+        let apply = ["apply", "--dry-run=server", "--validate=strict", "--output=json", "-f"];
+        let made: Value = serde_json::from_str(&run(cluster().kubectl().args(apply).arg(&copy))).unwrap();
+        made["metadata"]["annotations"].clone()
+    };
+    let annotations = taken("argocd/vpcconnector.yaml").await;
+    assert_eq!(annotations["argocd.argoproj.io/sync-options"], "Prune=confirm,Delete=confirm");
+    let annotations = taken("flux/vpcconnector.yaml").await;
+    assert_eq!(annotations["kustomize.toolkit.fluxcd.io/prune"], "disabled");
+    taken("vpcconnector.yaml").await;
+}
