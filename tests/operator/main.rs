@@ -19,6 +19,7 @@ mod limits;
 mod network;
 mod outages;
 mod ownership;
+mod preflight;
 mod protection;
 mod proxy;
 mod report;
