@@ -4,10 +4,10 @@ CARGO ?= cargo
 TEST_TOOLS = etcd kube-apiserver kube-controller-manager kubectl
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test lint compat audit tools crds cluster
+.PHONY: help demo bench test lint compat image image-check audit tools crds cluster
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Watch connectors being adopted, deleted, held and retained, on a real API server
 	@hack/tools.sh build $(TEST_TOOLS)
@@ -30,6 +30,13 @@ lint: ## Check formatting, lints and documentation
 
 compat: ## Hold the emulator against boto3 and the AWS CLI (needs Python 3.10 or newer)
 	@CARGO="$(CARGO)" hack/compat/run
+
+image: ## Write the images of the operator and the emulator, and what they are made of, into target/image
+	@CARGO="$(CARGO)" hack/image/build
+	@CARGO="$(CARGO)" hack/image/sbom
+
+image-check: ## Build the images from two checkouts, and compare their digests
+	@CARGO="$(CARGO)" hack/image/check
 
 audit: ## Check licences, sources and unused dependencies (needs cargo-deny and cargo-machete)
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
