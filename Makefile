@@ -4,10 +4,10 @@ CARGO ?= cargo
 TEST_TOOLS = etcd kube-apiserver kube-controller-manager kubectl
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test lint compat audit tools crds cluster
+.PHONY: help demo bench test lint compat chart image image-check audit tools crds cluster
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Watch connectors being adopted, deleted, held and retained, on a real API server
 	@hack/tools.sh build $(TEST_TOOLS)
@@ -31,6 +31,17 @@ lint: ## Check formatting, lints and documentation
 compat: ## Hold the emulator against boto3 and the AWS CLI (needs Python 3.10 or newer)
 	@CARGO="$(CARGO)" hack/compat/run
 
+chart: ## Check the Helm chart: lint, values, and what a real API server and Helm make of it
+	@hack/tools.sh build $(TEST_TOOLS) helm
+	$(CARGO) test --locked --test chart
+
+image: ## Write the images of the operator and the emulator, and what they are made of, into target/image
+	@CARGO="$(CARGO)" hack/image/build
+	@CARGO="$(CARGO)" hack/image/sbom
+
+image-check: ## Build the images from two checkouts, and compare their digests
+	@CARGO="$(CARGO)" hack/image/check
+
 audit: ## Check licences, sources and unused dependencies (needs cargo-deny and cargo-machete)
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
 	@command -v cargo-machete >/dev/null || { echo "cargo-machete is missing: cargo install --locked cargo-machete" >&2; exit 1; }
@@ -40,9 +51,11 @@ audit: ## Check licences, sources and unused dependencies (needs cargo-deny and 
 tools: ## Build the pinned Kubernetes programs that are missing, into a cache outside the checkout
 	@hack/tools.sh build
 
-crds: ## Write the CustomResourceDefinition anew from src/api.rs
+crds: ## Write the CustomResourceDefinition anew from src/api.rs, and the copies that the chart has
 	$(CARGO) run --locked --quiet --bin apprunner-operator -- crd > crds/.new
 	mv crds/.new crds/apprunner-operator.dev_vpcconnectors.yaml
+	cp crds/apprunner-operator.dev_vpcconnectors.yaml charts/apprunner-operator/files/crd.yaml
+	cp examples/deletion-protection.yaml charts/apprunner-operator/files/deletion-protection.yaml
 
 cluster: ## Run a Kubernetes API server on loopback until Ctrl-C; prints its kubeconfig
 	@hack/tools.sh build $(TEST_TOOLS)

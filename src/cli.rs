@@ -34,6 +34,27 @@ pub enum Command {
     Report(ReportArgs),
     /// Print the `CustomResourceDefinition` as YAML.
     Crd,
+    /// Check whether something may be done to the operator itself.
+    #[command(subcommand)]
+    Preflight(Preflight),
+}
+
+/// What is to be done to the operator.
+#[derive(Subcommand, Debug)]
+pub enum Preflight {
+    /// List the objects that only a running operator lets go, and fail while there are any.
+    Uninstall(UninstallArgs),
+}
+
+/// Where a removed operator would be missed.
+#[derive(Args, Debug, Clone)]
+pub struct UninstallArgs {
+    /// A namespace that it watches; may be given more than once. All namespaces without it.
+    #[arg(
+        long = "namespace", env = "APPRUNNER_OPERATOR_NAMESPACE", value_name = "NAME", value_delimiter = ',',
+        value_parser = namespace
+    )]
+    pub namespaces: Vec<String>,
 }
 
 /// How the operator is run.

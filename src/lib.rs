@@ -18,8 +18,8 @@
 //! Read in this order: [`core::decide`], the table that is the operator's behaviour; [`core::record`], what each answer
 //! teaches; [`reconcile`], the loop around them; [`controller`] and [`watch`], what feeds the loop. [`apprunner`] and [`cluster`] are
 //! the two sides, and know nothing of each other. [`core::survey`] finds out who uses a connector, [`core::limiter`] how often
-//! AWS may be called; [`api`] is what users see. [`inventory`] is no part of the operator: it reports what there is, and
-//! changes nothing.
+//! AWS may be called; [`api`] is what users see. [`inventory`] and [`preflight`] are no part of the operator, and change
+//! nothing: the one reports what there is, the other whether the operator may go.
 
 pub mod admin;
 pub mod api;
@@ -31,6 +31,7 @@ pub mod core;
 pub mod inventory;
 pub mod metrics;
 pub mod permission;
+pub mod preflight;
 pub mod reconcile;
 pub mod run;
 pub mod sight;

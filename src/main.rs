@@ -5,9 +5,9 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use apprunner_operator::api;
-use apprunner_operator::cli::{Cli, Command};
-use apprunner_operator::inventory;
+use apprunner_operator::cli::{Cli, Command, Preflight};
 use apprunner_operator::run::run;
+use apprunner_operator::{inventory, preflight};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -21,6 +21,7 @@ fn obey(cli: Cli) -> Result<(), Box<dyn Error>> {
     match cli.command {
         Some(Command::Crd) => Ok(std::io::stdout().write_all(api::crd_yaml()?.as_bytes())?),
         Some(Command::Report(args)) => Ok(inventory::run(&args)?),
+        Some(Command::Preflight(Preflight::Uninstall(args))) => Ok(preflight::uninstall(&args)?),
         Some(Command::Run(args)) => Ok(run(&args)?),
         None => Ok(run(&cli.run)?),
     }

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client, Config, ResourceExt};
 
-use super::{CONNECT_DEADLINE, Error, SILENCE_DEADLINE, within_deadline};
+use super::{CALL_DEADLINE, CONNECT_DEADLINE, Error, SILENCE_DEADLINE, within_deadline};
 use crate::core::ownership::{ClusterId, ClusterIdError};
 
 /// Says why there is no client, or no cluster id.
@@ -33,6 +33,13 @@ pub async fn connect() -> Result<Client, StartError> {
     config.reset_reader_on_write = true;
     config.default_retry = false;
     Client::try_from(config).map_err(|error| StartError::Unusable(Box::new(error)))
+}
+
+/// The same for whoever must not wait: signing in may run a program that nobody can interrupt.
+pub async fn connect_in_time() -> Result<Client, String> {
+    let connecting = tokio::time::timeout(CALL_DEADLINE, tokio::spawn(connect())).await;
+    let connected = connecting.map_err(|_| "no connection within the deadline".to_owned())?;
+    connected.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
 /// Reads the name of this cluster in owner tags: the uid of its kube-system namespace.

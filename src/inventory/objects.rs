@@ -4,7 +4,7 @@ use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::{Api, ResourceExt};
 
 use crate::api::VpcConnector;
-use crate::cluster::{CALL_DEADLINE, Error, client, within_deadline};
+use crate::cluster::{Error, client, within_deadline};
 
 /// A `VpcConnector` object, as far as a report needs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,10 +21,7 @@ pub struct Object {
 
 /// Lists the objects of all namespaces, or says why that can't be done.
 pub async fn read() -> Result<Vec<Object>, String> {
-    // Signing in may run a program that nobody can interrupt.
-    let connecting = tokio::time::timeout(CALL_DEADLINE, tokio::spawn(client::connect())).await;
-    let connected = connecting.map_err(|_| "no connection within the deadline".to_owned())?;
-    let client = connected.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let client = client::connect_in_time().await?;
     // Without a type, so that an object that does not parse is an object as well.
     let kind = ApiResource::erase::<VpcConnector>(&());
     let api = Api::<DynamicObject>::all_with(client, &kind);

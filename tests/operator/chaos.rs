@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use apprunner_emulator::{Fault, FaultKind, Operation};
 use futures::future::join_all;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::ListParams;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -21,7 +21,7 @@ async fn thirty_seconds_of_kills_lose_nothing() {
     let world = World::new().await;
     let arns = claim(&world, DELETIONS).await;
     world.emulator.add_fault(Fault::new(FaultKind::Delay { ms: 20 }).forever());
-    world.api.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
+    world.delete_all().await;
 
     let (started, mut kills) = (Instant::now(), 0);
     while started.elapsed() < Duration::from_secs(30) && !all_gone(&world).await {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use apprunner_emulator::{Call, Operation};
 use futures::future::join_all;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::ListParams;
 
 use crate::support::operator::{DEFAULTS, Limits};
 use crate::support::{ACCOUNT, REGION, World, eventually};
@@ -16,11 +16,6 @@ impl World {
         join_all(arns.iter().enumerate().map(async |(n, arn)| self.create(&format!("egress-{n}"), arn).await)).await;
         let claimed = eventually(async || (self.available().await == arns.len()).then_some(()));
         assert!(claimed.await.is_some(), "not all were claimed");
-    }
-
-    /// While no operator runs, so that none looks at what is well meanwhile.
-    async fn delete_all(&self) {
-        self.api.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
     }
 
     async fn all_gone(&self) {
@@ -62,6 +57,7 @@ async fn a_hundred_that_wait_for_25_services_cost_a_delete_each_a_look_at_each_s
     world.settings.pace = FASTER;
     world.settings.limits = Limits { rate: 5 * FASTER, burst: 10 };
     world.emulator.clear_calls();
+    // While no operator runs, so that none looks at what is well meanwhile.
     world.delete_all().await;
     let _operator = world.operator();
     let minute_is_over = async || {
@@ -93,6 +89,7 @@ async fn two_hundred_at_once_keep_to_the_rate_and_none_waits_longer_than_its_sha
     world.emulator.change_behaviors(|b| b.requests_per_second = Some(50));
     world.settings.limits = DEFAULTS;
     world.emulator.clear_calls();
+    // While no operator runs, so that none looks at what is well meanwhile.
     world.delete_all().await;
     let _operator = world.operator();
     world.all_gone().await;
@@ -121,6 +118,7 @@ async fn a_rate_that_aws_does_not_bear_is_found_out_and_none_is_lost() {
     world.emulator.change_behaviors(|b| b.requests_per_second = Some(5));
     world.settings.limits = Limits { rate: 100, burst: 50 };
     world.emulator.clear_calls();
+    // While no operator runs, so that none looks at what is well meanwhile.
     world.delete_all().await;
     let _operator = world.operator();
     world.all_gone().await;

@@ -21,6 +21,7 @@ mod limits;
 mod network;
 mod outages;
 mod ownership;
+mod preflight;
 mod protection;
 mod proxy;
 mod report;

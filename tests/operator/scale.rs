@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use apprunner_emulator::Operation;
 use futures::future::join_all;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::ListParams;
 
 use crate::support::cluster::requests_of;
 use crate::support::operator::Operator;
@@ -34,7 +34,7 @@ async fn two_hundred_deletions_cost_one_delete_one_status_and_one_finalizer_each
     assert!(ready.await.is_some(), "not all were claimed");
     let before = asked(&operator);
 
-    world.api.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
+    world.delete_all().await;
     let gone =
         eventually(async || world.api.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(()));
     assert!(gone.await.is_some(), "not all are gone");

@@ -144,6 +144,13 @@ impl World {
         self.api.delete(name, &DeleteParams::default()).await.unwrap();
     }
 
+    /// Asks for the end of every object, again where a busy server lost the connection.
+    pub async fn delete_all(&self) {
+        let (delete, all) = (DeleteParams::default(), ListParams::default());
+        let asked = async || self.api.delete_collection(&delete, &all).await.ok();
+        assert!(eventually(asked).await.is_some(), "the API server takes no deletions");
+    }
+
     pub async fn annotate(&self, name: &str, key: &str, value: Option<&str>) {
         self.merge(name, json!({"metadata": {"annotations": {key: value}}})).await;
     }

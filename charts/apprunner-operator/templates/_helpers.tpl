@@ -1,0 +1,123 @@
+{{- define "apprunner-operator.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Short enough that what is put behind it, of at most 20 characters, still makes a name. */}}
+{{- define "apprunner-operator.fullname" -}}
+{{- $name := include "apprunner-operator.name" . }}
+{{- $release := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
+{{- default $release .Values.fullnameOverride | trunc 43 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "apprunner-operator.selector" -}}
+app.kubernetes.io/name: {{ include "apprunner-operator.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "apprunner-operator.labels" -}}
+{{ include "apprunner-operator.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "apprunner-operator.serviceAccount" -}}
+{{- $own := ternary (include "apprunner-operator.fullname" .) "default" .Values.serviceAccount.create }}
+{{- default $own .Values.serviceAccount.name }}
+{{- end }}
+
+{{- define "apprunner-operator.lease" -}}
+{{- default (include "apprunner-operator.fullname" .) .Values.leaderElection.leaseName }}
+{{- end }}
+
+{{- define "apprunner-operator.image" -}}
+{{- $tag := default .Chart.AppVersion .Values.image.tag }}
+{{- with .Values.image }}{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ $tag }}{{ end }}{{ end }}
+{{- end }}
+
+{{/* The namespaces that are watched, as a YAML list; none is all. With Roles only, that can't be. */}}
+{{- define "apprunner-operator.namespaces" -}}
+{{- $own := ternary (list .Release.Namespace) (list) .Values.rbac.namespaced }}
+{{- default $own .Values.watchNamespaces | uniq | toYaml }}
+{{- end }}
+
+{{/* What the operator may do; examples/rbac.yaml says why, and a test holds the two together. */}}
+{{- define "apprunner-operator.rules" -}}
+- apiGroups: [apprunner-operator.dev]
+  resources: [vpcconnectors]
+  verbs: [get, list, watch, patch]
+- apiGroups: [apprunner-operator.dev]
+  resources: [vpcconnectors/status]
+  verbs: [patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
+
+{{/* Values that are each right by themselves and wrong together. */}}
+{{- define "apprunner-operator.check" -}}
+{{- if and .Values.rbac.namespaced .Values.ownershipTags (not .Values.clusterId) }}
+{{- fail "rbac.namespaced takes the right to read the cluster's id (the uid of namespace kube-system), which stands in owner tags. Set clusterId to a name that no other cluster has, or ownershipTags=false." }}
+{{- end }}
+{{- if and (gt (int .Values.replicaCount) 1) (not .Values.leaderElection.enabled) }}
+{{- fail "replicaCount is more than 1 and leaderElection.enabled is false: two operators would work on the same objects. Set leaderElection.enabled=true or replicaCount=1." }}
+{{- end }}
+{{- if and .Values.serviceMonitor.enabled (not (and .Values.metrics.enabled .Values.metrics.service.create)) }}
+{{- fail "serviceMonitor.enabled needs something to scrape. Set metrics.enabled=true and metrics.service.create=true." }}
+{{- end }}
+{{- if eq (int .Values.metrics.port) (int .Values.health.port) }}
+{{- fail "metrics.port and health.port are the same. Give each a port of its own." }}
+{{- end }}
+{{- end }}
+
+{{/* How the operator is started. A test holds these to the flags that it has. */}}
+{{- define "apprunner-operator.args" -}}
+{{- range include "apprunner-operator.namespaces" . | fromYamlArray }}
+- --namespace={{ . }}
+{{- end }}
+{{- with .Values.regions }}
+- --regions={{ join "," . }}
+{{- end }}
+{{- with .Values.clusterId }}
+- --cluster-id={{ . }}
+{{- end }}
+- --ownership-tags={{ ternary "on" "off" .Values.ownershipTags }}
+- --resync={{ .Values.resync }}
+- --concurrency={{ .Values.concurrency }}
+- --aws-rate={{ .Values.aws.rate }}
+- --aws-burst={{ .Values.aws.burst }}
+- --leader-election={{ ternary "on" "off" .Values.leaderElection.enabled }}
+{{- if .Values.leaderElection.enabled }}
+- --lease-namespace={{ .Release.Namespace }}
+- --lease-name={{ include "apprunner-operator.lease" . }}
+{{- end }}
+- --health-address={{ .Values.listenAddress }}:{{ .Values.health.port }}
+{{- if .Values.metrics.enabled }}
+- --metrics-address={{ .Values.listenAddress }}:{{ .Values.metrics.port }}
+{{- end }}
+- --log={{ .Values.logLevel }}
+- --log-format={{ .Values.logFormat }}
+{{- with .Values.extraArgs }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Where a pod may run, who pulls its image, and whom it asks for names. */}}
+{{- define "apprunner-operator.placement" -}}
+{{- $placement := list "imagePullSecrets" "nodeSelector" "tolerations" "affinity" "priorityClassName" }}
+{{- range $field := concat $placement (list "dnsPolicy" "dnsConfig" "hostAliases") }}
+{{- with index $.Values $field }}
+{{ $field }}: {{ if kindIs "string" . }}{{ . | quote }}{{ else }}{{ toYaml . | nindent 2 }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The subject of a binding. */}}
+{{- define "apprunner-operator.subject" -}}
+- kind: ServiceAccount
+  name: {{ include "apprunner-operator.serviceAccount" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end }}

@@ -1,0 +1,76 @@
+//! README.md of the chart tells every value, the schema checks each, and every alert has an entry in the runbook.
+
+use serde_json::Value;
+
+use crate::support::{file, parsed};
+
+const VALUES: &str = "charts/apprunner-operator/values.yaml";
+
+/// The rows of the README's tables: a value, its default as it is written there.
+fn rows() -> Vec<(String, String)> {
+    let readme = file("charts/apprunner-operator/README.md");
+    let rows = readme.lines().filter_map(|line| {
+        let (value, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+        let (default, _) = rest.split_once(" | ")?;
+        Some((value.to_owned(), default.trim_matches('`').to_owned()))
+    });
+    rows.collect()
+}
+
+fn at<'a>(values: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(values, |value, key| value.get(key))
+}
+
+/// Every value that is not a map of others.
+fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value.as_object().filter(|map| !map.is_empty()) {
+        Some(map) => {
+            for (key, value) in map {
+                let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                leaves(value, &below, found);
+            }
+        }
+        None => found.push(path.to_owned()),
+    }
+}
+
+#[test]
+fn every_value_stands_in_the_readme_with_its_default() {
+    let (values, rows) = (&parsed(&file(VALUES))[0], rows());
+    let mut all = Vec::new();
+    leaves(values, "", &mut all);
+    let told = |leaf: &str| rows.iter().any(|(row, _)| leaf == row || leaf.starts_with(&format!("{row}.")));
+    let untold: Vec<_> = all.iter().filter(|leaf| !told(leaf)).collect();
+    assert!(untold.is_empty(), "README.md of the chart has no row for {untold:?}");
+    for (row, default) in &rows {
+        let value = at(values, row).unwrap_or_else(|| panic!("README.md tells of {row}, and {VALUES} has none"));
+        let told = serde_json::from_str(default).unwrap_or_else(|_| Value::from(default.as_str()));
+        assert!(told == *value || default == "see values.yaml", "{row} is {value}, and not {default}");
+    }
+}
+
+#[test]
+fn the_schema_knows_every_value_and_nothing_else() {
+    let schema: Value = serde_json::from_str(&file("charts/apprunner-operator/values.schema.json")).unwrap();
+    for (row, _) in rows() {
+        let mut part = &schema;
+        for key in row.split('.') {
+            assert_eq!(part["additionalProperties"], false, "what is above {row} takes anything");
+            part = &part["properties"][key];
+        }
+        assert!(part.is_object(), "the schema does not know {row}");
+    }
+}
+
+#[test]
+fn every_alert_has_an_entry_in_the_runbook() {
+    let (rules, runbook) = (&parsed(&file("charts/apprunner-operator/files/rules.yaml"))[0], file("docs/runbook.md"));
+    let rules = rules["groups"][0]["rules"].as_array().unwrap();
+    assert!(rules.len() > 5);
+    for rule in rules {
+        let alert = rule["alert"].as_str().unwrap();
+        assert!(runbook.contains(&format!("\n### {alert}\n")), "docs/runbook.md has no entry {alert}");
+        let url = format!("docs/runbook.md#{}", alert.to_lowercase());
+        assert_eq!(rule["annotations"]["runbook_url"], url, "{alert}");
+    }
+}

@@ -1,0 +1,13 @@
+//! The chart: what it renders, what it refuses, and what a real API server and Helm make of it.
+//!
+//! `make chart` runs these. No pod runs here, for there is no node.
+#![allow(unreachable_pub, reason = "the helpers' own privacy is between them and the tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
+
+mod documented;
+mod refusals;
+mod rendered;
+mod served;
+mod sources;
+mod support;
+mod uninstall;

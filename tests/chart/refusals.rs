@@ -1,0 +1,64 @@
+//! A value that makes no sense is refused before anything is installed, with words that name it.
+
+use crate::support::{manifests, said, template};
+
+/// What is set, and what the refusal says.
+const REFUSED: &[(&[&str], &str)] = &[
+    (&["watchNamespace={shop}"], "'watchNamespace'"),
+    (&["crds.kept=true"], "'kept'"),
+    (&["aws.awsRate=3"], "'awsRate'"),
+    (&["metrics.service.port=80"], "'port'"),
+    (&["replicaCount=two"], "/replicaCount"),
+    (&["logFormat=xml"], "/logFormat"),
+    (&["image.digest=latest"], "/image/digest"),
+    (&["image.pullPolicy=never"], "/image/pullPolicy"),
+    (&["regions={us_east_1}"], "/regions/0"),
+    (&["watchNamespaces={Shop}"], "/watchNamespaces/0"),
+    (&["clusterId=a/b"], "/clusterId"),
+    (&["resync=ten"], "/resync"),
+    (&["concurrency=0"], "/concurrency"),
+    (&["aws.burst=2"], "/aws/burst"),
+    (&["aws.rate=0"], "/aws/rate"),
+    (&["aws.endpointUrl=emulator:8787"], "/aws/endpointUrl"),
+    (&["listenAddress=localhost"], "/listenAddress"),
+    (&["health.port=80"], "/health/port"),
+    (&["rbac.namespaced=true"], "Set clusterId to a name that no other cluster has, or ownershipTags=false"),
+    (&["replicaCount=2", "leaderElection.enabled=false"], "two operators would work on the same objects"),
+    (&["serviceMonitor.enabled=true", "metrics.enabled=false"], "Set metrics.enabled=true"),
+    (&["metrics.port=8081"], "Give each a port of its own"),
+];
+
+fn set<'a>(values: &[&'a str]) -> Vec<&'a str> {
+    values.iter().flat_map(|value| ["--set", value]).collect()
+}
+
+#[test]
+fn wrong_values_are_refused_and_named() {
+    for (values, words) in REFUSED {
+        let refusal = said(&template(&set(values)));
+        assert!(refusal.contains(words), "{values:?}: {refusal}");
+    }
+}
+
+#[test]
+fn what_is_right_together_is_taken() {
+    let taken: [&[&str]; 5] = [
+        &["rbac.namespaced=true", "clusterId=shop-1"],
+        &["rbac.namespaced=true", "ownershipTags=false"],
+        &["replicaCount=2"],
+        &["leaderElection.enabled=false"],
+        &["podDisruptionBudget.enabled=true", "podDisruptionBudget.maxUnavailable=50%"],
+    ];
+    for values in taken {
+        manifests(&set(values));
+    }
+}
+
+#[test]
+fn a_kubernetes_that_is_too_old_is_refused() {
+    let refusal = said(&template(&["--kube-version", "1.29.14"]));
+    assert!(refusal.contains(">=1.30"), "{refusal}");
+    manifests(&["--kube-version", "1.30.0"]);
+    // Where the version has something behind it, as EKS's has.
+    manifests(&["--kube-version", "1.31.4-eks-5b9a16f"]);
+}

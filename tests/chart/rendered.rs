@@ -1,0 +1,160 @@
+//! What is rendered fits the binary, and does what the values say.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::{NAMESPACE, RELEASE, arguments, helm, names, objects, printed, text, the, values_files};
+
+/// Flags that the chart sets and the binary does not have yet.
+const TO_COME: [&str; 5] =
+    ["--leader-election=", "--lease-namespace=", "--lease-name=", "--health-address=", "--metrics-address="];
+
+/// Runs the operator where there is no cluster, so that it ends once its arguments are read.
+fn started_with(arguments: &[String]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"));
+    let ended = command.args(arguments).env_clear().env("HOME", "/nowhere").output().unwrap();
+    (ended.status.code(), text(&ended.stderr))
+}
+
+#[test]
+fn every_flag_that_is_set_is_one_of_the_binarys() {
+    for values in values_files() {
+        let objects = objects(&["--values", values.to_str().unwrap()]);
+        let mut set = arguments(&objects);
+        set.retain(|argument| !TO_COME.iter().any(|flag| argument.starts_with(flag)));
+        let (code, said) = started_with(&set);
+        assert!(code == Some(1) && said.contains("no way to reach a cluster"), "{set:?}: {said}");
+    }
+}
+
+#[test]
+fn the_check_before_an_uninstall_is_one_of_the_binarys() {
+    let objects = objects(&["--set", "watchNamespaces={shop,jobs}"]);
+    let job = the(&objects, "Job", &format!("{RELEASE}-preflight"));
+    let set = &job["spec"]["template"]["spec"]["containers"][0]["args"];
+    assert_eq!(*set, json!(["preflight", "uninstall", "--namespace=shop", "--namespace=jobs"]));
+    let (code, said) = started_with(&serde_json::from_value::<Vec<String>>(set.clone()).unwrap());
+    assert!(code == Some(1) && said.contains("nothing is uninstalled"), "{said}");
+}
+
+#[test]
+fn the_values_reach_the_operator() {
+    let set = "watchNamespaces={shop,jobs},regions={us-east-1,eu-west-1},clusterId=c-1,ownershipTags=false,resync=5m,\
+               concurrency=4,aws.rate=0.5,aws.burst=20,logLevel=debug,logFormat=text,metrics.enabled=false,\
+               leaderElection.leaseName=one,extraArgs={--pace-divisor=2}";
+    let expected = [
+        "--namespace=shop",
+        "--namespace=jobs",
+        "--regions=us-east-1,eu-west-1",
+        "--cluster-id=c-1",
+        "--ownership-tags=off",
+        "--resync=5m",
+        "--concurrency=4",
+        "--aws-rate=0.5",
+        "--aws-burst=20",
+        "--leader-election=on",
+        "--lease-namespace=apprunner-system",
+        "--lease-name=one",
+        "--health-address=0.0.0.0:8081",
+        "--log=debug",
+        "--log-format=text",
+        "--pace-divisor=2",
+    ];
+    assert_eq!(arguments(&objects(&["--set", set])), expected);
+}
+
+#[test]
+fn aws_is_reached_as_the_values_say_and_the_nodes_credentials_are_not_taken() {
+    let environment = |set: &str| {
+        let objects = objects(&["--set", set]);
+        the(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["containers"][0]["env"].clone()
+    };
+    assert_eq!(environment(""), json!([{"name": "AWS_EC2_METADATA_DISABLED", "value": "true"}]));
+    let all = "aws.instanceMetadata=true,aws.region=eu-west-1,aws.endpointUrl=http://emulator:8787,\
+               extraEnv[0].name=AWS_PROFILE,extraEnv[0].value=shop";
+    let expected = json!([
+        {"name": "AWS_EC2_METADATA_DISABLED", "value": "false"},
+        {"name": "AWS_REGION", "value": "eu-west-1"},
+        {"name": "AWS_ENDPOINT_URL", "value": "http://emulator:8787"},
+        {"name": "AWS_PROFILE", "value": "shop"},
+    ]);
+    assert_eq!(environment(all), expected);
+}
+
+#[test]
+fn a_digest_counts_more_than_a_tag() {
+    let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+    let image = |set: &str| {
+        let objects = objects(&["--set", set]);
+        the(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["containers"][0]["image"].clone()
+    };
+    assert_eq!(image(""), json!(format!("localhost/apprunner-operator:{}", env!("CARGO_PKG_VERSION"))));
+    assert_eq!(image("image.repository=here/it,image.tag=one"), json!("here/it:one"));
+    let both = format!("image.tag=one,image.digest={digest}");
+    assert_eq!(image(&both), json!(format!("localhost/apprunner-operator@{digest}")));
+}
+
+#[test]
+fn by_default_looking_is_all_that_everybody_gets() {
+    let objects = objects(&[]);
+    let aggregated = |name: &str| {
+        let role = the(&objects, "ClusterRole", name);
+        let labels = role["metadata"]["labels"].as_object().unwrap();
+        labels.keys().filter(|key| key.contains("aggregate-to")).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(aggregated(&format!("{RELEASE}-view")), ["rbac.authorization.k8s.io/aggregate-to-view"]);
+    assert_eq!(aggregated(&format!("{RELEASE}-edit")), Vec::<String>::new());
+}
+
+#[test]
+fn with_roles_only_nothing_stands_outside_of_namespaces_but_the_crd() {
+    let objects = objects(&["--set", "rbac.namespaced=true,clusterId=c-1"]);
+    let outside: Vec<_> = objects.iter().filter(|object| object["metadata"]["namespace"] == Value::Null).collect();
+    let outside: Vec<_> = outside.into_iter().cloned().collect();
+    assert_eq!(names(&outside), ["CustomResourceDefinition/vpcconnectors.apprunner-operator.dev"]);
+    assert!(arguments(&objects).contains(&format!("--namespace={NAMESPACE}")));
+}
+
+#[test]
+fn the_lease_is_the_only_one_that_may_be_touched() {
+    let objects = objects(&[]);
+    let rules = json!([
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+        {
+            "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [RELEASE],
+            "verbs": ["get", "update"],
+        },
+    ]);
+    assert_eq!(the(&objects, "Role", &format!("{RELEASE}-lease"))["rules"], rules);
+}
+
+#[test]
+fn every_values_file_passes_the_strict_lint() {
+    for values in values_files() {
+        let mut lint = helm();
+        lint.args(["lint", "--strict"]).arg(crate::support::chart()).arg("--values").arg(&values);
+        printed(&lint.output().unwrap());
+    }
+}
+
+#[test]
+fn the_notes_say_what_comes_next_and_warn_where_it_matters() {
+    let notes = |set: &str| {
+        let mut install = helm();
+        install.args(["install", RELEASE]).arg(crate::support::chart());
+        install.args(["--namespace", NAMESPACE, "--dry-run=client", "--set", set]);
+        let printed = printed(&install.output().unwrap());
+        printed.split_once("NOTES:").unwrap_or_else(|| panic!("no notes in {printed}")).1.to_owned()
+    };
+    let plain = notes("");
+    for words in ["kubectl rollout status", "eks.amazonaws.com/role-arn", "`helm uninstall` refuses"] {
+        assert!(plain.contains(words), "{words} is missing in {plain}");
+    }
+    assert!(!plain.contains("Terminating"), "{plain}");
+    let roles = notes("rbac.namespaced=true,clusterId=c-1,watchNamespaces={shop}");
+    for words in ["delete the objects first, and then the namespace", "Terminating", "-rescue"] {
+        assert!(roles.contains(words), "{words} is missing in {roles}");
+    }
+    assert!(notes("preflight.enabled=false").contains("preflight.enabled is false"));
+}

@@ -1,0 +1,55 @@
+//! What is rendered is what a real API server takes, by its strictest measure.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use devcluster::{DevCluster, Options};
+
+use crate::support::{NAMESPACE, file, manifests, printed, text, values_files};
+
+/// A cluster with the namespaces and kinds that the values files speak of.
+pub fn cluster() -> DevCluster {
+    let cluster = DevCluster::start(Options::default()).unwrap_or_else(|error| panic!("{error}"));
+    for namespace in [NAMESPACE, "monitoring", "shop", "jobs"] {
+        kubectl(&cluster, &["create", "namespace", namespace]);
+    }
+    let warn = ["label", "namespace", NAMESPACE, "pod-security.kubernetes.io/warn=restricted"];
+    kubectl(&cluster, &warn);
+    printed(&fed(cluster.kubectl().args(["apply", "--filename=-"]), &file("tests/chart/monitoring-crds.yaml")));
+    let names = ["crd/servicemonitors.monitoring.coreos.com", "crd/prometheusrules.monitoring.coreos.com"];
+    kubectl(&cluster, &["wait", "--for=condition=Established", "--timeout=30s", names[0], names[1]]);
+    cluster
+}
+
+/// Runs kubectl, which must succeed, and gives what it printed.
+pub fn kubectl(cluster: &DevCluster, arguments: &[&str]) -> String {
+    printed(&cluster.kubectl().args(arguments).output().unwrap())
+}
+
+/// Runs a command with this for it to read.
+fn fed(command: &mut Command, input: &str) -> Output {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn dry_run(cluster: &DevCluster, manifests: &str) -> Output {
+    fed(cluster.kubectl().args(["apply", "--dry-run=server", "--validate=strict", "--filename=-"]), manifests)
+}
+
+#[test]
+fn every_values_file_is_taken_under_strict_validation_and_restricted_pod_security() {
+    let cluster = cluster();
+    for values in values_files() {
+        let rendered = manifests(&["--values", values.to_str().unwrap()]);
+        let taken = dry_run(&cluster, &rendered);
+        assert!(taken.status.success() && taken.stderr.is_empty(), "{}: {}", values.display(), text(&taken.stderr));
+        assert_eq!(text(&taken.stdout).lines().count(), rendered.matches("\nkind: ").count(), "{}", values.display());
+    }
+    // That nothing was said says something only where a mistake is told.
+    let open = manifests(&["--set", "securityContext.allowPrivilegeEscalation=true"]);
+    assert!(text(&dry_run(&cluster, &open).stderr).contains("would violate PodSecurity"));
+    let misspelt = manifests(&["--set", "serviceMonitor.enabled=true"]).replace("scrapeTimeout", "scrapeTimeOut");
+    assert!(text(&dry_run(&cluster, &misspelt).stderr).contains("unknown field"));
+}

@@ -1,0 +1,63 @@
+//! What stands in the chart and elsewhere as well is the same in both places.
+
+use serde_json::{Value, json};
+
+use crate::support::{RELEASE, file, objects, parsed, the};
+
+const CRD: &str = "crds/apprunner-operator.dev_vpcconnectors.yaml";
+const PROTECTION: &str = "examples/deletion-protection.yaml";
+
+#[test]
+fn the_files_are_copies() {
+    for (source, copy) in [(CRD, "crd.yaml"), (PROTECTION, "deletion-protection.yaml")] {
+        let copy = format!("charts/apprunner-operator/files/{copy}");
+        assert!(file(source) == file(&copy), "{copy} is not {source}: run `make crds`");
+    }
+}
+
+#[test]
+fn the_crd_is_that_of_the_code_and_neither_helm_nor_argo_takes_it_along() {
+    let name = "vpcconnectors.apprunner-operator.dev";
+    let mut crd = the(&objects(&[]), "CustomResourceDefinition", name).clone();
+    let annotations = json!({
+        "helm.sh/resource-policy": "keep",
+        "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+    });
+    assert_eq!(crd["metadata"]["annotations"], annotations);
+    crd["metadata"] = json!({"name": name});
+    assert_eq!(crd, parsed(&file(CRD))[0]);
+
+    let left = objects(&["--set", "crds.keep=false"]);
+    assert_eq!(the(&left, "CustomResourceDefinition", name)["metadata"]["annotations"], Value::Null);
+    let without = objects(&["--set", "crds.enabled=false"]);
+    assert!(without.iter().all(|object| object["kind"] != "CustomResourceDefinition"));
+}
+
+#[test]
+fn the_policy_is_that_of_the_examples() {
+    let rendered = objects(&["--set", "deletionProtection.enabled=true"]);
+    let examples = parsed(&file(PROTECTION));
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        let (kind, name) = (example["kind"].as_str().unwrap(), example["metadata"]["name"].as_str().unwrap());
+        assert_eq!(the(&rendered, kind, name)["spec"], example["spec"]);
+    }
+}
+
+#[test]
+fn the_rights_are_those_that_the_tests_run_the_operator_with() {
+    let examples = parsed(&file("examples/rbac.yaml"));
+    let example = the(&examples, "ClusterRole", "apprunner-operator")["rules"].as_array().unwrap().clone();
+    let rendered = objects(&[]);
+    assert_eq!(the(&rendered, "ClusterRole", RELEASE)["rules"], json!(example));
+
+    // Roles have no right to what stands in no namespace, and with an id of its own the operator does not ask for it.
+    let (_, of_objects) = example.split_last().unwrap();
+    let alone = objects(&["--set", "clusterId=shop-1"]);
+    assert_eq!(the(&alone, "ClusterRole", RELEASE)["rules"], json!(of_objects));
+    let roles = objects(&["--set", "rbac.namespaced=true,clusterId=shop-1,watchNamespaces={shop,jobs}"]);
+    let roles: Vec<_> = roles.iter().filter(|o| o["kind"] == "Role" && o["metadata"]["name"] == RELEASE).collect();
+    let namespaces: Vec<_> = roles.iter().map(|role| &role["metadata"]["namespace"]).collect();
+    assert_eq!(namespaces, ["shop", "jobs"]);
+    assert!(roles.iter().all(|role| role["rules"] == json!(of_objects)));
+}

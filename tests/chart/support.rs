@@ -1,0 +1,103 @@
+//! Helm, and what it renders.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+use devcluster::Tools;
+use serde_json::Value;
+
+/// The release of every test, and where it goes.
+pub const RELEASE: &str = "apprunner-operator";
+pub const NAMESPACE: &str = "apprunner-system";
+
+/// A file of the checkout.
+pub fn file(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+pub fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/apprunner-operator")
+}
+
+/// The values files that stand for how the chart is used.
+pub fn values_files() -> Vec<PathBuf> {
+    let entries = fs::read_dir(chart().join("ci")).unwrap();
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    assert!(files.len() > 3, "{files:?}");
+    files
+}
+
+/// Helm, with nothing of the user's own settings.
+pub fn helm() -> Command {
+    static HELM: LazyLock<PathBuf> = LazyLock::new(|| {
+        let helm = Tools::find().unwrap_or_else(|error| panic!("{error}")).directory().join("helm");
+        assert!(helm.is_file(), "there is no {}: run `make tools`, which builds it", helm.display());
+        helm
+    });
+    let mut command = Command::new(&*HELM);
+    command.env_clear().env("HOME", "/nowhere");
+    command
+}
+
+/// Renders the chart as it would be installed.
+pub fn template(arguments: &[&str]) -> Output {
+    let mut command = helm();
+    command.args(["template", RELEASE]).arg(chart()).args(["--namespace", NAMESPACE]).args(arguments);
+    command.output().unwrap()
+}
+
+/// Renders the chart, which must work, and gives what it printed.
+pub fn manifests(arguments: &[&str]) -> String {
+    printed(&template(arguments))
+}
+
+/// Renders the chart into objects.
+pub fn objects(arguments: &[&str]) -> Vec<Value> {
+    parsed(&manifests(arguments))
+}
+
+/// The objects of a file with several.
+pub fn parsed(yaml: &str) -> Vec<Value> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap_or_else(|error| panic!("{error}: {yaml}"));
+    documents.into_iter().filter(|document| !document.is_null()).collect()
+}
+
+/// The one object of a kind and name.
+pub fn the<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
+    let found: Vec<_> = objects.iter().filter(|o| o["kind"] == kind && o["metadata"]["name"] == name).collect();
+    assert_eq!(found.len(), 1, "{kind} {name} among {:?}", names(objects));
+    found[0]
+}
+
+/// What there is, as kind and name.
+pub fn names(objects: &[Value]) -> Vec<String> {
+    let name = |object: &Value| format!("{}/{}", object["kind"], object["metadata"]["name"]).replace('"', "");
+    objects.iter().map(name).collect()
+}
+
+/// What the operator is started with.
+pub fn arguments(objects: &[Value]) -> Vec<String> {
+    let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
+    let operator = &deployment["spec"]["template"]["spec"]["containers"][0];
+    serde_json::from_value(operator["args"].clone()).unwrap()
+}
+
+/// What a command that must succeed has printed.
+pub fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// What a command that must fail has said.
+pub fn said(output: &Output) -> String {
+    assert!(!output.status.success(), "it was not refused: {}", text(&output.stdout));
+    text(&output.stderr)
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

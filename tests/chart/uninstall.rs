@@ -1,0 +1,131 @@
+//! Uninstalling in the wrong order is refused; what that leaves behind is mended; in the right order it works.
+//!
+//! There is no node, so the test plays the kubelet: it says how the hook's pod ended.
+
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use devcluster::DevCluster;
+use serde_json::Value;
+
+use crate::served::{cluster, kubectl};
+use crate::support::{NAMESPACE, RELEASE, chart, file, helm, parsed, printed, said, text};
+
+const OBJECT: &str = "vpcconnector/shop-egress";
+
+/// Helm on this cluster.
+fn on(cluster: &DevCluster, arguments: &[&str]) -> Command {
+    let mut command = helm();
+    command.args(arguments).args(["--namespace", NAMESPACE]).env("KUBECONFIG", cluster.kubeconfig());
+    command
+}
+
+/// What the hook would do if there were a node: the very binary, with the hook's own rights.
+fn preflight(cluster: &DevCluster) -> (bool, String) {
+    let account = format!("system:serviceaccount:{NAMESPACE}:{RELEASE}-preflight");
+    let kubeconfig = cluster.user_kubeconfig(&account, None).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"));
+    command.args(["preflight", "uninstall"]).env_clear().env("KUBECONFIG", kubeconfig);
+    let ended = command.output().unwrap();
+    (ended.status.success(), text(&ended.stdout) + &text(&ended.stderr))
+}
+
+/// How an uninstall went: what Helm said, whether it worked, and what the check said.
+struct Uninstalled {
+    worked: bool,
+    helm: String,
+    check: String,
+}
+
+/// Uninstalls, and plays the kubelet meanwhile: the hook's pod ends as the check does.
+fn uninstall(cluster: &DevCluster) -> Uninstalled {
+    let mut command = on(cluster, &["uninstall", RELEASE, "--timeout=45s"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(50);
+    let mut check = String::new();
+    while child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "Helm does not come to an end");
+        if let Some(said) = end_the_pod(cluster) {
+            check = said;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let output = child.wait_with_output().unwrap();
+    Uninstalled { worked: output.status.success(), helm: text(&output.stdout) + &text(&output.stderr), check }
+}
+
+/// Lets the hook's pod end, if there is one that has not, and gives what the check said.
+fn end_the_pod(cluster: &DevCluster) -> Option<String> {
+    let pods = ["get", "pods", "--namespace", NAMESPACE, "--selector=batch.kubernetes.io/job-name", "--output=name"];
+    let waiting = kubectl(cluster, &[pods.as_slice(), &["--field-selector=status.phase=Pending"]].concat());
+    let pod = waiting.lines().next()?;
+    let (may_go, said) = preflight(cluster);
+    let phase = if may_go { "Succeeded" } else { "Failed" };
+    let patch = format!(r#"{{"status":{{"phase":"{phase}"}}}}"#);
+    kubectl(cluster, &["patch", pod, "--namespace", NAMESPACE, "--subresource=status", "--patch", &patch]);
+    Some(said)
+}
+
+/// The state of the release, in Helm's word.
+fn state(cluster: &DevCluster) -> String {
+    let status = printed(&on(cluster, &["status", RELEASE, "--output=json"]).output().unwrap());
+    let status: Value = serde_json::from_str(&status).unwrap();
+    status["info"]["status"].as_str().unwrap().to_owned()
+}
+
+/// Upgrades to the same.
+fn upgrade(cluster: &DevCluster) -> Output {
+    on(cluster, &["upgrade", RELEASE]).arg(chart()).output().unwrap()
+}
+
+/// An object that our finalizer holds, as if an operator had taken it over.
+fn create_object(cluster: &DevCluster) {
+    let object = parsed(&file("examples/vpcconnector.yaml"))[0].clone();
+    let path = cluster.directory().join("object.json");
+    std::fs::write(&path, object.to_string()).unwrap();
+    kubectl(cluster, &["create", "--filename", path.to_str().unwrap()]);
+    finalizers(cluster, r#"["apprunner-operator.dev/finalizer"]"#);
+}
+
+fn finalizers(cluster: &DevCluster, list: &str) {
+    let patch = format!(r#"{{"metadata":{{"finalizers":{list}}}}}"#);
+    kubectl(cluster, &["patch", OBJECT, "--namespace=shop", "--type=merge", "--patch", &patch]);
+}
+
+#[test]
+fn it_is_refused_while_objects_remain_and_a_rollback_mends_it() {
+    let cluster = cluster();
+    let install = || printed(&on(&cluster, &["install", RELEASE]).arg(chart()).output().unwrap());
+    install();
+    let crd = "crd/vpcconnectors.apprunner-operator.dev";
+    kubectl(&cluster, &["wait", "--for=condition=Established", "--timeout=30s", crd]);
+    create_object(&cluster);
+
+    let refused = uninstall(&cluster);
+    assert!(!refused.worked, "{}", refused.helm);
+    for words in ["shop        shop-egress   -", "1 object would be stuck", "Retain", "helm rollback"] {
+        assert!(refused.check.contains(words), "{words} is missing in {}", refused.check);
+    }
+    kubectl(&cluster, &["get", "deployment", RELEASE, "--namespace", NAMESPACE]);
+
+    // What it leaves behind, and the way out.
+    assert_eq!(state(&cluster), "uninstalling");
+    let broken = said(&upgrade(&cluster));
+    printed(&on(&cluster, &["rollback", RELEASE, "1"]).output().unwrap());
+    assert_eq!(state(&cluster), "deployed", "{broken}");
+    printed(&upgrade(&cluster));
+    assert!(!uninstall(&cluster).worked);
+    printed(&on(&cluster, &["rollback", RELEASE]).output().unwrap());
+
+    finalizers(&cluster, "[]");
+    let gone = uninstall(&cluster);
+    assert!(gone.worked && gone.check.contains("it may go"), "{}{}", gone.helm, gone.check);
+    let left = kubectl(
+        &cluster,
+        &["get", "deployments,jobs,serviceaccounts,roles", "--namespace", NAMESPACE, "--output=name"],
+    );
+    assert!(!left.contains(RELEASE), "{left}");
+    // With the CRD every object would go. What is installed next finds both.
+    kubectl(&cluster, &["get", OBJECT, "--namespace=shop"]);
+    install();
+}

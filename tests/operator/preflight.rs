@@ -1,0 +1,117 @@
+//! Whether the operator may go, as `preflight uninstall` finds it out from the real API server.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use futures::future::join_all;
+
+use crate::support::cluster::{install_crd, operator_user_of, operator_user_on, private};
+use crate::support::proxy::{Calls, Fault, FaultKind};
+use crate::support::{World, finalized};
+
+/// What a run came to: its exit code, and all that it said.
+struct Checked {
+    code: Option<i32>,
+    said: String,
+}
+
+impl Checked {
+    fn says(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}", self.said);
+        for word in words {
+            assert!(self.said.contains(word), "{word:?} is missing in {}", self.said);
+        }
+    }
+}
+
+/// Runs the check beside whatever lives in this process.
+async fn check(kubeconfig: &Path, arguments: &[&str]) -> Checked {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"));
+    command.args(["preflight", "uninstall"]).args(arguments).env_clear().env("KUBECONFIG", kubeconfig);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    Checked { code: output.status.code(), said }
+}
+
+/// Somebody who may list the objects of all namespaces.
+fn anybody(world: &World) -> PathBuf {
+    operator_user_on(&world.cluster).1
+}
+
+fn here(world: &World) -> String {
+    format!("--namespace={}", world.namespace)
+}
+
+#[tokio::test]
+async fn it_may_not_go_while_it_holds_an_object_and_may_once_that_is_gone() {
+    let world = World::new().await;
+    let operator = world.operator();
+    world.claimed("egress").await;
+    let kubeconfig = anybody(&world);
+    let row = format!("    {}   egress   Available\n", world.namespace);
+    let advice = ["1 object would be stuck", "kubectl delete vpcconnectors", "Retain", "helm rollback"];
+    check(&kubeconfig, &[&here(&world)]).await.says(1, &[&[row.as_str()], advice.as_slice()].concat());
+    // Whatever else there is in the cluster.
+    check(&kubeconfig, &[]).await.says(1, &["would be stuck without the operator"]);
+
+    world.annotate("egress", "apprunner-operator.dev/protected", Some("true")).await;
+    world.delete("egress").await;
+    world.reason("egress", "Protected").await;
+    check(&kubeconfig, &[&here(&world)]).await.says(1, &["Protected, being deleted\n"]);
+
+    world.policy("egress", "Retain").await;
+    world.gone("egress").await;
+    check(&kubeconfig, &[&here(&world)]).await.says(0, &["it may go"]);
+    drop(operator);
+}
+
+#[tokio::test]
+async fn only_what_our_finalizer_holds_counts_in_these_namespaces() {
+    let world = World::new().await;
+    let arn = world.connector("conn-egress");
+    let foreign = Some(vec!["example.org/finalizer".into()]);
+    world.create_with("foreign", &arn, |object| object.metadata.finalizers = foreign).await;
+    let kubeconfig = anybody(&world);
+    check(&kubeconfig, &[&here(&world)]).await.says(0, &["it may go"]);
+    world.create_with("egress", &arn, finalized).await;
+    check(&kubeconfig, &[&here(&world)]).await.says(1, &["egress", "1 object would be stuck"]);
+    check(&kubeconfig, &["--namespace=default"]).await.says(0, &["it may go"]);
+    check(&kubeconfig, &["--namespace=default", &here(&world)]).await.says(1, &["egress"]);
+    world.merge("foreign", serde_json::json!({"metadata": {"finalizers": null}})).await;
+}
+
+#[tokio::test]
+async fn many_are_counted_to_the_last_one() {
+    let world = World::new().await;
+    let arn = world.connector("conn-egress");
+    let names: Vec<_> = (0..501).map(|n| format!("egress-{n}")).collect();
+    join_all(names.iter().map(|name| world.create_with(name, &arn, finalized))).await;
+    let words = ["501 objects would be stuck", "    and 451 more\n"];
+    check(&anybody(&world), &[&here(&world)]).await.says(1, &words);
+}
+
+#[tokio::test]
+async fn what_could_not_be_found_out_is_no_yes() {
+    let world = World::new().await;
+    let confined = operator_user_of(&world.namespace).1;
+    check(&confined, &[&here(&world)]).await.says(0, &["it may go"]);
+    check(&confined, &[]).await.says(1, &["so nothing is uninstalled", "403", "helm uninstall --no-hooks"]);
+
+    let proxy = world.proxy().await;
+    let kubeconfig = proxy.operator_user().1;
+    // A list that is not found, where its kind is known, was not asked for where it should have been.
+    proxy.fault(Fault::new(FaultKind::status(404)).on(Calls::verb("list")));
+    check(&kubeconfig, &[&here(&world)]).await.says(1, &["knows the group apprunner-operator.dev"]);
+    proxy.refuse().await;
+    check(&kubeconfig, &[&here(&world)]).await.says(1, &["no answer from the API server", "so nothing is uninstalled"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_crd_there_is_nothing_to_hold() {
+    let cluster = tokio::task::spawn_blocking(private).await.unwrap();
+    let world = World::on(cluster.clone()).await;
+    check(&anybody(&world), &[]).await.says(0, &["it may go"]);
+    install_crd(&cluster);
+    world.create_with("egress", &world.connector("conn-egress"), finalized).await;
+    check(&anybody(&world), &[]).await.says(1, &["egress"]);
+}
