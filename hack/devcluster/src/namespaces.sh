@@ -29,8 +29,10 @@ done
 # One cgroup in each hierarchy (some have two names), or in the only one; containers go below it, and it is removed with
 # the directory.
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
-  for controller in $(cat /sys/fs/cgroup/cgroup.controllers); do
-    echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control || true
+  # Whoever runs containers does this at the root, so that it mostly is done already; the kernel ignores what is.
+  for controller in cpu cpuset memory pids hugetlb; do
+    grep -qw "$controller" /sys/fs/cgroup/cgroup.controllers || continue
+    echo "+$controller" >/sys/fs/cgroup/cgroup.subtree_control
   done
   mkdir "/sys/fs/cgroup/$group"
 else

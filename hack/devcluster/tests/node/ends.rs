@@ -12,7 +12,7 @@ use devcluster::{Error, NodeCluster, Options};
 use crate::{
     support::{Scratch, assert_gone, eventually, gone, stderr},
     visitor,
-    world::{Machine, Traces},
+    world::{Machine, Traces, cgroups},
 };
 
 const DEVCLUSTER: &str = env!("CARGO_BIN_EXE_devcluster");
@@ -95,11 +95,13 @@ fn a_kill_while_starting_leaves_nothing() {
     let kubelet_log = || scratch.entries().first().is_some_and(|entry| entry.join("kubelet.log").exists());
     eventually("the kubelet starts", kubelet_log);
     let directory = scratch.entries().remove(0);
+    let group = directory.file_name().unwrap().to_str().unwrap();
+    assert!(!cgroups(group).is_empty());
 
     child.kill().unwrap();
     child.wait().unwrap();
 
-    eventually("all gone", || gone(&directory));
+    eventually("all gone", || gone(&directory) && cgroups(group).is_empty());
 }
 
 #[test]

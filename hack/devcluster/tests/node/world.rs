@@ -27,6 +27,13 @@ fn namespaces(process: &Path) -> BTreeSet<PathBuf> {
     of(process).difference(&of(Path::new("/proc/self"))).cloned().collect()
 }
 
+/// The cgroups of that name, in every hierarchy.
+pub(crate) fn cgroups(name: &str) -> Vec<PathBuf> {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).chain([root.to_owned()]);
+    hierarchies.map(|path| path.join(name)).filter(|path| path.exists()).collect()
+}
+
 /// When a process was started, which no other process with its id shares.
 fn started(process: &Path) -> Option<String> {
     let stat = fs::read_to_string(process.join("stat")).ok()?;
@@ -58,9 +65,7 @@ impl Traces {
     }
 
     fn cgroups(&self) -> Vec<PathBuf> {
-        let root = Path::new("/sys/fs/cgroup");
-        let hierarchies = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).chain([root.to_owned()]);
-        hierarchies.map(|path| path.join(&self.group)).filter(|path| path.exists()).collect()
+        cgroups(&self.group)
     }
 
     /// Those that still run. Namespaces could not be asked for: their numbers are given to the next ones at once.
