@@ -1,5 +1,6 @@
 //! The cluster that all scenarios share, and what each has for itself.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,9 +14,16 @@ use tokio::runtime::Runtime;
 
 const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// It goes when the test process does.
-static CLUSTER: LazyLock<NodeCluster> =
-    LazyLock::new(|| NodeCluster::start(Options::default()).unwrap_or_else(|error| panic!("{error}")));
+/// It goes when the test process does. With `E2E_KEEP` set its logs stay, those of pods too.
+static CLUSTER: LazyLock<NodeCluster> = LazyLock::new(|| {
+    let keep = std::env::var_os("E2E_KEEP").is_some();
+    let cluster = NodeCluster::start(Options { keep, ..Options::default() }).unwrap_or_else(|error| panic!("{error}"));
+    if keep {
+        // Past the test's own output, which is shown only if it fails.
+        let _ = writeln!(std::io::stderr(), "the cluster's logs are kept in {}", cluster.directory().display());
+    }
+    cluster
+});
 
 static TURN: Mutex<()> = Mutex::new(());
 
