@@ -4,10 +4,10 @@ CARGO ?= cargo
 TEST_TOOLS = etcd kube-apiserver kube-controller-manager kubectl
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test lint compat chart image image-check audit tools crds cluster
+.PHONY: help demo bench test e2e lint compat chart image image-check audit tools crds cluster
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Watch connectors being adopted, deleted, held and retained, on a real API server
 	@hack/tools.sh build $(TEST_TOOLS)
@@ -23,9 +23,16 @@ test: ## Run every test: the core, the emulator, the cluster, and the operator o
 	@hack/tools.sh build $(TEST_TOOLS)
 	$(CARGO) test --locked --workspace
 
+e2e: ## Run the tests that need a node: real pods (as root; with runc and dnsmasq from the distribution)
+	@hack/e2e/packages
+	@hack/tools.sh build $(TEST_TOOLS) helm node
+	$(CARGO) test --locked --package devcluster --test node
+	$(CARGO) test --locked --test e2e
+
 lint: ## Check formatting, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --test node --test e2e -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 compat: ## Hold the emulator against boto3 and the AWS CLI (needs Python 3.10 or newer)

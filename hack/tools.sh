@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the Kubernetes programs that tests and the demo run, from the Go modules pinned in hack/tools/go.mod.
 #
-#   hack/tools.sh build [name…]   builds what is missing of the named programs (all of them by default)
+#   hack/tools.sh build [name…]   builds what is missing of the named programs, "node" being all that a node needs
+#                                 besides (without a name: all but those of the node)
 #   hack/tools.sh path            prints the directory they stand in
 #
 # The directory is outside the checkout and named after what is pinned, so that every clone of one version shares it.
@@ -10,6 +11,7 @@ set -euo pipefail
 
 modules="$(cd "$(dirname "${BASH_SOURCE[0]}")/tools" && pwd)"
 all=(etcd kube-apiserver kube-controller-manager kubectl helm)
+node=(kube-scheduler kubelet containerd containerd-shim-runc-v2 ctr bridge host-local loopback pause)
 
 die() {
   printf 'tools: %s\n' "$*" >&2
@@ -22,16 +24,20 @@ tools_dir() {
     return
   fi
   local key
-  key="$(cat "$modules/go.mod" "$modules/go.sum" | git hash-object --stdin | cut -c1-16)"
+  key="$(cat "$modules/go.mod" "$modules/go.sum" "$modules/pause.rs" | git hash-object --stdin | cut -c1-16)"
   printf '%s/apprunner-operator/tools/%s\n' "${XDG_CACHE_HOME:-${HOME:?is not set}/.cache}" "$key"
 }
 
 package_of() {
   case "$1" in
     etcd) echo go.etcd.io/etcd/server/v3 ;;
-    kube-apiserver | kube-controller-manager | kubectl) echo "k8s.io/kubernetes/cmd/$1" ;;
+    kube-apiserver | kube-controller-manager | kube-scheduler | kubectl | kubelet) echo "k8s.io/kubernetes/cmd/$1" ;;
     helm) echo helm.sh/helm/v4/cmd/helm ;;
-    *) die "unknown program '$1'; known are: ${all[*]}" ;;
+    containerd | containerd-shim-runc-v2 | ctr) echo "github.com/containerd/containerd/v2/cmd/$1" ;;
+    bridge | loopback) echo "github.com/containernetworking/plugins/plugins/main/$1" ;;
+    host-local) echo github.com/containernetworking/plugins/plugins/ipam/host-local ;;
+    pause) echo pause.rs ;;
+    *) die "unknown program '$1'; known are: ${all[*]} ${node[*]}" ;;
   esac
 }
 
@@ -44,14 +50,26 @@ require_go() {
     die "Go $wanted or newer is needed to build Kubernetes; 'go' on the PATH is $have. Install a newer one from https://go.dev/dl."
 }
 
+# Runs in the modules' directory: for pause the pinned Rust is taken, as for all that is ours.
+compile() {
+  local name="$1" to="$2" version
+  if [ "$name" = pause ]; then
+    rustc --edition 2024 -C opt-level=s -C panic=abort -C strip=symbols -C target-feature=+crt-static \
+      -C relocation-model=static --remap-path-prefix "$modules=." -o "$to" "$(package_of "$name")"
+    return
+  fi
+  version="$(go list -m -f '{{.Version}}' k8s.io/kubernetes)"
+  # no_btrfs: containerd's support for that file system needs C headers that few machines have.
+  CGO_ENABLED=0 go build -trimpath -tags no_btrfs -o "$to" \
+    -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" "$(package_of "$name")"
+}
+
 build_one() {
-  local name="$1" dir="$2" version started=$SECONDS
-  version="$(cd "$modules" && go list -m -f '{{.Version}}' k8s.io/kubernetes)"
+  local name="$1" dir="$2" started=$SECONDS
   printf 'tools: building %s …\n' "$name" >&2
-  (cd "$modules" && CGO_ENABLED=0 go build -trimpath -o "$dir/.$name.$$" \
-    -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" "$(package_of "$name")") || {
+  (cd "$modules" && compile "$name" "$dir/.$name.$$") || {
     rm -f "$dir/.$name.$$"
-    die "building $name failed; what Go says stands above"
+    die "building $name failed; what the compiler says stands above"
   }
   mv "$dir/.$name.$$" "$dir/$name"
   printf 'tools: built %s in %d s\n' "$name" "$((SECONDS - started))" >&2
@@ -69,7 +87,7 @@ build() {
     die "KUBEBUILDER_ASSETS=$KUBEBUILDER_ASSETS has no ${missing[*]}. Put them there, or unset it to have them built."
   require_go
   mkdir -p "$dir"
-  printf 'tools: %d to build into %s (all five take some 8 minutes on 2 cores, once)\n' "${#missing[@]}" "$dir" >&2
+  printf 'tools: %d to build into %s (all together take some 10 minutes on 2 cores, once)\n' "${#missing[@]}" "$dir" >&2
   for name in "${missing[@]}"; do build_one "$name" "$dir"; done
 }
 
@@ -77,7 +95,11 @@ case "${1:-build}" in
   build)
     shift || true
     [ $# -gt 0 ] || set -- "${all[@]}"
-    build "$@"
+    names=()
+    for name in "$@"; do
+      if [ "$name" = node ]; then names+=("${node[@]}"); else names+=("$name"); fi
+    done
+    build "${names[@]}"
     ;;
   path) tools_dir ;;
   *) die "usage: hack/tools.sh build [name…] | path" ;;

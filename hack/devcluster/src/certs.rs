@@ -39,8 +39,7 @@ impl Authority {
     }
 
     /// Makes the certificate a server shows under the given names and addresses.
-    pub(crate) fn server(&self, names: &[&str]) -> Result<Identity, Error> {
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    pub(crate) fn server(&self, names: Vec<String>) -> Result<Identity, Error> {
         let mut params = CertificateParams::new(names)?;
         params.distinguished_name = subject("kube-apiserver", None);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -17,9 +17,11 @@ use crate::{
     Component, Error, Tools,
     certs::{self, Authority, Identity},
     directory::{Directory, random},
-    kubeconfig,
-    process::Process,
+    kubeconfig, kubelet,
+    namespaces::Namespaces,
+    process::{Process, SUPERVISE, shell},
     readiness::Probe,
+    site::Site,
 };
 
 const ATTEMPTS: usize = 5;
@@ -44,11 +46,12 @@ pub struct DevCluster {
     tools: Tools,
     options: Options,
     authority: Authority,
-    port: u16,
+    pub(crate) site: Site,
     kubeconfig: PathBuf,
     audit_log: PathBuf,
     users: AtomicUsize,
     running: Mutex<BTreeMap<Component, Process>>,
+    pub(crate) namespaces: Option<Namespaces>,
     directory: Directory,
 }
 
@@ -60,32 +63,37 @@ impl DevCluster {
 
     /// A port that is free may be taken by the time the API server binds it, so others are tried.
     fn start_on(mut ports: impl Iterator<Item = u16>, tools: &Tools, options: Options) -> Result<Self, Error> {
-        let mut outcome = Self::launch(ports.next().unwrap_or_default(), tools, options);
+        let launch = |port| Self::launch(Site::Loopback { port }, tools, options);
+        let mut outcome = launch(ports.next().unwrap_or_default());
         for port in ports {
             if !outcome.as_ref().is_err_and(Error::is_port_taken) {
                 break;
             }
-            outcome = Self::launch(port, tools, options);
+            outcome = launch(port);
         }
         outcome
     }
 
-    fn launch(port: u16, tools: &Tools, options: Options) -> Result<Self, Error> {
+    pub(crate) fn launch(site: Site, tools: &Tools, options: Options) -> Result<Self, Error> {
         let directory = Directory::create(options.keep)?;
-        let cluster = Self {
+        let mut cluster = Self {
             tools: tools.clone(),
             options,
             authority: Authority::new()?,
-            port,
+            site,
             kubeconfig: directory.path().join("admin.kubeconfig"),
             audit_log: directory.path().join("audit.log"),
             users: AtomicUsize::new(0),
             running: Mutex::default(),
+            namespaces: None,
             directory,
         };
         cluster.write_files()?;
-        for component in Component::ALL {
-            cluster.start_component(component)?;
+        if site == Site::Node {
+            cluster.prepare_node()?;
+        }
+        for component in site.components() {
+            cluster.start_component(*component)?;
         }
         Ok(cluster)
     }
@@ -96,10 +104,24 @@ impl DevCluster {
         self.directory.write("service-accounts.key", &service_accounts.private)?;
         self.directory.write("service-accounts.pub", &service_accounts.public)?;
         self.directory.write("audit-policy.yaml", include_str!("audit-policy.yaml"))?;
-        let names = ["127.0.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
-        self.write_identity("apiserver", &self.authority.server(&names)?)?;
+        self.write_identity("apiserver", &self.authority.server(self.site.names())?)?;
         self.write_kubeconfig("admin", "devcluster-admin", Some("system:masters"))?;
         self.write_kubeconfig("controller-manager", "system:kube-controller-manager", None)?;
+        Ok(())
+    }
+
+    fn prepare_node(&mut self) -> Result<(), Error> {
+        self.write_identity("kubelet-client", &self.authority.client("devcluster-apiserver", Some("system:masters"))?)?;
+        self.write_kubeconfig("scheduler", "system:kube-scheduler", None)?;
+        self.write_kubeconfig("kubelet", &format!("system:node:{}", kubelet::NODE), Some("system:nodes"))?;
+        let (root, group) = (self.directory.path(), self.directory.name());
+        self.directory.write("kubelet.json", &kubelet::configuration(root, &group))?;
+        self.directory.write("containerd.toml", &kubelet::containerd(root, self.tools.directory()))?;
+        self.directory.create_inner("network")?;
+        self.directory.write("network/pods.conflist", &kubelet::network())?;
+        self.directory.write("resolv.conf", &format!("nameserver {}\n", self.site.address()))?;
+        let share = self.directory.share()?;
+        self.namespaces = Some(Namespaces::create(root, &group, share, self.options.ready_within)?);
         Ok(())
     }
 
@@ -126,19 +148,24 @@ impl DevCluster {
             return Ok(());
         }
         let root = self.directory.path();
-        let process = Process::spawn(
-            component,
-            &self.tools.directory().join(component.program()),
-            &component.arguments(root, self.port),
-            root.join(format!("{component}.log")),
-            self.directory.share()?,
-        )?;
-        running.insert(component, process);
-        let probe = Probe { root, port: self.port, kubectl: &|| self.kubectl() };
+        let program = self.tools.of(component);
+        running
+            .insert(component, self.supervise(component.program(), &program, &component.arguments(root, self.site))?);
+        let probe = Probe { root, site: self.site, namespaces: self.namespaces.as_ref(), kubectl: &|| self.kubectl() };
         for (component, process) in running.range_mut(component..) {
             probe.wait(*component, process, self.options.ready_within)?;
         }
         Ok(())
+    }
+
+    /// Starts a program that ends with the cluster at the latest; its log is called after `name`.
+    pub(crate) fn supervise(&self, name: &str, program: &Path, arguments: &[String]) -> Result<Process, Error> {
+        let mut supervisor = match &self.namespaces {
+            None => shell(SUPERVISE),
+            Some(namespaces) => namespaces.shell(SUPERVISE),
+        };
+        supervisor.arg(program).args(arguments);
+        Process::spawn(name, supervisor, self.directory.path().join(format!("{name}.log")), self.directory.share()?)
     }
 
     /// Kills a component, as a crash would, and waits until it is gone; its data stays.
@@ -152,8 +179,10 @@ impl DevCluster {
     }
 
     fn take_down(&mut self) -> Result<(), Error> {
+        // All at once, if they have namespaces; what fails here keeps the directory from being swept.
+        let ended = self.namespaces.as_mut().map_or(Ok(()), Namespaces::end);
         self.running().clear();
-        self.directory.release()
+        self.directory.release().and(ended)
     }
 
     /// A panic in one test must not keep the others from the cluster they share, and the map is whole at any time.
@@ -177,7 +206,7 @@ impl DevCluster {
 
     /// Where the API server listens.
     pub fn server_url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.port)
+        format!("https://{}:{}", self.site.address(), self.site.port())
     }
 
     /// The audit log: one JSON object a line, written before the client has its answer.
@@ -199,7 +228,15 @@ impl DevCluster {
 
     /// A kubectl that speaks as the administrator, and that no setting or cache of the user's reaches.
     pub fn kubectl(&self) -> Command {
-        let mut command = Command::new(self.tools.kubectl());
+        self.client(&self.tools.kubectl())
+    }
+
+    /// A program that speaks as the administrator, likewise.
+    pub(crate) fn client(&self, program: &Path) -> Command {
+        let mut command = match &self.namespaces {
+            None => Command::new(program),
+            Some(namespaces) => namespaces.in_network(program),
+        };
         command.env_clear().env("KUBECONFIG", self.kubeconfig()).env("HOME", self.directory.path());
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
@@ -237,6 +274,6 @@ mod tests {
 
         let cluster = DevCluster::start_on(ports, &Tools::find().unwrap(), Options::default()).unwrap();
 
-        assert_ne!(cluster.port, taken);
+        assert_ne!(cluster.site, Site::Loopback { port: taken });
     }
 }

@@ -1,8 +1,13 @@
-//! The three programs of a control plane, and how each is started.
+//! The programs of a cluster, and how each is started.
 
 use std::{fmt, path::Path};
 
-/// A program of the control plane.
+use crate::{
+    kubelet,
+    site::{NODE_ADDRESS, NODE_NAME, SERVICE_ADDRESS, Site},
+};
+
+/// A program of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Component {
     /// The store behind the API server.
@@ -11,11 +16,30 @@ pub enum Component {
     ApiServer,
     /// Garbage collection, the end of namespaces, service accounts.
     ControllerManager,
+    /// Gives pods a node; only where there is one, like all that follow.
+    Scheduler,
+    /// Answers the pods' questions for names.
+    Dns,
+    /// Runs containers.
+    Containerd,
+    /// Runs pods.
+    Kubelet,
 }
 
 impl Component {
-    /// All, in the order they are started.
+    /// Those of a control plane, in the order they are started.
     pub const ALL: [Self; 3] = [Self::Etcd, Self::ApiServer, Self::ControllerManager];
+
+    /// Those of a cluster with a node, in the order they are started.
+    pub const WITH_NODE: [Self; 7] = [
+        Self::Etcd,
+        Self::ApiServer,
+        Self::ControllerManager,
+        Self::Scheduler,
+        Self::Dns,
+        Self::Containerd,
+        Self::Kubelet,
+    ];
 
     /// The program's name, which is its file's as well.
     pub const fn program(self) -> &'static str {
@@ -23,16 +47,24 @@ impl Component {
             Self::Etcd => "etcd",
             Self::ApiServer => "kube-apiserver",
             Self::ControllerManager => "kube-controller-manager",
+            Self::Scheduler => "kube-scheduler",
+            Self::Dns => "dnsmasq",
+            Self::Containerd => "containerd",
+            Self::Kubelet => "kubelet",
         }
     }
 
-    /// Its arguments; `root` is the cluster's directory and `port` the API server's.
-    pub(crate) fn arguments(self, root: &Path, port: u16) -> Vec<String> {
+    /// Its arguments; `root` is the cluster's directory.
+    pub(crate) fn arguments(self, root: &Path, site: Site) -> Vec<String> {
         let root = root.display();
         match self {
             Self::Etcd => etcd(&root),
-            Self::ApiServer => api_server(&root, port),
+            Self::ApiServer => api_server(&root, site),
             Self::ControllerManager => controller_manager(&root),
+            Self::Scheduler => scheduler(&root),
+            Self::Dns => dns(),
+            Self::Containerd => vec![format!("--config={root}/containerd.toml")],
+            Self::Kubelet => kubelet::arguments(&root),
         }
     }
 }
@@ -58,11 +90,10 @@ fn etcd(root: &impl fmt::Display) -> Vec<String> {
     ]
 }
 
-fn api_server(root: &impl fmt::Display, port: u16) -> Vec<String> {
-    vec![
+fn api_server(root: &impl fmt::Display, site: Site) -> Vec<String> {
+    let mut arguments = vec![
         format!("--etcd-servers=unix://{root}/etcd.sock"),
-        "--bind-address=127.0.0.1".to_owned(),
-        format!("--secure-port={port}"),
+        format!("--secure-port={}", site.port()),
         format!("--tls-cert-file={root}/apiserver.crt"),
         format!("--tls-private-key-file={root}/apiserver.key"),
         format!("--client-ca-file={root}/ca.crt"),
@@ -80,7 +111,20 @@ fn api_server(root: &impl fmt::Display, port: u16) -> Vec<String> {
         // An answer that a client has seen is in the log, and stays in that one file: tests count in it.
         "--audit-log-mode=blocking".to_owned(),
         "--audit-log-maxsize=0".to_owned(),
-    ]
+    ];
+    arguments.extend(match site {
+        Site::Loopback { .. } => vec!["--bind-address=127.0.0.1".to_owned()],
+        Site::Node => vec![
+            // Pods call it at the service's address, which is the node's as well.
+            "--bind-address=0.0.0.0".to_owned(),
+            format!("--advertise-address={NODE_ADDRESS}"),
+            // Logs and the like are asked of the kubelet, whose host name no DNS knows.
+            "--kubelet-preferred-address-types=InternalIP".to_owned(),
+            format!("--kubelet-client-certificate={root}/kubelet-client.crt"),
+            format!("--kubelet-client-key={root}/kubelet-client.key"),
+        ],
+    });
+    arguments
 }
 
 fn controller_manager(root: &impl fmt::Display) -> Vec<String> {
@@ -95,5 +139,36 @@ fn controller_manager(root: &impl fmt::Display) -> Vec<String> {
         "--kube-api-burst=2000".to_owned(),
         // Nobody asks it anything, and a port it doesn't have can't be taken.
         "--secure-port=0".to_owned(),
+    ]
+}
+
+fn scheduler(root: &impl fmt::Display) -> Vec<String> {
+    let kubeconfig = format!("{root}/scheduler.kubeconfig");
+    vec![
+        format!("--kubeconfig={kubeconfig}"),
+        format!("--authentication-kubeconfig={kubeconfig}"),
+        format!("--authorization-kubeconfig={kubeconfig}"),
+        "--leader-elect=false".to_owned(),
+        "--bind-address=127.0.0.1".to_owned(),
+    ]
+}
+
+/// Only what it is told here: neither the machine's names nor its name servers, which can't be reached anyway.
+fn dns() -> Vec<String> {
+    vec![
+        "--conf-file=/dev/null".to_owned(),
+        "--keep-in-foreground".to_owned(),
+        "--user=root".to_owned(),
+        "--pid-file=".to_owned(),
+        "--no-resolv".to_owned(),
+        "--no-hosts".to_owned(),
+        format!("--listen-address={NODE_ADDRESS}"),
+        "--bind-interfaces".to_owned(),
+        format!("--host-record={NODE_NAME},{NODE_ADDRESS}"),
+        format!("--host-record=kubernetes.default.svc.cluster.local,{SERVICE_ADDRESS}"),
+        // No other name exists, which a resolver has to hear before it tries the next one of its search list.
+        "--local=/#/".to_owned(),
+        "--log-queries".to_owned(),
+        "--log-facility=-".to_owned(),
     ]
 }

@@ -48,6 +48,11 @@ impl Directory {
         &self.path
     }
 
+    /// Its name, which is no other's: cgroups are called after it.
+    pub(crate) fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// What a process holds to keep the directory; given as its standard output, on which it writes nothing.
     pub(crate) fn share(&self) -> Result<Stdio, Error> {
         let share = self.share.as_ref().map(PipeWriter::try_clone).transpose();
@@ -60,6 +65,12 @@ impl Directory {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         file.and_then(|mut file| file.write_all(contents.as_bytes())).map_err(Error::writing(&path))?;
         Ok(path)
+    }
+
+    /// Makes a directory in it.
+    pub(crate) fn create_inner(&self, name: &str) -> Result<(), Error> {
+        let path = self.path.join(name);
+        DirBuilder::new().mode(0o700).create(&path).map_err(Error::io(format!("create {}", path.display())))
     }
 
     /// Gives up our own share and waits until the sweeper is done.

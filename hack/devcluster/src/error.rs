@@ -7,8 +7,6 @@ use std::{
     time::Duration,
 };
 
-use crate::Component;
-
 /// Why there is no cluster, or no longer one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -31,6 +29,20 @@ pub enum Error {
         /// How to get them.
         remedy: &'static str,
     },
+    /// The machine lacks what a node stands on.
+    #[error("a cluster with a node needs {}", .missing.join("; "))]
+    NodeNeeds {
+        /// Each thing, with how to get it.
+        missing: Vec<String>,
+    },
+    /// A program that the cluster runs for us has failed.
+    #[error("{command} failed: {reason}")]
+    Failed {
+        /// What was run.
+        command: String,
+        /// What it said.
+        reason: String,
+    },
     /// A file, pipe or process could not be had.
     #[error("cannot {action}: {source}")]
     Io {
@@ -46,7 +58,7 @@ pub enum Error {
     #[error("{component} ended by itself ({status}). The end of its log ({log}, which only `keep` keeps):\n{log_tail}", log = .log.display())]
     Ended {
         /// Which one.
-        component: Component,
+        component: String,
         /// How it ended.
         status: ExitStatus,
         /// Its log, which is gone with the directory unless [`Options::keep`](crate::Options::keep) is set.
@@ -58,7 +70,7 @@ pub enum Error {
     #[error("{component} was not ready within {within:?}: {answer}\nThe end of its log ({log}, which only `keep` keeps):\n{log_tail}", log = .log.display())]
     NotReady {
         /// Which one.
-        component: Component,
+        component: String,
         /// [`Options::ready_within`](crate::Options::ready_within).
         within: Duration,
         /// What it answered last.
@@ -72,7 +84,7 @@ pub enum Error {
     #[error("{component} still runs {within:?} after it was killed")]
     NotStopped {
         /// Which one.
-        component: Component,
+        component: String,
         /// How long was waited.
         within: Duration,
     },

@@ -1,8 +1,9 @@
-//! Starts a real Kubernetes control plane on loopback, and leaves nothing behind.
+//! Starts a real Kubernetes on this machine, with or without a node, and leaves nothing behind.
 //!
 //! A fake API server agrees with whoever wrote it. What finalizers, `/status`, admission and watches really do is
 //! known to the real one only, so tests and the demonstration run against it: etcd, kube-apiserver and
-//! kube-controller-manager, as [`Tools`] finds them built. There is no node: no pod ever runs.
+//! kube-controller-manager, as [`Tools`] finds them built. There is no node, and no pod ever runs, unless one asks for a
+//! [`NodeCluster`].
 //!
 //! ```no_run
 //! let cluster = devcluster::DevCluster::start(devcluster::Options::default())?;
@@ -26,18 +27,42 @@
 //!
 //! Both stand in process groups of their own, so that a Ctrl-C in a terminal ends the owner and not them. `Drop` closes
 //! the same pipes and then waits for the sweeper: there is one way down, and it is taken every time.
+//!
+//! # The node
+//! A [`NodeCluster`] adds kube-scheduler, containerd, the kubelet and a DNS server, and pods run. It wants root, and the
+//! whole machine: addresses, mounts, cgroups, settings of the kernel. So all its programs run in mount, network and PID
+//! namespaces of its own, in which they find all that, and the machine keeps what it has:
+//!
+//! - In the network is one bridge with the node's address and the API server's service address on it. Nothing has to
+//!   translate addresses, so there is no kube-proxy and no rule of a firewall; services other than `kubernetes` have an
+//!   address that nobody answers at.
+//! - Images, volumes and containers are in memory that is mounted in there; `/run`, `/var/lib` and `/var/log` are
+//!   covered, and the kernel's settings that the kubelet changes are copies.
+//! - Containers have their cgroups below one that is called after the cluster's directory.
+//!
+//! The first process of the PID namespace reads from a pipe of ours as well. When that ends, it ends, and the kernel kills
+//! the rest: programs, shims, containers, in whatever state they are and whoever started them. With the last of them
+//! the mounts and networks are gone. What is left are empty cgroups; the sweeper removes them with the directory.
 
 mod certs;
 mod cluster;
 mod component;
 mod directory;
 mod error;
+mod image;
 mod kubeconfig;
+mod kubelet;
+mod namespaces;
+mod needs;
+mod node;
 mod process;
 mod readiness;
+mod site;
 mod tools;
 
 pub use cluster::{DevCluster, Options};
 pub use component::Component;
 pub use error::Error;
+pub use image::write_image;
+pub use node::{NodeCluster, Program};
 pub use tools::Tools;

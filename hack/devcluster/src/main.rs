@@ -13,13 +13,13 @@ use std::{
 };
 
 use clap::Parser;
-use devcluster::{DevCluster, Error, Options};
+use devcluster::{DevCluster, Error, NodeCluster, Options};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     flag,
 };
 
-/// A real Kubernetes control plane on loopback, for tests and demonstrations
+/// A real Kubernetes on this machine, for tests and demonstrations
 #[derive(Parser)]
 enum Cli {
     /// Starts one, prints its kubeconfig's path, and runs until a signal, or until the parent process is gone
@@ -27,12 +27,16 @@ enum Cli {
         /// Leaves the directory with logs and data behind
         #[arg(long)]
         keep: bool,
+        /// Adds a node on which pods run, in namespaces of its own; needs root
+        #[arg(long)]
+        node: bool,
     },
 }
 
 fn main() -> ExitCode {
-    let Cli::Up { keep } = Cli::parse();
-    match up(keep) {
+    let Cli::Up { keep, node } = Cli::parse();
+    let options = Options { keep, ..Options::default() };
+    match if node { up_with_node(options) } else { up(options) } {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&error.to_string());
@@ -41,23 +45,36 @@ fn main() -> ExitCode {
     }
 }
 
-fn up(keep: bool) -> Result<(), Error> {
-    let parent = parent_id();
-    let started = Instant::now();
-    let cluster = DevCluster::start(Options { keep, ..Options::default() })?;
+fn up(options: Options) -> Result<(), Error> {
+    let (parent, started) = (parent_id(), Instant::now());
+    let cluster = DevCluster::start(options)?;
+    stay(&cluster, options, parent, started)?;
+    cluster.stop()
+}
+
+fn up_with_node(options: Options) -> Result<(), Error> {
+    let (parent, started) = (parent_id(), Instant::now());
+    let cluster = NodeCluster::start(options)?;
+    say(&format!("its network is its own; a shell in there: {}", cluster.shell()));
+    stay(&cluster, options, parent, started)?;
+    cluster.stop()
+}
+
+/// Announces the cluster, and returns when nobody wants it any longer.
+fn stay(cluster: &DevCluster, options: Options, parent: u32, started: Instant) -> Result<(), Error> {
     // Only now: a signal during the start ends this process at once, and the cluster's own guards do the rest.
     let stopped = on_signals().map_err(|source| Error::Io { action: "listen for signals".to_owned(), source })?;
 
-    announce(&cluster).map_err(|source| Error::Io { action: "print the kubeconfig's path".to_owned(), source })?;
+    announce(cluster).map_err(|source| Error::Io { action: "print the kubeconfig's path".to_owned(), source })?;
     say(&format!("ready after {:.1} s; Ctrl-C takes it down", started.elapsed().as_secs_f32()));
     while !stopped.load(Ordering::Relaxed) && parent_id() == parent {
         thread::sleep(Duration::from_millis(50));
     }
 
-    if keep {
+    if options.keep {
         say(&format!("keeping {}", cluster.directory().display()));
     }
-    cluster.stop()
+    Ok(())
 }
 
 fn on_signals() -> io::Result<Arc<AtomicBool>> {

@@ -9,39 +9,40 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Component, Error};
+use crate::Error;
 
 const STOPPED_WITHIN: Duration = Duration::from_secs(10);
 const LOG_TAIL_LINES: usize = 20;
 
-/// A component and its supervisor.
+/// What a shell does as a program's supervisor.
+pub(crate) const SUPERVISE: &str = include_str!("supervise.sh");
+
+/// A program and its supervisor.
 pub(crate) struct Process {
-    component: Component,
+    name: String,
     supervisor: Child,
     lifeline: Option<ChildStdin>,
     log: PathBuf,
 }
 
 impl Process {
-    /// Starts a program whose output goes to the end of `log`; `share` keeps the log's directory from being swept.
-    pub(crate) fn spawn(
-        component: Component,
-        program: &Path,
-        arguments: &[String],
-        log: PathBuf,
-        share: Stdio,
-    ) -> Result<Self, Error> {
+    /// Starts a supervisor whose output goes to the end of `log`; `share` keeps the log's directory from being swept.
+    pub(crate) fn spawn(name: &str, mut supervisor: Command, log: PathBuf, share: Stdio) -> Result<Self, Error> {
         let output = OpenOptions::new().create(true).append(true).open(&log).map_err(Error::writing(&log))?;
-        let mut supervisor = shell(include_str!("supervise.sh"))
-            .arg(program)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(share)
-            .stderr(output)
-            .spawn()
-            .map_err(Error::io(format!("start {component}")))?;
+        supervisor.stdin(Stdio::piped()).stdout(share).stderr(output);
+        let mut supervisor = supervisor.spawn().map_err(Error::io(format!("start {name}")))?;
         let lifeline = supervisor.stdin.take();
-        Ok(Self { component, supervisor, lifeline, log })
+        Ok(Self { name: name.to_owned(), supervisor, lifeline, log })
+    }
+
+    /// Whose it is.
+    pub(crate) fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    /// Where it writes to.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
     }
 
     /// How it ended, if it has.
@@ -49,12 +50,17 @@ impl Process {
         self.supervisor.try_wait().ok().flatten()
     }
 
+    /// How it ended, if it does so in time.
+    pub(crate) fn ended_within(&mut self, within: Duration) -> Option<ExitStatus> {
+        wait(&mut self.supervisor, within)
+    }
+
     /// Kills it and waits until it is gone.
     pub(crate) fn stop(&mut self) -> Result<(), Error> {
         drop(self.lifeline.take());
         match wait(&mut self.supervisor, STOPPED_WITHIN) {
             Some(_) => Ok(()),
-            None => Err(Error::NotStopped { component: self.component, within: STOPPED_WITHIN }),
+            None => Err(Error::NotStopped { component: self.name(), within: STOPPED_WITHIN }),
         }
     }
 
@@ -76,8 +82,21 @@ impl Drop for Process {
 
 /// A shell that runs `script` out of reach of the terminal's signals and of our environment.
 pub(crate) fn shell(script: &str) -> Command {
-    let mut command = Command::new("/bin/sh");
-    command.args(["-c", script, "devcluster"]).current_dir("/").env_clear().process_group(0);
+    let [shell, arguments @ ..] = shell_of(script);
+    let mut command = detached(shell);
+    command.args(arguments);
+    command
+}
+
+/// The command line of such a shell; what is appended are the script's arguments.
+pub(crate) const fn shell_of(script: &str) -> [&str; 4] {
+    ["/bin/sh", "-c", script, "devcluster"]
+}
+
+/// A program out of reach of the terminal's signals and of our environment.
+pub(crate) fn detached(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir("/").env_clear().process_group(0);
     if let Some(path) = env::var_os("PATH") {
         command.env("PATH", path);
     }

@@ -10,9 +10,20 @@ use std::{
     process::Command,
 };
 
-use crate::Error;
+use crate::{Component, Error};
 
 const NEEDED: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"];
+const NEEDED_BY_A_NODE: [&str; 9] = [
+    "kube-scheduler",
+    "kubelet",
+    "containerd",
+    "containerd-shim-runc-v2",
+    "ctr",
+    "bridge",
+    "host-local",
+    "loopback",
+    "pause",
+];
 
 /// The directory of the Kubernetes programs, all of them known to be there.
 #[derive(Clone, Debug)]
@@ -28,26 +39,40 @@ impl Tools {
         } else {
             "run `make tools`, which builds what is missing"
         };
-        Self::check(ask_script()?, remedy)
+        Self { directory: ask_script()? }.check(&NEEDED, remedy)
     }
 
     /// Takes those of a directory.
     pub fn in_directory(directory: impl Into<PathBuf>) -> Result<Self, Error> {
-        Self::check(directory.into(), "name a directory that has them")
+        Self { directory: directory.into() }.check(&NEEDED, "name a directory that has them")
     }
 
-    fn check(directory: PathBuf, remedy: &'static str) -> Result<Self, Error> {
-        let missing: Vec<_> = NEEDED.into_iter().filter(|name| !is_executable(&directory.join(name))).collect();
+    /// Says what is missing of a node's.
+    pub(crate) fn with_node(self) -> Result<Self, Error> {
+        self.check(&NEEDED_BY_A_NODE, "run `hack/tools.sh build node`, which builds what is missing")
+    }
+
+    fn check(self, needed: &[&'static str], remedy: &'static str) -> Result<Self, Error> {
+        let is_missing = |name: &&str| !is_executable(&self.directory.join(name));
+        let missing: Vec<_> = needed.iter().copied().filter(is_missing).collect();
         if missing.is_empty() {
-            Ok(Self { directory })
+            Ok(self)
         } else {
-            Err(Error::ToolsMissing { directory, missing, remedy })
+            Err(Error::ToolsMissing { directory: self.directory, missing, remedy })
         }
     }
 
     /// The directory they stand in; `helm` may stand there as well.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Where a component's program is; dnsmasq is the distribution's.
+    pub(crate) fn of(&self, component: Component) -> PathBuf {
+        match component {
+            Component::Dns => component.program().into(),
+            _ => self.directory.join(component.program()),
+        }
     }
 
     /// The kubectl of the cluster's own version; [`DevCluster::kubectl`](crate::DevCluster::kubectl) also says where to.

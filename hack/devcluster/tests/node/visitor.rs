@@ -1,0 +1,90 @@
+//! A pod that visits a server by name, and the server.
+
+use std::{
+    env,
+    io::{Read, Write},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::LazyLock,
+    thread,
+};
+
+use devcluster::{NodeCluster, write_image};
+
+use crate::support::stdout_of;
+
+const IMAGE: &str = "localhost/visitor:1";
+const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/programs/visitor.rs");
+
+/// The image, built once for all tests.
+static ARCHIVE: LazyLock<PathBuf> = LazyLock::new(|| {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (program, archive) = (directory.join("visitor"), directory.join("visitor.tar"));
+    let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    rustc.args(["--edition=2024", "-Ctarget-feature=+crt-static", "-Crelocation-model=static", "-o"]);
+    stdout_of(rustc.arg(&program).arg(PROGRAM));
+    write_image(&archive, IMAGE, &program).unwrap();
+    archive
+});
+
+/// Has a visitor of `apprunner.test:PORT` running and ready, in a namespace that enforces the strictest Pod Security.
+pub(crate) fn run(cluster: &NodeCluster, namespace: &str, port: u16) {
+    cluster.load_image(&ARCHIVE).unwrap();
+    stdout_of(cluster.kubectl().args(["create", "namespace", namespace]));
+    let enforced = "pod-security.kubernetes.io/enforce=restricted";
+    stdout_of(cluster.kubectl().args(["label", "namespace", namespace, enforced]));
+    apply(cluster, namespace, &manifest(&format!("{}:{port}", NodeCluster::NAME)));
+    let ready = ["wait", "--for=condition=Ready", "--timeout=60s", "pod/visitor", "--namespace", namespace];
+    stdout_of(cluster.kubectl().args(ready));
+}
+
+fn apply(cluster: &NodeCluster, namespace: &str, manifest: &str) {
+    let path = cluster.directory().join(format!("{namespace}.json"));
+    std::fs::write(&path, manifest).unwrap();
+    stdout_of(cluster.kubectl().args(["apply", "--namespace", namespace, "--filename"]).arg(path));
+}
+
+fn manifest(server: &str) -> String {
+    let pod = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": "visitor" },
+        "spec": {
+            // It is its container's first process, which no signal ends that it does not ask for.
+            "terminationGracePeriodSeconds": 1,
+            "securityContext": { "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } },
+            "containers": [{
+                "name": "visitor",
+                "image": IMAGE,
+                "imagePullPolicy": "Never",
+                "args": [server],
+                "readinessProbe": { "tcpSocket": { "port": 8080 }, "periodSeconds": 1 },
+                "resources": { "limits": { "memory": "16Mi" } },
+                "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
+            }],
+        },
+    });
+    pod.to_string()
+}
+
+/// Starts a server in the cluster's network that says `words` to everybody, and returns its port.
+pub(crate) fn server(cluster: &NodeCluster, words: &'static str) -> u16 {
+    let listener = thread::scope(|scope| {
+        let bound = scope.spawn(|| {
+            cluster.join_network().unwrap();
+            TcpListener::bind((NodeCluster::ADDRESS, 0)).unwrap()
+        });
+        bound.join().unwrap()
+    });
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // The request is small enough to come in one piece, and what it asks for does not matter.
+            let _ = stream.read(&mut [0; 1024]);
+            write!(stream, "HTTP/1.0 200 OK\r\n\r\n{words}").unwrap();
+        }
+    });
+    port
+}
