@@ -45,7 +45,7 @@ fn busiest_second(calls: &[Call]) -> usize {
 /// A service holds one connector only, so four objects share each: without ownership tags they all may.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_that_wait_for_25_services_cost_a_delete_each_a_look_at_each_service_and_the_sweeps() {
-    const FASTER: u32 = 5;
+    const FASTER: u32 = 3;
     const MINUTE: f64 = 60.0 / FASTER as f64;
     let mut world = World::new().await;
     world.settings.arguments.push("--ownership-tags=off".to_owned());
