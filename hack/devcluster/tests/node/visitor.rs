@@ -1,10 +1,9 @@
 //! A pod that visits a server by name, and the server.
 
 use std::{
-    env,
+    env, fs,
     io::{Read, Write},
     net::TcpListener,
-    path::{Path, PathBuf},
     process::Command,
     sync::LazyLock,
     thread,
@@ -12,25 +11,27 @@ use std::{
 
 use devcluster::{NodeCluster, write_image};
 
-use crate::support::stdout_of;
+use crate::support::{Scratch, stdout_of};
 
 const IMAGE: &str = "localhost/visitor:1";
 const PROGRAM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/node/programs/visitor.rs");
 
-/// The image, built once for all tests.
-static ARCHIVE: LazyLock<PathBuf> = LazyLock::new(|| {
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let (program, archive) = (directory.join("visitor"), directory.join("visitor.tar"));
+/// The image's archive, built once for all tests of this process; it leaves no file behind.
+static ARCHIVE: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let scratch = Scratch::new("visitor");
+    let (program, archive) = (scratch.0.join("visitor"), scratch.0.join("visitor.tar"));
     let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     rustc.args(["--edition=2024", "-Ctarget-feature=+crt-static", "-Crelocation-model=static", "-o"]);
     stdout_of(rustc.arg(&program).arg(PROGRAM));
     write_image(&archive, IMAGE, &program).unwrap();
-    archive
+    fs::read(archive).unwrap()
 });
 
 /// Has a visitor of `apprunner.test:PORT` running and ready, in a namespace that enforces the strictest Pod Security.
 pub(crate) fn run(cluster: &NodeCluster, namespace: &str, port: u16) {
-    cluster.load_image(&ARCHIVE).unwrap();
+    let archive = cluster.directory().join(format!("{namespace}.tar"));
+    fs::write(&archive, &*ARCHIVE).unwrap();
+    cluster.load_image(&archive).unwrap();
     stdout_of(cluster.kubectl().args(["create", "namespace", namespace]));
     let enforced = "pod-security.kubernetes.io/enforce=restricted";
     stdout_of(cluster.kubectl().args(["label", "namespace", namespace, enforced]));
@@ -41,7 +42,7 @@ pub(crate) fn run(cluster: &NodeCluster, namespace: &str, port: u16) {
 
 fn apply(cluster: &NodeCluster, namespace: &str, manifest: &str) {
     let path = cluster.directory().join(format!("{namespace}.json"));
-    std::fs::write(&path, manifest).unwrap();
+    fs::write(&path, manifest).unwrap();
     stdout_of(cluster.kubectl().args(["apply", "--namespace", namespace, "--filename"]).arg(path));
 }
 
