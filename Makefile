@@ -26,6 +26,7 @@ test: ## Run every test: the core, the emulator, the cluster, and the operator o
 e2e: ## Run the tests that need a node: real pods (as root; with runc and dnsmasq from the distribution)
 	@hack/e2e/packages
 	@hack/tools.sh build $(TEST_TOOLS) helm node
+	@CARGO="$(CARGO)" hack/image/build
 	$(CARGO) test --locked --package devcluster --test node
 	$(CARGO) test --locked --test e2e
 

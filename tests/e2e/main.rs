@@ -2,20 +2,10 @@
 //!
 //! One file a theme. A scenario is a test whose body is handed to [`support::scenario`], which gives it a namespace that
 //! enforces the strictest Pod Security, and an App Runner that pods find by name; all share one cluster, one after the
-//! other, because what a chart installs is partly the whole cluster's:
-//!
-//! ```ignore
-//! #[test]
-//! fn a_connector_is_deleted_by_a_pod() {
-//!     scenario("by-a-pod", async |world| {
-//!         world.cluster.load_image(&image("apprunner-operator").unwrap()).unwrap();
-//!         let endpoint = format!("aws.endpointUrl={}", world.endpoint);
-//!         world.helm(&["install", "operator", "charts/apprunner-operator", "--wait", "--set", &endpoint]);
-//!     });
-//! }
-//! ```
+//! other, because what a chart installs is partly the whole cluster's.
 #![allow(unreachable_pub, reason = "the helpers' own privacy is between them and the tests")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
 
 mod ground;
+mod operator;
 mod support;

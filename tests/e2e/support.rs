@@ -70,9 +70,23 @@ impl World {
 
     /// Runs helm in this namespace and in the checkout's root; it must succeed.
     pub fn helm(&self, arguments: &[&str]) -> String {
+        run(&mut self.helm_command(arguments))
+    }
+
+    /// The same where it must not succeed; gives all that it says.
+    pub fn helm_refused(&self, arguments: &[&str]) -> String {
+        let output = self.helm_command(arguments).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+        assert!(!output.status.success(), "{arguments:?} was not refused: {said}");
+        said
+    }
+
+    fn helm_command(&self, arguments: &[&str]) -> Command {
         let helm = self.cluster.tools().directory().join("helm");
         assert!(helm.is_file(), "{} is missing: hack/tools.sh build helm", helm.display());
-        run(self.cluster.client(&helm).current_dir(CHECKOUT).args(["--namespace", &self.namespace]).args(arguments))
+        let mut command = self.cluster.client(&helm);
+        command.current_dir(CHECKOUT).args(["--namespace", &self.namespace]).args(arguments);
+        command
     }
 }
 
