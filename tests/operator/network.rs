@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use apprunner_operator::api;
 use kube::ResourceExt;
 
-use crate::support::World;
 use crate::support::operator::Operator;
 use crate::support::proxy::{Calls, Fault, FaultKind, Proxy};
+use crate::support::{World, eventually};
 
 struct Behind {
     world: World,
@@ -156,7 +156,12 @@ async fn a_lost_answer_is_no_second_deletion(calls: Calls) {
     world.delete("egress").await;
     world.gone("egress").await;
 
-    let lost: Vec<_> = proxy.requests().into_iter().filter(|request| request.fault.is_some()).collect();
+    // The object may be seen to be gone before the proxy has the answer that it is to lose.
+    let answered = async || {
+        let lost: Vec<_> = proxy.requests().into_iter().filter(|request| request.fault.is_some()).collect();
+        lost.iter().all(|request| request.effect.is_some()).then_some(lost)
+    };
+    let lost = eventually(answered).await.unwrap();
     assert_eq!((lost.len(), lost[0].effect, lost[0].status), (1, Some(200), None));
     assert!(world.inactive(&arn));
     assert_eq!(world.deletes(), 1);
