@@ -111,8 +111,8 @@ async fn what_is_held_for_long_is_noticed_within_one_sweep() {
     let world = World::new().await;
     let _operator = world.operator();
     let (arn, services) = world.held_by(&["web"]).await;
-    // Nine minutes, at this pace.
-    let sweeps = async || (world.calls(LIST).len() > 100).then_some(());
+    // Ten minutes, at this pace.
+    let sweeps = async || (world.calls(LIST).len() > 120).then_some(());
     assert!(eventually(sweeps).await.is_some(), "the sweeps ended");
     assert!(world.emulator.delete_service(&services[0]));
     world.gone("egress").await;
