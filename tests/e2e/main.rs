@@ -1,11 +1,27 @@
 //! The operator as its users install it: in a pod, on a real node, with Helm.
 //!
-//! One file a theme. A scenario is a test whose body is handed to [`support::scenario`], which gives it a namespace that
-//! enforces the strictest Pod Security, and an App Runner that pods find by name; all share one cluster, one after the
-//! other, because what a chart installs is partly the whole cluster's.
+//! One file a theme. A [`scenario`](world::scenario) has a namespace of its name, which enforces the strictest Pod
+//! Security, and an App Runner that pods find by name. All share one cluster, one after the other, because what a chart
+//! installs is partly the whole cluster's. The last of all holds what the others have used against what is granted.
 #![allow(unreachable_pub, reason = "the helpers' own privacy is between them and the tests")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
 
+mod deletion;
 mod ground;
-mod operator;
-mod support;
+mod proof;
+mod release;
+mod uninstall;
+mod world;
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let scenarios = [ground::scenarios(), deletion::scenarios(), uninstall::scenarios(), proof::of_them()];
+    let conclusion = libtest_mimic::run(&arguments, scenarios.into_iter().flatten().collect());
+    world::end();
+    conclusion.exit_code()
+}

@@ -136,7 +136,11 @@ fn the_table_of_rights_names_each_one_and_no_other() {
         }
     }
     let part = KUBERNETES.split("\n## ").find(|part| part.starts_with("Rights")).unwrap();
-    let rows = part.lines().filter_map(|line| line.strip_prefix("| `")?.split(" | ").next()?.split_once(": "));
+    // What the chart's hook has is in none of these files.
+    let rows = part
+        .lines()
+        .filter(|line| !line.contains("(hook)"))
+        .filter_map(|line| line.strip_prefix("| `")?.split(" | ").next()?.split_once(": "));
     let named = rows.flat_map(|(what, verbs)| verbs.split(", ").map(move |verb| format!("`{what}: {verb}")));
     assert_eq!(named.collect::<BTreeSet<_>>(), given);
 }

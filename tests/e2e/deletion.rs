@@ -1,0 +1,64 @@
+//! A connector from its adoption to its end.
+
+use apprunner_emulator::{ConnectorStatus, DEFAULT_ACCOUNT, Fault, FaultKind, Operation, ServiceStatus};
+use libtest_mimic::Trial;
+
+use crate::world::{REGION, World, scenario};
+
+pub fn scenarios() -> Vec<Trial> {
+    vec![
+        scenario("deletion", deleted),
+        scenario("in-use", named_and_released),
+        scenario("retain", left_in_aws),
+        scenario("one-owner", of_two_objects_one_owns),
+    ]
+}
+
+async fn deleted(world: &World) {
+    world.install(&[]);
+    let arn = world.adopted("shop-egress");
+    world.kubectl(&["delete", "vpcc/shop-egress", "--wait", "--timeout=60s"]);
+    assert_eq!((world.status(&arn), world.deletes(&arn)), (ConnectorStatus::Inactive, 1));
+    world.uninstall();
+}
+
+async fn named_and_released(world: &World) {
+    world.install(&[]);
+    let arn = world.adopted("jobs-egress");
+    let service = world.emulator.create_service(DEFAULT_ACCOUNT, REGION, "jobs", Some(&arn));
+    world.kubectl(&["delete", "vpcc/jobs-egress", "--wait=false"]);
+    let named = "--for=jsonpath={.status.blockedBySummary}=jobs";
+    world.kubectl(&["wait", "vpcc/jobs-egress", named, "--timeout=60s"]);
+    // A service that changes is a reason to try again; what it was before is told again after the trouble.
+    let trouble = Fault::new(FaultKind::InternalErrorBeforeEffect).on(Operation::DeleteVpcConnector);
+    world.emulator.add_fault(trouble);
+    assert!(world.emulator.set_service_status(&service, ServiceStatus::Paused));
+    world.reaches("vpcc/jobs-egress", "ServiceError");
+    world.reaches("vpcc/jobs-egress", "InUse");
+    assert!(world.emulator.delete_service(&service));
+    world.kubectl(&["wait", "vpcc/jobs-egress", "--for=delete", "--timeout=60s"]);
+    assert_eq!(world.status(&arn), ConnectorStatus::Inactive);
+    world.uninstall();
+}
+
+async fn left_in_aws(world: &World) {
+    world.install(&[]);
+    let arn = world.adopted("kept-egress");
+    assert_eq!(world.emulator.tags(&arn).unwrap().len(), 1);
+    world.kubectl(&["patch", "vpcc/kept-egress", "--type=merge", r#"--patch={"spec":{"deletionPolicy":"Retain"}}"#]);
+    world.kubectl(&["delete", "vpcc/kept-egress", "--wait", "--timeout=60s"]);
+    assert_eq!((world.status(&arn), world.deletes(&arn)), (ConnectorStatus::Active, 0));
+    assert!(world.emulator.tags(&arn).unwrap().is_empty(), "what is let go of must not say that it is ours");
+    world.uninstall();
+}
+
+async fn of_two_objects_one_owns(world: &World) {
+    world.install(&[]);
+    let arn = world.adopted("shop-egress");
+    world.object_of("again", &arn);
+    world.reaches("vpcc/again", "OwnedByAnother");
+    world.kubectl(&["delete", "vpcc/again", "--wait", "--timeout=60s"]);
+    assert_eq!((world.status(&arn), world.deletes(&arn)), (ConnectorStatus::Active, 0));
+    world.kubectl(&["delete", "vpcc/shop-egress", "--wait", "--timeout=60s"]);
+    world.uninstall();
+}

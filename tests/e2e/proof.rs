@@ -1,0 +1,144 @@
+//! What is granted is used, and what is used is granted: no more and no less, over all scenarios together.
+//!
+//! The API server's audit log says which rights the service accounts have used, the emulator's call log which operations
+//! of AWS. What grants them is what the chart renders and what `examples/iam` has; docs/kubernetes.md and docs/aws.md name
+//! for each right a scenario that uses it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use devcluster::Tools;
+use libtest_mimic::Trial;
+use serde_json::Value;
+
+use crate::release::{CHART, RELEASE};
+use crate::world::{CHECKOUT, World, helm, run};
+
+/// What was done, as the tables name it, and the scenarios that did it.
+type Uses = BTreeMap<String, BTreeSet<&'static str>>;
+
+static RIGHTS: Mutex<Uses> = Mutex::new(Uses::new());
+static OPERATIONS: Mutex<Uses> = Mutex::new(Uses::new());
+
+pub fn of_them() -> Vec<Trial> {
+    vec![
+        Trial::test("rights-granted-are-rights-used", || {
+            assert_eq!(names(&RIGHTS), granted());
+            Ok(())
+        }),
+        Trial::test("operations-allowed-are-operations-called", || {
+            assert_eq!(names(&OPERATIONS), allowed());
+            Ok(())
+        }),
+        Trial::test("each-right-names-a-scenario-that-uses-it", || {
+            told("docs/kubernetes.md", "Rights", &RIGHTS);
+            told("docs/aws.md", "The operations", &OPERATIONS);
+            Ok(())
+        }),
+    ]
+}
+
+/// Takes down what a scenario has used.
+pub fn note(world: &World) {
+    let log = fs::read_to_string(world.cluster.audit_log()).unwrap();
+    let events = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    add(&RIGHTS, world.name, events.filter_map(|event| right_used(&event, world.name)));
+    let calls = world.emulator.calls().into_iter().filter_map(|call| call.operation);
+    // It needs no permission.
+    add(&OPERATIONS, world.name, calls.filter(|operation| operation != "GetCallerIdentity"));
+}
+
+fn add(uses: &Mutex<Uses>, scenario: &'static str, done: impl Iterator<Item = String>) {
+    let mut uses = uses.lock().unwrap_or_else(PoisonError::into_inner);
+    done.for_each(|it| _ = uses.entry(it).or_default().insert(scenario));
+}
+
+fn names(uses: &Mutex<Uses>) -> BTreeSet<String> {
+    uses.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+}
+
+/// What an audit event shows of the rights of the operator's or the hook's service account, if it does.
+fn right_used(event: &Value, scenario: &str) -> Option<String> {
+    let who = event["user"]["username"].as_str()?.strip_prefix(&format!("system:serviceaccount:{scenario}:"))?;
+    let allowed = event["annotations"]["authorization.k8s.io/decision"] == "allow";
+    let object = &event["objectRef"];
+    let resource = object["resource"].as_str().filter(|_| allowed)?;
+    let sub = object["subresource"].as_str().map(|sub| format!("/{sub}")).unwrap_or_default();
+    Some(right(who, &format!("{resource}{sub}"), event["verb"].as_str()?))
+}
+
+fn right(who: &str, resource: &str, verb: &str) -> String {
+    let hook = if who == RELEASE { "" } else { " (hook)" };
+    format!("`{resource}`{hook}: {verb}")
+}
+
+/// The rights that the chart binds to its service accounts in any of its modes.
+fn granted() -> BTreeSet<String> {
+    let modes = [&[][..], &["--set=rbac.namespaced=true,clusterId=one"]];
+    modes.into_iter().map(rendered).flat_map(|objects| bound(&objects)).collect()
+}
+
+fn rendered(arguments: &[&str]) -> Vec<Value> {
+    let tools = Tools::find().unwrap_or_else(|error| panic!("{error}"));
+    let mut helm = Command::new(helm(tools.directory()));
+    let manifests = run(helm.current_dir(CHECKOUT).args(["template", RELEASE, CHART]).args(arguments));
+    manifests.split("\n---").filter_map(|document| serde_saphyr::from_str(document).ok()).collect()
+}
+
+fn bound(objects: &[Value]) -> Vec<String> {
+    let mut rights = Vec::new();
+    for binding in objects.iter().filter(|object| object["roleRef"].is_object()) {
+        let (kind, name) = (&binding["roleRef"]["kind"], &binding["roleRef"]["name"]);
+        let who = binding["subjects"][0]["name"].as_str().unwrap();
+        let role = objects.iter().find(|it| it["kind"] == *kind && it["metadata"]["name"] == *name).unwrap();
+        let pairs = role["rules"].as_array().unwrap().iter().flat_map(pairs);
+        rights.extend(pairs.map(|(resource, verb)| right(who, resource, verb)));
+    }
+    rights
+}
+
+fn pairs(rule: &Value) -> Vec<(&str, &str)> {
+    let [resources, verbs] = ["resources", "verbs"].map(|key| words(&rule[key]));
+    resources.iter().flat_map(|resource| verbs.iter().map(move |verb| (*resource, *verb))).collect()
+}
+
+fn words(value: &Value) -> Vec<&str> {
+    value.as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect()
+}
+
+/// The operations that the fullest of the operator's policies allows.
+fn allowed() -> BTreeSet<String> {
+    let policy: Value = serde_json::from_str(&page("examples/iam/names.json")).unwrap();
+    let statements = policy["Statement"].as_array().unwrap().iter();
+    let actions = statements.flat_map(|statement| words(&statement["Action"]));
+    actions.map(|action| action.strip_prefix("apprunner:").unwrap().to_owned()).collect()
+}
+
+/// Holds a table against what was seen: `` | `what`: verb, verb | … | scenario, scenario | ``.
+fn told(file: &str, part: &str, uses: &Mutex<Uses>) {
+    let uses = uses.lock().unwrap_or_else(PoisonError::into_inner);
+    let page = page(file);
+    let part = page.split("\n## ").find(|it| it.starts_with(part)).unwrap();
+    let rows = part.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")).skip(1);
+    for row in rows {
+        let (first, last) = (row.split(" | ").next().unwrap(), row.rsplit(" | ").next().unwrap());
+        for (used, scenario) in all_of(first).iter().flat_map(|used| last.split(", ").map(move |it| (used, it))) {
+            let seen = uses.get(used).is_some_and(|scenarios| scenarios.contains(scenario));
+            assert!(seen, "{file} says that {scenario} uses {used}; these do: {:?}", uses.get(used));
+        }
+    }
+}
+
+/// What a row is about: `` `resource` (`name`): verb, verb `` or `` `Operation` ``.
+fn all_of(cell: &str) -> Vec<String> {
+    let Some((what, verbs)) = cell.split_once(": ") else { return vec![cell.trim_matches('`').to_owned()] };
+    let named = what.split_once(" (`").map_or(what, |(what, _)| what);
+    verbs.split(", ").map(|verb| format!("{named}: {verb}")).collect()
+}
+
+fn page(file: &str) -> String {
+    fs::read_to_string(Path::new(CHECKOUT).join(file)).unwrap()
+}

@@ -1,0 +1,39 @@
+//! The chart's release, which is called as the chart is.
+
+use apprunner_emulator::{DEFAULT_ACCESS_KEY_ID, DEFAULT_SECRET_ACCESS_KEY};
+
+use crate::world::World;
+
+pub const CHART: &str = "charts/apprunner-operator";
+pub const RELEASE: &str = "apprunner-operator";
+
+impl World {
+    /// Installs the chart with the emulator as its AWS, and waits until its pods are ready.
+    pub fn install(&self, values: &[&str]) {
+        self.release("install", values);
+    }
+
+    /// Installs or upgrades, with these values and none from before.
+    pub fn release(&self, verb: &str, values: &[&str]) {
+        let aws = format!("aws.endpointUrl={}", self.endpoint);
+        let id = format!("extraEnv[0].value={DEFAULT_ACCESS_KEY_ID}");
+        let secret = format!("extraEnv[1].value={DEFAULT_SECRET_ACCESS_KEY}");
+        let always = [
+            aws.as_str(),
+            "image.pullPolicy=Never",
+            "extraEnv[0].name=AWS_ACCESS_KEY_ID",
+            &id,
+            "extraEnv[1].name=AWS_SECRET_ACCESS_KEY",
+            &secret,
+        ];
+        let mut arguments = vec![verb, RELEASE, CHART, "--wait", "--timeout=2m"];
+        arguments.extend(always.iter().chain(values).flat_map(|value| ["--set", value]));
+        self.helm(&arguments);
+    }
+
+    /// Takes away what scenarios after this one would trip over.
+    pub fn uninstall(&self) {
+        self.helm(&["uninstall", RELEASE, "--wait"]);
+        self.kubectl(&["delete", "crd", "vpcconnectors.apprunner-operator.dev"]);
+    }
+}

@@ -1,0 +1,192 @@
+//! The cluster that all scenarios share, and what each has for itself.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use apprunner_emulator::{CallFilter, Config, ConnectorStatus, DEFAULT_ACCOUNT, Emulator};
+use devcluster::{NodeCluster, Options};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config as ClientConfig};
+use libtest_mimic::Trial;
+use tokio::runtime::Runtime;
+
+use crate::proof;
+
+pub const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
+pub const REGION: &str = "us-east-1";
+
+/// Between scenarios the cluster stands here; one that fails takes it down, and the next begins with a new one.
+static CLUSTER: Mutex<Option<NodeCluster>> = Mutex::new(None);
+
+/// One scenario's world.
+pub struct World {
+    pub cluster: NodeCluster,
+    /// The scenario's name, and its namespace's.
+    pub name: &'static str,
+    pub emulator: Emulator,
+    /// The emulator's URL as pods need it: by a name that they must resolve.
+    pub endpoint: String,
+    /// The administrator's.
+    pub client: Client,
+}
+
+/// A scenario, which plays in the cluster's network.
+pub fn scenario(name: &'static str, play: impl AsyncFnOnce(&World) + Send + 'static) -> Trial {
+    Trial::test(name, move || {
+        let cluster = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_else(start);
+        cluster.join_network()?;
+        // Only now: the threads it starts are where this one is.
+        let cluster = Runtime::new()?.block_on(async {
+            let world = World::new(name, cluster).await;
+            play(&world).await;
+            world.end()
+        });
+        *CLUSTER.lock().unwrap_or_else(PoisonError::into_inner) = Some(cluster);
+        Ok(())
+    })
+}
+
+/// With `E2E_KEEP` set its logs stay, those of pods too.
+fn start() -> NodeCluster {
+    let keep = std::env::var_os("E2E_KEEP").is_some();
+    let cluster = NodeCluster::start(Options { keep, ..Options::default() }).unwrap_or_else(|error| panic!("{error}"));
+    if keep {
+        let _ = writeln!(std::io::stderr(), "the cluster's logs are kept in {}", cluster.directory().display());
+    }
+    for name in ["apprunner-operator", "apprunner-emulator"] {
+        let archive = image(name).unwrap_or_else(|missing| panic!("{missing}"));
+        cluster.load_image(&archive).unwrap_or_else(|error| panic!("{error}"));
+    }
+    cluster
+}
+
+/// Takes the cluster down when all is over.
+pub fn end() {
+    drop(CLUSTER.lock().unwrap_or_else(PoisonError::into_inner).take());
+}
+
+/// The archive of an image, as `make image` writes it.
+pub fn image(name: &str) -> Result<PathBuf, String> {
+    let archive = Path::new(CHECKOUT).join(format!("target/image/{name}.tar"));
+    if archive.is_file() { Ok(archive) } else { Err(format!("{} is missing: make image", archive.display())) }
+}
+
+impl World {
+    async fn new(name: &'static str, cluster: NodeCluster) -> Self {
+        let listen = SocketAddr::from((NodeCluster::ADDRESS, 0));
+        let emulator = Emulator::start(Config { listen, ..Config::default() }).await.unwrap();
+        let endpoint = format!("http://{}:{}", NodeCluster::NAME, emulator.address().port());
+        let client = administrator(&cluster).await;
+        let world = Self { cluster, name, emulator, endpoint, client };
+        world.restricted(name);
+        world
+    }
+
+    fn end(self) -> NodeCluster {
+        proof::note(&self);
+        self.kubectl(&["delete", "namespace", self.name, "--wait=false"]);
+        self.cluster
+    }
+
+    /// Makes a namespace that takes no pod with any privilege.
+    pub fn restricted(&self, namespace: &str) {
+        self.kubectl(&["create", "namespace", namespace]);
+        self.kubectl(&["label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted"]);
+    }
+
+    /// Runs kubectl in the scenario's namespace, if no other is named; it must succeed.
+    pub fn kubectl(&self, arguments: &[&str]) -> String {
+        run(self.cluster.kubectl().args(["--namespace", self.name]).args(arguments))
+    }
+
+    /// Applies a manifest to the scenario's namespace, if it names no other.
+    pub fn apply(&self, manifest: &str) {
+        let mut kubectl = self.cluster.kubectl();
+        kubectl.args(["--namespace", self.name, "apply", "--filename=-"]).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut applying = kubectl.spawn().unwrap();
+        applying.stdin.take().unwrap().write_all(manifest.as_bytes()).unwrap();
+        assert!(applying.wait().unwrap().success(), "{manifest}");
+    }
+
+    /// Runs helm in the scenario's namespace and in the checkout's root; it must succeed.
+    pub fn helm(&self, arguments: &[&str]) -> String {
+        run(&mut self.helm_command(arguments))
+    }
+
+    /// The same where it must not succeed; gives all that it says.
+    pub fn helm_refused(&self, arguments: &[&str]) -> String {
+        let output = self.helm_command(arguments).output().unwrap();
+        let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+        assert!(!output.status.success(), "{arguments:?} was not refused: {said}");
+        said
+    }
+
+    fn helm_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.cluster.client(&helm(self.cluster.tools().directory()));
+        command.current_dir(CHECKOUT).args(["--namespace", self.name]).args(arguments);
+        command
+    }
+
+    /// An object that is yet to take over a new connector; gives the connector's ARN.
+    pub fn object(&self, name: &str) -> String {
+        let arn = self.emulator.create_connector(DEFAULT_ACCOUNT, REGION, name);
+        self.object_of(name, &arn);
+        arn
+    }
+
+    /// An object of a connector.
+    pub fn object_of(&self, name: &str, arn: &str) {
+        self.apply(&format!(
+            "apiVersion: apprunner-operator.dev/v1alpha1\nkind: VpcConnector\nmetadata: {{name: {name}}}\n\
+             spec: {{arn: '{arn}', deletionPolicy: Delete}}\n"
+        ));
+    }
+
+    /// An object that has taken over a new connector.
+    pub fn adopted(&self, name: &str) -> String {
+        let arn = self.object(name);
+        self.kubectl(&["wait", &format!("vpcc/{name}"), "--for=condition=Ready", "--timeout=60s"]);
+        arn
+    }
+
+    /// Waits until an object's Ready condition has a reason.
+    pub fn reaches(&self, object: &str, reason: &str) {
+        let told = format!("--for=jsonpath={{.status.conditions[?(@.type==\"Ready\")].reason}}={reason}");
+        self.kubectl(&["wait", object, &told, "--timeout=60s"]);
+    }
+
+    pub fn status(&self, arn: &str) -> ConnectorStatus {
+        self.emulator.connector(arn).unwrap().status
+    }
+
+    /// How often a connector's deletion was asked for.
+    pub fn deletes(&self, arn: &str) -> usize {
+        let operation = Some("DeleteVpcConnector".to_owned());
+        let filter = CallFilter { operation, arn: Some(arn.to_owned()), ..CallFilter::default() };
+        self.emulator.calls_matching(&filter).len()
+    }
+}
+
+/// Helm, among the programs that were built.
+pub fn helm(tools: &Path) -> PathBuf {
+    let helm = tools.join("helm");
+    assert!(helm.is_file(), "{} is missing: hack/tools.sh build helm", helm.display());
+    helm
+}
+
+async fn administrator(cluster: &NodeCluster) -> Client {
+    let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
+    let config = ClientConfig::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    Client::try_from(config).unwrap()
+}
+
+/// Runs a command that must succeed, and gives what it printed.
+pub fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {out}{err}");
+    out.into_owned()
+}
