@@ -24,6 +24,7 @@ use crate::api::VpcConnector;
 use crate::apprunner::surveys::Waiter;
 use crate::cluster;
 use crate::core::arn::{ConnectorArn, Lane};
+use crate::core::pace::millis;
 use crate::reconcile::Operator;
 use crate::sight::Sight;
 use crate::sync::lock;
@@ -162,7 +163,7 @@ async fn reconcile(object: Arc<Guarded>, watched: Arc<Watched>) -> Result<Action
     let shown = || watched.store.get(&reference).and_then(|object| object.0.as_ref().ok().cloned().map(Arc::new));
     // Boxed, so that the many that wait for a worker are small.
     let result = isolated(Box::pin(shared.operator.reconcile(shown))).await;
-    shared.operator.metrics.reconciled(began.elapsed(), result.is_ok());
+    shared.operator.aws.metrics.reconciled(began.elapsed(), result.is_ok());
     let action = result?;
     shared.failures().remove(&object.uid().unwrap_or_default());
     Ok(action)
@@ -186,8 +187,7 @@ fn retry(object: Arc<Guarded>, failed: &Failed, watched: Arc<Watched>) -> Action
     };
     let wait = shared.operator.rules.pace.retry.jittered(failures, rand::random());
     let (namespace, name) = (object.namespace(), object.name_any());
-    let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-    error!(namespace, name, error = %failed, failures, retry_ms, "reconcile failed; it is tried again");
+    error!(namespace, name, error = %failed, failures, retry_ms = millis(wait), "reconcile failed; it is tried again");
     Action::requeue(wait)
 }
 

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::core::pace::millis;
+
 /// What has to be so for anything to be begun.
 pub struct Permission {
     /// Set once the process is to stop: no call to AWS is begun any more.
@@ -67,10 +69,6 @@ impl Leadership {
         self.until.store(until.map_or(0, millis), Ordering::Release);
         self.changed.notify_waiters();
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -15,9 +15,10 @@ use kube::{Resource, ResourceExt};
 use tracing::{debug, error, info};
 
 use crate::api::{VpcConnector, VpcConnectorStatus};
+use crate::apprunner::Aws;
 use crate::apprunner::client::Call;
-use crate::apprunner::rate::{Permit, Rates};
-use crate::apprunner::session::{Session, Sessions};
+use crate::apprunner::rate::Permit;
+use crate::apprunner::session::Session;
 use crate::apprunner::surveys::{Surveys, Waiter};
 use crate::cluster::Error;
 use crate::cluster::events::Events;
@@ -26,10 +27,10 @@ use crate::core::decide::{Decision, Effect, Proof, calls_of_attempt, decide};
 use crate::core::evidence::{Caller, Evidence, Memory, Object, Rules};
 use crate::core::limiter::Rank;
 use crate::core::outcome::{Class, Failure, Operation, Outcome, Reply};
+use crate::core::pace::millis;
 use crate::core::record::learn;
 use crate::core::report::{self, Notice, NoticeReason};
 use crate::core::waits;
-use crate::metrics::Metrics;
 use crate::permission::Permission;
 use crate::sync::lock;
 
@@ -46,26 +47,16 @@ pub struct Operator {
     pub objects: Objects,
     /// Where Events go.
     pub events: Events,
-    /// AWS.
-    pub aws: Aws,
+    /// The way to AWS.
+    pub aws: Arc<Aws>,
+    /// Who uses the connectors that wait.
+    pub surveys: Surveys,
     /// How the operator was started.
     pub rules: Arc<Rules>,
     /// Whether anything may be begun.
     pub permission: Arc<Permission>,
-    /// Where everything is counted.
-    pub metrics: Arc<Metrics>,
     memories: Mutex<HashMap<String, (Memory, Instant)>>,
     locked: Mutex<HashSet<String>>,
-}
-
-/// What AWS is called through.
-pub struct Aws {
-    /// Whose credentials these are.
-    pub sessions: Arc<Sessions>,
-    /// When the next call may be made.
-    pub rates: Arc<Rates>,
-    /// Who uses the connectors that wait.
-    pub surveys: Surveys,
 }
 
 /// One turn: what is known, and what the next call is made with.
@@ -80,13 +71,13 @@ impl Operator {
     pub fn new(
         objects: Objects,
         events: Events,
-        aws: Aws,
+        aws: Arc<Aws>,
+        surveys: Surveys,
         rules: Rules,
         permission: Arc<Permission>,
-        metrics: Arc<Metrics>,
     ) -> Self {
         let (memories, locked) = (Mutex::default(), Mutex::default());
-        Self { objects, events, aws, rules: Arc::new(rules), permission, metrics, memories, locked }
+        Self { objects, events, aws, surveys, rules: Arc::new(rules), permission, memories, locked }
     }
 
     /// Takes one object as far as it can go now, and says when to look again.
@@ -158,7 +149,7 @@ impl Operator {
         let uid = newest.object.uid().unwrap_or_default();
         let evidence = Evidence {
             object: Object::read(&newest.object, newest.released),
-            users: self.aws.surveys.users_for(&uid),
+            users: self.surveys.users_for(&uid),
             caller: session.as_ref().map_or(Caller::Unasked, |session| Caller::Account(session.account().clone())),
             memory: memory.clone(),
             rules: self.rules.clone(),
@@ -175,7 +166,7 @@ impl Operator {
         }
         let decision = decide(&turn.evidence);
         if !matches!(decision, Decision::Act(_) | Decision::Wait(_)) {
-            self.aws.surveys.forget(&turn.object.uid().unwrap_or_default());
+            self.surveys.forget(&turn.object.uid().unwrap_or_default());
         }
         match decision {
             Decision::Nothing => Ok(Some(self.later())),
@@ -263,7 +254,7 @@ impl Operator {
         let Object { namespace, name, target, .. } = &turn.evidence.object;
         if let Ok(arn) = target {
             let uid = turn.object.uid().unwrap_or_default();
-            self.aws.surveys.want(arn, Waiter { uid, namespace: namespace.clone(), name: name.clone() });
+            self.surveys.want(arn, Waiter { uid, namespace: namespace.clone(), name: name.clone() });
         }
     }
 
@@ -278,7 +269,6 @@ impl Operator {
     /// Makes one call to App Runner, with the very session the decision was made on.
     async fn ask(&self, turn: &Turn, effect: &Effect) -> Outcome {
         let (Some(session), Ok(arn)) = (&turn.session, &turn.evidence.object.target) else { return no_session() };
-        let sent = Instant::now();
         let call = match effect {
             Effect::Delete => session.delete(arn).await,
             Effect::Describe => session.describe(arn).await,
@@ -290,20 +280,16 @@ impl Operator {
             },
         };
         log(turn, &call);
-        self.aws.rates.heed(&arn.lane(), sent, &call.outcome);
-        self.metrics.called(call.operation, &call.outcome, call.took);
-        if let Outcome::Refused(Failure { class: Class::CredentialsRejected, .. }) = &call.outcome {
-            self.aws.sessions.reject(session);
-        }
+        self.aws.heed(&arn.lane(), session, &call);
         call.outcome
     }
 
     async fn let_go(&self, turn: &Turn, proof: &Proof) -> Result<(), Error> {
         self.objects.remove_finalizer(&turn.object).await?;
-        self.aws.surveys.forget(&turn.object.uid().unwrap_or_default());
+        self.surveys.forget(&turn.object.uid().unwrap_or_default());
         let asked = turn.object.metadata.deletion_timestamp.as_ref().map(|asked| asked.0);
         let took = asked.and_then(|asked| Duration::try_from(turn.evidence.now.duration_since(asked)).ok());
-        self.metrics.let_go(proof, took.unwrap_or_default());
+        self.aws.metrics.let_go(proof, took.unwrap_or_default());
         let Object { namespace, name, status, .. } = &turn.evidence.object;
         let deleted_at = status.deleted_at.as_ref().map(|at| tracing::field::display(at.0));
         info!(namespace, name, arn = turn.object.spec.arn, ?proof, status = status.status, deleted_at, "let go");
@@ -360,7 +346,7 @@ impl Operator {
     /// Takes note of an object whose DELETED event came.
     pub fn gone(&self, uid: &str) {
         self.objects.gone(uid);
-        self.aws.surveys.forget(uid);
+        self.surveys.forget(uid);
         lock(&self.memories).remove(uid);
     }
 
@@ -402,8 +388,8 @@ fn no_session() -> Outcome {
 /// One line for each call: what was asked for which object, and what AWS said.
 fn log(turn: &Turn, call: &Call) {
     let Object { namespace, name, .. } = &turn.evidence.object;
-    let duration_ms = call.duration_ms();
-    let Call { operation, request_id, outcome, .. } = call;
+    let Call { operation, request_id, took, outcome, .. } = call;
+    let duration_ms = millis(*took);
     let arn = &turn.object.spec.arn;
     match outcome {
         Outcome::Done(_) => info!(namespace, name, arn, %operation, request_id, duration_ms, outcome = "Done"),

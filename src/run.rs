@@ -5,14 +5,12 @@ use std::time::Duration;
 
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::admin::{Health, ListenError, Look, TURN, serve};
-use crate::apprunner::rate::Rates;
-use crate::apprunner::session::Sessions;
-use crate::apprunner::surveys::{Surveys, Tools, Waiter};
+use crate::apprunner::Aws;
+use crate::apprunner::surveys::Surveys;
 use crate::cli::{RunArgs, Switch};
 use crate::cluster::client::{self, StartError};
 use crate::cluster::events::Events;
@@ -21,12 +19,11 @@ use crate::cluster::writes::Objects;
 use crate::controller::Scope;
 use crate::core::evidence::Rules;
 use crate::core::lease::Terms;
-use crate::core::limiter::Limits;
 use crate::core::ownership::ClusterId;
 use crate::core::pace::Pace;
 use crate::metrics::{Metrics, Snapshot};
 use crate::permission::{Leadership, Permission};
-use crate::reconcile::{Aws, Operator};
+use crate::reconcile::Operator;
 use crate::sight::Sight;
 use crate::{controller, telemetry};
 
@@ -77,15 +74,17 @@ async fn operate(args: &RunArgs) -> Result<(), RunError> {
     let election = (args.leader_election == Switch::On).then(|| enter(args, &client));
     let leadership = election.as_ref().map_or_else(Leadership::unquestioned, Election::leadership);
     let permission = Arc::new(Permission { stopping, leadership });
-    let (aws, woken) = aws(args.aws.limits(), &pace(args), permission.clone(), metrics.clone());
-    let look = look(sight.clone(), &aws, permission.clone());
-    serve(args.health_address, args.metrics_address, sight.health.clone(), metrics.clone(), look).await?;
-    let Some(rules) = rules(args, &client, &permission.stopping, &sight.health).await? else { return Ok(()) };
+    let pace = pace(args);
+    let aws = Arc::new(Aws::new(args.aws.limits(), pace.rate_recovery, metrics.clone()));
+    let (surveys, woken) = Surveys::new(aws.clone(), permission.clone(), pace.clone());
+    let look = look(sight.clone(), aws.clone(), permission.clone());
+    serve(args.health_address, args.metrics_address, sight.health.clone(), metrics, look).await?;
+    let Some(rules) = rules(args, pace, &client, &permission.stopping, &sight.health).await? else { return Ok(()) };
     let work = async {
         if turn_comes(&permission, &sight.health).await {
             let (events, sending) = Events::start(client.clone());
             let objects = Objects::new(client.clone());
-            let operator = Operator::new(objects, events, aws, rules, permission.clone(), metrics.clone());
+            let operator = Operator::new(objects, events, aws, surveys, rules, permission.clone());
             let scope = Scope { namespaces: &args.namespaces, concurrency: args.concurrency };
             until_stopped(&permission, controller::run(client.clone(), operator, woken, scope, sight.clone())).await;
             let _ = tokio::time::timeout(EVENTS_WITHIN, sending).await;
@@ -103,26 +102,11 @@ fn enter(args: &RunArgs, client: &Client) -> Election {
     election
 }
 
-/// Puts together what AWS is called through, and what tells who has something new to know.
-pub fn aws(
-    limits: Limits,
-    pace: &Pace,
-    permission: Arc<Permission>,
-    metrics: Arc<Metrics>,
-) -> (Aws, UnboundedReceiver<Waiter>) {
-    let sessions = Arc::new(Sessions::counted_by(metrics.clone()));
-    let rates = Arc::new(Rates::new(limits, pace.rate_recovery));
-    let (wake, woken) = mpsc::unbounded_channel();
-    let tools = Tools { sessions: sessions.clone(), rates: rates.clone(), permission, metrics };
-    (Aws { sessions, rates, surveys: Surveys::new(tools, pace.clone(), wake) }, woken)
-}
-
-fn look(sight: Arc<Sight>, aws: &Aws, permission: Arc<Permission>) -> Look {
-    let (rates, sessions) = (aws.rates.clone(), aws.sessions.clone());
+fn look(sight: Arc<Sight>, aws: Arc<Aws>, permission: Arc<Permission>) -> Look {
     Arc::new(move || {
         let (objects, stalled) = sight.objects();
-        let (leader, credentials) = (permission.leadership.held(), sessions.known());
-        Snapshot { objects, stalled, queue: sight.queue(), rates: rates.by_region(), leader, credentials }
+        let (leader, credentials) = (permission.leadership.held(), aws.sessions.known());
+        Snapshot { objects, stalled, queue: sight.queue(), rates: aws.rates.by_region(), leader, credentials }
     })
 }
 
@@ -175,6 +159,7 @@ async fn lead(
 
 async fn rules(
     args: &RunArgs,
+    pace: Pace,
     client: &Client,
     stopping: &CancellationToken,
     health: &Health,
@@ -188,7 +173,7 @@ async fn rules(
         },
         None => None,
     };
-    let rules = Rules { pace: pace(args), regions: args.aws.regions.clone(), cluster_id: cluster_id.filter(|_| tags) };
+    let rules = Rules { pace, regions: args.aws.regions.clone(), cluster_id: cluster_id.filter(|_| tags) };
     info!(
         version = env!("CARGO_PKG_VERSION"),
         cluster_id = rules.cluster_id.as_ref().map_or("-", ClusterId::as_str),

@@ -32,6 +32,8 @@ pub struct Call {
     pub operation: Operation,
     /// The id AWS support asks for, where there was an answer.
     pub request_id: Option<String>,
+    /// When it was sent.
+    pub sent: Instant,
     /// Time until the answer, or until the deadline.
     pub took: Duration,
     /// What came of it.
@@ -109,13 +111,6 @@ impl Session {
     }
 }
 
-impl Call {
-    /// The time it took, as it is logged.
-    pub fn duration_ms(&self) -> u64 {
-        u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX)
-    }
-}
-
 /// Waits for a call no longer than its deadline, and says what it came to.
 ///
 /// `reply` is `None` where a 200 proves nothing: the SDK takes an empty body for an answer without members.
@@ -129,9 +124,9 @@ where
     T: RequestId,
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    let started = Instant::now();
+    let begun = Instant::now();
     let result = tokio::time::timeout(deadline, sent).await;
-    let took = started.elapsed();
+    let took = begun.elapsed();
     let (request_id, outcome) = match result {
         Ok(Ok(output)) => {
             let request_id = output.request_id().map(str::to_owned);
@@ -142,5 +137,5 @@ where
         Ok(Err(error)) => (wire::request_id_of(&error), wire::outcome_of(operation, &error)),
         Err(_) => (None, Outcome::Unknown(Failure::new(operation, Class::Unreachable, "Timeout", wire::NO_ANSWER))),
     };
-    Call { operation, request_id, took, outcome }
+    Call { operation, request_id, sent: begun, took, outcome }
 }

@@ -9,6 +9,7 @@
 //! [`session`] knows whose credentials these are; [`client`] makes the calls; [`wire`] reads answers; [`rate`] says when
 //! the next may be made; [`surveys`] finds out who uses the connectors that wait.
 
+mod aws;
 pub mod client;
 pub mod rate;
 pub mod session;
@@ -17,6 +18,8 @@ mod whole;
 pub mod wire;
 
 use std::time::Duration;
+
+pub use aws::Aws;
 
 /// A connection is up within this time, or the call was not sent.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(3);

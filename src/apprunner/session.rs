@@ -23,7 +23,7 @@ use aws_sdk_apprunner::config::{self, IdentityCache, Region as SdkRegion, retry:
 use tracing::{info, warn};
 
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, wire};
-use crate::core::arn::{AccountId, Region};
+use crate::core::arn::{AccountId, Lane, Region};
 use crate::core::outcome::{Class, Failure, Operation, Outcome, Reply};
 use crate::metrics::Metrics;
 use crate::sync::lock;
@@ -46,9 +46,8 @@ pub struct Session {
 }
 
 /// Gives out the current session.
-#[derive(Default)]
 pub struct Sessions {
-    metrics: Option<Arc<Metrics>>,
+    metrics: Arc<Metrics>,
     current: Mutex<Option<(Arc<Session>, Instant)>>,
     near: Mutex<HashMap<Region, Arc<tokio::sync::Mutex<LastFailure>>>>,
 }
@@ -86,9 +85,9 @@ impl Session {
 }
 
 impl Sessions {
-    /// The same, with its calls counted.
-    pub fn counted_by(metrics: Arc<Metrics>) -> Self {
-        Self { metrics: Some(metrics), ..Self::default() }
+    /// Knows no session yet.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, current: Mutex::default(), near: Mutex::default() }
     }
 
     /// The session in force, if it is known and not due for renewal.
@@ -97,11 +96,25 @@ impl Sessions {
         current.as_ref().filter(|(_, renew)| Instant::now() < *renew).map(|(session, _)| session.clone())
     }
 
-    /// Asks whose credentials these are, by way of STS in a region; everybody who asks there at the same time gets the
-    /// same answer, and a region that is down keeps nobody in another waiting.
+    /// The session in force, if its credentials are of the account whose lane this is.
+    pub async fn of(&self, lane: &Lane) -> Result<Arc<Session>, Failure> {
+        let session = self.identify(&lane.region).await?;
+        if *session.account() == lane.account {
+            return Ok(session);
+        }
+        let message = format!("the credentials are of account {}", session.account());
+        Err(Failure::new(Operation::GetCallerIdentity, Class::CredentialsRejected, "WrongAccount", &message))
+    }
+
+    /// The session in force, or asks whose credentials these are, by way of STS in a region; everybody who asks there at
+    /// the same time gets the same answer, and a region that is down keeps nobody in another waiting.
     pub async fn identify(&self, region: &Region) -> Result<Arc<Session>, Failure> {
+        if let Some(session) = self.current() {
+            return Ok(session);
+        }
         let near = lock(&self.near).entry(region.clone()).or_default().clone();
         let mut last_failure = near.lock().await;
+        // Whoever had the lock before may have found out.
         if let Some(session) = self.current() {
             return Ok(session);
         }
@@ -148,11 +161,8 @@ impl Sessions {
     async fn account_of(&self, config: &SdkConfig) -> Result<AccountId, Failure> {
         let asked = Instant::now();
         let account = account_of(config).await;
-        if let Some(metrics) = &self.metrics {
-            let outcome =
-                account.clone().map_or_else(Outcome::Unknown, |account| Outcome::Done(Reply::Caller(account)));
-            metrics.called(Operation::GetCallerIdentity, &outcome, asked.elapsed());
-        }
+        let outcome = account.clone().map_or_else(Outcome::Unknown, |account| Outcome::Done(Reply::Caller(account)));
+        self.metrics.called(Operation::GetCallerIdentity, &outcome, asked.elapsed());
         account
     }
 

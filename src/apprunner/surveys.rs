@@ -6,21 +6,19 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc};
 use tracing::{debug, info};
 
+use super::Aws;
 use super::client::Call;
-use super::rate::Rates;
-use super::session::{Session, Sessions};
-use crate::core::arn::{ConnectorArn, Lane};
+use crate::core::arn::{ConnectorArn, Lane, Region};
 use crate::core::limiter::{Rank, half_of_the_rate};
 use crate::core::outcome::{Class, Failure, Operation, Outcome};
-use crate::core::pace::Pace;
+use crate::core::pace::{Pace, millis};
 use crate::core::survey::{Moment, Step, Survey, Users};
-use crate::metrics::Metrics;
 use crate::permission::Permission;
 use crate::sync::lock;
 
@@ -41,22 +39,11 @@ pub struct Surveys {
 }
 
 struct Shared {
-    tools: Tools,
+    aws: Arc<Aws>,
+    permission: Arc<Permission>,
     pace: Pace,
     wake: mpsc::UnboundedSender<Waiter>,
     state: Mutex<State>,
-}
-
-/// What services are looked for with.
-pub struct Tools {
-    /// Whose credentials these are.
-    pub sessions: Arc<Sessions>,
-    /// When the next call may be made.
-    pub rates: Arc<Rates>,
-    /// Whether any may be made at all.
-    pub permission: Arc<Permission>,
-    /// Where calls are counted.
-    pub metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
@@ -73,9 +60,10 @@ struct Running {
 }
 
 impl Surveys {
-    /// Makes a place for surveys; who waits is woken through `wake`.
-    pub fn new(tools: Tools, pace: Pace, wake: mpsc::UnboundedSender<Waiter>) -> Self {
-        Self { shared: Arc::new(Shared { tools, pace, wake, state: Mutex::default() }) }
+    /// Makes a place for surveys, and what tells who of those that wait has something new to know.
+    pub fn new(aws: Arc<Aws>, permission: Arc<Permission>, pace: Pace) -> (Self, mpsc::UnboundedReceiver<Waiter>) {
+        let (wake, woken) = mpsc::unbounded_channel();
+        (Self { shared: Arc::new(Shared { aws, permission, pace, wake, state: Mutex::default() }) }, woken)
     }
 
     /// Has the users of a connector looked for, until the waiter is forgotten.
@@ -97,10 +85,9 @@ impl Surveys {
         let state = lock(&self.shared.state);
         let arn = &state.waiters.get(uid)?.1;
         let lane = arn.lane();
-        let users = state.lanes.get(&lane)?.survey.users_of(arn.as_str(), &self.shared.pace, Timestamp::now())?;
         let crowd = state.waiters.values().filter(|(_, other)| other.is_in(&lane)).count();
-        let share = half_of_the_rate(u32::try_from(crowd).unwrap_or(u32::MAX), self.shared.tools.rates.rate(&lane));
-        Some(Users { share, ..users })
+        let share = half_of_the_rate(u32::try_from(crowd).unwrap_or(u32::MAX), self.shared.aws.rates.rate(&lane));
+        state.lanes.get(&lane)?.survey.users_of(arn.as_str(), &self.shared.pace, share, Timestamp::now())
     }
 
     /// Looks no longer for somebody who does not wait any more.
@@ -122,7 +109,7 @@ impl Shared {
         // Also after a panic: whoever finds no survey under way begins another.
         let _ended = Ended { shared: &self, lane: &lane, changed: &changed };
         debug!(account = %lane.account, region = %lane.region, "looking for services");
-        while self.tools.permission.given() {
+        while self.permission.given() {
             let wait = match self.next(&lane) {
                 None | Some(Step::Done) => return,
                 Some(Step::Rest(until)) => {
@@ -133,7 +120,7 @@ impl Shared {
             if let Err(wait) = wait {
                 // Meanwhile the last may stop waiting, so what is next is asked again.
                 tokio::select! {
-                    () = self.tools.permission.stopping.cancelled() => {}
+                    () = self.permission.stopping.cancelled() => {}
                     () = changed.notified() => {}
                     () = tokio::time::sleep(wait) => {}
                 }
@@ -143,7 +130,7 @@ impl Shared {
 
     /// Makes one call, or says how long until it may be made.
     async fn take(&self, lane: &Lane, step: &Step) -> Result<(), Duration> {
-        self.tools.rates.ask(lane, "sweep", Rank::Sweep, 1)?.spend();
+        self.aws.rates.ask(lane, "sweep", Rank::Sweep, 1)?.spend();
         let sent = Timestamp::now();
         let outcome = self.make(lane, step).await;
         self.learn(lane, step, outcome, sent);
@@ -152,7 +139,7 @@ impl Shared {
 
     /// The next step; a survey that nobody waits for ends here, before anybody else can ask for it.
     fn next(&self, lane: &Lane) -> Option<Step> {
-        let rate = self.tools.rates.rate(lane);
+        let rate = self.aws.rates.rate(lane);
         let state = &mut *lock(&self.state);
         let step = state.lanes.get(lane)?.survey.next(&self.pace, rate, Timestamp::now());
         if step == Step::Done {
@@ -162,46 +149,20 @@ impl Shared {
     }
 
     async fn make(&self, lane: &Lane, step: &Step) -> Outcome {
-        let session = match self.session(lane).await {
+        let session = match self.aws.sessions.of(lane).await {
             // Finding out whose credentials these are takes its time.
-            Ok(session) if self.tools.permission.given() => session,
+            Ok(session) if self.permission.given() => session,
             Ok(_) => return Outcome::NotSent(nothing_to_call()),
             Err(failure) => return Outcome::NotSent(failure),
         };
-        let sent = Instant::now();
         let call = match step {
             Step::Describe(arn) => session.describe_service(&lane.region, arn).await,
             Step::List(token) => session.list_services(&lane.region, token.clone()).await,
             Step::Rest(_) | Step::Done => return Outcome::NotSent(nothing_to_call()),
         };
-        let duration_ms = call.duration_ms();
-        let Call { operation, request_id, took, outcome } = call;
-        self.tools.rates.heed(lane, sent, &outcome);
-        self.tools.metrics.called(operation, &outcome, took);
-        let (region, word) = (&lane.region, outcome.word());
-        match &outcome {
-            Outcome::Done(_) => debug!(%region, %operation, request_id, duration_ms, outcome = word),
-            Outcome::Refused(failure) | Outcome::NotSent(failure) | Outcome::Unknown(failure) => {
-                let Failure { code, message, class, .. } = failure;
-                info!(%region, %operation, request_id, duration_ms, outcome = word, code, error = message);
-                if *class == Class::CredentialsRejected {
-                    self.tools.sessions.reject(&session);
-                }
-            }
-        }
-        outcome
-    }
-
-    async fn session(&self, lane: &Lane) -> Result<Arc<Session>, Failure> {
-        let session = match self.tools.sessions.current() {
-            Some(session) => session,
-            None => self.tools.sessions.identify(&lane.region).await?,
-        };
-        if *session.account() == lane.account {
-            return Ok(session);
-        }
-        let message = format!("the credentials are of account {}", session.account());
-        Err(Failure::new(Operation::ListServices, Class::CredentialsRejected, "WrongAccount", &message))
+        self.aws.heed(lane, &session, &call);
+        log(&lane.region, &call);
+        call.outcome
     }
 
     fn learn(&self, lane: &Lane, step: &Step, outcome: Outcome, sent: Timestamp) {
@@ -213,6 +174,18 @@ impl Shared {
         for (waiter, _) in woken {
             // Nobody listens any more once the operator stops.
             let _ = self.wake.send(waiter.clone());
+        }
+    }
+}
+
+fn log(region: &Region, call: &Call) {
+    let Call { operation, request_id, took, outcome, .. } = call;
+    let (duration_ms, word) = (millis(*took), outcome.word());
+    match outcome {
+        Outcome::Done(_) => debug!(%region, %operation, request_id, duration_ms, outcome = word),
+        Outcome::Refused(failure) | Outcome::NotSent(failure) | Outcome::Unknown(failure) => {
+            let Failure { code, message, .. } = failure;
+            info!(%region, %operation, request_id, duration_ms, outcome = word, code, error = message);
         }
     }
 }

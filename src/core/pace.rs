@@ -162,6 +162,11 @@ impl Range {
     }
 }
 
+/// A duration as it is logged, and counted where one number must do.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

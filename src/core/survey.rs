@@ -133,8 +133,8 @@ impl Survey {
         self.waiting.remove(connector);
     }
 
-    /// What is known of the users of a connector that was asked for.
-    pub fn users_of(&self, connector: &str, pace: &Pace, now: Timestamp) -> Option<Users> {
+    /// What is known of the users of a connector that was asked for; each that waits may try again after its `share`.
+    pub fn users_of(&self, connector: &str, pace: &Pace, share: Duration, now: Timestamp) -> Option<Users> {
         let known = self.waiting.get(connector)?;
         let hindered = self.trouble.as_ref().filter(|trouble| trouble.blinds(pace, now));
         Some(Users {
@@ -142,7 +142,7 @@ impl Survey {
             complete: known.complete,
             eased: known.eased,
             hindered: hindered.map(|trouble| trouble.failure.clone()),
-            share: Duration::ZERO,
+            share,
         })
     }
 

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 
 use super::{counted, say};
+use crate::apprunner::Aws;
 use crate::apprunner::client::Call;
-use crate::apprunner::rate::Rates;
-use crate::apprunner::session::{Session, Sessions};
+use crate::apprunner::session::Session;
 use crate::cli::AwsArgs;
 use crate::core::arn::{AccountId, Lane, Region};
 use crate::core::limiter::Rank;
@@ -63,8 +63,7 @@ pub struct Use {
 }
 
 struct Scan {
-    sessions: Sessions,
-    rates: Rates,
+    aws: Aws,
     pace: Pace,
     account: AccountId,
 }
@@ -75,24 +74,24 @@ pub async fn account(args: &AwsArgs) -> Result<(AccountId, Vec<Reading>), Failur
     let mut regions = args.regions.clone();
     regions.sort();
     regions.dedup();
-    let (sessions, account) = identify(&regions, &pace).await?;
+    let (aws, account) = identify(args, &regions, &pace).await?;
     say(&format!("reading {} of account {account}", counted(regions.len(), "region")));
-    let scan = Scan { sessions, rates: Rates::new(args.limits(), pace.rate_recovery), pace, account };
+    let scan = Scan { aws, pace, account };
     let readings = join_all(regions.into_iter().map(|region| scan.region(region))).await;
     Ok((scan.account, readings))
 }
 
 /// One region that is down, or that does not know these credentials, is no reason not to ask in the next.
-async fn identify(regions: &[Region], pace: &Pace) -> Result<(Sessions, AccountId), Failure> {
+async fn identify(args: &AwsArgs, regions: &[Region], pace: &Pace) -> Result<(Aws, AccountId), Failure> {
     let started = Instant::now();
     let mut tries = 0;
     loop {
         let mut first = None;
         for region in regions {
-            // Each time anew, because a failure is remembered.
-            let sessions = Sessions::default();
-            let failure = match sessions.identify(region).await {
-                Ok(session) => return Ok((sessions, session.account().clone())),
+            // Each time anew, because a failure is remembered; what is counted is read by nobody.
+            let aws = Aws::new(args.limits(), pace.rate_recovery, Arc::default());
+            let failure = match aws.sessions.identify(region).await {
+                Ok(session) => return Ok((aws, session.account().clone())),
                 Err(failure) => failure,
             };
             let nowhere = failure.operation == Operation::ResolveCredentials && !failure.class.passes();
@@ -221,37 +220,20 @@ impl Scan {
     }
 
     async fn ask_once(&self, region: &Region, call: &impl AsyncFn(&Session) -> Call) -> Result<Reply, Failure> {
-        let session = self.session(region).await?;
         let lane = Lane { account: self.account.clone(), region: region.clone() };
+        let session = self.aws.sessions.of(&lane).await?;
         self.turn(&lane).await;
-        let sent = Instant::now();
-        let outcome = call(&session).await.outcome;
-        self.rates.heed(&lane, sent, &outcome);
-        let failure = match outcome {
-            Outcome::Done(reply) => return Ok(reply),
-            Outcome::Refused(failure) | Outcome::NotSent(failure) | Outcome::Unknown(failure) => failure,
-        };
-        if failure.class == Class::CredentialsRejected {
-            self.sessions.reject(&session);
+        let call = call(&session).await;
+        self.aws.heed(&lane, &session, &call);
+        match call.outcome {
+            Outcome::Done(reply) => Ok(reply),
+            Outcome::Refused(failure) | Outcome::NotSent(failure) | Outcome::Unknown(failure) => Err(failure),
         }
-        Err(failure)
-    }
-
-    async fn session(&self, region: &Region) -> Result<Arc<Session>, Failure> {
-        let session = match self.sessions.current() {
-            Some(session) => session,
-            None => self.sessions.identify(region).await?,
-        };
-        if *session.account() == self.account {
-            return Ok(session);
-        }
-        let message = format!("the credentials are of account {} by now", session.account());
-        Err(Failure::new(Operation::GetCallerIdentity, Class::InvalidRequest, "OtherAccount", &message))
     }
 
     async fn turn(&self, lane: &Lane) {
         loop {
-            match self.rates.ask(lane, "report", Rank::Other, 1) {
+            match self.aws.rates.ask(lane, "report", Rank::Other, 1) {
                 Ok(mut permit) => return permit.spend(),
                 Err(turn) => tokio::time::sleep(turn).await,
             }

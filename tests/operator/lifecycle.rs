@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use apprunner_emulator::{Fault, FaultKind, Operation};
+use apprunner_operator::apprunner::Aws;
+use apprunner_operator::apprunner::surveys::Surveys;
 use apprunner_operator::cluster::events::Events;
 use apprunner_operator::cluster::writes::Objects;
 use apprunner_operator::controller::{self, Scope};
 use apprunner_operator::core::evidence::Rules;
 use apprunner_operator::core::limiter::Limits;
 use apprunner_operator::core::pace::Pace;
-use apprunner_operator::metrics::Metrics;
 use apprunner_operator::permission::{Leadership, Permission};
 use apprunner_operator::reconcile::Operator;
 use futures::future::join_all;
@@ -180,11 +181,11 @@ async fn a_panic_in_one_reconcile_is_the_trouble_of_one_object() {
     let stopping = CancellationToken::new();
     let limits = Limits { rate: 5.0, burst: 10 };
     let rules = Rules { pace: Pace::default().divided_by(PACE), regions: Vec::new(), cluster_id: None };
-    let (metrics, leadership) = (Arc::<Metrics>::default(), Leadership::unquestioned());
-    let permission = Arc::new(Permission { stopping: stopping.clone(), leadership });
-    let (aws, woken) = apprunner_operator::run::aws(limits, &rules.pace, permission.clone(), metrics.clone());
+    let permission = Arc::new(Permission { stopping: stopping.clone(), leadership: Leadership::unquestioned() });
+    let aws = Arc::new(Aws::new(limits, rules.pace.rate_recovery, Arc::default()));
+    let (surveys, woken) = Surveys::new(aws.clone(), permission.clone(), rules.pace.clone());
     let objects = Objects::new(client.clone());
-    let operator = Operator::new(objects, events, aws, rules, permission, metrics);
+    let operator = Operator::new(objects, events, aws, surveys, rules, permission);
     let namespaces = [world.namespace.clone()];
     let running = tokio::spawn(async move {
         let scope = Scope { namespaces: &namespaces, concurrency: 4 };

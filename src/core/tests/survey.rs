@@ -1,5 +1,7 @@
 //! Who uses a connector: what is asked of App Runner, and what the answers say.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::evidence::{ARN, NOW, OTHER_ARN, failure, refused};
@@ -9,6 +11,7 @@ use crate::core::survey::{Moment, Step, Survey, Users};
 
 const LIST: Operation = Operation::ListServices;
 const DESCRIBE: Operation = Operation::DescribeService;
+const SHARE: Duration = Duration::from_secs(2);
 
 /// A survey, the time, and an App Runner whose services it looks at.
 struct World {
@@ -97,7 +100,7 @@ impl World {
     }
 
     fn users(&self) -> Users {
-        self.survey.users_of(ARN, &Pace::default(), self.now).unwrap()
+        self.survey.users_of(ARN, &Pace::default(), SHARE, self.now).unwrap()
     }
 
     fn names(&self) -> Vec<String> {
@@ -113,7 +116,7 @@ fn nothing_is_asked_while_nobody_waits() {
     assert_eq!(world.next(), Step::List(None));
     world.survey.forget(ARN);
     assert_eq!(world.next(), Step::Done);
-    assert_eq!(world.survey.users_of(ARN, &Pace::default(), NOW), None);
+    assert_eq!(world.survey.users_of(ARN, &Pace::default(), SHARE, NOW), None);
 }
 
 #[test]
@@ -194,7 +197,7 @@ fn a_connector_that_nobody_references_is_found_so_by_the_first_whole_look_that_b
 
     world.later(1_000);
     world.survey.want(OTHER_ARN, world.now);
-    let other = |world: &World| world.survey.users_of(OTHER_ARN, &Pace::default(), world.now).unwrap();
+    let other = |world: &World| world.survey.users_of(OTHER_ARN, &Pace::default(), SHARE, world.now).unwrap();
     assert!(!other(&world).complete, "the last list is older than the question");
     world.next_sweep();
     assert!(other(&world).complete && other(&world).eased.is_some());
@@ -205,7 +208,7 @@ fn what_is_known_already_is_told_at_once() {
     let mut world = World::new().with("web", "RUNNING", Some(OTHER_ARN)).waiting();
     world.sweep();
     world.survey.want(OTHER_ARN, world.now);
-    assert_eq!(world.survey.users_of(OTHER_ARN, &Pace::default(), world.now).unwrap().services[0].name, "web");
+    assert_eq!(world.survey.users_of(OTHER_ARN, &Pace::default(), SHARE, world.now).unwrap().services[0].name, "web");
 }
 
 #[test]
