@@ -14,10 +14,12 @@ demo: ## Watch connectors being adopted, deleted, held and retained, on a real A
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) run --locked --quiet --example demo
 
-bench: ## Measure what the README promises in seconds, with the release build
+bench: ## Measure what the README promises in numbers, with the program that is in the image
 	@hack/tools.sh build $(TEST_TOOLS)
-	$(CARGO) build --locked --release --workspace --bins
-	$(CARGO) run --locked --release --quiet --example bench
+	@CARGO="$(CARGO)" hack/image/build
+	$(CARGO) build --locked --workspace --bins
+	@OPERATOR="$${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-gnu/release/apprunner-operator" \
+		$(CARGO) run --locked --quiet --example bench
 
 test: ## Run every test: the core, the emulator, the cluster, and the operator on a real API server
 	@hack/tools.sh build $(TEST_TOOLS)

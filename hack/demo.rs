@@ -31,6 +31,7 @@ async fn demonstrate() -> Done {
     let started = Instant::now();
     say("Setting the stage: a Kubernetes API server, an App Runner, and the operator between them.");
     let stage = Stage::set(Config::default()).await?;
+    let _operator = stage.start_operator(&[])?;
     println!("    Kubernetes: KUBECONFIG={}\n    App Runner: {}", stage.kubeconfig, stage.aws.url());
     println!("    The operator's log: {}", stage.log.display());
     stage.kubectl(&["create", "namespace", "shop"])?;

@@ -1,4 +1,4 @@
-//! What the demo and the measurements stand on: a real API server, an App Runner, and the operator between them.
+//! What the demo and the measurements stand on: a real API server, an App Runner, and operators between them.
 
 use std::error::Error;
 use std::fs::File;
@@ -10,9 +10,8 @@ use apprunner_emulator::{Config, DEFAULT_ACCESS_KEY_ID, DEFAULT_SECRET_ACCESS_KE
 
 pub(crate) type Done<T = ()> = Result<T, Box<dyn Error>>;
 
-/// Everything that runs. Dropped in this order: the operator, AWS, the cluster.
+/// What an operator needs. Dropped in this order: AWS, the cluster.
 pub(crate) struct Stage {
-    _operator: Process,
     pub(crate) aws: Emulator,
     _cluster: Process,
     pub(crate) kubectl: PathBuf,
@@ -39,8 +38,26 @@ impl Stage {
         let aws = Emulator::start(config).await?;
         apply(&kubectl, &kubeconfig, &manifest("crds/apprunner-operator.dev_vpcconnectors.yaml")?)?;
         let log = Path::new(&kubeconfig).with_file_name("operator.log");
-        let operator = start_operator(&kubeconfig, &aws.url(), &log)?;
-        Ok(Self { _operator: operator, aws, _cluster: cluster, kubectl, kubeconfig, log })
+        Ok(Self { aws, _cluster: cluster, kubectl, kubeconfig, log })
+    }
+
+    /// Starts an operator; `OPERATOR` names another program than the one that was built with this one.
+    pub(crate) fn start_operator(&self, arguments: &[&str]) -> Done<Process> {
+        let operator =
+            std::env::var_os("OPERATOR").map_or_else(|| program("apprunner-operator"), |it| Ok(it.into()))?;
+        let child = Command::new("/bin/sh")
+            .args(["-c", include_str!("guarded.sh"), "sh"])
+            .arg(operator)
+            .args(arguments)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("AWS_ENDPOINT_URL", self.aws.url())
+            .env("AWS_ACCESS_KEY_ID", DEFAULT_ACCESS_KEY_ID)
+            .env("AWS_SECRET_ACCESS_KEY", DEFAULT_SECRET_ACCESS_KEY)
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .stdin(Stdio::piped())
+            .stderr(File::create(&self.log)?)
+            .spawn()?;
+        Ok(Process(child))
     }
 
     /// What the operator logged last.
@@ -70,21 +87,6 @@ fn start_cluster() -> Done<(Process, String)> {
     let cluster = Process(child);
     check(!kubeconfig.is_empty(), "the cluster did not start; what it said stands above")?;
     Ok((cluster, kubeconfig.trim().to_owned()))
-}
-
-fn start_operator(kubeconfig: &str, endpoint: &str, log: &Path) -> Done<Process> {
-    let child = Command::new("/bin/sh")
-        .args(["-c", include_str!("guarded.sh"), "sh"])
-        .arg(program("apprunner-operator")?)
-        .env("KUBECONFIG", kubeconfig)
-        .env("AWS_ENDPOINT_URL", endpoint)
-        .env("AWS_ACCESS_KEY_ID", DEFAULT_ACCESS_KEY_ID)
-        .env("AWS_SECRET_ACCESS_KEY", DEFAULT_SECRET_ACCESS_KEY)
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .stdin(Stdio::piped())
-        .stderr(File::create(log)?)
-        .spawn()?;
-    Ok(Process(child))
 }
 
 /// The programs stand one directory above the examples.

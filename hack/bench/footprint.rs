@@ -1,0 +1,66 @@
+//! What an operator takes: time to its first claim, and memory.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use apprunner_emulator::DEFAULT_ACCOUNT;
+use apprunner_operator::api::{DeletionPolicy, VpcConnector, VpcConnectorSpec};
+use futures::stream::{self, StreamExt, TryStreamExt};
+use kube::Api;
+use kube::api::PostParams;
+
+use crate::stage::{Done, Process, Stage};
+use crate::{available, reached, stage};
+
+const STARTS: usize = 10;
+const OBJECTS: usize = 1000;
+/// At the default rate, claiming them would take ten minutes; it changes nothing of what they take.
+const FAST: [&str; 2] = ["--aws-rate=1000", "--aws-burst=1000"];
+/// What was needed only for a moment is given back by then.
+const SETTLED: Duration = Duration::from_secs(10);
+
+pub(crate) async fn measure() -> Done {
+    let (stage, api) = stage(STARTS + OBJECTS).await?;
+    let idle = memory(&stage.start_operator(&FAST)?).await?;
+
+    let mut took = Vec::new();
+    for n in 0..STARTS {
+        let name = create(&stage, &api, n).await?;
+        let started = Instant::now();
+        let _operator = stage.start_operator(&[])?;
+        reached(&api, &name, available).await?;
+        took.push(started.elapsed());
+    }
+    took.sort();
+    let (first, middle, last) = (took[0].as_millis(), took[STARTS / 2].as_millis(), took[STARTS - 1].as_millis());
+    println!("From the start of the process to the first object claimed, over {STARTS} starts:");
+    println!("    minimum {first} ms, median {middle} ms, maximum {last} ms");
+
+    let operator = stage.start_operator(&FAST)?;
+    let claimed = stream::iter(STARTS..STARTS + OBJECTS).map(async |n| {
+        let name = create(&stage, &api, n).await?;
+        reached(&api, &name, available).await
+    });
+    claimed.buffer_unordered(20).try_collect::<()>().await?;
+    println!("Resident memory of the operator (of that, its program): without objects {idle};");
+    println!("    with {} objects, all claimed, {}", STARTS + OBJECTS, memory(&operator).await?);
+    Ok(())
+}
+
+async fn create(stage: &Stage, api: &Api<VpcConnector>, n: usize) -> Done<String> {
+    let name = format!("egress-{n}");
+    let arn = stage.aws.create_connector(DEFAULT_ACCOUNT, "us-east-1", &name);
+    let spec = VpcConnectorSpec { arn, deletion_policy: DeletionPolicy::Delete };
+    api.create(&PostParams::default(), &VpcConnector::new(&name, spec)).await?;
+    Ok(name)
+}
+
+async fn memory(operator: &Process) -> Done<String> {
+    tokio::time::sleep(SETTLED).await;
+    let status = fs::read_to_string(format!("/proc/{}/status", operator.0.id()))?;
+    let megabytes = |field: &str| -> Done<f64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).ok_or("the kernel does not tell")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1000.0)
+    };
+    Ok(format!("{:.1} MB ({:.1} MB)", megabytes("VmRSS:")?, megabytes("RssFile:")?))
+}

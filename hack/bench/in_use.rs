@@ -1,0 +1,49 @@
+//! How soon a connector goes when those who hold it let go.
+
+use std::time::{Duration, Instant};
+
+use apprunner_emulator::DEFAULT_ACCOUNT;
+use apprunner_operator::api::VpcConnector;
+use futures::future::try_join_all;
+use kube::Api;
+use kube::api::DeleteParams;
+
+use crate::stage::{Done, Stage, check, object};
+use crate::{available, reached, stage};
+
+const CONNECTORS: usize = 20;
+/// Services end at times that have nothing to do with the operator's.
+const WITHIN: Duration = Duration::from_secs(30);
+
+pub(crate) async fn measure() -> Done {
+    let (stage, api) = stage(CONNECTORS).await?;
+    let _operator = stage.start_operator(&[])?;
+    let took = try_join_all((0..CONNECTORS).map(|n| until_gone(&stage, &api, n))).await;
+    if took.is_err() {
+        eprintln!("What the operator logged last:\n{}", stage.log_tail());
+    }
+    let mut took = took?;
+    took.sort();
+    let seconds = |n: usize| took[n].as_secs_f64();
+    println!("From the moment App Runner would delete a connector to the object gone, over {CONNECTORS} connectors:");
+    let (first, middle, last) = (seconds(0), seconds(CONNECTORS / 2), seconds(CONNECTORS - 1));
+    println!("    minimum {first:.1} s, median {middle:.1} s, maximum {last:.1} s");
+    Ok(())
+}
+
+/// Deletes an object whose connector a service holds, then the service; gives the time from the one end to the other.
+async fn until_gone(stage: &Stage, api: &Api<VpcConnector>, n: usize) -> Done<Duration> {
+    let name = format!("egress-{n}");
+    let arn = stage.aws.create_connector(DEFAULT_ACCOUNT, "us-east-1", &name);
+    let service = stage.aws.create_service(DEFAULT_ACCOUNT, "us-east-1", &format!("web-{n}"), Some(&arn));
+    stage.apply(&object(&name, &arn))?;
+    reached(api, &name, available).await?;
+    api.delete(&name, &DeleteParams::default()).await?;
+    let named = |object: &VpcConnector| object.status.as_ref().is_some_and(|status| !status.blocked_by.is_empty());
+    reached(api, &name, |object| object.is_some_and(named)).await?;
+    tokio::time::sleep(WITHIN.mul_f64(rand::random())).await;
+    check(stage.aws.delete_service(&service), "there is no such service")?;
+    let free = Instant::now();
+    reached(api, &name, |object| object.is_none()).await?;
+    Ok(free.elapsed())
+}

@@ -1,0 +1,54 @@
+//! Measures what the README promises in numbers, at the operator's defaults. Run it with `make bench`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "telling is what it is for")]
+
+mod footprint;
+mod in_use;
+#[path = "../stage.rs"]
+mod stage;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use apprunner_emulator::{Behaviors, Config};
+use apprunner_operator::api::{VpcConnector, VpcConnectorStatus};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::runtime::wait::await_condition;
+use kube::{Api, Client};
+use stage::{Done, Stage};
+
+/// Whatever takes longer does not come.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    for measured in [footprint::measure().await, in_use::measure().await] {
+        if let Err(error) = measured {
+            eprintln!("bench: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// A stage with room for so many connectors, on which no operator runs yet, and the objects there.
+async fn stage(connectors: usize) -> Done<(Stage, Api<VpcConnector>)> {
+    let behaviors = Behaviors { connector_quota: connectors, ..Behaviors::default() };
+    let stage = Stage::set(Config { behaviors, ..Config::default() }).await?;
+    stage.apply("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n")?;
+    let config = Kubeconfig::read_from(&stage.kubeconfig)?;
+    let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
+    let api = Api::namespaced(Client::try_from(config)?, "shop");
+    Ok((stage, api))
+}
+
+async fn reached(api: &Api<VpcConnector>, name: &str, is: impl Fn(Option<&VpcConnector>) -> bool) -> Done {
+    match tokio::time::timeout(PATIENCE, await_condition(api.clone(), name, is)).await {
+        Ok(reached) => Ok(reached.map(|_| ())?),
+        Err(_) => Err(format!("{name} is not where it should be after {PATIENCE:?}").into()),
+    }
+}
+
+fn available(object: Option<&VpcConnector>) -> bool {
+    let reason = object.and_then(|object| object.status.as_ref()).and_then(VpcConnectorStatus::ready_reason);
+    reason == Some("Available")
+}
