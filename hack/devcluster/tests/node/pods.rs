@@ -78,6 +78,22 @@ fn a_signal_to_a_pod_that_is_not_there_says_so() {
 }
 
 #[test]
+fn the_node_is_the_same_to_pods_whatever_others_come_and_go() {
+    let cluster = NodeCluster::start(Options::default()).unwrap();
+    let node = || {
+        let mut link = cluster.run("link", Path::new("/bin/sh"), &["-c", "ip -o link show node0"].map(str::to_owned));
+        assert!(link.as_mut().unwrap().ended(Duration::from_secs(10)));
+        let said = fs::read_to_string(link.unwrap().log()).unwrap();
+        said.rsplit_once("link/ether ").unwrap().1.trim().to_owned()
+    };
+    let before = node();
+
+    visitor::run(&cluster, "first", visitor::server(&cluster, "welcome"));
+
+    assert_eq!(node(), before);
+}
+
+#[test]
 fn pods_stay_when_what_runs_them_is_killed_and_started_again() {
     let cluster = NodeCluster::start(Options::default()).unwrap();
     let port = visitor::server(&cluster, "still here");
