@@ -6,11 +6,15 @@
 #![allow(unreachable_pub, reason = "the helpers' own privacy is between them and the tests")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
 
+mod crashes;
 mod deletion;
 mod ground;
+mod leaders;
+mod pods;
 mod proof;
 mod release;
 mod uninstall;
+mod upgrade;
 mod world;
 
 use std::process::ExitCode;
@@ -20,7 +24,15 @@ use libtest_mimic::Arguments;
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let scenarios = [ground::scenarios(), deletion::scenarios(), uninstall::scenarios(), proof::of_them()];
+    let scenarios = [
+        ground::scenarios(),
+        deletion::scenarios(),
+        crashes::scenarios(),
+        leaders::scenarios(),
+        upgrade::scenarios(),
+        uninstall::scenarios(),
+        proof::of_them(),
+    ];
     let conclusion = libtest_mimic::run(&arguments, scenarios.into_iter().flatten().collect());
     world::end();
     conclusion.exit_code()

@@ -43,8 +43,7 @@ pub fn of_them() -> Vec<Trial> {
 
 /// Takes down what a scenario has used.
 pub fn note(world: &World) {
-    let log = fs::read_to_string(world.cluster.audit_log()).unwrap();
-    let events = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let events = world.audit().into_iter();
     add(&RIGHTS, world.name, events.filter_map(|event| right_used(&event, world.name)));
     let calls = world.emulator.calls().into_iter().filter_map(|call| call.operation);
     // It needs no permission.

@@ -1,8 +1,10 @@
 //! The chart's release, which is called as the chart is.
 
-use apprunner_emulator::{DEFAULT_ACCESS_KEY_ID, DEFAULT_SECRET_ACCESS_KEY};
+use std::process::Command;
 
-use crate::world::World;
+use apprunner_emulator::DEFAULT_SECRET_ACCESS_KEY;
+
+use crate::world::{World, run};
 
 pub const CHART: &str = "charts/apprunner-operator";
 pub const RELEASE: &str = "apprunner-operator";
@@ -15,20 +17,24 @@ impl World {
 
     /// Installs or upgrades, with these values and none from before.
     pub fn release(&self, verb: &str, values: &[&str]) {
+        run(&mut self.releasing(verb, values));
+    }
+
+    /// The command that does so.
+    pub fn releasing(&self, verb: &str, values: &[&str]) -> Command {
         let aws = format!("aws.endpointUrl={}", self.endpoint);
-        let id = format!("extraEnv[0].value={DEFAULT_ACCESS_KEY_ID}");
         let secret = format!("extraEnv[1].value={DEFAULT_SECRET_ACCESS_KEY}");
         let always = [
             aws.as_str(),
             "image.pullPolicy=Never",
             "extraEnv[0].name=AWS_ACCESS_KEY_ID",
-            &id,
+            "extraEnv[0].valueFrom.fieldRef.fieldPath=status.podIP",
             "extraEnv[1].name=AWS_SECRET_ACCESS_KEY",
             &secret,
         ];
         let mut arguments = vec![verb, RELEASE, CHART, "--wait", "--timeout=2m"];
         arguments.extend(always.iter().chain(values).flat_map(|value| ["--set", value]));
-        self.helm(&arguments);
+        self.helm_command(&arguments)
     }
 
     /// Takes away what scenarios after this one would trip over.

@@ -1,16 +1,22 @@
 //! The cluster that all scenarios share, and what each has for itself.
 
+use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use apprunner_emulator::{CallFilter, Config, ConnectorStatus, DEFAULT_ACCOUNT, Emulator};
+use apprunner_emulator::{
+    AccessKey, CallFilter, Config, ConnectorStatus, DEFAULT_ACCOUNT, DEFAULT_SECRET_ACCESS_KEY, Emulator, Fault,
+    FaultKind, Operation,
+};
 use devcluster::{NodeCluster, Options};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config as ClientConfig};
 use libtest_mimic::Trial;
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::proof;
@@ -77,7 +83,7 @@ pub fn image(name: &str) -> Result<PathBuf, String> {
 impl World {
     async fn new(name: &'static str, cluster: NodeCluster) -> Self {
         let listen = SocketAddr::from((NodeCluster::ADDRESS, 0));
-        let emulator = Emulator::start(Config { listen, ..Config::default() }).await.unwrap();
+        let emulator = Emulator::start(Config { listen, access_keys: keys(), ..Config::default() }).await.unwrap();
         let endpoint = format!("http://{}:{}", NodeCluster::NAME, emulator.address().port());
         let client = administrator(&cluster).await;
         let world = Self { cluster, name, emulator, endpoint, client };
@@ -124,7 +130,7 @@ impl World {
         said
     }
 
-    fn helm_command(&self, arguments: &[&str]) -> Command {
+    pub fn helm_command(&self, arguments: &[&str]) -> Command {
         let mut command = self.cluster.client(&helm(self.cluster.tools().directory()));
         command.current_dir(CHECKOUT).args(["--namespace", self.name]).args(arguments);
         command
@@ -158,6 +164,19 @@ impl World {
         self.kubectl(&["wait", object, &told, "--timeout=60s"]);
     }
 
+    /// Has an object deleted, and returns while App Runner has the call and owes the answer.
+    pub async fn deleting(&self, name: &str, arn: &str, how: FaultKind) {
+        self.emulator.add_fault(Fault::new(how).on(Operation::DeleteVpcConnector).arn(arn));
+        self.kubectl(&["delete", "vpcc", name, "--wait=false"]);
+        eventually("the call", async || (self.deletes(arn) == 1).then_some(())).await;
+    }
+
+    /// Waits until an object is gone, as its connector has to be by then.
+    pub fn gone(&self, name: &str, arn: &str) {
+        self.kubectl(&["wait", &format!("vpcc/{name}"), "--for=delete", "--timeout=60s"]);
+        assert_eq!(self.status(arn), ConnectorStatus::Inactive, "{name} is gone, and its connector is not");
+    }
+
     pub fn status(&self, arn: &str) -> ConnectorStatus {
         self.emulator.connector(arn).unwrap().status
     }
@@ -168,6 +187,14 @@ impl World {
         let filter = CallFilter { operation, arn: Some(arn.to_owned()), ..CallFilter::default() };
         self.emulator.calls_matching(&filter).len()
     }
+
+    /// What the API server was asked so far, by its audit log.
+    pub fn audit(&self) -> Vec<Value> {
+        let log = fs::read_to_string(self.cluster.audit_log()).unwrap();
+        // The last line may be on its way.
+        let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
 }
 
 /// Helm, among the programs that were built.
@@ -177,10 +204,30 @@ pub fn helm(tools: &Path) -> PathBuf {
     helm
 }
 
+/// Every pod signs with a key that is its address, so that the emulator's log tells them apart.
+fn keys() -> Vec<AccessKey> {
+    let [network @ .., _] = NodeCluster::ADDRESS.octets();
+    let address = |host| network.map(|part| part.to_string()).join(".") + &format!(".{host}");
+    (1..255).map(|host| AccessKey::new(address(host), DEFAULT_SECRET_ACCESS_KEY, DEFAULT_ACCOUNT)).collect()
+}
+
 async fn administrator(cluster: &NodeCluster) -> Client {
     let kubeconfig = Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
     let config = ClientConfig::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     Client::try_from(config).unwrap()
+}
+
+/// Asks until there is an answer; what takes a minute has failed.
+pub async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), asking).await.unwrap_or_else(|_| panic!("not within a minute: {what}"))
 }
 
 /// Runs a command that must succeed, and gives what it printed.

@@ -40,7 +40,9 @@ else
 fi
 
 ip link set lo up
-ip link add "$bridge" type bridge
+# With an address of its own: otherwise it has the lowest of its ports', another one as pods come and go, and those that
+# stay send to the one before for a second or two.
+ip link add "$bridge" address 02:00:00:00:00:01 type bridge
 ip address add "$node/24" dev "$bridge"
 # The service's address too, so that nothing has to translate it.
 ip address add "$service/32" dev "$bridge"

@@ -1,6 +1,7 @@
 //! A cluster with a node, on which pods run.
 
 use std::{
+    ffi::OsStr,
     net::Ipv4Addr,
     ops::Deref,
     path::{Path, PathBuf},
@@ -45,15 +46,26 @@ impl NodeCluster {
 
     /// Gives the node the images of an archive in Docker's format; pods need `imagePullPolicy: Never` for them.
     pub fn load_image(&self, archive: &Path) -> Result<(), Error> {
+        self.ctr(&format!("importing {}", archive.display()), ["images", "import"], &[archive.as_os_str()])
+    }
+
+    /// Sends a signal, such as `SIGSTOP`, to the first process of a pod's first container.
+    ///
+    /// It comes from outside of the container, so that `SIGKILL` and `SIGSTOP` reach that process as well.
+    pub fn signal(&self, namespace: &str, pod: &str, signal: &str) -> Result<(), Error> {
+        let container = "--output=jsonpath={.status.containerStatuses[0].containerID}";
+        let mut command = self.kubectl();
+        command.args(["get", "pod", pod, "--namespace", namespace, container]);
+        let id = output_of(&format!("asking for the container of {namespace}/{pod}"), &mut command)?;
+        let id = id.trim_start_matches("containerd://");
+        let what = format!("sending {signal} to {namespace}/{pod}");
+        self.ctr(&what, ["tasks", "kill"], &["--signal", signal, id].map(OsStr::new))
+    }
+
+    fn ctr(&self, what: &str, verb: [&str; 2], arguments: &[&OsStr]) -> Result<(), Error> {
         let mut command = self.client(&self.tools().directory().join("ctr"));
-        command.arg(format!("--address={}/containerd.sock", self.directory().display()));
-        command.args(["--namespace=k8s.io", "images", "import"]).arg(archive);
-        let output = command.output().map_err(Error::io("start ctr"))?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(Error::Failed { command: format!("importing {}", archive.display()), reason })
+        command.arg(format!("--address={}/containerd.sock", self.directory().display())).arg("--namespace=k8s.io");
+        output_of(what, command.args(verb).args(arguments)).map(drop)
     }
 
     /// A program in the cluster's network that speaks as the administrator; kubectl and helm read `KUBECONFIG`.
@@ -105,6 +117,16 @@ impl Deref for NodeCluster {
     fn deref(&self) -> &DevCluster {
         &self.cluster
     }
+}
+
+/// Runs a program that must succeed, and gives what it printed; `what` names it in an error.
+fn output_of(what: &str, command: &mut Command) -> Result<String, Error> {
+    let output = command.output().map_err(Error::io(format!("start {}", command.get_program().display())))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Error::Failed { command: what.to_owned(), reason })
 }
 
 /// A program that [`NodeCluster::run`] started; dropped, it is killed.

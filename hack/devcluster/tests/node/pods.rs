@@ -2,12 +2,12 @@
 
 use std::{fs, path::Path, sync::LazyLock, time::Duration};
 
-use devcluster::{Component, NodeCluster, Options};
+use devcluster::{Component, Error, NodeCluster, Options};
 
 use crate::{
     support::{eventually, stderr, stdout_of},
     visitor,
-    world::runs,
+    world::{runs, state},
 };
 
 /// Never dropped; it goes with the test process.
@@ -49,6 +49,48 @@ fn a_deleted_pod_leaves_the_node_and_its_namespace_ends() {
     stdout_of(SHARED.kubectl().args(["delete", "namespace", "deleted", "--wait", "--timeout=90s"]));
 
     assert!(!runs(&format!("/program apprunner.test:{port}")));
+}
+
+#[test]
+fn a_pods_process_is_frozen_woken_and_killed() {
+    let port = visitor::server(&SHARED, "signals");
+    visitor::run(&SHARED, "signalled", port);
+    let visitor = format!("/program apprunner.test:{port}");
+    let send = |signal| SHARED.signal("signalled", "visitor", signal).unwrap();
+
+    send("SIGSTOP");
+    eventually("it is frozen", || state(&visitor).is_some_and(|state| state == "T"));
+    send("SIGCONT");
+    eventually("it goes on", || state(&visitor).is_some_and(|state| state != "T"));
+    send("SIGKILL");
+
+    let killed = "--for=jsonpath={.status.containerStatuses[0].lastState.terminated.exitCode}=137";
+    stdout_of(SHARED.kubectl().args(["wait", "pod/visitor", killed, "--namespace=signalled", "--timeout=60s"]));
+}
+
+#[test]
+fn a_signal_to_a_pod_that_is_not_there_says_so() {
+    let Err(Error::Failed { command, reason }) = SHARED.signal("default", "nobody", "SIGKILL") else {
+        panic!("it was sent")
+    };
+
+    assert!(command.contains("default/nobody") && reason.contains("not found"), "{command}: {reason}");
+}
+
+#[test]
+fn the_node_is_the_same_to_pods_whatever_others_come_and_go() {
+    let cluster = NodeCluster::start(Options::default()).unwrap();
+    let node = || {
+        let mut link = cluster.run("link", Path::new("/bin/sh"), &["-c", "ip -o link show node0"].map(str::to_owned));
+        assert!(link.as_mut().unwrap().ended(Duration::from_secs(10)));
+        let said = fs::read_to_string(link.unwrap().log()).unwrap();
+        said.rsplit_once("link/ether ").unwrap().1.trim().to_owned()
+    };
+    let before = node();
+
+    visitor::run(&cluster, "first", visitor::server(&cluster, "welcome"));
+
+    assert_eq!(node(), before);
 }
 
 #[test]

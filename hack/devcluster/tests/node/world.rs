@@ -14,9 +14,14 @@ fn processes() -> Vec<PathBuf> {
 
 /// Whether a process has the words in its command line.
 pub(crate) fn runs(words: &str) -> bool {
-    let command_line = |path: PathBuf| fs::read(path.join("cmdline")).unwrap_or_default();
-    let line = |path: PathBuf| String::from_utf8_lossy(&command_line(path)).replace('\0', " ");
-    processes().into_iter().any(|path| line(path).contains(words))
+    state(words).is_some()
+}
+
+/// In which state a process is that has the words in its command line: `T` where it is frozen.
+pub(crate) fn state(words: &str) -> Option<String> {
+    let command_line = |path: &Path| fs::read(path.join("cmdline")).unwrap_or_default();
+    let line = |path: &Path| String::from_utf8_lossy(&command_line(path)).replace('\0', " ");
+    processes().into_iter().find(|path| line(path).contains(words)).and_then(|path| field(&path, 0))
 }
 
 /// The namespaces of a process, without those that this one is in as well.
@@ -36,9 +41,14 @@ pub(crate) fn cgroups(name: &str) -> Vec<PathBuf> {
 
 /// When a process was started, which no other process with its id shares.
 fn started(process: &Path) -> Option<String> {
+    field(process, 19)
+}
+
+/// What the kernel says of a process behind its name, counted from 0.
+fn field(process: &Path, number: usize) -> Option<String> {
     let stat = fs::read_to_string(process.join("stat")).ok()?;
-    // The name may have blanks in it, and ends with the last bracket; the start is the 22nd field of all.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19).map(str::to_owned)
+    // The name may have blanks in it, and ends with the last bracket.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(number).map(str::to_owned)
 }
 
 /// All that a cluster with a node has on the machine beside its directory.

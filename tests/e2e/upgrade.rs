@@ -1,0 +1,46 @@
+//! A new release takes over what the old one has in hand.
+
+use std::process::Stdio;
+
+use apprunner_emulator::{DEFAULT_ACCOUNT, FaultKind};
+use libtest_mimic::Trial;
+
+use crate::release::RELEASE;
+use crate::world::{REGION, World, scenario};
+
+pub fn scenarios() -> Vec<Trial> {
+    vec![scenario("upgrade", what_is_in_hand_goes_on)]
+}
+
+async fn what_is_in_hand_goes_on(world: &World) {
+    world.install(&[]);
+    let calm = ["calm-1", "calm-2", "calm-3"].map(|name| (name, world.adopted(name)));
+    let [slow, held] = ["slow", "held"].map(|name| world.adopted(name));
+    let service = world.emulator.create_service(DEFAULT_ACCOUNT, REGION, "jobs", Some(&held));
+    world.kubectl(&["delete", "vpcc/held", "--wait=false"]);
+    let named = ["wait", "vpcc/held", "--for=jsonpath={.status.blockedBySummary}=jobs", "--timeout=60s"];
+    world.kubectl(&named);
+    let leader = world.leader().await;
+    let old = world.pod(&leader.pod).await;
+    let values = ["logLevel=debug", "readinessProbe.periodSeconds=1"];
+    let mut upgrade = world.releasing("upgrade", &values).stdout(Stdio::null()).spawn().unwrap();
+    // Only once the new pod starts, so that the answer is still owed when the old one has to go.
+    let started = "--for=jsonpath={.status.replicas}=2";
+    world.kubectl(&["wait", "deployment", RELEASE, started, "--timeout=60s"]);
+    world.deleting("slow", &slow, FaultKind::LateAnswer { ms: 9_000 }).await;
+    assert!(upgrade.wait().unwrap().success());
+    assert_eq!(world.exit_code(&old).await, 0, "the old one did not end by itself within its grace");
+    assert_ne!(world.successor(&leader).await.pod, leader.pod);
+    world.gone("slow", &slow);
+    assert!(world.deletes(&slow) <= 2, "{} deletes", world.deletes(&slow));
+    world.kubectl(&named);
+    assert!(world.emulator.delete_service(&service));
+    world.gone("held", &held);
+    for (name, arn) in calm {
+        world.reaches(&format!("vpcc/{name}"), "Available");
+        world.kubectl(&["delete", "vpcc", name, "--wait=false"]);
+        world.gone(name, &arn);
+        assert_eq!(world.deletes(&arn), 1);
+    }
+    world.uninstall();
+}
