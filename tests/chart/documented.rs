@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{file, parsed};
+use crate::support::{file, notes, parsed};
 
 const VALUES: &str = "charts/apprunner-operator/values.yaml";
 const RULES: &str = "charts/apprunner-operator/files/rules.yaml";
@@ -88,4 +88,17 @@ fn every_alert_is_seen_to_fire_and_not_to() {
             assert!(of_it, "tests/chart/alerts.yaml has no case of {} where fires is {fires}", rule["alert"]);
         }
     }
+}
+
+/// The commands that give the operator rights from outside of a namespace that hangs.
+fn way_out(text: &str) -> Vec<&str> {
+    let lines = text.lines().map(str::trim).skip_while(|line| !line.starts_with("kubectl create clusterrole "));
+    lines.take_while(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn the_way_out_of_a_namespace_that_hangs_is_the_same_in_the_readme_and_in_the_notes() {
+    let (readme, notes) = (file("charts/apprunner-operator/README.md"), notes("rbac.namespaced=true,clusterId=c-1"));
+    assert_eq!(way_out(&readme).len(), 4);
+    assert_eq!(way_out(&readme), way_out(&notes));
 }

@@ -15,6 +15,11 @@ impl World {
 
     /// Installs or upgrades, with these values and none from before.
     pub fn release(&self, verb: &str, values: &[&str]) {
+        self.release_in(self.name, verb, values);
+    }
+
+    /// The same in another namespace.
+    pub fn release_in(&self, namespace: &str, verb: &str, values: &[&str]) {
         let aws = format!("aws.endpointUrl={}", self.endpoint);
         let id = format!("extraEnv[0].value={DEFAULT_ACCESS_KEY_ID}");
         let secret = format!("extraEnv[1].value={DEFAULT_SECRET_ACCESS_KEY}");
@@ -26,7 +31,7 @@ impl World {
             "extraEnv[1].name=AWS_SECRET_ACCESS_KEY",
             &secret,
         ];
-        let mut arguments = vec![verb, RELEASE, CHART, "--wait", "--timeout=2m"];
+        let mut arguments = vec![verb, RELEASE, CHART, "--wait", "--timeout=2m", "--namespace", namespace];
         arguments.extend(always.iter().chain(values).flat_map(|value| ["--set", value]));
         self.helm(&arguments);
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use apprunner_emulator::{CallFilter, Config, ConnectorStatus, DEFAULT_ACCOUNT, Emulator};
 use devcluster::{NodeCluster, Options};
@@ -12,6 +13,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config as ClientConfig};
 use libtest_mimic::Trial;
 use tokio::runtime::Runtime;
+use tokio::time::{sleep, timeout};
 
 use crate::proof;
 
@@ -102,10 +104,15 @@ impl World {
         run(self.cluster.kubectl().args(["--namespace", self.name]).args(arguments))
     }
 
-    /// Applies a manifest to the scenario's namespace, if it names no other.
+    /// Applies a manifest to the scenario's namespace.
     pub fn apply(&self, manifest: &str) {
+        self.apply_in(self.name, manifest);
+    }
+
+    /// Applies a manifest to a namespace.
+    fn apply_in(&self, namespace: &str, manifest: &str) {
         let mut kubectl = self.cluster.kubectl();
-        kubectl.args(["--namespace", self.name, "apply", "--filename=-"]).stdin(Stdio::piped()).stdout(Stdio::null());
+        kubectl.args(["--namespace", namespace, "apply", "--filename=-"]).stdin(Stdio::piped()).stdout(Stdio::null());
         let mut applying = kubectl.spawn().unwrap();
         applying.stdin.take().unwrap().write_all(manifest.as_bytes()).unwrap();
         assert!(applying.wait().unwrap().success(), "{manifest}");
@@ -139,10 +146,16 @@ impl World {
 
     /// An object of a connector.
     pub fn object_of(&self, name: &str, arn: &str) {
-        self.apply(&format!(
+        self.object_in(self.name, name, arn);
+    }
+
+    /// An object of a connector, in a namespace.
+    pub fn object_in(&self, namespace: &str, name: &str, arn: &str) {
+        let manifest = format!(
             "apiVersion: apprunner-operator.dev/v1alpha1\nkind: VpcConnector\nmetadata: {{name: {name}}}\n\
              spec: {{arn: '{arn}', deletionPolicy: Delete}}\n"
-        ));
+        );
+        self.apply_in(namespace, &manifest);
     }
 
     /// An object that has taken over a new connector.
@@ -168,6 +181,19 @@ impl World {
         let filter = CallFilter { operation, arn: Some(arn.to_owned()), ..CallFilter::default() };
         self.emulator.calls_matching(&filter).len()
     }
+}
+
+/// Asks until there is an answer, for a minute at most.
+pub async fn eventually<T>(ask: impl AsyncFn() -> Option<T>) -> Option<T> {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    };
+    timeout(Duration::from_mins(1), asking).await.ok()
 }
 
 /// Helm, among the programs that were built.
