@@ -8,6 +8,7 @@
 
 mod deletion;
 mod ground;
+mod monitoring;
 mod namespaces;
 mod proof;
 mod release;
@@ -21,8 +22,14 @@ use libtest_mimic::Arguments;
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let scenarios =
-        [ground::scenarios(), deletion::scenarios(), namespaces::scenarios(), uninstall::scenarios(), proof::of_them()];
+    let scenarios = [
+        ground::scenarios(),
+        deletion::scenarios(),
+        namespaces::scenarios(),
+        monitoring::scenarios(),
+        uninstall::scenarios(),
+        proof::of_them(),
+    ];
     let conclusion = libtest_mimic::run(&arguments, scenarios.into_iter().flatten().collect());
     world::end();
     conclusion.exit_code()
