@@ -29,7 +29,8 @@ pub fn scenarios() -> Vec<Trial> {
 
 async fn every_panel_has_data_and_every_alert_is_evaluated(world: &World) {
     world.install(&["replicaCount=2"]);
-    let _prometheus = prometheus(world);
+    let both = eventually(async || Some(targets(world)).filter(|targets| targets.len() == 2)).await;
+    let _prometheus = prometheus(world, &both.unwrap());
     has_data("count(up == 1) == 2").await;
     let held = world.adopted("jobs-egress");
     world.emulator.create_service(DEFAULT_ACCOUNT, REGION, "jobs", Some(&held));
@@ -62,12 +63,12 @@ fn alerts_fire_when_they_should_and_not_else() {
     }
 }
 
-/// A Prometheus that scrapes the operators. The distribution's asks no Kubernetes for them, so it is told.
-fn prometheus(world: &World) -> Program {
+/// A Prometheus that scrapes these. The distribution's can't ask Kubernetes for them, so it is told.
+fn prometheus(world: &World, targets: &[String]) -> Program {
     let configuration = json!({
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "rule_files": [Path::new(CHECKOUT).join(CHART).join("files/rules.yaml")],
-        "scrape_configs": [{"job_name": "operator", "static_configs": [{"targets": targets(world)}]}],
+        "scrape_configs": [{"job_name": "operator", "static_configs": [{"targets": targets}]}],
     });
     let directory = world.cluster.directory();
     let file = directory.join("prometheus.json");
