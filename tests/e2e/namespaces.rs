@@ -68,6 +68,8 @@ async fn deleted_before_its_objects(world: &World) {
     assert!(world.emulator.delete_service(&service));
     let failing = async || world.kubectl(&["logs", LOG]).contains("reconcile failed").then_some(());
     assert!(eventually(failing).await.is_some(), "{}", world.kubectl(&["logs", LOG]));
+    // Nor does one that starts now see what hangs; the other namespace has its operator all the while.
+    world.kubectl(&["delete", "pods", "--selector=app.kubernetes.io/name=apprunner-operator"]);
     world.adopted_and_deleted_in("spared");
 
     let notes = world.helm(&["get", "notes", RELEASE]);
