@@ -25,7 +25,7 @@ test: ## Run every test: the core, the emulator, the cluster, and the operator o
 	@hack/tools.sh build $(TEST_TOOLS)
 	$(CARGO) test --locked --workspace
 
-e2e: ## Run the tests that need a node: real pods (as root; with runc and dnsmasq from the distribution)
+e2e: ## Run the tests that need a node: real pods (as root; with runc, dnsmasq and Prometheus from the distribution)
 	@hack/e2e/packages
 	@hack/tools.sh build $(TEST_TOOLS) helm node
 	@CARGO="$(CARGO)" hack/image/build

@@ -119,6 +119,10 @@ impl Metrics {
         let help = "Time until AWS answered, or until the deadline";
         to.register_with_unit("aws_request_duration", help, Unit::Seconds, self.aws_durations.clone());
         to.register("deletions", "Objects let go, by why they were", self.deletions.clone());
+        // To Prometheus a counter that begins with 1 has never risen: the first of a kind would be in no graph.
+        for outcome in ["Deleted", "AlreadyGone", "NotOwned", "Retained"] {
+            drop(self.deletions.get_or_create(&OfOutcome { outcome: Word(outcome.into()) }));
+        }
         let help = "Time from an object's deletionTimestamp until it was let go";
         to.register_with_unit("deletion_duration", help, Unit::Seconds, self.deletion_durations.clone());
         let help = "Time that one look at an object took, its calls included";
@@ -235,6 +239,21 @@ mod tests {
         ] {
             assert!(text.lines().any(|told| told == line), "{line} is missing in:\n{text}");
         }
+    }
+
+    #[test]
+    fn a_deletion_of_every_kind_is_told_from_zero_on() {
+        let metrics = Metrics::default();
+        let told = |count: u32| {
+            let text = metrics.render(&Snapshot::default()).unwrap();
+            let lines = text.lines().filter(|line| line.starts_with("apprunner_operator_deletions_total{"));
+            lines.filter(|line| line.ends_with(&format!(" {count}"))).count()
+        };
+        assert_eq!((told(0), told(1)), (4, 0));
+        for proof in [Proof::Receipt, Proof::NotFound, Proof::AnotherOwner { tag: String::new() }, Proof::Retained] {
+            metrics.let_go(&proof, Duration::from_secs(2));
+        }
+        assert_eq!((told(0), told(1)), (0, 4));
     }
 
     #[test]

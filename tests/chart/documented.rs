@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-use crate::support::{file, parsed};
+use crate::support::{file, notes, parsed};
 
 const VALUES: &str = "charts/apprunner-operator/values.yaml";
+const RULES: &str = "charts/apprunner-operator/files/rules.yaml";
 
 /// The rows of the README's tables: a value, its default as it is written there.
 fn rows() -> Vec<(String, String)> {
@@ -64,7 +65,7 @@ fn the_schema_knows_every_value_and_nothing_else() {
 
 #[test]
 fn every_alert_has_an_entry_in_the_runbook() {
-    let (rules, runbook) = (&parsed(&file("charts/apprunner-operator/files/rules.yaml"))[0], file("docs/runbook.md"));
+    let (rules, runbook) = (&parsed(&file(RULES))[0], file("docs/runbook.md"));
     let rules = rules["groups"][0]["rules"].as_array().unwrap();
     assert!(rules.len() > 5);
     for rule in rules {
@@ -73,4 +74,31 @@ fn every_alert_has_an_entry_in_the_runbook() {
         let url = format!("docs/runbook.md#{}", alert.to_lowercase());
         assert_eq!(rule["annotations"]["runbook_url"], url, "{alert}");
     }
+}
+
+#[test]
+fn every_alert_is_seen_to_fire_and_not_to() {
+    let (rules, cases) = (&parsed(&file(RULES))[0], &parsed(&file("tests/chart/alerts.yaml"))[0]);
+    let tests = cases["tests"].as_array().unwrap().iter();
+    let cases: Vec<_> = tests.flat_map(|test| test["alert_rule_test"].as_array().unwrap()).collect();
+    for rule in rules["groups"][0]["rules"].as_array().unwrap() {
+        for fires in [true, false] {
+            let is_such = |case: &&Value| case["exp_alerts"].as_array().unwrap().is_empty() != fires;
+            let of_it = cases.iter().any(|case| case["alertname"] == rule["alert"] && is_such(case));
+            assert!(of_it, "tests/chart/alerts.yaml has no case of {} where fires is {fires}", rule["alert"]);
+        }
+    }
+}
+
+/// The commands that give the operator rights from outside of a namespace that hangs.
+fn way_out(text: &str) -> Vec<&str> {
+    let lines = text.lines().map(str::trim).skip_while(|line| !line.starts_with("kubectl create clusterrole "));
+    lines.take_while(|line| !line.is_empty()).collect()
+}
+
+#[test]
+fn the_way_out_of_a_namespace_that_hangs_is_the_same_in_the_readme_and_in_the_notes() {
+    let (readme, notes) = (file("charts/apprunner-operator/README.md"), notes("rbac.namespaced=true,clusterId=c-1"));
+    assert_eq!(way_out(&readme).len(), 4);
+    assert_eq!(way_out(&readme), way_out(&notes));
 }

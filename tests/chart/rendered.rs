@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{NAMESPACE, RELEASE, arguments, helm, names, objects, printed, text, the, values_files};
+use crate::support::{NAMESPACE, RELEASE, arguments, helm, names, notes, objects, printed, text, the, values_files};
 
 /// Runs the operator where there is no cluster, so that it ends once its arguments are read.
 fn started_with(arguments: &[String]) -> (Option<i32>, String) {
@@ -135,13 +135,6 @@ fn every_values_file_passes_the_strict_lint() {
 
 #[test]
 fn the_notes_say_what_comes_next_and_warn_where_it_matters() {
-    let notes = |set: &str| {
-        let mut install = helm();
-        install.args(["install", RELEASE]).arg(crate::support::chart());
-        install.args(["--namespace", NAMESPACE, "--dry-run=client", "--set", set]);
-        let printed = printed(&install.output().unwrap());
-        printed.split_once("NOTES:").unwrap_or_else(|| panic!("no notes in {printed}")).1.to_owned()
-    };
     let plain = notes("");
     for words in ["kubectl rollout status", "eks.amazonaws.com/role-arn", "`helm uninstall` refuses"] {
         assert!(plain.contains(words), "{words} is missing in {plain}");
@@ -151,5 +144,6 @@ fn the_notes_say_what_comes_next_and_warn_where_it_matters() {
     for words in ["delete the objects first, and then the namespace", "Terminating", "-rescue"] {
         assert!(roles.contains(words), "{words} is missing in {roles}");
     }
+    assert!(!roles.contains("another one") && notes("rbac.namespaced=true,clusterId=c-1").contains("another one"));
     assert!(notes("preflight.enabled=false").contains("preflight.enabled is false"));
 }

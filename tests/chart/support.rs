@@ -60,6 +60,14 @@ pub fn objects(arguments: &[&str]) -> Vec<Value> {
     parsed(&manifests(arguments))
 }
 
+/// What an installation with these values tells.
+pub fn notes(set: &str) -> String {
+    let mut install = helm();
+    install.args(["install", RELEASE]).arg(chart()).args(["--namespace", NAMESPACE, "--dry-run=client", "--set", set]);
+    let printed = printed(&install.output().unwrap());
+    printed.split_once("NOTES:").unwrap_or_else(|| panic!("no notes in {printed}")).1.to_owned()
+}
+
 /// The objects of a file with several.
 pub fn parsed(yaml: &str) -> Vec<Value> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap_or_else(|error| panic!("{error}: {yaml}"));

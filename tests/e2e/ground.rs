@@ -1,17 +1,23 @@
 //! That the ground bears: what every other scenario takes for granted.
 
+use apprunner_emulator::{DEFAULT_ACCESS_KEY_ID, DEFAULT_SECRET_ACCESS_KEY};
+use aws_sdk_apprunner::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_apprunner::types::VpcConnectorStatus;
+use aws_sdk_apprunner::{Client, Config};
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::ListParams;
 use libtest_mimic::Trial;
+use serde_json::json;
 use tokio::net::TcpStream;
 
-use crate::world::{World, image, scenario};
+use crate::world::{REGION, World, image, scenario};
 
 pub fn scenarios() -> Vec<Trial> {
     vec![
         scenario("network", the_test_the_emulator_and_the_only_node_are_in_one_network),
         scenario("helm", helm_installs_into_the_cluster_and_takes_it_back),
+        scenario("emulator-image", its_image_is_the_operators_app_runner),
         Trial::test("missing-image", || {
             an_image_that_is_not_built_is_named_with_what_to_do();
             Ok(())
@@ -39,6 +45,48 @@ async fn helm_installs_into_the_cluster_and_takes_it_back(world: &World) {
 
     world.helm(&["uninstall", "released", "--wait"]);
     assert_eq!(world.kubectl(&["get", "services", "--output=name"]), "");
+}
+
+async fn its_image_is_the_operators_app_runner(world: &World) {
+    world.apply(&emulator_pod());
+    world.kubectl(&["wait", "pod/app-runner", "--for=condition=Ready", "--timeout=60s"]);
+    let address = world.kubectl(&["get", "pod/app-runner", "--output=jsonpath={.status.podIP}"]);
+    let url = format!("http://{address}:8787");
+    let app_runner = client(&url);
+    let created = app_runner.create_vpc_connector().vpc_connector_name("shop").subnets("subnet-1").send().await;
+    let connector = created.unwrap().vpc_connector.unwrap();
+    let arn = connector.vpc_connector_arn.unwrap();
+
+    world.install(&[&format!("aws.endpointUrl={url}")]);
+    world.object_of("shop-egress", &arn);
+    world.kubectl(&["wait", "vpcc/shop-egress", "--for=condition=Ready", "--timeout=60s"]);
+    world.kubectl(&["delete", "vpcc/shop-egress", "--wait", "--timeout=60s"]);
+    let described = app_runner.describe_vpc_connector().vpc_connector_arn(&arn).send().await.unwrap();
+    assert_eq!(described.vpc_connector.unwrap().status, Some(VpcConnectorStatus::Inactive));
+    world.uninstall();
+}
+
+fn emulator_pod() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let container = json!({
+        "name": "emulator",
+        "image": format!("localhost/apprunner-emulator:{version}"),
+        "imagePullPolicy": "Never",
+        "readinessProbe": {"httpGet": {"path": "/_emulator/calls", "port": 8787}, "periodSeconds": 1},
+        "securityContext": {
+            "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
+        },
+    });
+    let security = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
+    let spec = json!({"securityContext": security, "containers": [container]});
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "app-runner"}, "spec": spec}).to_string()
+}
+
+/// A client with the key that the emulator knows from its start.
+fn client(url: &str) -> Client {
+    let credentials = Credentials::new(DEFAULT_ACCESS_KEY_ID, DEFAULT_SECRET_ACCESS_KEY, None, None, "tests");
+    let config = Config::builder().behavior_version(BehaviorVersion::latest()).region(Region::new(REGION));
+    Client::from_conf(config.credentials_provider(credentials).endpoint_url(url).build())
 }
 
 fn an_image_that_is_not_built_is_named_with_what_to_do() {

@@ -10,6 +10,8 @@ mod crashes;
 mod deletion;
 mod ground;
 mod leaders;
+mod monitoring;
+mod namespaces;
 mod pods;
 mod proof;
 mod release;
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
         crashes::scenarios(),
         leaders::scenarios(),
         upgrade::scenarios(),
+        namespaces::scenarios(),
+        monitoring::scenarios(),
         uninstall::scenarios(),
         proof::of_them(),
     ];

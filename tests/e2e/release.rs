@@ -17,11 +17,16 @@ impl World {
 
     /// Installs or upgrades, with these values and none from before.
     pub fn release(&self, verb: &str, values: &[&str]) {
-        run(&mut self.releasing(verb, values));
+        self.release_in(self.name, verb, values);
+    }
+
+    /// The same in another namespace.
+    pub fn release_in(&self, namespace: &str, verb: &str, values: &[&str]) {
+        run(&mut self.releasing(namespace, verb, values));
     }
 
     /// The command that does so.
-    pub fn releasing(&self, verb: &str, values: &[&str]) -> Command {
+    pub fn releasing(&self, namespace: &str, verb: &str, values: &[&str]) -> Command {
         let aws = format!("aws.endpointUrl={}", self.endpoint);
         let secret = format!("extraEnv[1].value={DEFAULT_SECRET_ACCESS_KEY}");
         let always = [
@@ -32,7 +37,7 @@ impl World {
             "extraEnv[1].name=AWS_SECRET_ACCESS_KEY",
             &secret,
         ];
-        let mut arguments = vec![verb, RELEASE, CHART, "--wait", "--timeout=2m"];
+        let mut arguments = vec![verb, RELEASE, CHART, "--wait", "--timeout=2m", "--namespace", namespace];
         arguments.extend(always.iter().chain(values).flat_map(|value| ["--set", value]));
         self.helm_command(&arguments)
     }

@@ -23,7 +23,7 @@ async fn what_is_in_hand_goes_on(world: &World) {
     let leader = world.leader().await;
     let old = world.pod(&leader.pod).await;
     let values = ["logLevel=debug", "readinessProbe.periodSeconds=1"];
-    let mut upgrade = world.releasing("upgrade", &values).stdout(Stdio::null()).spawn().unwrap();
+    let mut upgrade = world.releasing(world.name, "upgrade", &values).stdout(Stdio::null()).spawn().unwrap();
     // Only once the new pod starts, so that the answer is still owed when the old one has to go.
     let started = "--for=jsonpath={.status.replicas}=2";
     world.kubectl(&["wait", "deployment", RELEASE, started, "--timeout=60s"]);

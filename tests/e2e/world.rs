@@ -18,6 +18,7 @@ use kube::{Client, Config as ClientConfig};
 use libtest_mimic::Trial;
 use serde_json::Value;
 use tokio::runtime::Runtime;
+use tokio::time::{sleep, timeout};
 
 use crate::proof;
 
@@ -108,10 +109,15 @@ impl World {
         run(self.cluster.kubectl().args(["--namespace", self.name]).args(arguments))
     }
 
-    /// Applies a manifest to the scenario's namespace, if it names no other.
+    /// Applies a manifest to the scenario's namespace.
     pub fn apply(&self, manifest: &str) {
+        self.apply_in(self.name, manifest);
+    }
+
+    /// Applies a manifest to a namespace.
+    fn apply_in(&self, namespace: &str, manifest: &str) {
         let mut kubectl = self.cluster.kubectl();
-        kubectl.args(["--namespace", self.name, "apply", "--filename=-"]).stdin(Stdio::piped()).stdout(Stdio::null());
+        kubectl.args(["--namespace", namespace, "apply", "--filename=-"]).stdin(Stdio::piped()).stdout(Stdio::null());
         let mut applying = kubectl.spawn().unwrap();
         applying.stdin.take().unwrap().write_all(manifest.as_bytes()).unwrap();
         assert!(applying.wait().unwrap().success(), "{manifest}");
@@ -145,10 +151,16 @@ impl World {
 
     /// An object of a connector.
     pub fn object_of(&self, name: &str, arn: &str) {
-        self.apply(&format!(
+        self.object_in(self.name, name, arn);
+    }
+
+    /// An object of a connector, in a namespace.
+    pub fn object_in(&self, namespace: &str, name: &str, arn: &str) {
+        let manifest = format!(
             "apiVersion: apprunner-operator.dev/v1alpha1\nkind: VpcConnector\nmetadata: {{name: {name}}}\n\
              spec: {{arn: '{arn}', deletionPolicy: Delete}}\n"
-        ));
+        );
+        self.apply_in(namespace, &manifest);
     }
 
     /// An object that has taken over a new connector.
@@ -224,10 +236,10 @@ pub async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
             if let Some(answer) = ask().await {
                 return answer;
             }
-            tokio::time::sleep(Duration::from_millis(25)).await;
+            sleep(Duration::from_millis(25)).await;
         }
     };
-    tokio::time::timeout(Duration::from_mins(1), asking).await.unwrap_or_else(|_| panic!("not within a minute: {what}"))
+    timeout(Duration::from_mins(1), asking).await.unwrap_or_else(|_| panic!("not within a minute: {what}"))
 }
 
 /// Runs a command that must succeed, and gives what it printed.
