@@ -1,7 +1,13 @@
 //! Reaches the API server.
 
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use k8s_openapi::api::core::v1::Namespace;
+use kube::client::ConfigExt;
 use kube::{Api, Client, Config, ResourceExt};
+use tower::{BoxError, ServiceBuilder};
 
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, Error, SILENCE_DEADLINE, within_deadline};
 use crate::core::ownership::{ClusterId, ClusterIdError};
@@ -27,12 +33,29 @@ pub enum StartError {
 
 /// Makes a client from the kubeconfig or the pod's service account. Calls nobody.
 pub async fn connect() -> Result<Client, StartError> {
-    let mut config = Config::infer().await.map_err(|error| StartError::NoCluster(Box::new(error)))?;
-    config.connect_timeout = Some(CONNECT_DEADLINE);
-    config.read_timeout = Some(SILENCE_DEADLINE);
-    config.reset_reader_on_write = true;
-    config.default_retry = false;
-    Client::try_from(config).map_err(|error| StartError::Unusable(Box::new(error)))
+    let config = Config::infer().await.map_err(|error| StartError::NoCluster(Box::new(error)))?;
+    // It says which kinds of proxies it does not know: all of them, as it is built here.
+    let client = if config.proxy_url.is_some() { Client::try_from(config) } else { direct(&config) };
+    client.map_err(|error| StartError::Unusable(Box::new(error)))
+}
+
+/// What kube makes by itself holds a request's body back until its head is acknowledged, for which a server may take
+/// 40 ms (Nagle's algorithm); nor is anything to be tried twice unseen.
+fn direct(config: &Config) -> kube::Result<Client> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(tcp)?);
+    connector.set_connect_timeout(Some(CONNECT_DEADLINE));
+    connector.set_read_timeout(Some(SILENCE_DEADLINE));
+    connector.set_reset_reader_on_write(true);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_err(BoxError::from)
+        .service(legacy::Client::builder(TokioExecutor::new()).build(connector));
+    Ok(Client::new(service, &config.default_namespace))
 }
 
 /// The same for whoever must not wait: signing in may run a program that nobody can interrupt.
