@@ -55,7 +55,7 @@ pub struct Operator {
     pub rules: Arc<Rules>,
     /// Whether anything may be begun.
     pub permission: Arc<Permission>,
-    memories: Mutex<HashMap<String, (Memory, Instant)>>,
+    memories: Mutex<HashMap<String, (Box<Memory>, Instant)>>,
     locked: Mutex<HashSet<String>>,
 }
 
@@ -329,13 +329,14 @@ impl Operator {
 
     fn recall(&self, object: &VpcConnector) -> Memory {
         let memories = lock(&self.memories);
-        let known = memories.get(&object.uid().unwrap_or_default()).map(|(memory, _)| memory.clone());
+        let known = memories.get(&object.uid().unwrap_or_default()).map(|(memory, _)| Memory::clone(memory));
         known.unwrap_or_else(|| Memory::recall(&object.status.clone().unwrap_or_default()))
     }
 
-    fn remember(&self, object: &VpcConnector, memory: Memory) {
+    fn remember(&self, object: &VpcConnector, mut memory: Memory) {
+        memory.end();
         let mut memories = lock(&self.memories);
-        memories.insert(object.uid().unwrap_or_default(), (memory, Instant::now()));
+        memories.insert(object.uid().unwrap_or_default(), (Box::new(memory), Instant::now()));
         // Now and then is enough: what stands here too long is only memory.
         if memories.len().is_power_of_two() {
             let forget_after = FORGET_AFTER.max(self.rules.pace.resync * 2);

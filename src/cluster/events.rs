@@ -17,6 +17,8 @@ use crate::core::report::Notice;
 const QUEUE: usize = 1024;
 /// The API server refuses a note of more bytes.
 const LONGEST_NOTE: usize = 1024;
+/// A recorder keeps what it sent for minutes, to count what repeats; no more than this many.
+const MOST_KEPT: usize = 128;
 
 /// Takes Events, and drops them when there are too many.
 #[derive(Clone)]
@@ -41,8 +43,14 @@ impl Events {
 
 async fn send_all(client: Client, mut waiting: mpsc::Receiver<(ObjectReference, Notice)>) {
     let instance = std::env::var("HOSTNAME").ok();
-    let recorder = Recorder::new(client, Reporter { controller: "apprunner-operator".into(), instance });
+    let reporter = Reporter { controller: "apprunner-operator".into(), instance };
+    let new = || Recorder::new(client.clone(), reporter.clone());
+    let (mut recorder, mut kept) = (new(), 0);
     while let Some((about, mut notice)) = waiting.recv().await {
+        if kept == MOST_KEPT {
+            (recorder, kept) = (new(), 0);
+        }
+        kept += 1;
         notice.note.truncate(notice.note.floor_char_boundary(LONGEST_NOTE));
         let event = Event {
             type_: if notice.warning { EventType::Warning } else { EventType::Normal },

@@ -297,6 +297,11 @@ impl Memory {
         };
         self.seen = Seen { begun, request: object.request.clone(), ..Seen::default() };
     }
+
+    /// Ends an attempt: what was seen in it is seen anew in the next, and need not be kept until then.
+    pub fn end(&mut self) {
+        self.seen = Seen::default();
+    }
 }
 
 impl Evidence {
