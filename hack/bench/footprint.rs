@@ -13,14 +13,13 @@ use crate::stage::{Done, Process, Stage};
 use crate::{available, reached, stage};
 
 const STARTS: usize = 10;
-const OBJECTS: usize = 1000;
 /// At the default rate, claiming them would take ten minutes; it changes nothing of what they take.
 const FAST: [&str; 2] = ["--aws-rate=1000", "--aws-burst=1000"];
 /// What was needed only for a moment is given back by then.
 const SETTLED: Duration = Duration::from_secs(10);
 
-pub(crate) async fn measure() -> Done {
-    let (stage, api) = stage(STARTS + OBJECTS).await?;
+pub(crate) async fn measure(objects: usize) -> Done {
+    let (stage, api) = stage(STARTS + objects).await?;
     let idle = memory(&stage.start_operator(&FAST)?).await?;
 
     let mut took = Vec::new();
@@ -37,13 +36,13 @@ pub(crate) async fn measure() -> Done {
     println!("    minimum {first} ms, median {middle} ms, maximum {last} ms");
 
     let operator = stage.start_operator(&FAST)?;
-    let claimed = stream::iter(STARTS..STARTS + OBJECTS).map(async |n| {
+    let claimed = stream::iter(STARTS..STARTS + objects).map(async |n| {
         let name = create(&stage, &api, n).await?;
         reached(&api, &name, available).await
     });
     claimed.buffer_unordered(20).try_collect::<()>().await?;
     println!("Resident memory of the operator (of that, its program): without objects {idle};");
-    println!("    with {} objects, all claimed, {}", STARTS + OBJECTS, memory(&operator).await?);
+    println!("    with {} objects, all claimed, {}", STARTS + objects, memory(&operator).await?);
     Ok(())
 }
 

@@ -18,16 +18,24 @@ use stage::{Done, Stage};
 
 /// Whatever takes longer does not come.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// How many objects an operator is given to keep; OBJECTS says another number.
+const OBJECTS: usize = 1000;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    for measured in [footprint::measure().await, in_use::measure().await] {
-        if let Err(error) = measured {
+    match measure().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
             eprintln!("bench: {error}");
-            return ExitCode::FAILURE;
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
+}
+
+async fn measure() -> Done {
+    let objects = std::env::var("OBJECTS").map_or(Ok(OBJECTS), |number| number.parse());
+    footprint::measure(objects.map_err(|error| format!("OBJECTS: {error}"))?).await?;
+    in_use::measure().await
 }
 
 /// A stage with room for so many connectors, on which no operator runs yet, and the objects there.
