@@ -57,7 +57,8 @@ async fn its_image_is_the_operators_app_runner(world: &World) {
     let connector = created.unwrap().vpc_connector.unwrap();
     let arn = connector.vpc_connector_arn.unwrap();
 
-    world.install(&[&format!("aws.endpointUrl={url}")]);
+    let key = format!("extraEnv[0].value={DEFAULT_ACCESS_KEY_ID}");
+    world.install(&[&format!("aws.endpointUrl={url}"), "extraEnv[0].valueFrom=null", &key]);
     world.object_of("shop-egress", &arn);
     world.kubectl(&["wait", "vpcc/shop-egress", "--for=condition=Ready", "--timeout=60s"]);
     world.kubectl(&["delete", "vpcc/shop-egress", "--wait", "--timeout=60s"]);
