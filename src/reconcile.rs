@@ -1,9 +1,9 @@
 //! observe → decide → act → learn, until there is nothing to do but wait.
 //!
-//! The only file of the operator that knows both sides. Each turn gathers the evidence anew, asks the table for the one next step, makes
-//! that one call, and takes what came of it into the evidence. A deletion is three turns: the delete, the receipt, the
-//! finalizer. What the table decides never depends on where in this loop it is asked, so a crash between any two turns
-//! costs nothing but asking again.
+//! The only file of the operator that knows both sides. Each turn gathers the evidence anew, asks the table for the one
+//! next step, makes that one call, and takes what came of it into the evidence. A deletion is three turns: the delete, the
+//! receipt, the finalizer. What the table decides never depends on where in this loop it is asked, so a crash between any
+//! two turns costs nothing but asking again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
