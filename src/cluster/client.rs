@@ -39,6 +39,13 @@ pub async fn connect() -> Result<Client, StartError> {
     client.map_err(|error| StartError::Unusable(Box::new(error)))
 }
 
+/// The same for whoever must not wait: signing in may run a program that nobody can interrupt.
+pub async fn connect_in_time() -> Result<Client, String> {
+    let connecting = tokio::time::timeout(CALL_DEADLINE, tokio::spawn(connect())).await;
+    let connected = connecting.map_err(|_| "no connection within the deadline".to_owned())?;
+    connected.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+}
+
 /// What kube makes by itself holds a request's body back until its head is acknowledged, for which a server may take
 /// 40 ms (Nagle's algorithm); nor is anything to be tried twice unseen.
 fn direct(config: &Config) -> kube::Result<Client> {
@@ -56,13 +63,6 @@ fn direct(config: &Config) -> kube::Result<Client> {
         .map_err(BoxError::from)
         .service(legacy::Client::builder(TokioExecutor::new()).build(connector));
     Ok(Client::new(service, &config.default_namespace))
-}
-
-/// The same for whoever must not wait: signing in may run a program that nobody can interrupt.
-pub async fn connect_in_time() -> Result<Client, String> {
-    let connecting = tokio::time::timeout(CALL_DEADLINE, tokio::spawn(connect())).await;
-    let connected = connecting.map_err(|_| "no connection within the deadline".to_owned())?;
-    connected.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
 /// Reads the name of this cluster in owner tags: the uid of its kube-system namespace.
