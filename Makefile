@@ -18,7 +18,7 @@ bench: ## Measure what the README promises in numbers, with the program that is 
 	@hack/tools.sh build $(TEST_TOOLS)
 	@CARGO="$(CARGO)" hack/image/build
 	$(CARGO) build --locked --workspace --bins
-	@OPERATOR="$${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-gnu/release/apprunner-operator" \
+	@OPERATOR="$${CARGO_TARGET_DIR:-target}/$${IMAGE_TARGET:-x86_64-unknown-linux-gnu}/release/apprunner-operator" \
 		$(CARGO) run --locked --quiet --example bench
 
 test: ## Run every test: the core, the emulator, the cluster, and the operator on a real API server

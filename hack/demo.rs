@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use apprunner_emulator::{CallFilter, Config, ConnectorStatus, DEFAULT_ACCOUNT};
-use stage::{Done, Process, Stage, check, object};
+use stage::{Done, Process, Stage, check, exit};
 
 const REGION: &str = "us-east-1";
 /// Stands between the object's own columns while its deletion is watched.
@@ -18,13 +18,7 @@ const WATCHED: &str = "custom-columns=REASON:.status.conditions[0].reason,STATUS
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match demonstrate().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("\ndemo: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit("demo", demonstrate().await)
 }
 
 async fn demonstrate() -> Done {
@@ -209,4 +203,12 @@ fn shell_word(word: &str) -> String {
 
 fn indented(text: &str) -> String {
     text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// An object that takes a connector over.
+fn object(name: &str, arn: &str) -> String {
+    format!(
+        "apiVersion: apprunner-operator.dev/v1alpha1\nkind: VpcConnector\nmetadata:\n  name: {name}\n  \
+         namespace: shop\nspec:\n  arn: {arn}\n  deletionPolicy: Delete\n"
+    )
 }

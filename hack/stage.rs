@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 
 use apprunner_emulator::{Config, DEFAULT_ACCESS_KEY_ID, DEFAULT_SECRET_ACCESS_KEY, Emulator};
 
@@ -72,14 +72,6 @@ impl Stage {
     }
 }
 
-/// An object that takes a connector over.
-pub(crate) fn object(name: &str, arn: &str) -> String {
-    format!(
-        "apiVersion: apprunner-operator.dev/v1alpha1\nkind: VpcConnector\nmetadata:\n  name: {name}\n  \
-         namespace: shop\nspec:\n  arn: {arn}\n  deletionPolicy: Delete\n"
-    )
-}
-
 fn start_cluster() -> Done<(Process, String)> {
     let mut child = Command::new(program("devcluster")?).arg("up").stdout(Stdio::piped()).spawn()?;
     let mut kubeconfig = String::new();
@@ -108,6 +100,13 @@ fn apply(kubectl: &Path, kubeconfig: &str, manifest: &str) -> Done<String> {
     let output = child.wait_with_output()?;
     check(output.status.success(), &String::from_utf8_lossy(&output.stderr))?;
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// How a program ends that did so.
+pub(crate) fn exit(program: &str, done: Done) -> ExitCode {
+    let Err(error) = done else { return ExitCode::SUCCESS };
+    eprintln!("\n{program}: {error}");
+    ExitCode::FAILURE
 }
 
 pub(crate) fn check(holds: bool, otherwise: &str) -> Done {

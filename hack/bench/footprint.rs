@@ -3,14 +3,10 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use apprunner_emulator::DEFAULT_ACCOUNT;
-use apprunner_operator::api::{DeletionPolicy, VpcConnector, VpcConnectorSpec};
 use futures::stream::{self, StreamExt, TryStreamExt};
-use kube::Api;
-use kube::api::PostParams;
 
-use crate::stage::{Done, Process, Stage};
-use crate::{available, reached, stage};
+use crate::stage::{Done, Process};
+use crate::{available, create, reached, spread, stage};
 
 const STARTS: usize = 10;
 /// At the default rate, claiming them would take ten minutes; it changes nothing of what they take.
@@ -24,34 +20,25 @@ pub(crate) async fn measure(objects: usize) -> Done {
 
     let mut took = Vec::new();
     for n in 0..STARTS {
-        let name = create(&stage, &api, n).await?;
+        let (name, _) = create(&stage, &api, n).await?;
         let started = Instant::now();
         let _operator = stage.start_operator(&[])?;
         reached(&api, &name, available).await?;
         took.push(started.elapsed());
     }
-    took.sort();
-    let (first, middle, last) = (took[0].as_millis(), took[STARTS / 2].as_millis(), took[STARTS - 1].as_millis());
+    let [first, middle, last] = spread(took).map(|took| took.as_millis());
     println!("From the start of the process to the first object claimed, over {STARTS} starts:");
     println!("    minimum {first} ms, median {middle} ms, maximum {last} ms");
 
     let operator = stage.start_operator(&FAST)?;
     let claimed = stream::iter(STARTS..STARTS + objects).map(async |n| {
-        let name = create(&stage, &api, n).await?;
+        let (name, _) = create(&stage, &api, n).await?;
         reached(&api, &name, available).await
     });
     claimed.buffer_unordered(20).try_collect::<()>().await?;
     println!("Resident memory of the operator (of that, its program): without objects {idle};");
     println!("    with {} objects, all claimed, {}", STARTS + objects, memory(&operator).await?);
     Ok(())
-}
-
-async fn create(stage: &Stage, api: &Api<VpcConnector>, n: usize) -> Done<String> {
-    let name = format!("egress-{n}");
-    let arn = stage.aws.create_connector(DEFAULT_ACCOUNT, "us-east-1", &name);
-    let spec = VpcConnectorSpec { arn, deletion_policy: DeletionPolicy::Delete };
-    api.create(&PostParams::default(), &VpcConnector::new(&name, spec)).await?;
-    Ok(name)
 }
 
 async fn memory(operator: &Process) -> Done<String> {

@@ -8,8 +8,8 @@ use futures::future::try_join_all;
 use kube::Api;
 use kube::api::DeleteParams;
 
-use crate::stage::{Done, Stage, check, object};
-use crate::{available, reached, stage};
+use crate::stage::{Done, Stage, check};
+use crate::{available, create, reached, spread, stage};
 
 const CONNECTORS: usize = 20;
 /// Services end at times that have nothing to do with the operator's.
@@ -22,21 +22,16 @@ pub(crate) async fn measure() -> Done {
     if took.is_err() {
         eprintln!("What the operator logged last:\n{}", stage.log_tail());
     }
-    let mut took = took?;
-    took.sort();
-    let seconds = |n: usize| took[n].as_secs_f64();
+    let [first, middle, last] = spread(took?).map(|took| took.as_secs_f64());
     println!("From the moment App Runner would delete a connector to the object gone, over {CONNECTORS} connectors:");
-    let (first, middle, last) = (seconds(0), seconds(CONNECTORS / 2), seconds(CONNECTORS - 1));
     println!("    minimum {first:.1} s, median {middle:.1} s, maximum {last:.1} s");
     Ok(())
 }
 
 /// Deletes an object whose connector a service holds, then the service; gives the time from the one end to the other.
 async fn until_gone(stage: &Stage, api: &Api<VpcConnector>, n: usize) -> Done<Duration> {
-    let name = format!("egress-{n}");
-    let arn = stage.aws.create_connector(DEFAULT_ACCOUNT, "us-east-1", &name);
+    let (name, arn) = create(stage, api, n).await?;
     let service = stage.aws.create_service(DEFAULT_ACCOUNT, "us-east-1", &format!("web-{n}"), Some(&arn));
-    stage.apply(&object(&name, &arn))?;
     reached(api, &name, available).await?;
     api.delete(&name, &DeleteParams::default()).await?;
     let named = |object: &VpcConnector| object.status.as_ref().is_some_and(|status| !status.blocked_by.is_empty());

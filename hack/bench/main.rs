@@ -9,12 +9,13 @@ mod stage;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use apprunner_emulator::{Behaviors, Config};
-use apprunner_operator::api::{VpcConnector, VpcConnectorStatus};
+use apprunner_emulator::{Behaviors, Config, DEFAULT_ACCOUNT};
+use apprunner_operator::api::{DeletionPolicy, VpcConnector, VpcConnectorSpec, VpcConnectorStatus};
+use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
-use stage::{Done, Stage};
+use stage::{Done, Stage, exit};
 
 /// Whatever takes longer does not come.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -23,13 +24,7 @@ const OBJECTS: usize = 1000;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match measure().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bench: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit("bench", measure().await)
 }
 
 async fn measure() -> Done {
@@ -49,6 +44,15 @@ async fn stage(connectors: usize) -> Done<(Stage, Api<VpcConnector>)> {
     Ok((stage, api))
 }
 
+/// An object of a new connector; gives its name and the connector's ARN.
+async fn create(stage: &Stage, api: &Api<VpcConnector>, n: usize) -> Done<(String, String)> {
+    let name = format!("egress-{n}");
+    let arn = stage.aws.create_connector(DEFAULT_ACCOUNT, "us-east-1", &name);
+    let spec = VpcConnectorSpec { arn: arn.clone(), deletion_policy: DeletionPolicy::Delete };
+    api.create(&PostParams::default(), &VpcConnector::new(&name, spec)).await?;
+    Ok((name, arn))
+}
+
 async fn reached(api: &Api<VpcConnector>, name: &str, is: impl Fn(Option<&VpcConnector>) -> bool) -> Done {
     match tokio::time::timeout(PATIENCE, await_condition(api.clone(), name, is)).await {
         Ok(reached) => Ok(reached.map(|_| ())?),
@@ -59,4 +63,10 @@ async fn reached(api: &Api<VpcConnector>, name: &str, is: impl Fn(Option<&VpcCon
 fn available(object: Option<&VpcConnector>) -> bool {
     let reason = object.and_then(|object| object.status.as_ref()).and_then(VpcConnectorStatus::ready_reason);
     reason == Some("Available")
+}
+
+/// The shortest, the middle one, and the longest.
+fn spread(mut took: Vec<Duration>) -> [Duration; 3] {
+    took.sort();
+    [0, took.len() / 2, took.len() - 1].map(|n| took[n])
 }
