@@ -25,6 +25,7 @@ pub mod admin;
 pub mod api;
 pub mod apprunner;
 pub mod cli;
+mod clock;
 pub mod cluster;
 pub mod controller;
 pub mod core;

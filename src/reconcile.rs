@@ -9,7 +9,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 use tracing::{debug, error, info};
@@ -20,9 +19,11 @@ use crate::apprunner::client::Call;
 use crate::apprunner::rate::Permit;
 use crate::apprunner::session::Session;
 use crate::apprunner::surveys::{Surveys, Waiter};
+use crate::clock;
 use crate::cluster::Error;
 use crate::cluster::events::Events;
 use crate::cluster::writes::Objects;
+use crate::core::clock::Moment;
 use crate::core::decide::{Decision, Effect, Proof, calls_of_attempt, decide};
 use crate::core::evidence::{Caller, Evidence, Memory, Object, Rules};
 use crate::core::limiter::Rank;
@@ -89,7 +90,7 @@ impl Operator {
         let Some(_lock) = self.lock_arn(&object.spec.arn) else { return Ok(Action::requeue(LOCKED_AGAIN)) };
         let mut memory = self.recall(&object);
         let newest = self.objects.newest(object.clone());
-        memory.begin(&Object::read(&newest.object, newest.released), Timestamp::now());
+        memory.begin(&Object::read(&newest.object, newest.released), clock::now().moment);
         // A namesake that was created since is an object of its own, with a reconcile of its own.
         let same = || shown().filter(|now| now.metadata.uid == object.metadata.uid);
         let result = self.turns(same, &mut memory).await;
@@ -153,7 +154,7 @@ impl Operator {
             caller: session.as_ref().map_or(Caller::Unasked, |session| Caller::Account(session.account().clone())),
             memory: memory.clone(),
             rules: self.rules.clone(),
-            now: Timestamp::now(),
+            now: clock::now(),
             jitter: rand::random(),
         };
         Turn { object: newest.object, session, evidence }
@@ -288,7 +289,7 @@ impl Operator {
         self.objects.remove_finalizer(&turn.object).await?;
         self.surveys.forget(&turn.object.uid().unwrap_or_default());
         let asked = turn.object.metadata.deletion_timestamp.as_ref().map(|asked| asked.0);
-        let took = asked.and_then(|asked| Duration::try_from(turn.evidence.now.duration_since(asked)).ok());
+        let took = asked.and_then(|asked| Duration::try_from(turn.evidence.now.wall.duration_since(asked)).ok());
         self.aws.metrics.let_go(proof, took.unwrap_or_default());
         let Object { namespace, name, status, .. } = &turn.evidence.object;
         let deleted_at = status.deleted_at.as_ref().map(|at| tracing::field::display(at.0));
@@ -315,7 +316,7 @@ impl Operator {
         unchanged: bool,
     ) -> Result<(), Error> {
         self.objects.write_status(&turn.object, &status, unchanged).await?;
-        turn.evidence.memory.status_written_at = Some(turn.evidence.now);
+        turn.evidence.memory.status_written_at = Some(turn.evidence.now.moment);
         for notice in notices {
             debug!(reason = %notice.reason, note = notice.note, "told");
             self.tell(&turn.object, notice);
@@ -402,6 +403,6 @@ fn log(turn: &Turn, call: &Call) {
     }
 }
 
-fn until(at: Timestamp) -> Action {
-    Action::requeue(Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default())
+fn until(at: Moment) -> Action {
+    Action::requeue(at.since(clock::now().moment))
 }

@@ -8,17 +8,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc};
 use tracing::{debug, info};
 
 use super::Aws;
 use super::client::Call;
+use crate::clock;
 use crate::core::arn::{ConnectorArn, Lane, Region};
+use crate::core::clock::Moment;
 use crate::core::limiter::{Rank, half_of_the_rate};
 use crate::core::outcome::{Class, Failure, Operation, Outcome};
 use crate::core::pace::{Pace, millis};
-use crate::core::survey::{Moment, Step, Survey, Users};
+use crate::core::survey::{CallTime, Step, Survey, Users};
 use crate::permission::Permission;
 use crate::sync::lock;
 
@@ -76,7 +77,7 @@ impl Surveys {
             tokio::spawn(self.shared.clone().run(lane, changed.clone()));
             Running { survey: Survey::default(), changed }
         });
-        running.survey.want(arn.as_str(), Timestamp::now());
+        running.survey.want(arn.as_str(), clock::now().moment);
         running.changed.notify_one();
     }
 
@@ -87,7 +88,7 @@ impl Surveys {
         let lane = arn.lane();
         let crowd = state.waiters.values().filter(|(_, other)| other.is_in(&lane)).count();
         let share = half_of_the_rate(u32::try_from(crowd).unwrap_or(u32::MAX), self.shared.aws.rates.rate(&lane));
-        state.lanes.get(&lane)?.survey.users_of(arn.as_str(), &self.shared.pace, share, Timestamp::now())
+        state.lanes.get(&lane)?.survey.users_of(arn.as_str(), &self.shared.pace, share, clock::now().moment)
     }
 
     /// Looks no longer for somebody who does not wait any more.
@@ -112,9 +113,7 @@ impl Shared {
         while self.permission.given() {
             let wait = match self.next(&lane) {
                 None | Some(Step::Done) => return,
-                Some(Step::Rest(until)) => {
-                    Err(Duration::try_from(until.duration_since(Timestamp::now())).unwrap_or_default())
-                }
+                Some(Step::Rest(until)) => Err(until.since(clock::now().moment)),
                 Some(step) => self.take(&lane, &step).await,
             };
             if let Err(wait) = wait {
@@ -131,7 +130,7 @@ impl Shared {
     /// Makes one call, or says how long until it may be made.
     async fn take(&self, lane: &Lane, step: &Step) -> Result<(), Duration> {
         self.aws.rates.ask(lane, "sweep", Rank::Sweep, 1)?.spend();
-        let sent = Timestamp::now();
+        let sent = clock::now().moment;
         let outcome = self.make(lane, step).await;
         self.learn(lane, step, outcome, sent);
         Ok(())
@@ -141,7 +140,7 @@ impl Shared {
     fn next(&self, lane: &Lane) -> Option<Step> {
         let rate = self.aws.rates.rate(lane);
         let state = &mut *lock(&self.state);
-        let step = state.lanes.get(lane)?.survey.next(&self.pace, rate, Timestamp::now());
+        let step = state.lanes.get(lane)?.survey.next(&self.pace, rate, clock::now().moment);
         if step == Step::Done {
             state.lanes.remove(lane);
         }
@@ -165,11 +164,11 @@ impl Shared {
         call.outcome
     }
 
-    fn learn(&self, lane: &Lane, step: &Step, outcome: Outcome, sent: Timestamp) {
-        let moment = Moment { sent, now: Timestamp::now(), jitter: rand::random() };
+    fn learn(&self, lane: &Lane, step: &Step, outcome: Outcome, sent: Moment) {
+        let time = CallTime { sent, now: clock::now().moment, jitter: rand::random() };
         let state = &mut *lock(&self.state);
         let Some(running) = state.lanes.get_mut(lane) else { return };
-        let news = running.survey.learn(step, outcome, &self.pace, moment);
+        let news = running.survey.learn(step, outcome, &self.pace, time);
         let woken = state.waiters.values().filter(|(_, arn)| news.contains(arn.as_str()));
         for (waiter, _) in woken {
             // Nobody listens any more once the operator stops.

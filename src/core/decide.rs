@@ -245,7 +245,7 @@ fn to_be_deleted(e: &Evidence) -> Option<Decision> {
     }
     let looked = e.memory.seen.looked;
     Some(match &e.memory.deletion {
-        Deletion::Accepted { since, looks } if e.now < waits::asked_again(e, *since) => {
+        Deletion::Accepted { since, looks } if e.now.moment < waits::asked_again(e, *since) => {
             if looked {
                 Decision::Wait(waits::for_aws(e, *since, *looks))
             } else {
@@ -305,7 +305,7 @@ fn in_use(e: &Evidence) -> Option<&InUse> {
 
 fn wait_for_users(e: &Evidence, refused: &InUse) -> Option<Decision> {
     let hold = waits::in_use(e, refused, e.users.as_ref()?);
-    (e.now < hold.until).then_some(Decision::Wait(hold))
+    (e.now.moment < hold.until).then_some(Decision::Wait(hold))
 }
 
 /// Whether AWS may be asked now.

@@ -6,9 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::arn::{AccountId, ArnError, ConnectorArn, Region};
+use super::clock::{Moment, Now};
 use super::outcome::{Class, Connector, Failure, Operation};
 use super::ownership::{ClusterId, Neighbour, Owner, OwnerTag};
 use super::pace::Pace;
@@ -29,7 +28,7 @@ pub struct Evidence {
     /// How the operator was started.
     pub rules: Arc<Rules>,
     /// The time.
-    pub now: Timestamp,
+    pub now: Now,
     /// Drawn from 0 to 1; spreads waits.
     pub jitter: f64,
 }
@@ -100,7 +99,7 @@ pub struct Memory {
     /// Those of them at the end that failed in the same way.
     pub streak: Option<Streak>,
     /// When the status was last written.
-    pub status_written_at: Option<Timestamp>,
+    pub status_written_at: Option<Moment>,
     /// The phase the above belongs to; the wait of an adoption does not hold up a deletion.
     pub deleting: bool,
     /// What was seen in this reconcile.
@@ -115,16 +114,16 @@ pub struct Streak {
     /// How many.
     pub failures: u32,
     /// When the first of them was.
-    pub since: Timestamp,
+    pub since: Moment,
 }
 
 /// Refusals to delete a connector that is in use, since the last other answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InUse {
     /// When the first attempt began that was refused so.
-    pub since: Timestamp,
+    pub since: Moment,
     /// When the last one began.
-    pub last: Timestamp,
+    pub last: Moment,
     /// What App Runner said to it.
     pub failure: Failure,
 }
@@ -140,7 +139,7 @@ pub enum Deletion {
     /// App Runner answered 200 and ACTIVE: it has begun, or so it seems.
     Accepted {
         /// When it answered so.
-        since: Timestamp,
+        since: Moment,
         /// How often it was looked at since.
         looks: u32,
     },
@@ -211,7 +210,7 @@ pub struct Hold {
     /// The message of the Ready condition; holds no time.
     pub message: String,
     /// The next look.
-    pub until: Timestamp,
+    pub until: Moment,
     /// The failed call behind it, if there is one.
     pub failure: Option<Failure>,
 }
@@ -285,7 +284,7 @@ impl Memory {
     ///
     /// Whether it is due is settled here, once: an attempt that has begun runs to its end, also when on its way it answers
     /// the request that it was begun for.
-    pub fn begin(&mut self, object: &Object, now: Timestamp) {
+    pub fn begin(&mut self, object: &Object, now: Moment) {
         if self.deleting != object.deleting {
             *self = Self { gone: self.gone.take(), deletion: self.deletion.clone(), ..Self::default() };
             self.deleting = object.deleting;
@@ -312,7 +311,7 @@ impl Evidence {
     }
 
     /// A time from now.
-    pub fn from_now(&self, wait: Duration) -> Timestamp {
-        self.now.checked_add(wait).unwrap_or(Timestamp::MAX)
+    pub fn from_now(&self, wait: Duration) -> Moment {
+        self.now.moment.after(wait)
     }
 }

@@ -10,6 +10,7 @@
 mod tests;
 
 pub mod arn;
+pub mod clock;
 pub mod decide;
 pub mod evidence;
 pub mod lease;

@@ -49,7 +49,7 @@ fn learn_delete(e: &mut Evidence, outcome: Outcome) {
         Outcome::Done(Reply::Connector(connector)) => match read_sighting(e, connector) {
             Ok(Sighting::Inactive(connector)) => gone(e, Some(connector)),
             Ok(_) => {
-                e.memory.deletion = Deletion::Accepted { since: e.now, looks: 0 };
+                e.memory.deletion = Deletion::Accepted { since: e.now.moment, looks: 0 };
                 e.memory.in_use = None;
                 e.memory.seen.looked = true;
                 succeed(e);
@@ -64,8 +64,8 @@ fn learn_delete(e: &mut Evidence, outcome: Outcome) {
             // Only "in use" says that the connector is still there, and so that no earlier request took effect.
             if failure.class == Class::InUse {
                 e.memory.deletion = Deletion::NotUnderWay;
-                let since = e.memory.in_use.as_ref().map_or(e.now, |before| before.since);
-                e.memory.in_use = Some(InUse { since, last: e.now, failure: failure.clone() });
+                let since = e.memory.in_use.as_ref().map_or(e.now.moment, |before| before.since);
+                e.memory.in_use = Some(InUse { since, last: e.now.moment, failure: failure.clone() });
             }
             failed(e, failure);
         }
@@ -150,7 +150,7 @@ fn succeed(e: &mut Evidence) {
 
 fn failed(e: &mut Evidence, failure: Failure) {
     e.memory.attempts = e.memory.attempts.saturating_add(1);
-    let begun = Streak { class: failure.class, failures: 0, since: e.now };
+    let begun = Streak { class: failure.class, failures: 0, since: e.now.moment };
     let streak = e.memory.streak.filter(|streak| streak.class == failure.class).unwrap_or(begun);
     e.memory.streak = Some(Streak { failures: streak.failures.saturating_add(1), ..streak });
     e.memory.seen.failure = Some(failure);

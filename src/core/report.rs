@@ -3,9 +3,10 @@
 //! A status is made from evidence only, so that it cannot claim what nobody saw. Two things keep it quiet: a condition
 //! changes only when what it says changes, and counters and times alone are written at most every 30 seconds.
 
-use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::clock::Moment;
 use super::decide::{Effect, Proof};
 use super::evidence::{Deletion, Evidence, Hold, Sighting};
 use super::outcome::{Connector, Failure, Service};
@@ -91,7 +92,7 @@ pub fn waiting(e: &Evidence, hold: &Hold) -> (VpcConnectorStatus, Vec<Notice>) {
     let answered = hold.failure.is_none() && hold.reason != Reason::Deleting;
     if !answered {
         status.attempts = Some(i32::try_from(e.memory.attempts).unwrap_or(i32::MAX));
-        status.next_attempt_time = Some(whole_seconds(hold.until));
+        status.next_attempt_time = next_attempt_time(e, hold.until);
     }
     status.last_error = hold.failure.as_ref().map(last_error);
     set_ready(e, &mut status, hold.reason, &hold.message);
@@ -105,6 +106,16 @@ pub fn waiting(e: &Evidence, hold: &Hold) -> (VpcConnectorStatus, Vec<Notice>) {
         vec![Notice { warning, reason: NoticeReason::State(hold.reason), note: hold.message.clone() }]
     };
     (status, notices)
+}
+
+/// The time of the next attempt for people to read, who get the one they have read already while it is as good.
+///
+/// A moment of the one clock is a slightly different time of the other at each look.
+fn next_attempt_time(e: &Evidence, until: Moment) -> Option<Time> {
+    let new = e.now.wall_at(until);
+    let written = e.object.status.next_attempt_time.clone();
+    let same = |old: &Time| old.0.duration_since(new).abs() <= SignedDuration::from_secs(1);
+    written.filter(same).or_else(|| Some(whole_seconds(new)))
 }
 
 /// Names who holds the deletion; what was said of them before stands until something better is known.
@@ -159,7 +170,7 @@ pub fn paused(e: &Evidence) -> VpcConnectorStatus {
         status: "True".into(),
         reason: "Paused".into(),
         message: format!("held by the annotation {}", crate::api::PAUSED),
-        last_transition_time: whole_seconds(e.now),
+        last_transition_time: whole_seconds(e.now.wall),
         observed_generation: e.object.generation,
     });
     status
@@ -193,11 +204,7 @@ pub fn worth_writing(e: &Evidence, new: &VpcConnectorStatus) -> bool {
     if old == new {
         return false;
     }
-    let refresh_due = e
-        .memory
-        .status_written_at
-        .and_then(|at| at.checked_add(e.rules.pace.status_refresh).ok())
-        .is_none_or(|due| e.now >= due);
+    let refresh_due = e.memory.status_written_at.is_none_or(|at| e.now.moment >= at.after(e.rules.pace.status_refresh));
     refresh_due || what_it_says(old) != what_it_says(new)
 }
 
@@ -285,7 +292,7 @@ fn set(e: &Evidence, status: &mut VpcConnectorStatus, type_: &str, value: &str, 
         status: value.to_owned(),
         reason: reason.to_string(),
         message: message.to_owned(),
-        last_transition_time: whole_seconds(e.now),
+        last_transition_time: whole_seconds(e.now.wall),
         observed_generation: e.object.generation,
     });
 }
@@ -293,17 +300,17 @@ fn set(e: &Evidence, status: &mut VpcConnectorStatus, type_: &str, value: &str, 
 /// One hiccup is no stall: a credential or access error counts from the second refusal and after a minute.
 fn stalled(e: &Evidence, hold: &Hold) -> bool {
     let before = e.object.status.condition(condition::STALLED).is_some_and(|c| c.reason == hold.reason.to_string());
-    hold.reason.stalls() && (before || stalls_at(e, hold).is_none_or(|at| e.now >= at))
+    hold.reason.stalls() && (before || stalls_at(e, hold).is_none_or(|at| e.now.moment >= at))
 }
 
 /// When a wait turns into a stall, if that is still to come.
-pub fn stalls_at(e: &Evidence, hold: &Hold) -> Option<Timestamp> {
+pub fn stalls_at(e: &Evidence, hold: &Hold) -> Option<Moment> {
     let slow = matches!(hold.reason, Reason::AccessDenied | Reason::CredentialsRejected);
     let streak = e.memory.streak.filter(|_| slow)?;
     if streak.failures < 2 {
-        return Some(Timestamp::MAX);
+        return Some(Moment::NEVER);
     }
-    streak.since.checked_add(e.rules.pace.stall_after).ok().filter(|at| e.now < *at)
+    Some(streak.since.after(e.rules.pace.stall_after)).filter(|at| e.now.moment < *at)
 }
 
 fn last_error(failure: &Failure) -> LastError {
@@ -319,7 +326,6 @@ fn last_error(failure: &Failure) -> LastError {
 mod tests {
     use super::super::outcome::{Class, Operation};
     use super::*;
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     #[test]
     fn an_unanswered_delete_is_recognised_in_what_was_reported() {

@@ -10,8 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::Timestamp;
-
+use super::clock::Moment;
 use super::limiter::half_of_the_rate;
 use super::outcome::{Class, Failure, Operation, Outcome, Page, Reply, Service};
 use super::pace::Pace;
@@ -43,7 +42,7 @@ pub enum Step {
     /// `DescribeService`
     Describe(String),
     /// Nothing before this time.
-    Rest(Timestamp),
+    Rest(Moment),
     /// Nobody waits.
     Done,
 }
@@ -57,7 +56,7 @@ pub struct Users {
     pub complete: bool,
     /// When a service last let go of it or changed its status, or when it was first seen that none uses it: a reason to
     /// try again.
-    pub eased: Option<Timestamp>,
+    pub eased: Option<Moment>,
     /// Why nobody can be seen.
     pub hindered: Option<Failure>,
     /// So many wait that each tries again no more often than this, or there would be no time to look.
@@ -66,11 +65,11 @@ pub struct Users {
 
 /// When a call was sent and answered, and a number drawn from 0 to 1.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct CallTime {
     /// When it was sent.
-    pub sent: Timestamp,
+    pub sent: Moment,
     /// When it was answered.
-    pub now: Timestamp,
+    pub now: Moment,
     /// Spreads waits.
     pub jitter: f64,
 }
@@ -91,15 +90,15 @@ struct Read {
 
 #[derive(Clone, Debug)]
 struct Connector {
-    since: Timestamp,
+    since: Moment,
     complete: bool,
     users: Vec<Service>,
-    eased: Option<Timestamp>,
+    eased: Option<Moment>,
 }
 
 #[derive(Clone, Debug)]
 struct Listing {
-    began: Timestamp,
+    began: Moment,
     found: Vec<Service>,
     token: Option<String>,
     pages: u32,
@@ -108,21 +107,21 @@ struct Listing {
 /// The last list that came to its end.
 #[derive(Clone, Copy, Debug)]
 struct Listed {
-    began: Timestamp,
+    began: Moment,
     pages: u32,
 }
 
 #[derive(Clone, Debug)]
 struct Trouble {
     failure: Failure,
-    since: Timestamp,
+    since: Moment,
     tries: u32,
-    again: Timestamp,
+    again: Moment,
 }
 
 impl Survey {
     /// Begins to look for the users of a connector.
-    pub fn want(&mut self, connector: &str, now: Timestamp) {
+    pub fn want(&mut self, connector: &str, now: Moment) {
         let begin = || Connector { since: now, complete: false, users: Vec::new(), eased: None };
         self.waiting.entry(connector.to_owned()).or_insert_with(begin);
         self.count_users(now);
@@ -134,7 +133,7 @@ impl Survey {
     }
 
     /// What is known of the users of a connector that was asked for; each that waits may try again after its `share`.
-    pub fn users_of(&self, connector: &str, pace: &Pace, share: Duration, now: Timestamp) -> Option<Users> {
+    pub fn users_of(&self, connector: &str, pace: &Pace, share: Duration, now: Moment) -> Option<Users> {
         let known = self.waiting.get(connector)?;
         let hindered = self.trouble.as_ref().filter(|trouble| trouble.blinds(pace, now));
         Some(Users {
@@ -147,7 +146,7 @@ impl Survey {
     }
 
     /// Names the next call; at this many calls a second, lists take no more than half of them.
-    pub fn next(&self, pace: &Pace, rate: f64, now: Timestamp) -> Step {
+    pub fn next(&self, pace: &Pace, rate: f64, now: Moment) -> Step {
         if self.waiting.is_empty() {
             return Step::Done;
         }
@@ -159,7 +158,7 @@ impl Survey {
         }
         let Some(listed) = self.listed else { return Step::List(None) };
         let share = half_of_the_rate(listed.pages, rate);
-        let due = listed.began.checked_add(pace.sweep.max(share)).unwrap_or(Timestamp::MAX);
+        let due = listed.began.after(pace.sweep.max(share));
         match self.unread() {
             _ if now >= due => Step::List(None),
             Some(arn) => Step::Describe(arn.to_owned()),
@@ -168,14 +167,14 @@ impl Survey {
     }
 
     /// Takes in what came of a call; gives the connectors of which there is something new to tell.
-    pub fn learn(&mut self, step: &Step, outcome: Outcome, pace: &Pace, moment: Moment) -> BTreeSet<String> {
+    pub fn learn(&mut self, step: &Step, outcome: Outcome, pace: &Pace, time: CallTime) -> BTreeSet<String> {
         match (step, outcome) {
             (Step::List(_), Outcome::Done(Reply::Services(_))) if self.is_endless() => {
                 self.listing = None;
-                self.failed(step, unproven(Operation::ListServices, "the list has no end"), pace, moment);
+                self.failed(step, unproven(Operation::ListServices, "the list has no end"), pace, time);
             }
             (Step::List(token), Outcome::Done(Reply::Services(part))) => {
-                self.learn_page(token.is_none(), part, moment.sent);
+                self.learn_page(token.is_none(), part, time.sent);
                 self.succeeded(Operation::ListServices);
             }
             (Step::Describe(arn), Outcome::Done(Reply::Egress(uses))) => {
@@ -187,10 +186,10 @@ impl Survey {
                 self.services.remove(arn);
                 self.succeeded(Operation::DescribeService);
             }
-            (_, outcome) => self.failed(step, step.failure_in(outcome), pace, moment),
+            (_, outcome) => self.failed(step, step.failure_in(outcome), pace, time),
         }
-        let mut news = self.count_users(moment.now);
-        let blind = self.trouble.as_ref().is_some_and(|trouble| trouble.blinds(pace, moment.now));
+        let mut news = self.count_users(time.now);
+        let blind = self.trouble.as_ref().is_some_and(|trouble| trouble.blinds(pace, time.now));
         if std::mem::replace(&mut self.blind, blind) != blind {
             news.extend(self.waiting.keys().cloned());
         }
@@ -201,7 +200,7 @@ impl Survey {
         self.listing.as_ref().is_some_and(|listing| listing.pages >= MOST_PAGES)
     }
 
-    fn learn_page(&mut self, first: bool, page: Page<Service>, sent: Timestamp) {
+    fn learn_page(&mut self, first: bool, page: Page<Service>, sent: Moment) {
         let listing = self.listing.take().filter(|_| !first);
         let mut listing = listing.unwrap_or(Listing { began: sent, found: Vec::new(), token: None, pages: 0 });
         listing.found.extend(page.items.into_iter().filter(|service| service.status != DELETED));
@@ -242,7 +241,7 @@ impl Survey {
         });
     }
 
-    fn failed(&mut self, step: &Step, failure: Failure, pace: &Pace, moment: Moment) {
+    fn failed(&mut self, step: &Step, failure: Failure, pace: &Pace, time: CallTime) {
         let before = self.trouble.take();
         let tries = before.as_ref().map_or(0, |trouble| trouble.tries).saturating_add(1);
         match step {
@@ -255,9 +254,9 @@ impl Survey {
             _ if failure.class == Class::InvalidRequest || tries >= MOST_TRIES => self.listing = None,
             _ => {}
         }
-        let wait = if needs_a_person(&failure) { pace.access.first } else { pace.retry.jittered(tries, moment.jitter) };
-        let again = moment.now.checked_add(wait).unwrap_or(Timestamp::MAX);
-        let since = before.map_or(moment.now, |trouble| trouble.since);
+        let wait = if needs_a_person(&failure) { pace.access.first } else { pace.retry.jittered(tries, time.jitter) };
+        let again = time.now.after(wait);
+        let since = before.map_or(time.now, |trouble| trouble.since);
         self.trouble = Some(Trouble { failure, since, tries, again });
     }
 
@@ -268,7 +267,7 @@ impl Survey {
     }
 
     /// Counts anew who uses what; gives the connectors where that changed.
-    fn count_users(&mut self, now: Timestamp) -> BTreeSet<String> {
+    fn count_users(&mut self, now: Moment) -> BTreeSet<String> {
         let all_read = self.unread().is_none();
         let mut changed = BTreeSet::new();
         for (arn, connector) in &mut self.waiting {
@@ -322,8 +321,8 @@ impl Known {
 
 impl Trouble {
     /// A hiccup hides nothing: what was seen last still counts for a while.
-    fn blinds(&self, pace: &Pace, now: Timestamp) -> bool {
-        needs_a_person(&self.failure) || self.since.checked_add(pace.blind_after).is_ok_and(|at| now >= at)
+    fn blinds(&self, pace: &Pace, now: Moment) -> bool {
+        needs_a_person(&self.failure) || now >= self.since.after(pace.blind_after)
     }
 }
 

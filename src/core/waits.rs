@@ -5,9 +5,8 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::arn::ConnectorArn;
+use super::clock::Moment;
 use super::evidence::{Evidence, Hold, InUse};
 use super::outcome::{Class, Failure, Service};
 use super::survey::Users;
@@ -26,7 +25,7 @@ pub(super) fn for_person(e: &Evidence, reason: Reason, message: String) -> Hold 
 }
 
 /// Until the next look at a connector that is well.
-pub(super) fn available(until: Timestamp) -> Hold {
+pub(super) fn available(until: Moment) -> Hold {
     Hold { reason: Reason::Available, message: AVAILABLE.into(), until, failure: None }
 }
 
@@ -41,7 +40,7 @@ pub(super) fn owned_by_another(e: &Evidence, tag: &str) -> Hold {
 }
 
 /// Until App Runner reports a deletion done that it accepted.
-pub(super) fn for_aws(e: &Evidence, since: Timestamp, looks: u32) -> Hold {
+pub(super) fn for_aws(e: &Evidence, since: Moment, looks: u32) -> Hold {
     let next = e.from_now(e.rules.pace.accepted.exact(looks.saturating_add(1)));
     Hold {
         reason: Reason::Deleting,
@@ -52,8 +51,8 @@ pub(super) fn for_aws(e: &Evidence, since: Timestamp, looks: u32) -> Hold {
 }
 
 /// When a deletion that App Runner accepted is asked for again.
-pub(super) fn asked_again(e: &Evidence, since: Timestamp) -> Timestamp {
-    since.checked_add(e.rules.pace.delete_again).unwrap_or(Timestamp::MAX)
+pub(super) fn asked_again(e: &Evidence, since: Moment) -> Moment {
+    since.after(e.rules.pace.delete_again)
 }
 
 /// Until it is this object's turn to have AWS called; what it waited for before is what it still waits for.
@@ -77,7 +76,7 @@ pub(crate) fn for_turn(e: &Evidence, turn: Duration) -> Hold {
 pub(super) fn in_use(e: &Evidence, refused: &InUse, users: &Users) -> Hold {
     let pace = &e.rules.pace;
     let since = users.eased.unwrap_or(refused.since).max(refused.since);
-    let lasted = Duration::try_from(refused.last.duration_since(since)).unwrap_or_default();
+    let lasted = refused.last.since(since);
     let (message, wait) = match users {
         Users { hindered: Some(failure), .. } => (
             format!("{}; which services use it can't be seen: {}", explain(&refused.failure), explain(failure)),
@@ -94,7 +93,7 @@ pub(super) fn in_use(e: &Evidence, refused: &InUse, users: &Users) -> Hold {
     };
     let eased = users.eased.is_some_and(|eased| eased > refused.last);
     let wait = if eased { Duration::ZERO } else { wait.max(users.share) };
-    let until = refused.last.checked_add(wait).unwrap_or(Timestamp::MAX);
+    let until = refused.last.after(wait);
     Hold { reason: Reason::InUse, message, until, failure: Some(refused.failure.clone()) }
 }
 

@@ -1,6 +1,6 @@
 //! The second table: every answer to a delete, and what follows.
 
-use jiff::ToSpan;
+use std::time::Duration;
 
 use super::evidence::{
     ARN, NOW, OTHER_ARN, claimed, connector, described, failure, not_sent, refused, unclaimed, unknown, written,
@@ -52,10 +52,10 @@ fn active_is_looked_at_until_it_is_gone_and_asked_again_after_two_minutes() {
         waits.push(e.waits_for());
         e = e.next_attempt().after_describe(described("ACTIVE"));
     }
-    let seconds: Vec<i64> = waits.iter().map(|(_, s)| *s).collect();
+    let seconds: Vec<u64> = waits.iter().map(|(_, s)| *s).collect();
     assert_eq!(seconds, [1, 2, 4, 8, 16, 30, 30], "and the next look would be past two minutes");
     assert!(waits.iter().all(|(reason, _)| *reason == Reason::Deleting));
-    assert_eq!(e.waits().until, NOW.checked_add(120.seconds()).unwrap());
+    assert_eq!(e.waits().until, NOW.after(Duration::from_secs(120)));
     assert_eq!(e.next_attempt().acts(), Effect::Delete);
 }
 

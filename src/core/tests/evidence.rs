@@ -1,12 +1,14 @@
 //! Builders with verbs: evidence as the table's rows speak of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::api::{DeletionPolicy, VpcConnectorStatus, condition};
 use crate::core::arn::APP_RUNNER_REGIONS;
+use crate::core::clock::{Moment, Now};
 use crate::core::decide::{Decision, Effect, decide};
 use crate::core::evidence::{Caller, Deletion, Evidence, Hold, Memory, Object, Rules};
 use crate::core::outcome::{Class, Connector, ConnectorStatus, Failure, Operation, Outcome, Reply};
@@ -18,7 +20,8 @@ pub(super) const ARN: &str =
     "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef";
 pub(super) const OTHER_ARN: &str =
     "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/2/fedcba9876543210fedcba9876543210";
-pub(super) const NOW: Timestamp = Timestamp::constant(1_795_000_000, 0);
+pub(super) const NOW: Moment = Moment::new(Duration::from_hours(100));
+const WALL: Timestamp = Timestamp::constant(1_795_000_000, 0);
 
 /// An object that holds our finalizer, has said Adopting, and claims nothing yet.
 pub(super) fn unclaimed() -> Evidence {
@@ -46,7 +49,7 @@ pub(super) fn unclaimed() -> Evidence {
             regions: APP_RUNNER_REGIONS.iter().map(|r| r.parse().unwrap()).collect(),
             cluster_id: Some("c1".parse().unwrap()),
         }),
-        now: NOW,
+        now: Now { moment: NOW, wall: WALL },
         jitter: 0.5,
     }
 }
@@ -72,7 +75,19 @@ fn ready(status: &str, reason: &str) -> Condition {
     }
 }
 
+impl Now {
+    /// Both clocks, once the monotonic one has come to a moment.
+    pub(super) fn at(self, moment: Moment) -> Self {
+        Self { moment, wall: self.wall_at(moment) }
+    }
+}
+
 impl Evidence {
+    /// The same, this many seconds later.
+    pub(super) fn later(self, seconds: u64) -> Self {
+        self.with(|e| e.now = e.now.at(e.from_now(Duration::from_secs(seconds))))
+    }
+
     pub(super) fn deleting(mut self) -> Self {
         self.object.deleting = true;
         self.object.generation = Some(2);
@@ -124,7 +139,7 @@ impl Evidence {
     pub(super) fn woken(self) -> Self {
         self.with(|e| {
             e.memory.wait = Some(e.waits());
-            e.memory.begin(&e.object, e.now);
+            e.memory.begin(&e.object, e.now.moment);
         })
     }
 
@@ -132,7 +147,7 @@ impl Evidence {
     pub(super) fn asked(self, value: &str) -> Self {
         self.with(|e| {
             e.object.request = Some(value.into());
-            e.memory.begin(&e.object, e.now);
+            e.memory.begin(&e.object, e.now.moment);
         })
     }
 
@@ -140,9 +155,9 @@ impl Evidence {
     pub(super) fn next_attempt(self) -> Self {
         self.with(|e| {
             let hold = e.waits();
-            e.now = hold.until;
+            e.now = e.now.at(hold.until);
             e.memory.wait = Some(hold);
-            e.memory.begin(&e.object, e.now);
+            e.memory.begin(&e.object, e.now.moment);
         })
     }
 
@@ -168,9 +183,9 @@ impl Evidence {
 
     /// The wait and how many seconds it lasts.
     #[track_caller]
-    pub(super) fn waits_for(&self) -> (crate::api::Reason, i64) {
+    pub(super) fn waits_for(&self) -> (crate::api::Reason, u64) {
         let hold = self.waits();
-        (hold.reason, hold.until.duration_since(self.now).as_secs())
+        (hold.reason, hold.until.since(self.now.moment).as_secs())
     }
 }
 

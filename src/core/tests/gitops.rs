@@ -65,7 +65,7 @@ fn lasting(class: Class) -> Vec<Case> {
     let twice = |e: Evidence, effect: &Effect, operation| {
         let refusal = || refused(operation, class);
         let e = e.after(effect.clone(), refusal()).next_attempt().after(effect.clone(), refusal());
-        e.with(|e| e.now = e.from_now(e.rules.pace.stall_after))
+        e.with(|e| e.now = e.now.at(e.from_now(e.rules.pace.stall_after)))
     };
     vec![
         waiting(unclaimed().after_describe(refused(DESCRIBE, class)), Health::Progressing),

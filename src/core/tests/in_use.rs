@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, ToSpan};
-
 use super::evidence::{claimed, described, failure, refused, written};
 use crate::api::Reason;
 use crate::core::decide::{Effect, calls_of_attempt};
@@ -32,16 +30,16 @@ impl Evidence {
     }
 
     /// Woken so many seconds later, as the survey does when it has news.
-    fn woken_after(self, seconds: i64) -> Self {
+    fn woken_after(self, seconds: u64) -> Self {
         self.with(|e| {
             e.memory.wait = Some(e.waits());
-            e.now = e.now.checked_add(seconds.seconds()).unwrap();
-            e.memory.begin(&e.object, e.now);
+            e.now = e.now.at(e.from_now(Duration::from_secs(seconds)));
+            e.memory.begin(&e.object, e.now.moment);
         })
     }
 
     /// Seconds between attempts that are refused again and again, as long as nothing new is seen.
-    fn attempts(mut self, how_many: usize) -> Vec<i64> {
+    fn attempts(mut self, how_many: usize) -> Vec<u64> {
         let mut waits = Vec::new();
         for _ in 0..how_many {
             waits.push(self.waits_for().1);
@@ -112,18 +110,17 @@ fn while_services_hold_it_nothing_is_tried_but_now_and_then() {
 #[test]
 fn as_soon_as_one_lets_go_or_changes_it_is_tried_at_once_and_only_once() {
     let held = in_use().seen(held_by(&["jobs", "web"])).woken_after(20);
-    let eased = Some(held.now);
+    let eased = Some(held.now.moment);
     let let_go = held.seen(Users { eased, ..held_by(&["web"]) });
     assert_eq!(let_go.acts(), Effect::Delete);
-    let again =
-        let_go.with(|e| e.now = e.now.checked_add(1.second()).unwrap()).after_delete(refused(DELETE, Class::InUse));
+    let again = let_go.later(1).after_delete(refused(DELETE, Class::InUse));
     assert_eq!(again.waits_for(), (Reason::InUse, 60));
 }
 
 #[test]
 fn when_none_uses_it_any_more_it_is_tried_at_once_and_every_5_and_after_5_minutes_every_30_seconds() {
     let held = in_use().seen(held_by(&["web"])).woken_after(7);
-    let eased = Some(held.now);
+    let eased = Some(held.now.moment);
     let free = held.seen(Users { eased, ..held_by(&[]) });
     assert_eq!(free.acts(), Effect::Delete);
     let refused_again = free.after_delete(refused(DELETE, Class::InUse));
@@ -150,14 +147,14 @@ fn in_a_crowd_each_tries_less_often_but_for_what_it_has_seen() {
     let crowded = |eased| Users { share: Duration::from_secs(40), eased, ..held_by(&[]) };
     assert_eq!(in_use().seen(crowded(None)).waits_for().1, 40);
     let held = in_use().seen(held_by(&["web"])).woken_after(7);
-    let eased = Some(held.now);
+    let eased = Some(held.now.moment);
     assert_eq!(held.seen(crowded(eased)).acts(), Effect::Delete);
 }
 
 #[test]
 fn what_is_seen_while_another_answer_is_waited_for_does_not_bring_it_forward() {
     let throttled = in_use().next_attempt().after_delete(refused(DELETE, Class::Throttled)).woken();
-    let eased = Some(throttled.now.checked_add(SignedDuration::from_millis(1)).unwrap());
+    let eased = Some(throttled.from_now(Duration::from_millis(1)));
     assert_eq!(throttled.seen(Users { eased, ..held_by(&[]) }).waits().reason, Reason::Throttled);
 }
 

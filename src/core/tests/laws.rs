@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::ToSpan;
+use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::evidence::{
@@ -11,6 +11,7 @@ use super::evidence::{
 };
 use crate::api::{DeletionPolicy, Reason};
 use crate::core::arn::ConnectorArn;
+use crate::core::clock::Moment;
 use crate::core::decide::{Decision, Effect, Proof, decide};
 use crate::core::evidence::{Caller, Deletion, Evidence, Hold, InUse};
 use crate::core::outcome::{Class, Connector, Operation, Outcome, Reply, Service};
@@ -53,13 +54,13 @@ fn any_answer() -> impl Strategy<Value = Outcome> {
 
 /// Refusals because a connector is in use, and what is seen of who uses it.
 fn any_use() -> impl Strategy<Value = (Option<InUse>, Option<Users>)> {
-    let ago = |seconds: i64| NOW.checked_sub(seconds.seconds()).unwrap();
-    let refused = (0..1_000_i64, 0..400_i64).prop_map(move |(since, last)| InUse {
+    let ago = |seconds: u64| Moment::new(NOW.since(Moment::new(Duration::from_secs(seconds))));
+    let refused = (0..1_000_u64, 0..400_u64).prop_map(move |(since, last)| InUse {
         since: ago(since + last),
         last: ago(last),
         failure: failure(Operation::DeleteVpcConnector, Class::InUse),
     });
-    let users = (0..3_usize, any::<bool>(), prop::option::of(0..400_i64), any::<bool>(), 0..100_u64).prop_map(
+    let users = (0..3_usize, any::<bool>(), prop::option::of(0..400_u64), any::<bool>(), 0..100_u64).prop_map(
         move |(services, complete, eased, hindered, share)| Users {
             services: vec![Service::default(); services],
             complete,
@@ -108,7 +109,7 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
                 e.memory.wait = Some(Hold { reason, ..claimed().waits() });
             }
             (e.memory.in_use, e.users) = (in_use, users);
-            e.memory.begin(&e.object, e.now);
+            e.memory.begin(&e.object, e.now.moment);
             if tags { e } else { e.without_tags() }
         },
     )
@@ -182,8 +183,8 @@ proptest! {
                 Decision::Act(effect) => apply(&mut e, &effect, answer),
                 Decision::Wait(hold) => {
                     e.memory.wait = Some(hold.clone());
-                    e.memory.begin(&e.object, e.now);
-                    prop_assert!(hold.until > e.now, "a wait lies ahead");
+                    e.memory.begin(&e.object, e.now.moment);
+                    prop_assert!(hold.until > e.now.moment, "a wait lies ahead");
                     if !e.object.requested() {
                         prop_assert_eq!(decide(&e), Decision::Wait(hold), "and holds until its time");
                     }
@@ -192,5 +193,12 @@ proptest! {
                 _ => break,
             }
         }
+    }
+
+    #[test]
+    fn setting_the_wall_clock_changes_no_decision(e in any_evidence(), seconds in -100_000_000..100_000_000_i64) {
+        let decided = decide(&e);
+        let set = e.with(|e| e.now.wall = e.now.wall.saturating_add(SignedDuration::from_secs(seconds)).unwrap());
+        prop_assert_eq!(decide(&set), decided);
     }
 }

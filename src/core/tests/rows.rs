@@ -378,8 +378,8 @@ fn what_is_known_of_a_deletion_outlives_a_change_of_phase() {
     // The watch may show an object as it was before its deletion, and then as it is.
     for e in [unknown, gone] {
         let (deletion, known) = (e.memory.deletion.clone(), e.memory.gone.clone());
-        let back = e.with(|e| e.object.deleting = false).with(|e| e.memory.begin(&e.object, e.now));
-        let again = back.with(|e| e.object.deleting = true).with(|e| e.memory.begin(&e.object, e.now));
+        let back = e.with(|e| e.object.deleting = false).with(|e| e.memory.begin(&e.object, e.now.moment));
+        let again = back.with(|e| e.object.deleting = true).with(|e| e.memory.begin(&e.object, e.now.moment));
         assert_eq!((again.memory.deletion, again.memory.gone), (deletion, known));
     }
 }

@@ -1,5 +1,7 @@
 //! What is told: statuses, Events, and when a status is worth a write.
 
+use std::time::Duration;
+
 use jiff::ToSpan;
 
 use super::evidence::{ARN, claimed, described, failure, refused, unclaimed, unknown, written};
@@ -55,8 +57,8 @@ fn a_hiccup_of_access_is_no_stall_and_a_lasting_one_is() {
     assert!(!stalled(&first));
     let second = first.after_delete(refused(Operation::DeleteVpcConnector, Class::AccessDenied));
     assert!(!stalled(&second), "the second refusal, but not yet a minute");
-    assert_eq!(report::stalls_at(&second, &second.waits()), second.now.checked_add(60.seconds()).ok());
-    let late = second.with(|e| e.now = e.now.checked_add(60.seconds()).unwrap());
+    assert_eq!(report::stalls_at(&second, &second.waits()), Some(second.from_now(Duration::from_secs(60))));
+    let late = second.later(60);
     assert!(stalled(&late));
     let restarted = denied().with(|e| e.object.status = told(&late).0);
     assert!(stalled(&restarted), "a restart does not unsay it");
@@ -112,12 +114,12 @@ fn numbers_and_times_alone_are_written_at_most_every_30_seconds() {
     assert!(report::worth_writing(&first, &status));
     let again = in_use(first.with(|e| {
         e.object.status = status.clone();
-        e.memory.status_written_at = Some(e.now);
+        e.memory.status_written_at = Some(e.now.moment);
     }));
     let next = told(&again).0;
     assert_ne!(next, status);
     assert!(!report::worth_writing(&again, &next));
-    let later = again.clone().with(|e| e.now = e.now.checked_add(30.seconds()).unwrap());
+    let later = again.clone().later(30);
     assert!(report::worth_writing(&later, &next));
     let other = again.with(|e| e.memory.seen.failure = Some(failure(Operation::DeleteVpcConnector, Class::Throttled)));
     assert!(report::worth_writing(&other, &told(&other).0), "another reason is news");
@@ -181,7 +183,7 @@ fn a_status_says_when_aws_is_asked_again_unless_all_is_well() {
     let (status, _) = told(&accepted);
     assert_eq!((status.ready_reason(), status.attempts), (Some("Deleting"), Some(0)));
     let next = status.next_attempt_time.unwrap().0;
-    assert_eq!(next, accepted.now.checked_add(1.seconds()).unwrap());
+    assert_eq!(next, accepted.now.wall.checked_add(1.seconds()).unwrap());
     let (well, _) = told(&claimed().next_attempt().after_describe(described("ACTIVE")));
     assert_eq!(well.ready_reason(), Some("Available"));
     assert_eq!((well.attempts, well.next_attempt_time), (None, None));
@@ -213,10 +215,9 @@ fn a_claim_is_told_where_it_is_the_end_and_not_on_the_way_to_a_deletion() {
 
 #[test]
 fn one_refusal_never_stalls_and_a_stall_that_is_there_is_waited_for_no_more() {
-    let later = |e: Evidence, wait| e.with(|e| e.now = e.now.checked_add(wait).unwrap());
-    let once = later(denied(), 1.hours());
+    let once = denied().later(3_600);
     assert_eq!(told(&once).0.condition(condition::STALLED), None);
     let twice = denied().after_delete(refused(Operation::DeleteVpcConnector, Class::AccessDenied));
-    let twice = later(twice, 60.seconds());
+    let twice = twice.later(60);
     assert_eq!(report::stalls_at(&twice, &twice.waits()), None);
 }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::evidence::{ARN, NOW, OTHER_ARN, failure, refused};
+use crate::core::clock::Moment;
 use crate::core::outcome::{Class, Operation, Outcome, Page, Reply, Service};
 use crate::core::pace::Pace;
-use crate::core::survey::{Moment, Step, Survey, Users};
+use crate::core::survey::{CallTime, Step, Survey, Users};
 
 const LIST: Operation = Operation::ListServices;
 const DESCRIBE: Operation = Operation::DescribeService;
@@ -16,7 +17,7 @@ const SHARE: Duration = Duration::from_secs(2);
 /// A survey, the time, and an App Runner whose services it looks at.
 struct World {
     survey: Survey,
-    now: Timestamp,
+    now: Moment,
     services: Vec<(Service, Option<&'static str>)>,
     asked: Vec<Step>,
 }
@@ -40,7 +41,7 @@ impl World {
     fn put(&mut self, name: &str, status: &str, uses: Option<&'static str>) {
         self.remove(name);
         let arn = format!("arn:…:service/{name}/1");
-        let updated_at = Some(self.now);
+        let updated_at = Timestamp::UNIX_EPOCH.checked_add(self.now.since(Moment::default())).ok();
         self.services.push((Service { arn, name: name.into(), status: status.into(), updated_at }, uses));
     }
 
@@ -52,8 +53,8 @@ impl World {
         self.survey.next(&Pace::default(), 5.0, self.now)
     }
 
-    fn later(&mut self, milliseconds: i64) {
-        self.now = self.now.checked_add(SignedDuration::from_millis(milliseconds)).unwrap();
+    fn later(&mut self, milliseconds: u64) {
+        self.now = self.now.after(Duration::from_millis(milliseconds));
     }
 
     /// Answers one call as App Runner does, two services a page; gives what there is to tell.
@@ -78,8 +79,8 @@ impl World {
         let step = self.next();
         let sent = self.now;
         self.later(10);
-        let moment = Moment { sent, now: self.now, jitter: 0.0 };
-        let told = self.survey.learn(&step, outcome, &Pace::default(), moment);
+        let time = CallTime { sent, now: self.now, jitter: 0.0 };
+        let told = self.survey.learn(&step, outcome, &Pace::default(), time);
         self.asked.push(step);
         told.into_iter().collect()
     }
@@ -163,7 +164,7 @@ fn many_pages_are_listed_less_often_so_that_half_of_the_rate_is_left() {
     world.sweep();
     let begun = NOW;
     let Step::Rest(until) = world.next() else { panic!("it rests") };
-    assert_eq!(until.duration_since(begun).as_secs(), 8, "20 pages at 5 a second, twice over");
+    assert_eq!(until.since(begun).as_secs(), 8, "20 pages at 5 a second, twice over");
 }
 
 #[test]
@@ -286,7 +287,7 @@ fn a_hiccup_in_the_middle_of_a_list_is_tried_again_from_there() {
     assert_eq!(world.next(), Step::List(Some("2".into())));
     world.answer_with(refused(LIST, Class::Throttled));
     let Step::Rest(until) = world.next() else { panic!("it waits") };
-    assert_eq!(until.duration_since(world.now).as_secs(), 1);
+    assert_eq!(until.since(world.now).as_secs(), 1);
     world.now = until;
     assert_eq!(world.next(), Step::List(Some("2".into())));
     world.sweep();
