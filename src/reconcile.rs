@@ -13,12 +13,12 @@ use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 use tracing::{debug, error, info};
 
-use crate::api::{VpcConnector, VpcConnectorStatus};
-use crate::apprunner::Aws;
+use crate::api::{DeletionPolicy, VpcConnector, VpcConnectorStatus};
 use crate::apprunner::client::Call;
 use crate::apprunner::rate::Permit;
 use crate::apprunner::session::Session;
 use crate::apprunner::surveys::{Surveys, Waiter};
+use crate::apprunner::{Aws, CALL_DEADLINE, UNTAG_DEADLINE};
 use crate::clock;
 use crate::cluster::Error;
 use crate::cluster::events::Events;
@@ -179,6 +179,9 @@ impl Operator {
                     return self.wait_for_turn(turn, turn_in).await.map(Some);
                 }
                 let outcome = self.act(turn, &effect).await?;
+                if let Some(notice) = report::tag_notice(&turn.evidence, &effect, &outcome) {
+                    self.tell(&turn.object, notice);
+                }
                 learn(&mut turn.evidence, &effect, outcome);
                 Ok(None)
             }
@@ -255,7 +258,9 @@ impl Operator {
         let Object { namespace, name, target, .. } = &turn.evidence.object;
         if let Ok(arn) = target {
             let uid = turn.object.uid().unwrap_or_default();
-            self.surveys.want(arn, Waiter { uid, namespace: namespace.clone(), name: name.clone() });
+            let refused = turn.evidence.memory.refusal.as_ref();
+            let any_change = refused.is_some_and(|refused| refused.failure.class == Class::InvalidRequest);
+            self.surveys.want(arn, any_change, Waiter { uid, namespace: namespace.clone(), name: name.clone() });
         }
     }
 
@@ -273,7 +278,7 @@ impl Operator {
         let call = match effect {
             Effect::Delete => session.delete(arn).await,
             Effect::Describe => session.describe(arn).await,
-            Effect::ReadTags => session.read_owner_tag(arn).await,
+            Effect::ReadTags => session.read_owner_tag(arn, tag_deadline(&turn.evidence.object)).await,
             Effect::RemoveTag => session.remove_owner_tag(arn).await,
             _ => match turn.evidence.owner_tag() {
                 Some(owner) => session.write_owner_tag(arn, &owner).await,
@@ -372,6 +377,11 @@ impl Drop for ArnLock<'_> {
 /// Who asked first for the end of an object is served first.
 fn rank(object: &VpcConnector) -> Rank {
     object.metadata.deletion_timestamp.as_ref().map_or(Rank::Other, |since| Rank::Deletion(since.0))
+}
+
+/// An object that is released with Retain does not wait long for its tag to be read and taken off.
+fn tag_deadline(object: &Object) -> Duration {
+    if object.deleting && object.policy == DeletionPolicy::Retain { UNTAG_DEADLINE } else { CALL_DEADLINE }
 }
 
 fn calls_aws(effect: &Effect) -> bool {

@@ -56,13 +56,13 @@ impl Session {
     }
 
     /// Reads the owner tag. Source: App Runner API, `ListTagsForResource`.
-    pub async fn read_owner_tag(&self, arn: &ConnectorArn) -> Call {
+    pub async fn read_owner_tag(&self, arn: &ConnectorArn, deadline: Duration) -> Call {
         let sent = self.client(arn.region()).list_tags_for_resource().resource_arn(arn.as_str()).send();
         let reply = |out: ListTagsForResourceOutput| {
             let ours = out.tags?.into_iter().find(|tag| tag.key() == Some(OWNER_TAG));
             Some(Reply::OwnerTag(ours.map(|tag| wire::tag_value(tag.value))))
         };
-        finish(Operation::ListTagsForResource, CALL_DEADLINE, sent, reply).await
+        finish(Operation::ListTagsForResource, deadline, sent, reply).await
     }
 
     /// Writes the owner tag. Source: App Runner API, `TagResource`.

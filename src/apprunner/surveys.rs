@@ -67,8 +67,9 @@ impl Surveys {
         (Self { shared: Arc::new(Shared { aws, permission, pace, wake, state: Mutex::default() }) }, woken)
     }
 
-    /// Has the users of a connector looked for, until the waiter is forgotten.
-    pub fn want(&self, arn: &ConnectorArn, waiter: Waiter) {
+    /// Has the users of a connector looked for, until the waiter is forgotten; with `any_change` the waiter is woken by
+    /// every change of a service, not only of one that uses the connector.
+    pub fn want(&self, arn: &ConnectorArn, any_change: bool, waiter: Waiter) {
         let state = &mut *lock(&self.shared.state);
         state.waiters.insert(waiter.uid.clone(), (waiter, arn.clone()));
         let lane = arn.lane();
@@ -77,7 +78,7 @@ impl Surveys {
             tokio::spawn(self.shared.clone().run(lane, changed.clone()));
             Running { survey: Survey::default(), changed }
         });
-        running.survey.want(arn.as_str(), clock::now().moment);
+        running.survey.want(arn.as_str(), any_change, clock::now().moment);
         running.changed.notify_one();
     }
 

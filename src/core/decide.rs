@@ -8,9 +8,9 @@
 //! already said about the deletion stands above what might hold it, and nothing that names an ARN stands above the row
 //! that checks whose credentials these are.
 
-use super::evidence::{Begun, Caller, Deletion, Evidence, Hold, InUse, Sighting};
+use super::clock::Moment;
+use super::evidence::{Begun, Caller, Deletion, Evidence, Hold, Ownership, PendingClaim, Refusal, Sighting};
 use super::outcome::{Class, Failure, Operation};
-use super::ownership::{Neighbour, Owner};
 use super::waits;
 use crate::api::{DeletionPolicy, Reason, condition};
 
@@ -98,9 +98,9 @@ const TABLE: [Row; 17] = [
     protected,
     status_of_another,
     not_actionable,
-    in_use_by_somebody,
+    services_unknown,
     attempt_failed,
-    still_in_use,
+    still_refused,
     not_our_account,
     not_due,
     to_be_deleted_unclaimed,
@@ -117,7 +117,7 @@ fn let_go_already(e: &Evidence) -> Option<Decision> {
     (e.object.deleting && (!e.object.finalizer || e.object.released)).then_some(Decision::Nothing)
 }
 
-/// A person's way out: nothing but the owner tag is touched in AWS, and that only where it is surely ours.
+/// A person's way out: nothing but the owner tag is touched in AWS, and that only where it was read and is ours.
 fn retained(e: &Evidence) -> Option<Decision> {
     if !(e.object.deleting && e.object.policy == DeletionPolicy::Retain) {
         return None;
@@ -127,12 +127,13 @@ fn retained(e: &Evidence) -> Option<Decision> {
         return Some(gone);
     }
     let seen = &e.memory.seen;
-    let asked_in_vain = seen.failure.as_ref().is_some_and(Failure::is_of_credentials);
-    let untag = e.rules.cluster_id.is_some() && seen.untagged.is_none() && !asked_in_vain;
-    let claimed = e.object.claimed().filter(|arn| untag && e.rules.serves(arn));
-    Some(Decision::Act(match (claimed, &e.caller) {
-        (Some(_), Caller::Unasked) => Effect::Identify,
-        (Some(arn), Caller::Account(account)) if account == arn.account() => Effect::RemoveTag,
+    let tag_unreadable = seen.failure.as_ref().is_some_and(Failure::hides_the_owner);
+    let taggable = e.rules.cluster_id.is_some() && seen.untagged.is_none() && !tag_unreadable;
+    let target = e.object.target.as_ref().ok().filter(|arn| taggable && e.rules.serves(arn));
+    Some(Decision::Act(match (target, &e.caller, seen.ownership()) {
+        (Some(_), Caller::Unasked, _) => Effect::Identify,
+        (Some(arn), Caller::Account(account), Ownership::Unread) if account == arn.account() => Effect::ReadTags,
+        (Some(arn), Caller::Account(account), Ownership::Ours) if account == arn.account() => Effect::RemoveTag,
         _ => Effect::RemoveFinalizer(Proof::Retained),
     }))
 }
@@ -189,23 +190,29 @@ fn not_actionable(e: &Evidence) -> Option<Decision> {
     e.object.deleting.then(|| hold(e, Reason::InvalidRequest, message))
 }
 
-/// A connector that is in use is not just waited for: who uses it is found out.
-fn in_use_by_somebody(e: &Evidence) -> Option<Decision> {
-    in_use(e).filter(|_| e.users.is_none()).map(|_| Decision::Act(Effect::Survey))
+/// After a refusal the services tell whether the connector is in use, and by whom.
+fn services_unknown(e: &Evidence) -> Option<Decision> {
+    let unknown = e.users.is_none() && !wants_second_look(e);
+    refusal(e).filter(|_| unknown).map(|_| Decision::Act(Effect::Survey))
 }
 
 fn attempt_failed(e: &Evidence) -> Option<Decision> {
     let failure = e.memory.seen.failure.as_ref()?;
-    if failure.class == Class::InUse {
-        return in_use(e).and_then(|refused| wait_for_users(e, refused));
+    if wants_second_look(e) {
+        return None;
     }
-    (!wants_second_look(e)).then(|| Decision::Wait(waits::after(e, failure)))
+    if failure.refuses_the_delete() {
+        return refusal(e).and_then(|refused| wait_for_services(e, refused));
+    }
+    Some(Decision::Wait(waits::after(e, failure)))
 }
 
 /// What is seen of the services may bring the next attempt forward.
-fn still_in_use(e: &Evidence) -> Option<Decision> {
-    let waits = e.memory.wait.as_ref().is_some_and(|wait| wait.reason == Reason::InUse);
-    in_use(e).filter(|_| waits && e.memory.seen.begun != Begun::Asked).and_then(|refused| wait_for_users(e, refused))
+fn still_refused(e: &Evidence) -> Option<Decision> {
+    let waits = e.memory.wait.as_ref().is_some_and(|wait| waits_after_refusal(e, wait));
+    refusal(e)
+        .filter(|_| waits && e.memory.seen.begun != Begun::Asked)
+        .and_then(|refused| wait_for_services(e, refused))
 }
 
 /// With another account's credentials nothing is called and nothing is believed: to them every ARN is not found.
@@ -254,13 +261,37 @@ fn to_be_deleted(e: &Evidence) -> Option<Decision> {
         }
         Deletion::Unknown if !looked => Decision::Act(Effect::Describe),
         _ if wants_second_look(e) => Decision::Act(Effect::Describe),
-        _ => Decision::Act(Effect::Delete),
+        _ => delete_if_owned(e),
     })
+}
+
+/// Deletes what the owner tag, read in this attempt, does not give to another.
+///
+/// `.status.arn` is not enough: the tag may have been moved to another owner since, or the status comes from a backup.
+fn delete_if_owned(e: &Evidence) -> Decision {
+    if e.rules.cluster_id.is_none() || owner_checked_recently(e) {
+        return Decision::Act(Effect::Delete);
+    }
+    Decision::Act(match e.memory.seen.ownership() {
+        Ownership::Unread => Effect::ReadTags,
+        Ownership::OfObject { namespace, name } => look_up(namespace, name),
+        Ownership::Ours | Ownership::Untagged | Ownership::Released { .. } => Effect::Delete,
+        Ownership::Another { tag } => release_to(tag),
+    })
+}
+
+/// Retries while the connector is in use come every few seconds; the tag need not be read for each.
+fn owner_checked_recently(e: &Evidence) -> bool {
+    let fresh = |at: Moment| e.now.moment < at.after(e.rules.pace.owner_check);
+    e.memory.refusal.is_some() && e.memory.owner_checked_at.is_some_and(fresh)
 }
 
 fn to_be_adopted(e: &Evidence) -> Option<Decision> {
     if e.object.claimed().is_some() {
         return None;
+    }
+    if let Some(pending) = &e.memory.pending_claim {
+        return Some(confirm_claim(e, pending));
     }
     Some(match &e.memory.seen.connector {
         None => Decision::Act(Effect::Describe),
@@ -275,19 +306,44 @@ fn to_be_adopted(e: &Evidence) -> Option<Decision> {
 }
 
 fn claimed(e: &Evidence) -> Decision {
-    let spread = |from: f64, over: f64| e.from_now(e.rules.pace.resync.mul_f64(from + over * e.jitter.clamp(0.0, 1.0)));
     match &e.memory.seen.connector {
         // After a restart every object would be due at once.
         None if e.memory.wait.is_none() && e.object.shown_available() => {
-            Decision::Wait(waits::available(spread(0.0, 1.0)))
+            Decision::Wait(waits::available(resync(e, 0.0, 1.0)))
         }
         None => Decision::Act(Effect::Describe),
-        Some(Sighting::Active(_)) => Decision::Wait(waits::available(spread(0.9, 0.2))),
+        Some(Sighting::Active(_)) => keep_ownership(e),
         Some(Sighting::Inactive(_)) => {
             for_person(e, Reason::Gone, "the connector was deleted in AWS, and not by this object")
         }
         Some(Sighting::NotFound) => for_person(e, Reason::Gone, "the connector no longer exists in AWS"),
     }
+}
+
+/// Reads the owner tag of a claimed connector, and writes it again if it is missing.
+fn keep_ownership(e: &Evidence) -> Decision {
+    let until = resync(e, 0.9, 0.2);
+    if e.rules.cluster_id.is_none() {
+        return Decision::Wait(waits::available(until));
+    }
+    match e.memory.seen.ownership() {
+        Ownership::Unread => Decision::Act(Effect::ReadTags),
+        Ownership::OfObject { namespace, name } => Decision::Act(look_up(namespace, name)),
+        Ownership::Ours => Decision::Wait(waits::available(until)),
+        // Another tool may take the tag off as often as we write it.
+        Ownership::Untagged if restored_recently(e) => Decision::Wait(waits::available_untagged(until)),
+        Ownership::Untagged | Ownership::Released { .. } => Decision::Act(Effect::WriteTag),
+        Ownership::Another { tag } => Decision::Wait(waits::owned_by_another(e, tag)),
+    }
+}
+
+fn restored_recently(e: &Evidence) -> bool {
+    e.memory.tag_restored_at.is_some_and(|at| e.now.moment < at.after(e.rules.pace.tag_restore))
+}
+
+/// The next resync: after a share of its interval, and up to so much more of it.
+fn resync(e: &Evidence, share: f64, more: f64) -> Moment {
+    e.from_now(e.rules.pace.resync.mul_f64(share + more * e.jitter.clamp(0.0, 1.0)))
 }
 
 fn hold(e: &Evidence, reason: Reason, message: String) -> Decision {
@@ -298,13 +354,17 @@ fn for_person(e: &Evidence, reason: Reason, message: &str) -> Decision {
     Decision::Wait(waits::for_person(e, reason, message.to_owned()))
 }
 
-/// The refusals because of which the object waits for services to let go of its connector.
-fn in_use(e: &Evidence) -> Option<&InUse> {
-    e.memory.in_use.as_ref().filter(|_| e.object.deleting && e.object.claimed().is_some())
+/// The refusals because of which the object waits for services to release its connector.
+fn refusal(e: &Evidence) -> Option<&Refusal> {
+    e.memory.refusal.as_ref().filter(|_| e.object.deleting && e.object.claimed().is_some())
 }
 
-fn wait_for_users(e: &Evidence, refused: &InUse) -> Option<Decision> {
-    let hold = waits::in_use(e, refused, e.users.as_ref()?);
+fn waits_after_refusal(e: &Evidence, wait: &Hold) -> bool {
+    refusal(e).is_some_and(|refused| wait.failure.as_ref() == Some(&refused.failure))
+}
+
+fn wait_for_services(e: &Evidence, refused: &Refusal) -> Option<Decision> {
+    let hold = waits::after_refusal(e, refused, e.users.as_ref()?);
     (e.now.moment < hold.until).then_some(Decision::Wait(hold))
 }
 
@@ -314,8 +374,7 @@ fn due(e: &Evidence) -> bool {
         // A status restored from a backup has lost its claim; what was true of the claim does not hold it up.
         Reason::Available => e.object.claimed().is_none(),
         // The row above has settled that.
-        Reason::InUse => in_use(e).is_some(),
-        _ => false,
+        _ => waits_after_refusal(e, wait),
     };
     e.memory.seen.begun != Begun::Early || e.memory.wait.as_ref().is_none_or(outlived)
 }
@@ -324,47 +383,65 @@ fn due(e: &Evidence) -> bool {
 ///
 /// They are taken from the rate limit together, so that an attempt that has begun can run to its end.
 pub fn calls_of_attempt(e: &Evidence, effect: &Effect) -> u32 {
-    let claim = match (e.object.claimed(), e.rules.cluster_id.is_some()) {
-        (Some(_), _) => 0,
-        (None, true) => 2,
-        (None, false) => u32::from(e.object.deleting),
-    };
-    let delete_after = u32::from(e.object.deleting && e.object.claimed().is_some());
+    let tags = u32::from(e.rules.cluster_id.is_some());
+    let (deleting, claimed) = (e.object.deleting, e.object.claimed().is_some());
     match effect {
-        Effect::Describe => 1 + claim + delete_after,
-        Effect::ReadTags | Effect::WriteTag | Effect::RemoveTag | Effect::Delete => 1,
+        // Read the tag and take it off.
+        Effect::ReadTags if deleting && e.object.policy == DeletionPolicy::Retain => 2,
+        Effect::ReadTags => 1 + u32::from(deleting),
+        Effect::Describe if claimed && deleting => 2 + if owner_checked_recently(e) { 0 } else { tags },
+        Effect::Describe if claimed => 1 + tags,
+        Effect::Describe => 1 + tags + u32::from(deleting).max(tags),
+        Effect::WriteTag | Effect::RemoveTag | Effect::Delete => 1,
         _ => 0,
     }
 }
 
 /// Goes on from a connector that is ACTIVE and not claimed: by the owner tag, unless tags are off.
 fn establish_ownership(e: &Evidence) -> Decision {
-    let seen = &e.memory.seen;
-    let free = if e.object.deleting { Effect::RecordClaim } else { Effect::WriteTag };
-    Decision::Act(match (&seen.owner, seen.neighbour) {
-        _ if e.rules.cluster_id.is_none() || seen.tagged => Effect::RecordClaim,
-        (None, _) => Effect::ReadTags,
-        (Some(Owner::Us), _) => Effect::RecordClaim,
-        (Some(Owner::Nobody), _) | (Some(Owner::Neighbour { .. }), Some(Neighbour::LetGo)) => free,
-        (Some(Owner::Neighbour { namespace, name, .. }), None) => {
-            Effect::LookUpNeighbour { namespace: namespace.clone(), name: name.clone() }
-        }
-        (Some(Owner::Neighbour { tag, .. } | Owner::Stranger { tag }), _) => return owned_by_another(e, tag),
+    if e.rules.cluster_id.is_none() {
+        return Decision::Act(Effect::RecordClaim);
+    }
+    Decision::Act(match e.memory.seen.ownership() {
+        Ownership::Unread => Effect::ReadTags,
+        Ownership::OfObject { namespace, name } => look_up(namespace, name),
+        Ownership::Ours => Effect::RecordClaim,
+        // What is deleted next is not tagged.
+        Ownership::Untagged | Ownership::Released { .. } if e.object.deleting => Effect::RecordClaim,
+        Ownership::Untagged | Ownership::Released { .. } => Effect::WriteTag,
+        Ownership::Another { tag } if e.object.deleting => release_to(tag),
+        Ownership::Another { tag } => return Decision::Wait(waits::owned_by_another(e, tag)),
     })
 }
 
-fn owned_by_another(e: &Evidence, tag: &str) -> Decision {
-    if e.object.deleting {
-        Decision::Act(Effect::RemoveFinalizer(Proof::AnotherOwner { tag: tag.to_owned() }))
-    } else {
-        Decision::Wait(waits::owned_by_another(e, tag))
+/// Waits until the tag that was written can be read back: of two that write at once, both then see who was last.
+fn confirm_claim(e: &Evidence, pending: &PendingClaim) -> Decision {
+    match e.memory.seen.ownership() {
+        Ownership::Unread if e.memory.seen.tagged => Decision::Wait(waits::tag_written(e)),
+        Ownership::Untagged if e.now.moment < pending.written_at.after(e.rules.pace.tag_rewrite) => {
+            Decision::Wait(waits::tag_not_shown(e, pending))
+        }
+        // Once a tag is read, it decides as if it had been there before.
+        _ => establish_ownership(e),
     }
 }
 
-/// An `InvalidRequest` to a delete may mean that the connector is deleted already; one look tells.
+fn look_up(namespace: &str, name: &str) -> Effect {
+    Effect::LookUpNeighbour { namespace: namespace.to_owned(), name: name.to_owned() }
+}
+
+fn release_to(tag: &str) -> Effect {
+    Effect::RemoveFinalizer(Proof::AnotherOwner { tag: tag.to_owned() })
+}
+
+/// A delete that is refused as invalid, or tags that are not there, may mean that the connector is gone already: one
+/// look tells.
 fn wants_second_look(e: &Evidence) -> bool {
-    let refused = e.memory.seen.failure.as_ref().is_some_and(|failure| {
-        failure.operation == Operation::DeleteVpcConnector && failure.class == Class::InvalidRequest
-    });
-    refused && !e.memory.seen.looked
+    let doubtful = |failure: &Failure| match failure.operation {
+        Operation::DeleteVpcConnector => failure.class == Class::InvalidRequest,
+        Operation::ListTagsForResource => matches!(failure.class, Class::InvalidRequest | Class::NotFound),
+        _ => false,
+    };
+    let deleting = e.object.deleting && e.object.claimed().is_some();
+    deleting && !e.memory.seen.looked && e.memory.seen.failure.as_ref().is_some_and(doubtful)
 }

@@ -88,8 +88,14 @@ pub struct Object {
 pub struct Memory {
     /// What is known of the deletion under way.
     pub deletion: Deletion,
-    /// App Runner's refusals because the connector is in use.
-    pub in_use: Option<InUse>,
+    /// App Runner's refusals to delete a connector that is, or may be, in use.
+    pub refusal: Option<Refusal>,
+    /// The owner tag that this object wrote and has not read back yet.
+    pub pending_claim: Option<PendingClaim>,
+    /// When the owner tag was last read and did not forbid a deletion.
+    pub owner_checked_at: Option<Moment>,
+    /// When the owner tag of a claimed connector was last written again.
+    pub tag_restored_at: Option<Moment>,
     /// What AWS said that allows the object to go; a connector once gone stays gone.
     pub gone: Option<Gone>,
     /// What the object waits for.
@@ -117,15 +123,31 @@ pub struct Streak {
     pub since: Moment,
 }
 
-/// Refusals to delete a connector that is in use, since the last other answer.
+/// Refusals to delete a connector, since the last other answer.
+///
+/// App Runner may say that the connector is in use, or refuse the request in other words: nobody has confirmed which.
+/// After either, the services decide whether it is in use.
 #[derive(Clone, Debug, PartialEq)]
-pub struct InUse {
+pub struct Refusal {
     /// When the first attempt began that was refused so.
     pub since: Moment,
     /// When the last one began.
     pub last: Moment,
-    /// What App Runner said to it.
+    /// What App Runner said to it: of class `InUse` or `InvalidRequest`.
     pub failure: Failure,
+}
+
+/// A claim that waits for its owner tag to be read back: another owner may have written theirs in the same moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PendingClaim {
+    /// The connector, as it was described before the tag was written.
+    pub connector: Connector,
+    /// The tag that was there before, of an object that no longer names the connector.
+    pub released_tag: Option<String>,
+    /// When the tag was written.
+    pub written_at: Moment,
+    /// How often App Runner has shown no tag since then.
+    pub unseen: u32,
 }
 
 /// What is known of the deletion under way.
@@ -181,8 +203,10 @@ pub struct Seen {
     pub owner: Option<Owner>,
     /// The neighbour that the owner tag names.
     pub neighbour: Option<Neighbour>,
-    /// The owner tag is ours by our own writing.
+    /// The owner tag was written.
     pub tagged: bool,
+    /// The tag that was on the connector before, of an object that no longer names it.
+    pub released_tag: Option<String>,
     /// Taking the tag off was tried, and with what failure.
     pub untagged: Option<Option<Failure>>,
     /// The connector was looked at in the course of a deletion, whatever came of it.
@@ -213,6 +237,48 @@ pub struct Hold {
     pub until: Moment,
     /// The failed call behind it, if there is one.
     pub failure: Option<Failure>,
+}
+
+/// What the owner tag means for an object, as far as this attempt has read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ownership<'a> {
+    /// The tag has not been read.
+    Unread,
+    /// The tag names another object of this cluster, which has to be looked at.
+    OfObject {
+        /// Its namespace.
+        namespace: &'a str,
+        /// Its name.
+        name: &'a str,
+    },
+    /// The tag names this object.
+    Ours,
+    /// There is no tag.
+    Untagged,
+    /// The tag names an object that no longer names the connector.
+    Released {
+        /// The tag's value.
+        tag: &'a str,
+    },
+    /// The tag names another owner.
+    Another {
+        /// The tag's value.
+        tag: &'a str,
+    },
+}
+
+impl Seen {
+    /// What the owner tag means for the object.
+    pub fn ownership(&self) -> Ownership<'_> {
+        match (&self.owner, self.neighbour) {
+            (None, _) => Ownership::Unread,
+            (Some(Owner::Us), _) => Ownership::Ours,
+            (Some(Owner::Nobody), _) => Ownership::Untagged,
+            (Some(Owner::Neighbour { namespace, name, .. }), None) => Ownership::OfObject { namespace, name },
+            (Some(Owner::Neighbour { tag, .. }), Some(Neighbour::LetGo)) => Ownership::Released { tag },
+            (Some(Owner::Neighbour { tag, .. } | Owner::Stranger { tag }), _) => Ownership::Another { tag },
+        }
+    }
 }
 
 impl Rules {

@@ -241,9 +241,15 @@ impl Class {
 }
 
 impl Failure {
-    /// Whether it is the credentials that could not be had, or whose they are.
-    pub fn is_of_credentials(&self) -> bool {
-        matches!(self.operation, Operation::ResolveCredentials | Operation::GetCallerIdentity)
+    /// Whether App Runner refused a delete because the connector is, or may be, in use.
+    pub fn refuses_the_delete(&self) -> bool {
+        self.operation == Operation::DeleteVpcConnector && matches!(self.class, Class::InUse | Class::InvalidRequest)
+    }
+
+    /// Whether because of it the owner tag cannot be read.
+    pub fn hides_the_owner(&self) -> bool {
+        use Operation::{GetCallerIdentity, ListTagsForResource, ResolveCredentials};
+        matches!(self.operation, ResolveCredentials | GetCallerIdentity | ListTagsForResource)
     }
 
     /// AWS's code, and its message where there is one.

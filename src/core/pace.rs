@@ -40,6 +40,16 @@ pub struct Pace {
     pub person: Duration,
     /// Between looks at a tag that makes the connector another's.
     pub ownership: Duration,
+    /// From writing the owner tag until it is read back, before a claim is recorded.
+    pub tag_settle: Range,
+    /// While a tag that was written is not shown yet: between reads.
+    pub tag_not_shown: Range,
+    /// A tag that was not shown for this long is written once more.
+    pub tag_rewrite: Duration,
+    /// The missing tag of a claimed connector is written again no more often than this.
+    pub tag_restore: Duration,
+    /// A delete that is repeated while the connector is in use relies on a tag that was read within this time.
+    pub owner_check: Duration,
     /// Between looks at a claimed connector that nobody deletes.
     pub resync: Duration,
     /// Attempts and times alone are written to the status no more often than this.
@@ -88,6 +98,11 @@ impl Default for Pace {
             delete_again: Duration::from_mins(2),
             person: Duration::from_mins(5),
             ownership: Duration::from_mins(10),
+            tag_settle: range(1, 3),
+            tag_not_shown: range(2, 60),
+            tag_rewrite: Duration::from_mins(10),
+            tag_restore: Duration::from_hours(1),
+            owner_check: Duration::from_mins(1),
             resync: Duration::from_mins(10),
             status_refresh: Duration::from_secs(30),
             watch: Duration::from_mins(5),
@@ -119,6 +134,11 @@ impl Pace {
             delete_again: self.delete_again / by,
             person: self.person / by,
             ownership: self.ownership / by,
+            tag_settle: range(self.tag_settle),
+            tag_not_shown: range(self.tag_not_shown),
+            tag_rewrite: self.tag_rewrite / by,
+            tag_restore: self.tag_restore / by,
+            owner_check: self.owner_check / by,
             resync: self.resync / by,
             status_refresh: self.status_refresh / by,
             watch: self.watch / by,
@@ -152,6 +172,11 @@ impl Range {
     pub fn exact(self, attempts: u32) -> Duration {
         let doublings = attempts.saturating_sub(1).min(16);
         self.first.saturating_mul(1 << doublings).min(self.longest)
+    }
+
+    /// Draws evenly from the whole range.
+    pub fn drawn(self, jitter: f64) -> Duration {
+        self.first + self.longest.saturating_sub(self.first).mul_f64(jitter.clamp(0.0, 1.0))
     }
 
     /// Draws from the first wait to twice what doubling alone would give, never over the longest.
@@ -188,6 +213,8 @@ mod tests {
         let single = [pace.delete_again, pace.person, pace.ownership, pace.resync, pace.status_refresh];
         assert_eq!(single.map(|d| d.as_secs()), [120, 300, 600, 600, 30]);
         assert_eq!([pace.watch, pace.stall_after].map(|d| d.as_secs()), [300, 60]);
+        assert_eq!([pace.tag_settle, pace.tag_not_shown].map(seconds), [(1, 3), (2, 60)]);
+        assert_eq!([pace.tag_rewrite, pace.tag_restore, pace.owner_check].map(|d| d.as_secs()), [600, 3_600, 60]);
     }
 
     #[test]
@@ -215,12 +242,14 @@ mod tests {
     #[test]
     fn a_divided_pace_leaves_no_interval_whole() {
         let intervals = |pace: &Pace| {
-            let ranges = [pace.retry, pace.held, pace.invalid, pace.access, pace.accepted];
+            let ranges = [pace.retry, pace.held, pace.invalid, pace.access, pace.accepted, pace.tag_settle];
+            let ranges = ranges.into_iter().chain([pace.tag_not_shown]);
+            let tags = [pace.tag_rewrite, pace.tag_restore, pace.owner_check];
             let steps = [pace.letting_go, pace.unseen].into_iter().flat_map(|s| [s.first, s.then]);
             let single = [pace.delete_again, pace.person, pace.ownership, pace.resync, pace.status_refresh];
             let services = [pace.patience, pace.sweep, pace.blind_after, pace.rate_recovery, pace.turn_told];
-            let rest = [pace.watch, pace.stall_after].into_iter().chain(services).chain(steps);
-            ranges.iter().flat_map(|r| [r.first, r.longest]).chain(single).chain(rest).collect::<Vec<_>>()
+            let rest = [pace.watch, pace.stall_after].into_iter().chain(services).chain(steps).chain(tags);
+            ranges.flat_map(|r| [r.first, r.longest]).chain(single).chain(rest).collect::<Vec<_>>()
         };
         let whole = intervals(&Pace::default());
         let tenths: Vec<_> = whole.iter().map(|interval| *interval / 10).collect();

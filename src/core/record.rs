@@ -4,7 +4,7 @@
 //! made again at once. A property test holds it to that.
 
 use super::decide::Effect;
-use super::evidence::{Caller, Deletion, Evidence, Gone, InUse, Sighting, Streak};
+use super::evidence::{Caller, Deletion, Evidence, Gone, Ownership, PendingClaim, Refusal, Sighting, Streak};
 use super::outcome::{Class, Connector, ConnectorStatus, Failure, Operation, Outcome, Reply};
 use super::ownership::{Neighbour, Owner};
 use super::survey::Users;
@@ -17,11 +17,17 @@ pub fn learn(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
         Effect::Delete => learn_delete(e, outcome),
         Effect::Describe => learn_describe(e, outcome),
         Effect::ReadTags => match outcome {
-            Outcome::Done(Reply::OwnerTag(tag)) => e.memory.seen.owner = Some(read_owner(e, tag.as_deref())),
-            other => fail(e, Operation::ListTagsForResource, other),
+            Outcome::Done(Reply::OwnerTag(tag)) => learn_owner(e, tag.as_deref()),
+            other => {
+                // The connector may be gone, so the next attempt describes it.
+                if let Outcome::Refused(Failure { class: Class::NotFound | Class::InvalidRequest, .. }) = &other {
+                    e.memory.pending_claim = None;
+                }
+                fail(e, Operation::ListTagsForResource, other);
+            }
         },
         Effect::WriteTag => match outcome {
-            Outcome::Done(Reply::Written) => e.memory.seen.tagged = true,
+            Outcome::Done(Reply::Written) => learn_tag_written(e),
             other => fail(e, Operation::TagResource, other),
         },
         Effect::RemoveTag => e.memory.seen.untagged = Some(failure_of(Operation::UntagResource, outcome)),
@@ -32,6 +38,7 @@ pub fn learn(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
         Effect::LookUpNeighbour { .. } => {
             let found = if let Outcome::Done(Reply::Neighbour(found)) = outcome { found } else { Neighbour::Hidden };
             e.memory.seen.neighbour = Some(found);
+            note_owner_check(e);
         }
         Effect::RecordReceipt | Effect::RecordAlreadyGone => {
             if let Some(gone) = &mut e.memory.gone {
@@ -50,7 +57,7 @@ fn learn_delete(e: &mut Evidence, outcome: Outcome) {
             Ok(Sighting::Inactive(connector)) => gone(e, Some(connector)),
             Ok(_) => {
                 e.memory.deletion = Deletion::Accepted { since: e.now.moment, looks: 0 };
-                e.memory.in_use = None;
+                e.memory.refusal = None;
                 e.memory.seen.looked = true;
                 succeed(e);
             }
@@ -64,8 +71,10 @@ fn learn_delete(e: &mut Evidence, outcome: Outcome) {
             // Only "in use" says that the connector is still there, and so that no earlier request took effect.
             if failure.class == Class::InUse {
                 e.memory.deletion = Deletion::NotUnderWay;
-                let since = e.memory.in_use.as_ref().map_or(e.now.moment, |before| before.since);
-                e.memory.in_use = Some(InUse { since, last: e.now.moment, failure: failure.clone() });
+            }
+            if failure.refuses_the_delete() {
+                let since = e.memory.refusal.as_ref().map_or(e.now.moment, |before| before.since);
+                e.memory.refusal = Some(Refusal { since, last: e.now.moment, failure: failure.clone() });
             }
             failed(e, failure);
         }
@@ -75,6 +84,56 @@ fn learn_delete(e: &mut Evidence, outcome: Outcome) {
         }
         other => fail(e, Operation::DeleteVpcConnector, other),
     }
+}
+
+fn learn_owner(e: &mut Evidence, tag: Option<&str>) {
+    e.memory.seen.owner = Some(e.owner_tag().map_or(Owner::Us, |ours| ours.read(tag)));
+    match (&mut e.memory.pending_claim, &e.memory.seen.owner) {
+        (Some(pending), Some(Owner::Nobody)) => pending.unseen = pending.unseen.saturating_add(1),
+        (Some(_), Some(_)) => resume_claim(e),
+        _ => {}
+    }
+    note_owner_check(e);
+    let resync = e.object.claimed().is_some() && !e.object.deleting;
+    if resync && matches!(e.memory.seen.ownership(), Ownership::Ours | Ownership::Another { .. }) {
+        succeed(e);
+    }
+}
+
+/// Goes on with a claim from the connector as it was described before the tag was written.
+fn resume_claim(e: &mut Evidence) {
+    if let Some(pending) = e.memory.pending_claim.take() {
+        e.memory.seen.connector = Some(Sighting::Active(pending.connector));
+        e.memory.seen.released_tag = pending.released_tag;
+    }
+}
+
+fn note_owner_check(e: &mut Evidence) {
+    let free = matches!(e.memory.seen.ownership(), Ownership::Ours | Ownership::Untagged | Ownership::Released { .. });
+    e.memory.owner_checked_at = free.then_some(e.now.moment);
+}
+
+/// A tag on a claimed connector was put back; one on the way to a claim has to be read before it counts.
+fn learn_tag_written(e: &mut Evidence) {
+    e.memory.seen.tagged = true;
+    if e.object.claimed().is_some() {
+        e.memory.tag_restored_at = Some(e.now.moment);
+        e.memory.seen.owner = Some(Owner::Us);
+        return succeed(e);
+    }
+    // A tag that was never shown is written once more.
+    resume_claim(e);
+    if let Ownership::Released { tag } = e.memory.seen.ownership() {
+        e.memory.seen.released_tag = Some(tag.to_owned());
+    }
+    let seen = &mut e.memory.seen;
+    let connector = match seen.connector.take() {
+        Some(Sighting::Active(connector) | Sighting::Inactive(connector)) => connector,
+        Some(Sighting::NotFound) | None => Connector::default(),
+    };
+    (seen.owner, seen.neighbour) = (None, None);
+    let (released_tag, written_at) = (seen.released_tag.take(), e.now.moment);
+    e.memory.pending_claim = Some(PendingClaim { connector, released_tag, written_at, unseen: 0 });
 }
 
 fn learn_describe(e: &mut Evidence, outcome: Outcome) {
@@ -109,7 +168,9 @@ fn learn_sighting(e: &mut Evidence, seen: Result<Sighting, Failure>) {
         Ok(Sighting::Inactive(connector)) if e.object.deleting => gone(e, Some(connector)),
         Ok(Sighting::NotFound) if e.object.deleting => gone(e, None),
         Ok(sighting) => {
-            if e.object.claimed().is_some() || !matches!(sighting, Sighting::Active(_)) {
+            // An ACTIVE connector is not enough where its owner tag is still to be read.
+            let ends = e.object.claimed().is_some() && e.rules.cluster_id.is_none();
+            if ends || !matches!(sighting, Sighting::Active(_)) {
                 succeed(e);
             }
             e.memory.seen.connector = Some(sighting);
@@ -129,10 +190,6 @@ fn read_sighting(e: &Evidence, connector: Connector) -> Result<Sighting, Failure
         (_, Some(ConnectorStatus::Active)) => Ok(Sighting::Active(connector)),
         (_, Some(ConnectorStatus::Inactive)) => Ok(Sighting::Inactive(connector)),
     }
-}
-
-fn read_owner(e: &Evidence, tag: Option<&str>) -> Owner {
-    e.owner_tag().map_or(Owner::Us, |ours| ours.read(tag))
 }
 
 fn gone(e: &mut Evidence, connector: Option<Connector>) {

@@ -8,9 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::clock::Moment;
 use super::decide::{Effect, Proof};
-use super::evidence::{Deletion, Evidence, Hold, Sighting};
-use super::outcome::{Connector, Failure, Service};
-use super::ownership::Owner;
+use super::evidence::{Deletion, Evidence, Hold, Ownership, Sighting};
+use super::outcome::{Connector, Failure, Operation, Outcome, Service};
 use super::waits::AVAILABLE;
 use crate::api::{BlockingService, LastError, Reason, VpcConnectorStatus, condition, whole_seconds};
 
@@ -40,6 +39,8 @@ pub enum NoticeReason {
     State(Reason),
     /// The connector carried the tag of an object that let go of it.
     OwnershipTaken,
+    /// The owner tag of a claimed connector was missing, and was written again.
+    OwnerTagRestored,
     /// The status named another connector than the spec.
     StatusCorrected,
     /// The object was let go because the connector is another's.
@@ -84,9 +85,15 @@ pub fn entry(e: &Evidence, effect: &Effect) -> (VpcConnectorStatus, Vec<Notice>)
 pub fn waiting(e: &Evidence, hold: &Hold) -> (VpcConnectorStatus, Vec<Notice>) {
     let mut status = fresh(e);
     match &e.memory.seen.connector {
+        // A claim on its way writes them with its record.
+        _ if hold.reason == Reason::Adopting => {}
         Some(Sighting::Active(connector) | Sighting::Inactive(connector)) => set_members(&mut status, connector),
         Some(Sighting::NotFound) => status.status = None,
         None => {}
+    }
+    // Whoever's tag the connector carries owns it, whatever was recorded before.
+    if hold.reason == Reason::OwnedByAnother {
+        status.arn = None;
     }
     name_the_users(e, &mut status);
     let answered = hold.failure.is_none() && hold.reason != Reason::Deleting;
@@ -190,12 +197,44 @@ pub fn farewell(e: &Evidence, proof: &Proof) -> Option<Notice> {
             if e.memory.deletion != Deletion::NotUnderWay {
                 note.push_str("; a DeleteVpcConnector was sent before, and what became of it is not known");
             }
-            if let Some(Some(failure)) = &e.memory.seen.untagged {
-                note = format!("{note}; its owner tag could not be taken off: {}", failure.said());
-            }
+            note.push_str(&what_became_of_the_tag(e));
             Some(Notice { warning: false, reason: NoticeReason::State(Reason::Retained), note })
         }
     }
+}
+
+fn what_became_of_the_tag(e: &Evidence) -> String {
+    let seen = &e.memory.seen;
+    match (&seen.untagged, seen.ownership(), &seen.failure) {
+        (Some(Some(failure)), ..) => format!("; its owner tag could not be taken off: {}", failure.said()),
+        (_, Ownership::OfObject { .. } | Ownership::Another { .. }, _) => {
+            "; its owner tag names another owner and stays".to_owned()
+        }
+        (None, Ownership::Unread, Some(failure)) if failure.operation == Operation::ListTagsForResource => {
+            format!("; its owner tag could not be read and stays: {}", failure.said())
+        }
+        _ => String::new(),
+    }
+}
+
+/// What to tell when the owner tag of a claimed connector was written: it was missing, or of an object that released it.
+pub fn tag_notice(e: &Evidence, effect: &Effect, outcome: &Outcome) -> Option<Notice> {
+    let arn = e.object.claimed()?;
+    if *effect != Effect::WriteTag || !matches!(outcome, Outcome::Done(_)) {
+        return None;
+    }
+    if let Ownership::Released { tag } = e.memory.seen.ownership() {
+        return Some(taken_over(tag));
+    }
+    let note = format!(
+        "the owner tag of {arn} was missing and is written again; if another tool takes it off, see the runbook"
+    );
+    Some(Notice { warning: true, reason: NoticeReason::OwnerTagRestored, note })
+}
+
+fn taken_over(tag: &str) -> Notice {
+    let note = format!("taken over from {tag}, which let go of it");
+    Notice { warning: false, reason: NoticeReason::OwnershipTaken, note }
 }
 
 /// Whether a status is worth a write: yes if it says something new, or if it was last written long enough ago.
@@ -226,10 +265,11 @@ fn record_claim(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec
         set_members(status, connector);
     }
     status.arn = e.object.target.as_ref().ok().map(ToString::to_string);
-    if let Some(Owner::Neighbour { tag, .. }) = &e.memory.seen.owner {
-        let note = format!("taken over from {tag}, which let go of it");
-        notices.push(Notice { warning: false, reason: NoticeReason::OwnershipTaken, note });
-    }
+    let released = match e.memory.seen.ownership() {
+        Ownership::Released { tag } => Some(tag),
+        _ => e.memory.seen.released_tag.as_deref(),
+    };
+    notices.extend(released.map(taken_over));
     let (reason, message) = if e.object.deleting {
         (Reason::Deleting, "the connector is owned by this object and is deleted next")
     } else {

@@ -29,6 +29,7 @@ pub struct Survey {
     waiting: BTreeMap<String, Connector>,
     listing: Option<Listing>,
     listed: Option<Listed>,
+    changed_at: Option<Moment>,
     trouble: Option<Trouble>,
     /// Whether the trouble hid everything when that was last told.
     blind: bool,
@@ -54,9 +55,12 @@ pub struct Users {
     pub services: Vec<Service>,
     /// Every service that there was has been looked at.
     pub complete: bool,
-    /// When a service last let go of it or changed its status, or when it was first seen that none uses it: a reason to
-    /// try again.
-    pub eased: Option<Moment>,
+    /// When a service that used it last released it or changed its status.
+    pub released_at: Option<Moment>,
+    /// When it was first seen that none uses it.
+    pub unused_at: Option<Moment>,
+    /// When any service of the account and region last came, changed or went.
+    pub changed_at: Option<Moment>,
     /// Why nobody can be seen.
     pub hindered: Option<Failure>,
     /// So many wait that each tries again no more often than this, or there would be no time to look.
@@ -93,7 +97,10 @@ struct Connector {
     since: Moment,
     complete: bool,
     users: Vec<Service>,
-    eased: Option<Moment>,
+    released_at: Option<Moment>,
+    unused_at: Option<Moment>,
+    /// Any change of a service is news, not only one of those that use it.
+    any_change: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -120,10 +127,17 @@ struct Trouble {
 }
 
 impl Survey {
-    /// Begins to look for the users of a connector.
-    pub fn want(&mut self, connector: &str, now: Moment) {
-        let begin = || Connector { since: now, complete: false, users: Vec::new(), eased: None };
-        self.waiting.entry(connector.to_owned()).or_insert_with(begin);
+    /// Begins to look for the users of a connector; with `any_change`, every change of a service is news of it.
+    pub fn want(&mut self, connector: &str, any_change: bool, now: Moment) {
+        let known = self.waiting.entry(connector.to_owned()).or_insert_with(|| Connector {
+            since: now,
+            complete: false,
+            users: Vec::new(),
+            released_at: None,
+            unused_at: None,
+            any_change,
+        });
+        known.any_change |= any_change;
         self.count_users(now);
     }
 
@@ -139,7 +153,9 @@ impl Survey {
         Some(Users {
             services: if hindered.is_none() { known.users.clone() } else { Vec::new() },
             complete: known.complete,
-            eased: known.eased,
+            released_at: known.released_at,
+            unused_at: known.unused_at,
+            changed_at: self.changed_at,
             hindered: hindered.map(|trouble| trouble.failure.clone()),
             share,
         })
@@ -174,7 +190,7 @@ impl Survey {
                 self.failed(step, unproven(Operation::ListServices, "the list has no end"), pace, time);
             }
             (Step::List(token), Outcome::Done(Reply::Services(part))) => {
-                self.learn_page(token.is_none(), part, time.sent);
+                self.learn_page(token.is_none(), part, time);
                 self.succeeded(Operation::ListServices);
             }
             (Step::Describe(arn), Outcome::Done(Reply::Egress(uses))) => {
@@ -189,6 +205,10 @@ impl Survey {
             (_, outcome) => self.failed(step, step.failure_in(outcome), pace, time),
         }
         let mut news = self.count_users(time.now);
+        if self.changed_at == Some(time.now) {
+            let interested = self.waiting.iter().filter(|(_, connector)| connector.any_change);
+            news.extend(interested.map(|(arn, _)| arn.clone()));
+        }
         let blind = self.trouble.as_ref().is_some_and(|trouble| trouble.blinds(pace, time.now));
         if std::mem::replace(&mut self.blind, blind) != blind {
             news.extend(self.waiting.keys().cloned());
@@ -200,21 +220,25 @@ impl Survey {
         self.listing.as_ref().is_some_and(|listing| listing.pages >= MOST_PAGES)
     }
 
-    fn learn_page(&mut self, first: bool, page: Page<Service>, sent: Moment) {
+    fn learn_page(&mut self, first: bool, page: Page<Service>, time: CallTime) {
         let listing = self.listing.take().filter(|_| !first);
-        let mut listing = listing.unwrap_or(Listing { began: sent, found: Vec::new(), token: None, pages: 0 });
+        let mut listing = listing.unwrap_or(Listing { began: time.sent, found: Vec::new(), token: None, pages: 0 });
         listing.found.extend(page.items.into_iter().filter(|service| service.status != DELETED));
         listing.pages += 1;
         listing.token = page.next;
         if listing.token.is_some() {
             self.listing = Some(listing);
         } else {
-            self.learn_list(listing);
+            self.learn_list(listing, time.now);
         }
     }
 
-    fn learn_list(&mut self, listing: Listing) {
+    fn learn_list(&mut self, listing: Listing, now: Moment) {
         let mut before = std::mem::take(&mut self.services);
+        let same = |service: &Service| before.get(&service.arn).is_some_and(|known| known.service == *service);
+        if self.listed.is_some() && !(before.len() == listing.found.len() && listing.found.iter().all(same)) {
+            self.changed_at = Some(now);
+        }
         for service in listing.found {
             let read = before.remove(&service.arn).and_then(|known| known.read);
             self.services.insert(service.arn.clone(), Known { service, read, failures: 0 });
@@ -279,15 +303,25 @@ impl Survey {
             if users == connector.users && complete == connector.complete {
                 continue;
             }
-            let let_go = connector.users.iter().any(|user| !users.contains(user));
-            let first_seen_free = complete && !connector.complete && users.is_empty();
-            if let_go || first_seen_free {
-                connector.eased = Some(now);
+            if connector.users.iter().any(|user| !users.contains(user)) {
+                connector.released_at = Some(now);
+            }
+            if complete && !connector.complete && users.is_empty() {
+                connector.unused_at = Some(now);
             }
             (connector.users, connector.complete) = (users, complete);
             changed.insert(arn.clone());
         }
         changed
+    }
+}
+
+impl Users {
+    /// The last change that is a reason to try the delete again.
+    ///
+    /// After a refusal that does not say "in use", being unused is none, and any change of a service is one.
+    pub fn retry_since(&self, unexplained: bool) -> Option<Moment> {
+        self.released_at.max(if unexplained { self.changed_at } else { self.unused_at })
     }
 }
 

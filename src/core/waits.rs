@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use super::arn::ConnectorArn;
 use super::clock::Moment;
-use super::evidence::{Evidence, Hold, InUse};
+use super::evidence::{Evidence, Hold, PendingClaim, Refusal};
 use super::outcome::{Class, Failure, Service};
 use super::survey::Users;
 use crate::api::{OWNER_TAG, Reason};
 
 /// Says of a claimed connector that it is well.
 pub(super) const AVAILABLE: &str = "the connector is ACTIVE and owned by this object";
+const AVAILABLE_UNTAGGED: &str = "the connector is ACTIVE and owned by this object; something takes its owner tag off, \
+     which is written again at most once an hour";
 const LETTING_GO: &str = "App Runner still reports it in use, but no service references it; it is letting go";
 const THEN: &str = "the connector is deleted as soon as they let go";
 /// A message names no more services than this; the status names more.
@@ -27,6 +29,25 @@ pub(super) fn for_person(e: &Evidence, reason: Reason, message: String) -> Hold 
 /// Until the next look at a connector that is well.
 pub(super) fn available(until: Moment) -> Hold {
     Hold { reason: Reason::Available, message: AVAILABLE.into(), until, failure: None }
+}
+
+/// Until the next look at a connector whose owner tag something else takes off.
+pub(super) fn available_untagged(until: Moment) -> Hold {
+    Hold { message: AVAILABLE_UNTAGGED.into(), ..available(until) }
+}
+
+/// Until the owner tag that was written is read back.
+pub(super) fn tag_written(e: &Evidence) -> Hold {
+    let message = "the owner tag is written, and is read back before the claim is recorded".to_owned();
+    let until = e.from_now(e.rules.pace.tag_settle.drawn(e.jitter));
+    Hold { reason: Reason::Adopting, message, until, failure: None }
+}
+
+/// Until App Runner shows the owner tag that was written.
+pub(super) fn tag_not_shown(e: &Evidence, pending: &PendingClaim) -> Hold {
+    let message = "the owner tag is written, and App Runner does not show it yet".to_owned();
+    let until = e.from_now(e.rules.pace.tag_not_shown.jittered(pending.unseen, e.jitter));
+    Hold { reason: Reason::Adopting, message, until, failure: None }
 }
 
 /// Until the connector is somebody else's no more.
@@ -69,32 +90,57 @@ pub(crate) fn for_turn(e: &Evidence, turn: Duration) -> Hold {
     Hold { reason, message, until, failure: None }
 }
 
-/// Until the services that use the connector let go of it, or nobody can be seen to use it.
+/// Until the services release the connector, or nothing is seen to use it.
 ///
-/// When one lets go there is nothing to wait for. Otherwise what is not seen may still have happened, so the delete is
-/// tried again now and then; when many wait, less often, so that there is time left to look.
-pub(super) fn in_use(e: &Evidence, refused: &InUse, users: &Users) -> Hold {
-    let pace = &e.rules.pace;
-    let since = users.eased.unwrap_or(refused.since).max(refused.since);
+/// When one releases it there is nothing to wait for. Otherwise what is not seen may still have happened, so the delete
+/// is tried again now and then; when many objects wait, less often, so that calls are left for looking.
+pub(super) fn after_refusal(e: &Evidence, refused: &Refusal, users: &Users) -> Hold {
+    let unexplained = refused.failure.class == Class::InvalidRequest;
+    let retry_since = users.retry_since(unexplained);
+    let since = retry_since.unwrap_or(refused.since).max(refused.since);
     let lasted = refused.last.since(since);
-    let (message, wait) = match users {
-        Users { hindered: Some(failure), .. } => (
-            format!("{}; which services use it can't be seen: {}", explain(&refused.failure), explain(failure)),
-            pace.stepped(pace.unseen, lasted),
-        ),
-        Users { services, .. } if !services.is_empty() => {
-            (used_by(services), pace.held.first.max(lasted).min(pace.held.longest))
+    let (reason, message, wait) = match users {
+        Users { services, hindered: None, .. } if !services.is_empty() => {
+            let range = e.rules.pace.held;
+            (Reason::InUse, used_by(services), range.first.max(lasted).min(range.longest))
         }
-        Users { complete: true, .. } => (LETTING_GO.to_owned(), pace.stepped(pace.letting_go, lasted)),
-        _ => (
-            format!("{}; the services that use it are being looked for", explain(&refused.failure)),
-            pace.stepped(pace.letting_go, lasted),
-        ),
+        _ if unexplained => unexplained_refusal(e, refused, users),
+        _ => in_use_by_none(e, refused, users, lasted),
     };
-    let eased = users.eased.is_some_and(|eased| eased > refused.last);
-    let wait = if eased { Duration::ZERO } else { wait.max(users.share) };
-    let until = refused.last.after(wait);
-    Hold { reason: Reason::InUse, message, until, failure: Some(refused.failure.clone()) }
+    let wait = if retry_since.is_some_and(|at| at > refused.last) { Duration::ZERO } else { wait.max(users.share) };
+    Hold { reason, message, until: refused.last.after(wait), failure: Some(refused.failure.clone()) }
+}
+
+/// App Runner says that the connector is in use, and no service is seen to use it.
+fn in_use_by_none(e: &Evidence, refused: &Refusal, users: &Users, lasted: Duration) -> (Reason, String, Duration) {
+    let pace = &e.rules.pace;
+    let (message, steps) = match users {
+        Users { hindered: Some(failure), .. } => (hidden(refused, failure), pace.unseen),
+        Users { complete: true, .. } => (LETTING_GO.to_owned(), pace.letting_go),
+        _ => {
+            let message = format!("{}; the services that use it are being looked for", explain(&refused.failure));
+            (message, pace.letting_go)
+        }
+    };
+    (Reason::InUse, message, pace.stepped(steps, lasted))
+}
+
+/// App Runner refuses the delete in words that nobody has documented, and no service is seen to use the connector.
+fn unexplained_refusal(e: &Evidence, refused: &Refusal, users: &Users) -> (Reason, String, Duration) {
+    let failures = e.memory.streak.map_or(1, |streak| streak.failures);
+    let wait = e.rules.pace.invalid.exact(failures);
+    match users {
+        Users { hindered: Some(failure), .. } => (Reason::InvalidRequest, hidden(refused, failure), wait),
+        Users { complete: true, .. } => (Reason::InvalidRequest, explain(&refused.failure), wait),
+        _ => {
+            let message = format!("{}; the services that may use it are being looked for", explain(&refused.failure));
+            (Reason::Deleting, message, wait)
+        }
+    }
+}
+
+fn hidden(refused: &Refusal, failure: &Failure) -> String {
+    format!("{}; which services use it can't be seen: {}", explain(&refused.failure), explain(failure))
 }
 
 fn used_by(services: &[Service]) -> String {

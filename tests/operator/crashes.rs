@@ -17,6 +17,19 @@ enum Call {
     WritesStatus(u32),
     TakesFinalizerOff,
     Asks(Operation),
+    /// The second call of an operation.
+    AsksAgain(Operation),
+}
+
+impl Call {
+    /// The call to AWS, and how many of its operation come before it.
+    fn to_aws(self) -> Option<(Operation, usize)> {
+        match self {
+            Self::Asks(operation) => Some((operation, 0)),
+            Self::AsksAgain(operation) => Some((operation, 1)),
+            Self::AddsFinalizer | Self::WritesStatus(_) | Self::TakesFinalizerOff => None,
+        }
+    }
 }
 
 /// What the operator is about when it is killed.
@@ -38,6 +51,7 @@ const CALLS: [(Work, &[Call]); 3] = [
             Call::Asks(Operation::DescribeVpcConnector),
             Call::Asks(Operation::ListTagsForResource),
             Call::Asks(Operation::TagResource),
+            Call::AsksAgain(Operation::ListTagsForResource),
             Call::WritesStatus(1),
         ],
     ),
@@ -45,6 +59,7 @@ const CALLS: [(Work, &[Call]); 3] = [
         Work::Deletes,
         &[
             Call::Asks(Operation::GetCallerIdentity),
+            Call::Asks(Operation::ListTagsForResource),
             Call::Asks(Operation::DeleteVpcConnector),
             Call::WritesStatus(0),
             Call::TakesFinalizerOff,
@@ -83,11 +98,10 @@ async fn the_calls_are_all_there_are() {
         let _operator = world.operator_through(&proxy);
         finish(&world, work).await;
         let asked: Vec<_> = world.emulator.calls()[before..].iter().filter_map(|call| call.operation.clone()).collect();
-        let asks =
-            |call: &Call| if let Call::Asks(operation) = call { Some(operation.name().to_owned()) } else { None };
+        let asks = |call: &Call| call.to_aws().map(|(operation, _)| operation.name().to_owned());
         assert_eq!(asked, calls.iter().filter_map(asks).collect::<Vec<_>>(), "{work:?}");
         let written = proxy.requests().iter().filter(|r| r.resource == "vpcconnectors" && r.verb == "patch").count();
-        assert_eq!(written, calls.iter().filter(|call| !matches!(call, Call::Asks(_))).count(), "{work:?}");
+        assert_eq!(written, calls.iter().filter(|call| call.to_aws().is_none()).count(), "{work:?}");
     }
 }
 
@@ -101,18 +115,20 @@ async fn crash(work: Work, call: Call, side: Side) {
         Call::AddsFinalizer => Some(told(Calls::finalizer_added(), 0)),
         Call::WritesStatus(skip) => Some(told(Calls::status_patch(), skip)),
         Call::TakesFinalizerOff => Some(told(Calls::finalizer_removed(), 0)),
-        Call::Asks(operation) => {
+        Call::Asks(operation) | Call::AsksAgain(operation) => {
             let kind = FaultKind::BlackHole { after_effect: side == Side::AfterEffect };
-            world.emulator.add_fault(Fault::new(kind).on(operation));
+            let earlier = u32::from(matches!(call, Call::AsksAgain(_)));
+            world.emulator.add_fault(Fault::new(kind).on(operation).skip(earlier));
             None
         }
     };
     let operator = world.operator_through(&proxy);
-    match (&gate, call) {
+    match (&gate, call.to_aws()) {
         (Some(gate), _) => drop(gate.reached().await),
-        (None, Call::Asks(operation)) => {
-            let asked = |call: &apprunner_emulator::Call| call.operation.as_deref() == Some(operation.name());
-            let reached = async || world.emulator.calls()[before..].iter().any(asked).then_some(());
+        (None, Some((operation, earlier))) => {
+            let asked = |call: &&apprunner_emulator::Call| call.operation.as_deref() == Some(operation.name());
+            let reached =
+                async || (world.emulator.calls()[before..].iter().filter(asked).count() > earlier).then_some(());
             assert!(eventually(reached).await.is_some(), "{work:?} never comes to {call:?}");
         }
         (None, _) => unreachable!("every write has a gate"),

@@ -16,7 +16,22 @@ use crate::support::{ACCOUNT, REGION, World};
 const SIDE_BY_SIDE: usize = 8;
 /// The same where there is one object in each, which mostly waits.
 const IDLE_SIDE_BY_SIDE: usize = 12;
-const CLAIM: [Operation; 3] = [Operation::DescribeVpcConnector, Operation::ListTagsForResource, Operation::TagResource];
+
+/// What an object is about when a fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Work {
+    Claim,
+    Deletion,
+}
+
+/// Every call of each.
+const CALLS: [(Work, Operation); 5] = [
+    (Work::Claim, Operation::DescribeVpcConnector),
+    (Work::Claim, Operation::ListTagsForResource),
+    (Work::Claim, Operation::TagResource),
+    (Work::Deletion, Operation::ListTagsForResource),
+    (Work::Deletion, Operation::DeleteVpcConnector),
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_fault_at_every_operation_is_told_and_ends_with_the_connector_gone() {
@@ -24,24 +39,23 @@ async fn every_fault_at_every_operation_is_told_and_ends_with_the_connector_gone
     kinds.for_each_concurrent(SIDE_BY_SIDE, async |(name, kind)| play(name, &kind).await).await;
 }
 
-/// One world for one kind of fault: an object for each operation and count, one that is retained, and a healthy one.
+/// One world for one kind of fault: an object for each call and count, one that is retained, and a healthy one.
 async fn play(kind_name: &str, kind: &FaultKind) {
     let world = World::new().await;
     let _operator = world.operator();
-    let cases: Vec<_> =
-        CLAIM.into_iter().chain([Operation::DeleteVpcConnector]).flat_map(|op| [(op, 1), (op, 3)]).collect();
-    let faulty = join_all(cases.iter().map(|(operation, count)| one(&world, kind_name, kind, *operation, *count)));
+    let cases = CALLS.into_iter().flat_map(|call| [(call, 1), (call, 3)]);
+    let faulty = join_all(cases.map(|(call, count)| one(&world, kind_name, kind, call, count)));
     let started = Instant::now();
     tokio::join!(faulty, retained(&world, kind_name, kind), healthy(&world, kind_name, kind));
     eprintln!("{kind_name}: {:.1} s", started.elapsed().as_secs_f32());
 }
 
-async fn one(world: &World, kind_name: &str, kind: &FaultKind, operation: Operation, count: u32) {
-    let name = format!("{}-{count}", operation.name().to_lowercase());
+async fn one(world: &World, kind_name: &str, kind: &FaultKind, (work, operation): (Work, Operation), count: u32) {
+    let name = format!("{work:?}-{}-{count}", operation.name()).to_lowercase();
     // A tag of somebody's makes the list of tags no shorter an answer than others.
     let arn = world.emulator.create_connector_with_tags(ACCOUNT, REGION, &name, &[("team", "checkout")]);
     let fault = Fault::new(kind.clone()).on(operation).arn(&arn).times(count);
-    if CLAIM.contains(&operation) {
+    if work == Work::Claim {
         world.emulator.add_fault(fault);
         world.create(&name, &arn).await;
         world.reason(&name, "Available").await;

@@ -14,6 +14,7 @@ mod crashes;
 mod deletion;
 mod faults;
 mod gitops;
+mod handover;
 mod in_use;
 mod leadership;
 mod lifecycle;

@@ -126,6 +126,7 @@ async fn without_ownership_tags_nothing_is_read_or_written() {
     world.delete("egress").await;
     world.gone("egress").await;
     assert!(world.inactive(&arn));
+    assert_eq!(world.deletes(), 1);
     for operation in [Operation::ListTagsForResource, Operation::TagResource, Operation::UntagResource] {
         assert_eq!(world.calls(operation).len(), 0, "{operation:?}");
     }

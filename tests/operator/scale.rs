@@ -24,7 +24,7 @@ fn asked(operator: &Operator) -> BTreeMap<(String, String), usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_deletions_cost_one_delete_one_status_and_one_finalizer_each() {
+async fn two_hundred_deletions_cost_two_calls_one_status_and_one_finalizer_each() {
     let world = World::new().await;
     let operator = world.operator();
     let arns: Vec<String> = (0..OBJECTS).map(|n| world.connector(&format!("conn-{n}"))).collect();
@@ -33,6 +33,7 @@ async fn two_hundred_deletions_cost_one_delete_one_status_and_one_finalizer_each
     let ready = eventually(async || (world.available().await == OBJECTS).then_some(()));
     assert!(ready.await.is_some(), "not all were claimed");
     let before = asked(&operator);
+    world.emulator.clear_calls();
 
     world.delete_all().await;
     let gone =
@@ -50,6 +51,7 @@ async fn two_hundred_deletions_cost_one_delete_one_status_and_one_finalizer_each
     assert_eq!(after.get(&("get".to_owned(), String::new())), None, "no object is ever read by itself");
     let written: Vec<_> = after.keys().map(|(verb, _)| verb.as_str()).collect();
     assert!(written.iter().all(|verb| ["patch", "list all", "watch all"].contains(verb)), "{after:?}");
-    assert_eq!(world.calls(Operation::DescribeVpcConnector).len(), OBJECTS, "those of the claims");
+    assert_eq!(world.calls(Operation::ListTagsForResource).len(), OBJECTS, "the owner tag is read before each");
+    assert_eq!(world.emulator.calls().len(), 2 * OBJECTS, "and that is all");
     assert!(arns.iter().all(|arn| world.inactive(arn)));
 }

@@ -173,6 +173,20 @@ impl Evidence {
         }
     }
 
+    /// The owner tag is read in this attempt, and is ours.
+    pub(super) fn ours(self) -> Self {
+        self.after(Effect::ReadTags, tag(Some("c1/shop/egress")))
+    }
+
+    /// What is done once the owner tag was read and is ours, if it has to be read first.
+    #[track_caller]
+    pub(super) fn acts_if_ours(&self) -> Effect {
+        match self.acts() {
+            Effect::ReadTags => self.clone().ours().acts(),
+            other => other,
+        }
+    }
+
     #[track_caller]
     pub(super) fn waits(&self) -> Hold {
         match decide(self) {

@@ -8,6 +8,7 @@ use crate::core::decide::Effect;
 use crate::core::evidence::Evidence;
 use crate::core::outcome::{Class, Operation};
 use crate::core::report;
+use crate::core::survey::Users;
 
 #[path = "../../../tests/operator/support/verdicts.rs"]
 mod verdicts;
@@ -83,7 +84,7 @@ fn cases(reason: Reason) -> Vec<Case> {
     match reason {
         Reason::Available => vec![
             waiting(claimed(), Healthy),
-            waiting(claimed().next_attempt().after_describe(described("ACTIVE")), Healthy),
+            waiting(claimed().next_attempt().after_describe(described("ACTIVE")).ours(), Healthy),
             entered(unclaimed().without_tags().after_describe(described("ACTIVE")), &Effect::RecordClaim, Healthy),
         ],
         Reason::Adopting => vec![
@@ -96,6 +97,13 @@ fn cases(reason: Reason) -> Vec<Case> {
         ],
         Reason::Deleting => vec![
             waiting(deleting().after_delete(described("ACTIVE")), Progressing),
+            waiting(
+                deleting()
+                    .after_delete(refused(DELETE, Class::InvalidRequest))
+                    .after_describe(described("ACTIVE"))
+                    .after(Effect::Survey, written()),
+                Progressing,
+            ),
             entered(unclaimed().deleting().after_describe(described("ACTIVE")), &Effect::RecordClaim, Progressing),
         ],
         Reason::Deleted => {
@@ -118,10 +126,10 @@ fn cases(reason: Reason) -> Vec<Case> {
             waiting(claimed().after_describe(described("INACTIVE")), Degraded),
             waiting(claimed().after_describe(refused(DESCRIBE, Class::NotFound)), Degraded),
         ],
-        Reason::OwnedByAnother => {
-            let looked = unclaimed().after_describe(described("ACTIVE"));
-            vec![waiting(looked.after(Effect::ReadTags, tag(Some("c2/shop/egress"))), Degraded)]
-        }
+        Reason::OwnedByAnother => [unclaimed(), claimed()]
+            .map(|e| e.after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(Some("c2/shop/egress"))))
+            .map(|e| waiting(e, Degraded))
+            .into(),
         Reason::WrongAccount => {
             let other = "999999999999";
             vec![
@@ -143,7 +151,10 @@ fn cases(reason: Reason) -> Vec<Case> {
                 Degraded,
             ),
             waiting(
-                deleting().after_delete(refused(DELETE, Class::InvalidRequest)).after_describe(described("ACTIVE")),
+                deleting()
+                    .after_delete(refused(DELETE, Class::InvalidRequest))
+                    .after_describe(described("ACTIVE"))
+                    .with(|e| e.users = Some(Users { complete: true, ..Users::default() })),
                 Degraded,
             ),
         ],
@@ -271,6 +282,6 @@ fn the_examples_put_the_operator_first_and_never_prune_it() {
 #[test]
 fn what_is_gone_is_not_found() {
     assert_eq!(kstatus(None), Kstatus::NotFound);
-    let e = deleting().retained().after(Effect::RemoveTag, written());
+    let e = deleting().retained().ours().after(Effect::RemoveTag, written());
     assert!(matches!(e.acts(), Effect::RemoveFinalizer(_)));
 }

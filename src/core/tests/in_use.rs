@@ -44,6 +44,9 @@ impl Evidence {
         for _ in 0..how_many {
             waits.push(self.waits_for().1);
             self = self.next_attempt();
+            if self.acts() == Effect::ReadTags {
+                self = self.ours();
+            }
             assert_eq!(self.acts(), Effect::Delete);
             self = self.after_delete(refused(DELETE, Class::InUse));
         }
@@ -110,9 +113,9 @@ fn while_services_hold_it_nothing_is_tried_but_now_and_then() {
 #[test]
 fn as_soon_as_one_lets_go_or_changes_it_is_tried_at_once_and_only_once() {
     let held = in_use().seen(held_by(&["jobs", "web"])).woken_after(20);
-    let eased = Some(held.now.moment);
-    let let_go = held.seen(Users { eased, ..held_by(&["web"]) });
-    assert_eq!(let_go.acts(), Effect::Delete);
+    let released_at = Some(held.now.moment);
+    let let_go = held.seen(Users { released_at, ..held_by(&["web"]) });
+    assert_eq!(let_go.acts_if_ours(), Effect::Delete);
     let again = let_go.later(1).after_delete(refused(DELETE, Class::InUse));
     assert_eq!(again.waits_for(), (Reason::InUse, 60));
 }
@@ -120,9 +123,9 @@ fn as_soon_as_one_lets_go_or_changes_it_is_tried_at_once_and_only_once() {
 #[test]
 fn when_none_uses_it_any_more_it_is_tried_at_once_and_every_5_and_after_5_minutes_every_30_seconds() {
     let held = in_use().seen(held_by(&["web"])).woken_after(7);
-    let eased = Some(held.now.moment);
-    let free = held.seen(Users { eased, ..held_by(&[]) });
-    assert_eq!(free.acts(), Effect::Delete);
+    let released_at = Some(held.now.moment);
+    let free = held.seen(Users { released_at, ..held_by(&[]) });
+    assert_eq!(free.acts_if_ours(), Effect::Delete);
     let refused_again = free.after_delete(refused(DELETE, Class::InUse));
     assert!(refused_again.waits().message.contains("no service references it; it is letting go"));
     let waits = refused_again.attempts(64);
@@ -144,18 +147,18 @@ fn where_nobody_can_be_seen_it_is_tried_every_10_and_after_5_minutes_every_30_se
 
 #[test]
 fn in_a_crowd_each_tries_less_often_but_for_what_it_has_seen() {
-    let crowded = |eased| Users { share: Duration::from_secs(40), eased, ..held_by(&[]) };
+    let crowded = |released_at| Users { share: Duration::from_secs(40), released_at, ..held_by(&[]) };
     assert_eq!(in_use().seen(crowded(None)).waits_for().1, 40);
     let held = in_use().seen(held_by(&["web"])).woken_after(7);
-    let eased = Some(held.now.moment);
-    assert_eq!(held.seen(crowded(eased)).acts(), Effect::Delete);
+    let released_at = Some(held.now.moment);
+    assert_eq!(held.seen(crowded(released_at)).acts_if_ours(), Effect::Delete);
 }
 
 #[test]
 fn what_is_seen_while_another_answer_is_waited_for_does_not_bring_it_forward() {
     let throttled = in_use().next_attempt().after_delete(refused(DELETE, Class::Throttled)).woken();
-    let eased = Some(throttled.from_now(Duration::from_millis(1)));
-    assert_eq!(throttled.seen(Users { eased, ..held_by(&[]) }).waits().reason, Reason::Throttled);
+    let released_at = Some(throttled.from_now(Duration::from_millis(1)));
+    assert_eq!(throttled.seen(Users { released_at, ..held_by(&[]) }).waits().reason, Reason::Throttled);
 }
 
 #[test]
@@ -166,7 +169,7 @@ fn a_claim_that_was_lost_meanwhile_is_established_anew() {
 
 #[test]
 fn an_attempt_that_is_asked_for_is_made_whoever_holds_it() {
-    assert_eq!(in_use().seen(held_by(&["web"])).woken_after(1).asked("now").acts(), Effect::Delete);
+    assert_eq!(in_use().seen(held_by(&["web"])).woken_after(1).asked("now").acts_if_ours(), Effect::Delete);
 }
 
 #[test]
@@ -189,9 +192,15 @@ fn an_attempt_asks_for_all_the_calls_it_may_take() {
     assert_eq!(calls(&unclaimed().without_tags()), 1);
     assert_eq!(calls(&unclaimed().deleting()), 3, "describe, read the tags, delete");
     assert_eq!(calls(&unclaimed().deleting().without_tags()), 2);
-    assert_eq!(calls(&claimed().deleting()), 1);
-    assert_eq!(calls(&claimed().deleting().deletion(crate::core::evidence::Deletion::Unknown)), 2, "look and delete");
-    assert_eq!(calls(&claimed().deleting().retained()), 1);
+    assert_eq!(calls(&claimed().next_attempt()), 2, "describe, read the tags");
+    assert_eq!(calls(&claimed().next_attempt().without_tags()), 1);
+    assert_eq!(calls(&claimed().deleting()), 2, "read the tags, delete");
+    assert_eq!(calls(&claimed().deleting().without_tags()), 1);
+    let unknown = || claimed().deleting().deletion(crate::core::evidence::Deletion::Unknown);
+    assert_eq!(calls(&unknown()), 3, "describe, read the tags, delete");
+    assert_eq!(calls(&unknown().without_tags()), 2);
+    assert_eq!(calls(&claimed().deleting().ours().after_delete(refused(DELETE, Class::InUse)).next_attempt()), 1);
+    assert_eq!(calls(&claimed().deleting().retained()), 2, "read the tags, take ours off");
     assert_eq!(calls_of_attempt(&claimed(), &Effect::RecordClaim), 0);
     assert_eq!(calls_of_attempt(&claimed(), &Effect::Identify), 0, "STS stands outside");
 }

@@ -13,7 +13,7 @@ use crate::api::{DeletionPolicy, Reason};
 use crate::core::arn::ConnectorArn;
 use crate::core::clock::Moment;
 use crate::core::decide::{Decision, Effect, Proof, decide};
-use crate::core::evidence::{Caller, Deletion, Evidence, Hold, InUse};
+use crate::core::evidence::{Caller, Deletion, Evidence, Hold, PendingClaim, Refusal};
 use crate::core::outcome::{Class, Connector, Operation, Outcome, Reply, Service};
 use crate::core::ownership::Neighbour;
 use crate::core::survey::Users;
@@ -52,24 +52,41 @@ fn any_answer() -> impl Strategy<Value = Outcome> {
     ]
 }
 
-/// Refusals because a connector is in use, and what is seen of who uses it.
-fn any_use() -> impl Strategy<Value = (Option<InUse>, Option<Users>)> {
+/// Refusals to delete a connector, and what is seen of who uses it.
+fn any_use() -> impl Strategy<Value = (Option<Refusal>, Option<Users>)> {
     let ago = |seconds: u64| Moment::new(NOW.since(Moment::new(Duration::from_secs(seconds))));
-    let refused = (0..1_000_u64, 0..400_u64).prop_map(move |(since, last)| InUse {
+    let class = prop::sample::select(vec![Class::InUse, Class::InvalidRequest]);
+    let refused = (0..1_000_u64, 0..400_u64, class).prop_map(move |(since, last, class)| Refusal {
         since: ago(since + last),
         last: ago(last),
-        failure: failure(Operation::DeleteVpcConnector, Class::InUse),
+        failure: failure(Operation::DeleteVpcConnector, class),
     });
-    let users = (0..3_usize, any::<bool>(), prop::option::of(0..400_u64), any::<bool>(), 0..100_u64).prop_map(
-        move |(services, complete, eased, hindered, share)| Users {
+    let times = prop::array::uniform3(prop::option::of(0..400_u64));
+    let users = (0..3_usize, any::<bool>(), times, any::<bool>(), 0..100_u64).prop_map(
+        move |(services, complete, [released, unused, changed], hindered, share)| Users {
             services: vec![Service::default(); services],
             complete,
-            eased: eased.map(ago),
+            released_at: released.map(ago),
+            unused_at: unused.map(ago),
+            changed_at: changed.map(ago),
             hindered: hindered.then(|| failure(Operation::ListServices, Class::AccessDenied)),
             share: Duration::from_secs(share),
         },
     );
     (prop::option::of(refused), prop::option::of(users))
+}
+
+/// What is remembered of the owner tag: a claim that waits for it, when it was last read, and when it was restored.
+fn any_tag_memory() -> impl Strategy<Value = (Option<PendingClaim>, Option<Moment>, Option<Moment>)> {
+    let ago = |seconds: u64| Moment::new(NOW.since(Moment::new(Duration::from_secs(seconds))));
+    let pending = (0..2_000_u64, 0..5_u32).prop_map(move |(written, unseen)| PendingClaim {
+        connector: connector("ACTIVE"),
+        released_tag: None,
+        written_at: ago(written),
+        unseen,
+    });
+    let at = || prop::option::of((0..8_000_u64).prop_map(ago));
+    (prop::option::of(pending), prop::option::of((0..120_u64).prop_map(ago)), at())
 }
 
 fn any_evidence() -> impl Strategy<Value = Evidence> {
@@ -89,8 +106,8 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
         DeletionPolicy::Retain,
         DeletionPolicy::Other("Orphan".into()),
     ]);
-    (flags, status_arn, word, target, caller, deletion, policy, 0.0..1.0f64, any_use()).prop_map(
-        |(flags, status_arn, word, target, caller, deletion, policy, jitter, (in_use, users))| {
+    (flags, status_arn, word, target, caller, deletion, policy, 0.0..1.0f64, any_use(), any_tag_memory()).prop_map(
+        |(flags, status_arn, word, target, caller, deletion, policy, jitter, (refusal, users), tag)| {
             let [deleting, finalizer, paused, protected, requested, tags, told, waiting] = flags;
             let mut e = if told { claimed() } else { unclaimed().with(|e| e.object.status.conditions.clear()) };
             e.object.status.arn = status_arn.map(str::to_owned);
@@ -105,18 +122,23 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
             e.memory.deleting = deleting;
             e.jitter = jitter;
             if waiting {
-                let reason = if in_use.is_some() { Reason::InUse } else { Reason::Available };
-                e.memory.wait = Some(Hold { reason, ..claimed().waits() });
+                let reason = if refusal.is_some() { Reason::InUse } else { Reason::Available };
+                let failure = refusal.as_ref().map(|refusal| refusal.failure.clone());
+                e.memory.wait = Some(Hold { reason, failure, ..claimed().waits() });
             }
-            (e.memory.in_use, e.users) = (in_use, users);
+            (e.memory.refusal, e.users) = (refusal, users);
+            (e.memory.pending_claim, e.memory.owner_checked_at, e.memory.tag_restored_at) = tag;
             e.memory.begin(&e.object, e.now.moment);
             if tags { e } else { e.without_tags() }
         },
     )
 }
 
+/// The effects so far, and what came of each.
+type Said = [(Effect, Outcome)];
+
 /// Every law that must hold at the moment an effect is named.
-fn check(e: &Evidence, effect: &Effect, said: &[Outcome]) -> Result<(), TestCaseError> {
+fn check(e: &Evidence, effect: &Effect, said: &Said) -> Result<(), TestCaseError> {
     let target = e.object.target.as_ref().ok();
     if names_an_arn(effect) {
         let owner = target.map(|arn| Caller::Account(arn.account().clone()));
@@ -127,6 +149,14 @@ fn check(e: &Evidence, effect: &Effect, said: &[Outcome]) -> Result<(), TestCase
         prop_assert_eq!(e.object.status.arn.as_deref(), target.map(ConnectorArn::as_str));
         prop_assert!(!e.object.paused && !e.object.protected);
         prop_assert_eq!(&e.object.policy, &DeletionPolicy::Delete);
+        prop_assert!(owner_allows(e, said), "a delete that the owner tag does not allow: {said:?}");
+    }
+    if *effect == Effect::RemoveTag {
+        prop_assert!(e.object.deleting && e.object.policy == DeletionPolicy::Retain);
+        prop_assert_eq!(owner_read(said), Some(&Some("c1/shop/egress".to_owned())), "a tag taken off that is not ours");
+    }
+    if *effect == Effect::WriteTag {
+        prop_assert!(!e.object.deleting && e.rules.cluster_id.is_some());
     }
     if let Effect::RemoveFinalizer(proof) = effect {
         prop_assert!(e.object.deleting);
@@ -140,11 +170,34 @@ fn names_an_arn(effect: &Effect) -> bool {
     matches!(effect, Delete | Describe | ReadTags | RemoveTag | WriteTag)
 }
 
-fn proved(e: &Evidence, proof: &Proof, said: &[Outcome]) -> bool {
+/// The owner tag, as it was last read in this attempt.
+fn owner_read(said: &Said) -> Option<&Option<String>> {
+    said.iter().rev().find_map(|(effect, outcome)| match outcome {
+        Outcome::Done(Reply::OwnerTag(tag)) if *effect == Effect::ReadTags => Some(tag),
+        _ => None,
+    })
+}
+
+/// The owner tag was read in this attempt, or less than a minute ago if the connector is in use since, and is ours,
+/// absent, or of an object that was looked at and no longer names the connector.
+fn owner_allows(e: &Evidence, said: &Said) -> bool {
+    let recently = |at: Moment| e.now.moment.since(at) < Duration::from_mins(1);
+    let retries = e.memory.refusal.is_some() && e.memory.owner_checked_at.is_some_and(recently);
+    let released = || said.iter().any(|(_, outcome)| *outcome == Outcome::Done(Reply::Neighbour(Neighbour::LetGo)));
+    let read_in_this_attempt = match owner_read(said).map(Option::as_deref) {
+        Some(None | Some("c1/shop/egress")) => true,
+        Some(Some("c1/shop/other")) => released(),
+        None | Some(Some(_)) => false,
+    };
+    e.rules.cluster_id.is_none() || retries || read_in_this_attempt
+}
+
+fn proved(e: &Evidence, proof: &Proof, said: &Said) -> bool {
+    let any = |wanted: &dyn Fn(&Outcome) -> bool| said.iter().any(|(_, outcome)| wanted(outcome));
     match proof {
-        Proof::Receipt => e.object.has_receipt() || said.contains(&described("INACTIVE")),
-        Proof::NotFound => said.iter().any(|o| matches!(o, Outcome::Refused(f) if f.class == Class::NotFound)),
-        Proof::AnotherOwner { tag: value } => said.contains(&tag(Some(value))),
+        Proof::Receipt => e.object.has_receipt() || any(&|outcome| *outcome == described("INACTIVE")),
+        Proof::NotFound => any(&|outcome| matches!(outcome, Outcome::Refused(f) if f.class == Class::NotFound)),
+        Proof::AnotherOwner { tag } => owner_read(said) == Some(&Some(tag.clone())),
         Proof::Retained => e.object.policy == DeletionPolicy::Retain,
     }
 }
@@ -169,7 +222,7 @@ proptest! {
                 written()
             };
             apply(&mut e, &effect, answer.clone());
-            said.push(answer);
+            said.push((effect, answer));
         }
         prop_assert!(ended, "still acting after {MOST_TURNS} turns: {said:?}");
     }

@@ -18,11 +18,18 @@ fn an_object_let_go_of_is_left_alone() {
 fn retain_takes_the_tag_off_what_is_surely_ours_and_then_the_finalizer() {
     let off = Effect::RemoveFinalizer(Proof::Retained);
     let e = claimed().deleting().retained();
+    assert_eq!(e.acts(), Effect::ReadTags);
+    let e = e.ours();
     assert_eq!(e.acts(), Effect::RemoveTag);
     let untagged = e.clone().after(Effect::RemoveTag, written());
     assert_eq!(untagged.acts(), off);
     let failed = e.after(Effect::RemoveTag, unknown(Operation::UntagResource, Class::Unreachable));
     assert_eq!(failed.acts(), off, "a tag that stays is no reason to stay");
+    for not_ours in [tag(None), tag(Some("c2/shop/egress")), tag(Some("c1/shop/other"))] {
+        assert_eq!(claimed().deleting().retained().after(Effect::ReadTags, not_ours).acts(), off);
+    }
+    let unreadable = refused(Operation::ListTagsForResource, Class::AccessDenied);
+    assert_eq!(claimed().deleting().retained().after(Effect::ReadTags, unreadable).acts(), off);
 }
 
 #[test]
@@ -30,12 +37,12 @@ fn retain_lets_go_whatever_else_holds() {
     let off = Effect::RemoveFinalizer(Proof::Retained);
     let e = || claimed().deleting().retained();
     assert_eq!(e().without_tags().acts(), off);
-    assert_eq!(unclaimed().deleting().retained().acts(), off);
+    assert_eq!(unclaimed().deleting().retained().acts_if_ours(), Effect::RemoveTag, "a claim was under way");
     assert_eq!(e().of_account("999999999999").acts(), off);
-    assert_eq!(e().with(|e| e.object.paused = true).acts(), Effect::RemoveTag);
-    assert_eq!(e().with(|e| e.object.protected = true).acts(), Effect::RemoveTag);
+    assert_eq!(e().with(|e| e.object.paused = true).acts_if_ours(), Effect::RemoveTag);
+    assert_eq!(e().with(|e| e.object.protected = true).acts_if_ours(), Effect::RemoveTag);
     assert_eq!(e().with(|e| e.object.target = "nonsense".parse()).acts(), off);
-    assert_eq!(e().deletion(Deletion::Unknown).acts(), Effect::RemoveTag);
+    assert_eq!(e().deletion(Deletion::Unknown).acts_if_ours(), Effect::RemoveTag);
     let identify = e().with(|e| e.caller = Caller::Unasked);
     assert_eq!(identify.acts(), Effect::Identify);
     let in_vain = identify.after(Effect::Identify, refused(Operation::GetCallerIdentity, Class::CredentialsRejected));
@@ -73,7 +80,7 @@ fn a_condition_is_no_proof() {
     let mut e = claimed().deleting();
     for reason in [Reason::Deleted, Reason::AlreadyGone, Reason::Gone] {
         e.object.status.conditions[0].reason = reason.to_string();
-        assert_eq!(e.acts(), Effect::Delete, "{reason}");
+        assert_eq!(e.acts_if_ours(), Effect::Delete, "{reason}");
     }
 }
 
@@ -141,7 +148,7 @@ fn the_account_is_asked_before_anything_names_an_arn() {
         let e = e.with(|e| e.caller = Caller::Unasked);
         assert_eq!(e.acts(), Effect::Identify);
         let known = e.clone().after(Effect::Identify, Outcome::Done(Reply::Caller("111122223333".parse().unwrap())));
-        assert!(matches!(known.acts(), Effect::Describe | Effect::Delete));
+        assert!(matches!(known.acts(), Effect::Describe | Effect::ReadTags));
         let in_vain = e.after(Effect::Identify, refused(Operation::ResolveCredentials, Class::CredentialsRejected));
         assert_eq!(in_vain.waits_for(), (Reason::CredentialsRejected, 45));
         let waiting = in_vain.woken();
@@ -154,8 +161,8 @@ fn what_waits_is_left_alone_until_its_time_or_until_asked() {
     let e = claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, Class::InUse));
     assert_eq!(e.clone().woken().waits(), e.waits());
     let asked = e.clone().woken().asked("now");
-    assert_eq!(asked.acts(), Effect::Delete);
-    assert_eq!(e.next_attempt().acts(), Effect::Delete);
+    assert_eq!(asked.acts_if_ours(), Effect::Delete);
+    assert_eq!(e.next_attempt().acts_if_ours(), Effect::Delete);
     let lost = claimed().woken().with(|e| e.object.status = unclaimed().object.status);
     assert_eq!(lost.acts(), Effect::Describe, "what was true of a claim ends with it");
 }
@@ -167,16 +174,18 @@ fn an_attempt_that_was_asked_for_runs_to_its_end() {
         e.woken().asked("t1")
     };
     let claim = |e: Evidence| e.after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(None));
-    let adopted = claim(held()).after(Effect::WriteTag, written()).after(Effect::RecordClaim, written());
+    let written_tag = claim(held()).after(Effect::WriteTag, written());
+    assert_eq!(written_tag.waits().reason, Reason::Adopting, "and not what it waited for before");
+    let adopted = written_tag.next_attempt().ours().after(Effect::RecordClaim, written());
     assert_eq!(adopted.object.status.last_handled_reconcile_at.as_deref(), Some("t1"));
-    assert_eq!(adopted.waits().reason, Reason::Available, "and not what it waited for before");
+    assert_eq!(adopted.waits().reason, Reason::Available);
     let deleting = claim(held().deleting()).after(Effect::RecordClaim, written());
     assert_eq!(deleting.acts(), Effect::Delete);
 }
 
 #[test]
 fn a_request_that_comes_during_an_attempt_is_answered_by_the_next() {
-    let e = claimed().woken().asked("t1").after_describe(described("ACTIVE"));
+    let e = claimed().woken().asked("t1").after_describe(described("ACTIVE")).ours();
     let (status, _) = report::waiting(&e.clone().with(|e| e.object.request = Some("t2".into())), &e.waits());
     assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("t1"));
 }
@@ -214,7 +223,7 @@ fn a_look_that_fails_takes_nothing_back() {
 #[test]
 fn retain_in_the_middle_of_a_deletion_that_hangs_still_takes_the_tag_off() {
     let hung = claimed().deleting().after_delete(unknown(Operation::DeleteVpcConnector, Class::Unreachable));
-    assert_eq!(hung.retained().acts(), Effect::RemoveTag);
+    assert_eq!(hung.retained().acts_if_ours(), Effect::RemoveTag);
 }
 
 #[test]
@@ -224,7 +233,7 @@ fn what_was_said_of_another_arn_lets_nothing_go() {
         e.object.target = OTHER_ARN.parse();
         e.object.status.arn = Some(OTHER_ARN.into());
     });
-    assert_eq!(moved.acts(), Effect::Delete);
+    assert_eq!(moved.acts_if_ours(), Effect::Delete);
 }
 
 #[test]
@@ -279,8 +288,60 @@ fn deleting_unclaimed_lets_go_of_what_is_anothers() {
 }
 
 #[test]
-fn deleting_claimed_deletes() {
-    assert_eq!(claimed().deleting().acts(), Effect::Delete);
+fn deleting_claimed_reads_the_tag_and_deletes_what_is_not_anothers() {
+    let e = || claimed().deleting();
+    assert_eq!(e().acts(), Effect::ReadTags);
+    assert_eq!(e().without_tags().acts(), Effect::Delete);
+    for allowed in [tag(None), tag(Some("c1/shop/egress"))] {
+        assert_eq!(e().after(Effect::ReadTags, allowed).acts(), Effect::Delete);
+    }
+    let theirs = |tag: &str| Effect::RemoveFinalizer(Proof::AnotherOwner { tag: tag.into() });
+    assert_eq!(e().after(Effect::ReadTags, tag(Some("c2/shop/egress"))).acts(), theirs("c2/shop/egress"));
+    let look = Effect::LookUpNeighbour { namespace: "shop".into(), name: "other".into() };
+    let other = e().after(Effect::ReadTags, tag(Some("c1/shop/other")));
+    assert_eq!(other.acts(), look);
+    let found = |n| other.clone().after(look.clone(), Outcome::Done(Reply::Neighbour(n))).acts();
+    assert_eq!(found(Neighbour::LetGo), Effect::Delete);
+    assert_eq!(found(Neighbour::Holds), theirs("c1/shop/other"));
+    assert_eq!(found(Neighbour::Hidden), theirs("c1/shop/other"));
+}
+
+#[test]
+fn deleting_is_held_while_the_tag_cannot_be_read() {
+    for (class, reason) in [
+        (Class::AccessDenied, Reason::AccessDenied),
+        (Class::Throttled, Reason::Throttled),
+        (Class::Unproven, Reason::Unproven),
+    ] {
+        let e = claimed().deleting().after(Effect::ReadTags, refused(Operation::ListTagsForResource, class));
+        assert_eq!(e.waits().reason, reason);
+        assert_eq!(e.next_attempt().acts(), Effect::ReadTags, "and read again before anything is deleted");
+    }
+}
+
+#[test]
+fn tags_that_are_not_found_have_the_connector_looked_at() {
+    for class in [Class::NotFound, Class::InvalidRequest] {
+        let e = claimed().deleting().after(Effect::ReadTags, refused(Operation::ListTagsForResource, class));
+        assert_eq!(e.acts(), Effect::Describe);
+        assert_eq!(e.clone().after_describe(described("INACTIVE")).acts(), Effect::RecordReceipt);
+        let missing = refused(Operation::DescribeVpcConnector, Class::NotFound);
+        assert_eq!(e.clone().after_describe(missing).acts(), Effect::RecordAlreadyGone);
+        let active = e.after_describe(described("ACTIVE"));
+        assert_eq!(active.waits().reason, class.reason());
+        assert_eq!(active.next_attempt().acts(), Effect::ReadTags);
+    }
+}
+
+#[test]
+fn a_retry_while_in_use_relies_on_a_tag_that_was_read_within_a_minute() {
+    let refused = claimed().deleting().ours().after_delete(refused(Operation::DeleteVpcConnector, Class::InUse));
+    assert_eq!(refused.clone().later(59).asked("now").acts(), Effect::Delete);
+    assert_eq!(refused.clone().later(60).asked("now").acts(), Effect::ReadTags);
+    let moved = refused.later(60).asked("now").after(Effect::ReadTags, tag(Some("c2/shop/egress")));
+    assert!(matches!(moved.acts(), Effect::RemoveFinalizer(Proof::AnotherOwner { .. })));
+    let failed = claimed().deleting().ours().after_delete(unknown(Operation::DeleteVpcConnector, Class::Unreachable));
+    assert_eq!(failed.next_attempt().after_describe(described("ACTIVE")).acts(), Effect::ReadTags, "nothing else does");
 }
 
 #[test]
@@ -301,6 +362,10 @@ fn adopting_describes_reads_the_tag_writes_it_and_claims() {
     let free = active.clone().after(Effect::ReadTags, tag(None));
     assert_eq!(free.acts(), Effect::WriteTag);
     let tagged = free.after(Effect::WriteTag, written());
+    assert_eq!(tagged.waits_for(), (Reason::Adopting, 2));
+    let tagged = tagged.next_attempt();
+    assert_eq!(tagged.acts(), Effect::ReadTags, "another may have written theirs in the same moment");
+    let tagged = tagged.ours();
     assert_eq!(tagged.acts(), Effect::RecordClaim);
     let ours = active.clone().after(Effect::ReadTags, tag(Some("c1/shop/egress")));
     assert_eq!(ours.acts(), Effect::RecordClaim, "a re-created object is the same owner");
@@ -356,12 +421,110 @@ fn a_claimed_connector_is_looked_at_every_resync() {
     assert_eq!(fresh.waits_for(), (Reason::Available, 300), "spread over the first resync after a restart");
     let due = fresh.next_attempt();
     assert_eq!(due.acts(), Effect::Describe);
-    assert_eq!(due.clone().after_describe(described("ACTIVE")).waits_for(), (Reason::Available, 600));
+    assert_eq!(due.clone().after_describe(described("ACTIVE")).ours().waits_for(), (Reason::Available, 600));
     let gone = due.clone().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
     assert_eq!(gone.waits_for(), (Reason::Gone, 300));
     let inactive = due.after_describe(described("INACTIVE"));
     assert_eq!(inactive.waits_for(), (Reason::Gone, 300));
     assert_eq!(inactive.memory.seen.connector, Some(Sighting::Inactive(connector("INACTIVE"))));
+}
+
+#[test]
+fn a_claimed_connector_with_the_tag_of_another_is_claimed_no_more() {
+    let read = |value: &str| {
+        claimed().next_attempt().after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(Some(value)))
+    };
+    let lost = read("c2/shop/egress");
+    let hold = lost.waits();
+    assert_eq!((hold.reason, lost.waits_for().1), (Reason::OwnedByAnother, 600));
+    let (status, notices) = report::waiting(&lost, &hold);
+    assert_eq!((status.arn, notices[0].warning), (None, true));
+    let look = Effect::LookUpNeighbour { namespace: "shop".into(), name: "other".into() };
+    let other = read("c1/shop/other");
+    assert_eq!(other.acts(), look);
+    let found = |n| other.clone().after(look.clone(), Outcome::Done(Reply::Neighbour(n)));
+    assert_eq!(found(Neighbour::Holds).waits().reason, Reason::OwnedByAnother);
+    assert_eq!(found(Neighbour::Hidden).waits().reason, Reason::OwnedByAnother);
+    let released = found(Neighbour::LetGo);
+    assert_eq!(released.acts(), Effect::WriteTag);
+    let notice = report::tag_notice(&released, &Effect::WriteTag, &written()).unwrap();
+    assert_eq!(notice.reason.to_string(), "OwnershipTaken");
+    assert_eq!(released.after(Effect::WriteTag, written()).waits().reason, Reason::Available);
+}
+
+#[test]
+fn a_missing_tag_is_written_again_at_most_once_an_hour() {
+    let untagged =
+        |e: Evidence| e.next_attempt().after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(None));
+    let first = untagged(claimed());
+    assert_eq!(first.acts(), Effect::WriteTag);
+    let notice = report::tag_notice(&first, &Effect::WriteTag, &written()).unwrap();
+    assert_eq!((notice.reason.to_string().as_str(), notice.warning), ("OwnerTagRestored", true));
+    assert_eq!(
+        report::tag_notice(&first, &Effect::WriteTag, &unknown(Operation::TagResource, Class::Unreachable)),
+        None
+    );
+    let restored = first.after(Effect::WriteTag, written());
+    assert_eq!(restored.waits().reason, Reason::Available);
+    let mut stripped = untagged(restored);
+    for _ in 0..5 {
+        let hold = stripped.waits();
+        assert_eq!(hold.reason, Reason::Available);
+        assert!(hold.message.contains("takes its owner tag off"), "{}", hold.message);
+        stripped = untagged(stripped);
+    }
+    assert_eq!(stripped.acts(), Effect::WriteTag, "an hour later");
+}
+
+#[test]
+fn tags_that_cannot_be_read_or_written_at_a_resync_become_a_stall() {
+    let described = |e: Evidence| e.next_attempt().after_describe(described("ACTIVE"));
+    let denied = |operation| refused(operation, Class::AccessDenied);
+    let unreadable = |e: Evidence| described(e).after(Effect::ReadTags, denied(Operation::ListTagsForResource));
+    let unwritable = |e: Evidence| {
+        described(e).after(Effect::ReadTags, tag(None)).after(Effect::WriteTag, denied(Operation::TagResource))
+    };
+    for twice in [unreadable(unreadable(claimed())), unwritable(unwritable(claimed()))] {
+        assert_eq!(twice.waits().reason, Reason::AccessDenied);
+        assert_eq!(twice.memory.streak.map(|streak| streak.failures), Some(2), "a look that succeeds does not end it");
+    }
+}
+
+#[test]
+fn a_claim_is_recorded_only_once_its_tag_is_read_back() {
+    let written_tag = || {
+        let active = unclaimed().after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(None));
+        active.after(Effect::WriteTag, written()).next_attempt()
+    };
+    let lost = written_tag().after(Effect::ReadTags, tag(Some("c2/shop/egress")));
+    assert_eq!(lost.waits().reason, Reason::OwnedByAnother, "the other wrote later");
+    let look = Effect::LookUpNeighbour { namespace: "shop".into(), name: "other".into() };
+    assert_eq!(written_tag().after(Effect::ReadTags, tag(Some("c1/shop/other"))).acts(), look);
+    let gone = refused(Operation::ListTagsForResource, Class::NotFound);
+    assert_eq!(written_tag().after(Effect::ReadTags, gone).next_attempt().acts(), Effect::Describe);
+    let claim = written_tag().ours();
+    let (status, _) = report::entry(&claim, &Effect::RecordClaim);
+    assert_eq!(status.subnets.len(), 2, "as it was described before");
+}
+
+#[test]
+fn a_tag_that_is_not_shown_yet_is_read_again_with_backoff_and_not_written_in_a_loop() {
+    let active = unclaimed().with(|e| e.jitter = 1.0).after_describe(described("ACTIVE"));
+    let mut e = active.after(Effect::ReadTags, tag(None)).after(Effect::WriteTag, written()).next_attempt();
+    let mut seconds = Vec::new();
+    while e.acts() == Effect::ReadTags {
+        e = e.after(Effect::ReadTags, tag(None));
+        if e.decision() == Decision::Act(Effect::WriteTag) {
+            break;
+        }
+        assert_eq!(e.waits().reason, Reason::Adopting);
+        seconds.push(e.waits_for().1);
+        e = e.next_attempt();
+    }
+    assert_eq!(seconds[..6], [4, 8, 16, 32, 60, 60]);
+    assert_eq!(e.acts(), Effect::WriteTag);
+    let waited: u64 = seconds.iter().sum();
+    assert!((600..660).contains(&waited), "{waited}");
 }
 
 #[test]

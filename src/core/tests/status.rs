@@ -57,7 +57,7 @@ fn a_hiccup_of_access_is_no_stall_and_a_lasting_one_is() {
     assert!(!stalled(&first));
     let second = first.after_delete(refused(Operation::DeleteVpcConnector, Class::AccessDenied));
     assert!(!stalled(&second), "the second refusal, but not yet a minute");
-    assert_eq!(report::stalls_at(&second, &second.waits()), Some(second.from_now(Duration::from_secs(60))));
+    assert_eq!(report::stalls_at(&second, &second.waits()), Some(second.from_now(Duration::from_mins(1))));
     let late = second.later(60);
     assert!(stalled(&late));
     let restarted = denied().with(|e| e.object.status = told(&late).0);
@@ -128,7 +128,7 @@ fn numbers_and_times_alone_are_written_at_most_every_30_seconds() {
 
 #[test]
 fn an_attempt_that_was_asked_for_is_answered() {
-    let e = claimed().woken().asked("t1").after_describe(described("ACTIVE"));
+    let e = claimed().woken().asked("t1").after_describe(described("ACTIVE")).ours();
     assert!(e.object.requested());
     let (status, _) = told(&e);
     assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("t1"));
@@ -137,11 +137,11 @@ fn an_attempt_that_was_asked_for_is_answered() {
 
 #[test]
 fn a_retained_connector_is_named_with_what_is_not_known_of_it() {
-    let e = claimed().deleting().retained().deletion(Deletion::Unknown);
+    let e = claimed().deleting().retained().deletion(Deletion::Unknown).ours();
     let e = e.after(Effect::RemoveTag, unknown(Operation::UntagResource, Class::Unreachable));
     let note = report::farewell(&e, &Proof::Retained).unwrap().note;
     assert!(note.contains(ARN) && note.contains("not known") && note.contains("could not be taken off"), "{note}");
-    let plain = claimed().deleting().retained().after(Effect::RemoveTag, written());
+    let plain = claimed().deleting().retained().ours().after(Effect::RemoveTag, written());
     assert_eq!(report::farewell(&plain, &Proof::Retained).unwrap().note, format!("left in AWS: {ARN}"));
 }
 
@@ -184,7 +184,7 @@ fn a_status_says_when_aws_is_asked_again_unless_all_is_well() {
     assert_eq!((status.ready_reason(), status.attempts), (Some("Deleting"), Some(0)));
     let next = status.next_attempt_time.unwrap().0;
     assert_eq!(next, accepted.now.wall.checked_add(1.seconds()).unwrap());
-    let (well, _) = told(&claimed().next_attempt().after_describe(described("ACTIVE")));
+    let (well, _) = told(&claimed().next_attempt().after_describe(described("ACTIVE")).ours());
     assert_eq!(well.ready_reason(), Some("Available"));
     assert_eq!((well.attempts, well.next_attempt_time), (None, None));
 }

@@ -33,7 +33,7 @@ impl World {
     }
 
     fn waiting(mut self) -> Self {
-        self.survey.want(ARN, self.now);
+        self.survey.want(ARN, false, self.now);
         self
     }
 
@@ -171,20 +171,20 @@ fn many_pages_are_listed_less_often_so_that_half_of_the_rate_is_left() {
 fn letting_go_and_changing_are_reasons_to_try_again_and_coming_is_none() {
     let mut world = World::new().with("web", "RUNNING", Some(ARN)).with("jobs", "RUNNING", Some(ARN)).waiting();
     world.sweep();
-    assert_eq!(world.users().eased, None, "what holds it was there all along");
+    assert_eq!(world.users().released_at, None, "what holds it was there all along");
     world.put("new", "RUNNING", Some(ARN));
     world.next_sweep();
-    assert_eq!((world.names().len(), world.users().eased), (3, None));
+    assert_eq!((world.names().len(), world.users().released_at), (3, None));
     world.put("web", "PAUSED", Some(ARN));
     world.next_sweep();
-    let changed = world.users().eased.expect("a status that changed");
+    let changed = world.users().released_at.expect("a status that changed");
     world.remove("jobs");
     world.next_sweep();
-    let went = world.users().eased.expect("a service that went");
+    let went = world.users().released_at.expect("a service that went");
     assert!(went > changed);
     world.put("new", "RUNNING", None);
     world.next_sweep();
-    assert!(world.users().eased.expect("a service that goes another way now") > went);
+    assert!(world.users().released_at.expect("a service that goes another way now") > went);
     assert_eq!(world.names(), ["web"]);
 }
 
@@ -194,28 +194,28 @@ fn a_connector_that_nobody_references_is_found_so_by_the_first_whole_look_that_b
     world.answer();
     assert!(!world.users().complete, "one service is still to be described");
     assert_eq!(world.answer(), [ARN]);
-    assert!(world.users().complete && world.users().eased.is_some());
+    assert!(world.users().complete && world.users().unused_at.is_some());
 
     world.later(1_000);
-    world.survey.want(OTHER_ARN, world.now);
+    world.survey.want(OTHER_ARN, false, world.now);
     let other = |world: &World| world.survey.users_of(OTHER_ARN, &Pace::default(), SHARE, world.now).unwrap();
     assert!(!other(&world).complete, "the last list is older than the question");
     world.next_sweep();
-    assert!(other(&world).complete && other(&world).eased.is_some());
+    assert!(other(&world).complete && other(&world).unused_at.is_some());
 }
 
 #[test]
 fn what_is_known_already_is_told_at_once() {
     let mut world = World::new().with("web", "RUNNING", Some(OTHER_ARN)).waiting();
     world.sweep();
-    world.survey.want(OTHER_ARN, world.now);
+    world.survey.want(OTHER_ARN, false, world.now);
     assert_eq!(world.survey.users_of(OTHER_ARN, &Pace::default(), SHARE, world.now).unwrap().services[0].name, "web");
 }
 
 #[test]
 fn only_those_are_told_for_whom_something_changed() {
     let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
-    world.survey.want(OTHER_ARN, world.now);
+    world.survey.want(OTHER_ARN, false, world.now);
     assert!(world.answer().is_empty(), "a list without descriptions says nothing");
     assert_eq!(world.answer().len(), 2, "one has a user, and the other is known to have none");
     let Step::Rest(until) = world.next() else { panic!("it rests") };
@@ -224,12 +224,36 @@ fn only_those_are_told_for_whom_something_changed() {
 }
 
 #[test]
+fn after_an_unexplained_refusal_any_change_of_a_service_is_news() {
+    let mut world = World::new().with("web", "RUNNING", None).with("jobs", "RUNNING", None);
+    world.survey.want(ARN, true, world.now);
+    world.survey.want(OTHER_ARN, false, world.now);
+    world.sweep();
+    assert_eq!(world.users().changed_at, None, "the first list changes nothing");
+    assert_eq!(world.users().retry_since(true), None, "and being unused is no reason to try again");
+    let changes: [fn(&mut World); 3] = [
+        |world| world.put("web", "PAUSED", None),
+        |world| world.remove("jobs"),
+        |world| world.put("new", "RUNNING", None),
+    ];
+    for change in changes {
+        let before = world.users().changed_at;
+        change(&mut world);
+        let Step::Rest(until) = world.next() else { panic!("it rests") };
+        world.now = until;
+        assert_eq!(world.answer(), [ARN], "only to the one that asked for it");
+        assert!(world.users().changed_at > before && world.users().retry_since(true) == world.users().changed_at);
+        world.sweep();
+    }
+}
+
+#[test]
 fn a_service_that_is_deleted_uses_nothing_even_if_it_is_still_listed() {
     let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
     world.sweep();
     world.put("web", "DELETED", Some(ARN));
     assert_eq!(world.next_sweep(), "L");
-    assert!(world.names().is_empty() && world.users().eased.is_some());
+    assert!(world.names().is_empty() && world.users().released_at.is_some());
 }
 
 #[test]
@@ -250,10 +274,10 @@ fn a_missing_right_hides_the_users_until_it_is_given() {
     assert_eq!(world.answer_with(refused(LIST, Class::AccessDenied)), [ARN], "that is news");
     assert!(world.names().is_empty());
     assert_eq!(world.users().hindered, Some(failure(LIST, Class::AccessDenied)));
-    let eased = world.users().eased;
+    let retry = world.users().retry_since(false);
     assert_eq!(world.next_sweep(), "L", "tried again after a while");
     assert_eq!((world.names(), world.users().hindered), (vec!["web".to_owned()], None));
-    assert_eq!(world.users().eased, eased, "not seeing is not letting go");
+    assert_eq!(world.users().retry_since(false), retry, "not seeing is not letting go");
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub const OTHER: (&str, &str, &str) = ("AKIDOTHER", "not-a-secret-either", "9999
 /// One test's world.
 pub struct World {
     pub cluster: Arc<DevCluster>,
-    pub emulator: Emulator,
+    pub emulator: Arc<Emulator>,
     pub namespace: String,
     pub api: Api<VpcConnector>,
     pub client: Client,
@@ -67,7 +67,15 @@ impl World {
     async fn build(cluster: Arc<DevCluster>, behaviors: Behaviors) -> Self {
         let access_keys = vec![AccessKey::default(), AccessKey::new(OTHER.0, OTHER.1, OTHER.2)];
         let config = Config { access_keys, behaviors, ..Config::default() };
-        let emulator = Emulator::start(config).await.unwrap();
+        Self::of(cluster, Arc::new(Emulator::start(config).await.unwrap())).await
+    }
+
+    /// Another namespace before the same App Runner: with a cluster id of its own, another cluster's.
+    pub async fn beside(&self) -> Self {
+        Self::of(self.cluster.clone(), self.emulator.clone()).await
+    }
+
+    async fn of(cluster: Arc<DevCluster>, emulator: Arc<Emulator>) -> Self {
         let client = admin_of(&cluster).await;
         let namespace = create_namespace(&client).await;
         let api = Api::namespaced(client.clone(), &namespace);
