@@ -209,7 +209,7 @@ fn attempt_failed(e: &Evidence) -> Option<Decision> {
 
 /// What is seen of the services may bring the next attempt forward.
 fn still_refused(e: &Evidence) -> Option<Decision> {
-    let waits = e.memory.wait.as_ref().is_some_and(|wait| waits_after_refusal(e, wait));
+    let waits = e.memory.wait.as_ref().is_some_and(waits_after_refusal);
     refusal(e)
         .filter(|_| waits && e.memory.seen.begun != Begun::Asked)
         .and_then(|refused| wait_for_services(e, refused))
@@ -359,8 +359,8 @@ fn refusal(e: &Evidence) -> Option<&Refusal> {
     e.memory.refusal.as_ref().filter(|_| e.object.deleting && e.object.claimed().is_some())
 }
 
-fn waits_after_refusal(e: &Evidence, wait: &Hold) -> bool {
-    refusal(e).is_some_and(|refused| wait.failure.as_ref() == Some(&refused.failure))
+fn waits_after_refusal(wait: &Hold) -> bool {
+    wait.failure.as_ref().is_some_and(Failure::refuses_the_delete)
 }
 
 fn wait_for_services(e: &Evidence, refused: &Refusal) -> Option<Decision> {
@@ -373,8 +373,8 @@ fn due(e: &Evidence) -> bool {
     let outlived = |wait: &Hold| match wait.reason {
         // A status restored from a backup has lost its claim; what was true of the claim does not hold it up.
         Reason::Available => e.object.claimed().is_none(),
-        // The row above has settled that.
-        _ => waits_after_refusal(e, wait),
+        // A row above waits as long as the refusals last; once a delete was accepted, they are over.
+        _ => waits_after_refusal(wait),
     };
     e.memory.seen.begun != Begun::Early || e.memory.wait.as_ref().is_none_or(outlived)
 }

@@ -121,6 +121,54 @@ fn as_soon_as_one_lets_go_or_changes_it_is_tried_at_once_and_only_once() {
 }
 
 #[test]
+fn a_delete_that_is_accepted_early_ends_the_wait_for_services() {
+    let held = in_use().seen(held_by(&["web"])).woken_after(20);
+    let released_at = Some(held.now.moment);
+    let released = held.seen(Users { released_at, ..held_by(&[]) });
+    assert_eq!(released.acts_if_ours(), Effect::Delete);
+    assert_eq!(released.after_delete(described("ACTIVE")).waits_for(), (Reason::Deleting, 1));
+}
+
+/// App Runner refuses in words that nobody has documented, and the connector is ACTIVE.
+fn unexplained() -> Evidence {
+    let refused = claimed().deleting().ours().after(Effect::Delete, refused(DELETE, Class::InvalidRequest));
+    assert_eq!(refused.acts(), Effect::Describe, "it may be gone");
+    let e = refused.after_describe(described("ACTIVE"));
+    assert_eq!(e.acts(), Effect::Survey);
+    e.after(Effect::Survey, written())
+}
+
+#[test]
+fn after_any_refusal_of_an_active_connector_its_services_decide_whether_it_is_in_use() {
+    let looking = unexplained().waits();
+    assert_eq!(looking.reason, Reason::Deleting);
+    assert!(looking.message.contains("AWS's words") && looking.message.contains("being looked for"));
+    let used = unexplained().seen(held_by(&["web"]));
+    assert_eq!(used.waits_for(), (Reason::InUse, 60));
+    assert!(used.waits().message.contains("used by App Runner service web"));
+    let unused = unexplained().seen(held_by(&[]));
+    assert_eq!(unused.waits_for(), (Reason::InvalidRequest, 60));
+    assert!(unused.waits().message.ends_with("AWS's words"), "{}", unused.waits().message);
+    let denied = failure(Operation::ListServices, Class::AccessDenied);
+    let hidden = unexplained().seen(Users { hindered: Some(denied), ..Users::default() }).waits();
+    assert_eq!(hidden.reason, Reason::InvalidRequest);
+    assert!(hidden.message.contains("apprunner:ListServices"), "{}", hidden.message);
+}
+
+#[test]
+fn after_an_unexplained_refusal_a_release_or_any_change_of_a_service_brings_the_attempt_forward() {
+    let used = unexplained().seen(held_by(&["web"])).woken_after(20);
+    let now = Some(used.now.moment);
+    assert_eq!(used.seen(Users { released_at: now, ..held_by(&[]) }).acts_if_ours(), Effect::Delete);
+    let unused = || unexplained().seen(held_by(&[])).woken_after(20);
+    assert_eq!(unused().seen(Users { changed_at: now, ..held_by(&[]) }).acts_if_ours(), Effect::Delete);
+    let still = unused().seen(Users { unused_at: now, ..held_by(&[]) });
+    assert_eq!(still.waits().reason, Reason::InvalidRequest, "that none uses it is no news");
+    let in_use = in_use().seen(held_by(&["web"])).woken_after(20);
+    assert_eq!(in_use.seen(Users { changed_at: now, ..held_by(&["web"]) }).waits().reason, Reason::InUse);
+}
+
+#[test]
 fn when_none_uses_it_any_more_it_is_tried_at_once_and_every_5_and_after_5_minutes_every_30_seconds() {
     let held = in_use().seen(held_by(&["web"])).woken_after(7);
     let released_at = Some(held.now.moment);
