@@ -3,8 +3,9 @@
 //! A tool that works against one answer only works by luck, so the emulator plays them all, one at a time.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::ServiceStatus;
+use crate::{ConnectorStatus, ServiceStatus};
 
 /// How App Runner behaves where nobody has confirmed it, and the limits that an account can have changed.
 ///
@@ -43,6 +44,12 @@ pub struct Behaviors {
     pub deleted_service_kept_ms: u64,
     /// Whether `ListServices` shows DELETED services that can still be described. Default: no.
     pub list_deleted_services: bool,
+    /// How the status of a connector or a service is spelt in every reply. Default: as the API model spells it.
+    pub status_case: StatusCase,
+    /// What `DeleteVpcConnector` says about a connector in use, instead of AWS's own words. Default: AWS's.
+    pub in_use_message: Option<String>,
+    /// How long `ListTagsForResource` goes on to show the tags as they were before a change. Default: 0.
+    pub tags_visible_after_ms: u64,
     /// App Runner requests that an account may send a second in a region, as a burst or spread out. Default: no limit.
     pub requests_per_second: Option<u32>,
 }
@@ -73,7 +80,41 @@ impl Default for Behaviors {
             service_operation_ms: 0,
             deleted_service_kept_ms: AN_HOUR_MS,
             list_deleted_services: false,
+            status_case: StatusCase::AsDocumented,
+            in_use_message: None,
+            tags_visible_after_ms: 0,
             requests_per_second: None,
+        }
+    }
+}
+
+impl Behaviors {
+    /// Spells a connector's status as replies show it.
+    pub(crate) fn connector_status(&self, status: ConnectorStatus) -> Value {
+        self.status_case.spelt(json!(status))
+    }
+
+    /// Spells a service's status as replies show it.
+    pub(crate) fn service_status(&self, status: ServiceStatus) -> Value {
+        self.status_case.spelt(json!(status))
+    }
+}
+
+/// How the status of a connector or a service is spelt on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatusCase {
+    /// As the API model spells it: `ACTIVE`, `OPERATION_IN_PROGRESS`.
+    AsDocumented,
+    /// In lower case: `active`, `operation_in_progress`.
+    Lower,
+}
+
+impl StatusCase {
+    fn spelt(self, documented: Value) -> Value {
+        match (self, documented) {
+            (Self::Lower, Value::String(word)) => word.to_ascii_lowercase().into(),
+            (_, documented) => documented,
         }
     }
 }

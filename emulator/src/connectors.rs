@@ -1,6 +1,6 @@
 //! VPC connectors: created, shown, and deleted unless a service holds them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::dispatch::Scene;
 use crate::members::Members;
 use crate::pages::Item;
 use crate::state::{Place, Region, later};
-use crate::tags;
+use crate::tags::{self, TagMap, Tags};
 use crate::wire::{ApiError, Outcome, seconds};
 use crate::{Behaviors, ConnectorStatus, ConnectorView, CreateExistingName, DeleteAgain, DeleteReply};
 
@@ -25,7 +25,7 @@ pub(crate) struct Connector {
     security_groups: Vec<String>,
     created_at: Timestamp,
     inactive_at: Option<Timestamp>,
-    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) tags: Tags,
 }
 
 /// What a new connector is made of.
@@ -33,7 +33,7 @@ pub(crate) struct NewConnector {
     pub(crate) name: String,
     pub(crate) subnets: Vec<String>,
     pub(crate) security_groups: Vec<String>,
-    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) tags: TagMap,
 }
 
 impl Connector {
@@ -60,14 +60,14 @@ impl Connector {
     }
 
     /// Shows the connector as the API does. Source: App Runner API, `VpcConnector`.
-    fn to_json(&self, now: Timestamp) -> Value {
+    fn to_json(&self, behaviors: &Behaviors, now: Timestamp) -> Value {
         let mut shown = json!({
             "VpcConnectorName": self.name,
             "VpcConnectorArn": self.arn,
             "VpcConnectorRevision": self.revision,
             "Subnets": self.subnets,
             "SecurityGroups": self.security_groups,
-            "Status": self.status(now),
+            "Status": behaviors.connector_status(self.status(now)),
             "CreatedAt": seconds(self.created_at),
         });
         if let Some(at) = self.inactive_at.filter(|at| *at <= now) {
@@ -92,7 +92,7 @@ impl Region {
             security_groups: new.security_groups,
             created_at: now,
             inactive_at: None,
-            tags: new.tags,
+            tags: Tags::new(new.tags),
         }
     }
 
@@ -121,7 +121,7 @@ impl Region {
             created_at: connector.created_at,
             deleted_at: connector.inactive_at.filter(|at| *at <= now),
             in_use: self.is_in_use(&connector.arn, behaviors, now),
-            tags: connector.tags.clone(),
+            tags: connector.tags.latest().clone(),
         }
     }
 }
@@ -143,7 +143,7 @@ pub(crate) fn create(scene: &mut Scene<'_>, members: &Members) -> Outcome {
     let security_groups = given_groups.unwrap_or_else(|| vec![DEFAULT_SECURITY_GROUP.to_owned()]);
     let new = NewConnector { name: name.to_owned(), subnets, security_groups, tags };
     let connector = scene.region.make_connector(&scene.caller.place(), new, scene.now);
-    let reply = json!({ "VpcConnector": connector.to_json(scene.now) });
+    let reply = json!({ "VpcConnector": connector.to_json(scene.behaviors, scene.now) });
     scene.region.connectors.push(connector);
     Ok(reply)
 }
@@ -186,7 +186,7 @@ pub(crate) fn describe(scene: &mut Scene<'_>, members: &Members) -> Outcome {
     let arn = scene.arn(members, "VpcConnectorArn", &[Kind::Connector])?;
     let found = scene.region.found_connector(arn, scene.behaviors, scene.now);
     let connector = found.ok_or_else(|| ApiError::not_found(Kind::Connector.what(), arn))?;
-    Ok(json!({ "VpcConnector": connector.to_json(scene.now) }))
+    Ok(json!({ "VpcConnector": connector.to_json(scene.behaviors, scene.now) }))
 }
 
 /// Lists connectors, a page at a time. Source: App Runner API, `ListVpcConnectors`.
@@ -196,7 +196,7 @@ pub(crate) fn list(scene: &mut Scene<'_>, members: &Members) -> Outcome {
         connector.is_active(now) || (behaviors.list_inactive_connectors && connector.is_found(behaviors, now))
     };
     let shown = scene.region.connectors.iter().filter(listed);
-    let items = shown.map(|connector| Item { seq: connector.seq, value: connector.to_json(now) }).collect();
+    let items = shown.map(|connector| Item { seq: connector.seq, value: connector.to_json(behaviors, now) }).collect();
     let page = scene.region.pages.cut(scene.operation, members, 1..=100, items)?;
     let mut reply = json!({ "VpcConnectors": page.items });
     if let Some(token) = page.next_token {
@@ -217,19 +217,19 @@ pub(crate) fn delete(scene: &mut Scene<'_>, members: &Members) -> Outcome {
     }
     if in_use {
         // Two spaces, as AWS writes it.
-        let message = format!("Provided VPC connector arn is being used by other services. ARN:  {arn}");
-        return Err(ApiError::invalid_request(message));
+        let awss = || format!("Provided VPC connector arn is being used by other services. ARN:  {arn}");
+        return Err(ApiError::invalid_request(behaviors.in_use_message.clone().unwrap_or_else(awss)));
     }
     connector.delete(match behaviors.delete_reply {
         DeleteReply::Inactive => now,
         DeleteReply::Eventual => later(now, behaviors.delete_settles_after_ms),
     });
-    Ok(json!({ "VpcConnector": connector.to_json(now) }))
+    Ok(json!({ "VpcConnector": connector.to_json(behaviors, now) }))
 }
 
 fn delete_again(connector: &Connector, behaviors: &Behaviors, now: Timestamp) -> Outcome {
     match behaviors.delete_again {
-        DeleteAgain::Inactive => Ok(json!({ "VpcConnector": connector.to_json(now) })),
+        DeleteAgain::Inactive => Ok(json!({ "VpcConnector": connector.to_json(behaviors, now) })),
         DeleteAgain::NotFound => Err(ApiError::not_found(Kind::Connector.what(), &connector.arn)),
         DeleteAgain::InvalidRequest => {
             Err(ApiError::invalid_request(format!("VPC connector is not active. ARN: {}", connector.arn)))

@@ -178,15 +178,15 @@ impl Emulator {
         self.state().into_iter().flat_map(|region| region.connectors).find(|connector| connector.arn == arn)
     }
 
-    /// Gives the tags of a connector or a service.
+    /// Gives the tags of a connector or a service, also those that a list does not show yet.
     pub fn tags(&self, arn: &str) -> Option<BTreeMap<String, String>> {
         let of_connector = self.connector(arn).map(|connector| connector.tags);
         of_connector.or_else(|| self.service(arn).map(|service| service.tags))
     }
 
-    /// Gives a connector other tags; says whether it exists.
+    /// Gives a connector other tags, as somebody else's request would; says whether it exists.
     pub fn set_tags(&self, arn: &str, tags: &[(&str, &str)]) -> bool {
-        self.shared.world().change_connector(arn, |connector| connector.tags = owned(tags))
+        self.shared.world().change_connector(arn, |connector| connector.tags.write(owned(tags), now()))
     }
 
     /// Creates a RUNNING service, its traffic through a connector if one is given; gives its ARN.

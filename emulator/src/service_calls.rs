@@ -9,7 +9,7 @@ use crate::members::Members;
 use crate::pages::Item;
 use crate::services::{NewService, Service};
 use crate::wire::{ApiError, Outcome, random_hex, seconds};
-use crate::{ServiceStatus, tags};
+use crate::{Behaviors, ServiceStatus, tags};
 
 /// Members of a request that the reply shows again as they are.
 const ECHOED: [&str; 5] = [
@@ -78,7 +78,7 @@ pub(crate) fn describe(scene: &mut Scene<'_>, members: &Members) -> Outcome {
     let arn = scene.arn(members, "ServiceArn", &[Kind::Service])?;
     let found = scene.region.found_service(arn, scene.behaviors, scene.now);
     let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
-    Ok(json!({ "Service": full(service, scene.caller) }))
+    Ok(json!({ "Service": full(service, scene.behaviors, scene.caller) }))
 }
 
 /// Lists services, a page at a time. Source: App Runner API, `ListServices`.
@@ -88,7 +88,8 @@ pub(crate) fn list(scene: &mut Scene<'_>, members: &Members) -> Outcome {
         service.deleted_at.is_none() || (behaviors.list_deleted_services && service.is_found(behaviors, now))
     };
     let shown = scene.region.services.iter().filter(listed);
-    let items = shown.map(|service| Item { seq: service.seq, value: Value::Object(summary(service)) }).collect();
+    let items =
+        shown.map(|service| Item { seq: service.seq, value: Value::Object(summary(service, behaviors)) }).collect();
     let page = scene.region.pages.cut(scene.operation, members, 1..=20, items)?;
     let mut reply = json!({ "ServiceSummaryList": page.items });
     if let Some(token) = page.next_token {
@@ -105,7 +106,7 @@ fn start(scene: &mut Scene<'_>, arn: &str, then: ServiceStatus, change: impl FnO
         service.start(then, behaviors.service_operation_ms, now);
     });
     let service = changed.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
-    Ok(json!({ "Service": full(service, scene.caller), "OperationId": random_hex() }))
+    Ok(json!({ "Service": full(service, scene.behaviors, scene.caller), "OperationId": random_hex() }))
 }
 
 fn in_state(scene: &mut Scene<'_>, members: &Members, allowed: &[ServiceStatus]) -> Result<String, ApiError> {
@@ -182,7 +183,7 @@ fn settings(members: &Members) -> Map<String, Value> {
 }
 
 /// Shows a service as lists do. Source: App Runner API, `ServiceSummary`.
-fn summary(service: &Service) -> Map<String, Value> {
+fn summary(service: &Service, behaviors: &Behaviors) -> Map<String, Value> {
     let mut shown = Map::new();
     shown.insert("ServiceName".to_owned(), json!(service.name));
     shown.insert("ServiceId".to_owned(), json!(service.id));
@@ -190,13 +191,13 @@ fn summary(service: &Service) -> Map<String, Value> {
     shown.insert("ServiceUrl".to_owned(), json!(service.url));
     shown.insert("CreatedAt".to_owned(), seconds(service.created_at));
     shown.insert("UpdatedAt".to_owned(), seconds(service.updated_at));
-    shown.insert("Status".to_owned(), json!(service.status));
+    shown.insert("Status".to_owned(), behaviors.service_status(service.status));
     shown
 }
 
 /// Shows a service in full. Source: App Runner API, `Service`.
-fn full(service: &Service, caller: &Caller) -> Value {
-    let mut shown = summary(service);
+fn full(service: &Service, behaviors: &Behaviors, caller: &Caller) -> Value {
+    let mut shown = summary(service, behaviors);
     let settings = &service.settings;
     shown.extend(ECHOED.iter().filter_map(|name| Some(((*name).to_owned(), settings.get(*name)?.clone()))));
     shown.insert("InstanceConfiguration".to_owned(), instance(settings.get("InstanceConfiguration")));

@@ -1,12 +1,11 @@
 //! Services as far as connectors care: what they hold, since when, and when they let go.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::arn;
 use crate::state::{Place, Region, later};
+use crate::tags::{TagMap, Tags};
 use crate::wire::random_hex;
 use crate::{Behaviors, ServiceStatus, ServiceView};
 
@@ -25,7 +24,7 @@ pub(crate) struct Service {
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
     pub(crate) deleted_at: Option<Timestamp>,
-    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) tags: Tags,
 }
 
 /// An operation that is not over yet.
@@ -41,7 +40,7 @@ pub(crate) struct NewService {
     pub(crate) name: String,
     pub(crate) connector: Option<String>,
     pub(crate) settings: Map<String, Value>,
-    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) tags: TagMap,
 }
 
 impl Service {
@@ -79,7 +78,7 @@ impl Service {
             created_at: self.created_at,
             updated_at: self.updated_at,
             deleted_at: self.deleted_at,
-            tags: self.tags.clone(),
+            tags: self.tags.latest().clone(),
         }
     }
 }
@@ -101,7 +100,7 @@ impl Region {
             created_at: now,
             updated_at: now,
             deleted_at: None,
-            tags: new.tags,
+            tags: Tags::new(new.tags),
         };
         let arn = service.arn.clone();
         self.services.push(service);

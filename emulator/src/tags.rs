@@ -2,22 +2,54 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::arn::Kind;
 use crate::dispatch::Scene;
 use crate::members::Members;
+use crate::state::later;
 use crate::wire::{ApiError, Outcome};
 use crate::{ConnectorStatus, ServiceStatus};
 
-type Tags = BTreeMap<String, String>;
+/// Tags by key.
+pub(crate) type TagMap = BTreeMap<String, String>;
+
+/// A resource's tags: a write changes the latest ones, and a list may still show earlier ones.
+#[derive(Debug, Default)]
+pub(crate) struct Tags {
+    first: TagMap,
+    /// Each later state of the tags and when it was written, oldest first.
+    changes: Vec<(Timestamp, TagMap)>,
+}
+
+impl Tags {
+    pub(crate) fn new(first: TagMap) -> Self {
+        Self { first, changes: Vec::new() }
+    }
+
+    /// Gives the tags after the last write.
+    pub(crate) fn latest(&self) -> &TagMap {
+        self.changes.last().map_or(&self.first, |(_, tags)| tags)
+    }
+
+    /// Gives the tags after the last write that is at least this old.
+    fn seen(&self, now: Timestamp, visible_after_ms: u64) -> &TagMap {
+        let visible = |(at, _): &&(Timestamp, TagMap)| later(*at, visible_after_ms) <= now;
+        self.changes.iter().rev().find(visible).map_or(&self.first, |(_, tags)| tags)
+    }
+
+    pub(crate) fn write(&mut self, tags: TagMap, at: Timestamp) {
+        self.changes.push((at, tags));
+    }
+}
 
 const MAX_TAGS: usize = 50;
 
 /// Reads the member `Tags` of a request. Source: App Runner API, `Tag`.
-pub(crate) fn read(members: &Members) -> Result<Option<Tags>, ApiError> {
+pub(crate) fn read(members: &Members) -> Result<Option<TagMap>, ApiError> {
     let Some(items) = members.objects("Tags")? else { return Ok(None) };
-    let mut tags = Tags::new();
+    let mut tags = TagMap::new();
     for item in items {
         let key = item.required_text("Key", 1..=128)?;
         check_key(&item, "Key", key)?;
@@ -37,7 +69,7 @@ fn check_key(members: &Members, member: &str, key: &str) -> Result<(), ApiError>
     Ok(())
 }
 
-fn check_count(tags: &Tags) -> Result<(), ApiError> {
+fn check_count(tags: &TagMap) -> Result<(), ApiError> {
     if tags.len() > MAX_TAGS {
         return Err(ApiError::invalid_request(format!("A resource can have at most {MAX_TAGS} tags.")));
     }
@@ -47,11 +79,12 @@ fn check_count(tags: &Tags) -> Result<(), ApiError> {
 /// Adds tags, or changes those that are there. Source: App Runner API, `TagResource`.
 pub(crate) fn tag(scene: &mut Scene<'_>, members: &Members) -> Outcome {
     let added = read(members)?.ok_or_else(|| members.missing("Tags"))?;
+    let now = scene.now;
     let tags = changeable(scene, members)?;
-    let mut all = tags.clone();
+    let mut all = tags.latest().clone();
     all.extend(added);
     check_count(&all)?;
-    *tags = all;
+    tags.write(all, now);
     Ok(json!({}))
 }
 
@@ -59,17 +92,20 @@ pub(crate) fn tag(scene: &mut Scene<'_>, members: &Members) -> Outcome {
 pub(crate) fn untag(scene: &mut Scene<'_>, members: &Members) -> Outcome {
     let keys = members.texts("TagKeys", 1..=128)?.ok_or_else(|| members.missing("TagKeys"))?;
     keys.iter().try_for_each(|key| check_key(members, "TagKeys", key))?;
+    let now = scene.now;
     let tags = changeable(scene, members)?;
-    for key in keys {
-        tags.remove(&key);
-    }
+    let mut left = tags.latest().clone();
+    left.retain(|key, _| !keys.contains(key));
+    tags.write(left, now);
     Ok(json!({}))
 }
 
 /// Lists tags. Source: App Runner API, `ListTagsForResource`.
 pub(crate) fn list(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+    let (now, visible_after_ms) = (scene.now, scene.behaviors.tags_visible_after_ms);
     let (tags, _) = find(scene, members)?;
-    let tags: Vec<Value> = tags.iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
+    let tags: Vec<Value> =
+        tags.seen(now, visible_after_ms).iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
     Ok(json!({ "Tags": tags }))
 }
 

@@ -31,7 +31,7 @@ pub struct ConnectorView {
     pub subnets: Vec<String>,
     /// Security group ids.
     pub security_groups: Vec<String>,
-    /// What `DescribeVpcConnector` would show now.
+    /// What `DescribeVpcConnector` would show now, in the API model's spelling.
     pub status: ConnectorStatus,
     /// When it was created.
     pub created_at: Timestamp,
@@ -39,7 +39,7 @@ pub struct ConnectorView {
     pub deleted_at: Option<Timestamp>,
     /// Whether `DeleteVpcConnector` would be refused because of a service.
     pub in_use: bool,
-    /// Tags by key.
+    /// Tags by key, also those that `ListTagsForResource` does not show yet.
     pub tags: BTreeMap<String, String>,
 }
 
@@ -50,7 +50,7 @@ pub struct ServiceView {
     pub arn: String,
     /// The customer's name.
     pub name: String,
-    /// What `DescribeService` would show now.
+    /// What `DescribeService` would show now, in the API model's spelling.
     pub status: ServiceStatus,
     /// The connector that its outgoing traffic takes, if it takes one.
     pub connector: Option<String>,
@@ -60,7 +60,7 @@ pub struct ServiceView {
     pub updated_at: Timestamp,
     /// When it was deleted.
     pub deleted_at: Option<Timestamp>,
-    /// Tags by key.
+    /// Tags by key, also those that `ListTagsForResource` does not show yet.
     pub tags: BTreeMap<String, String>,
 }
 

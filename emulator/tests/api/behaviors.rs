@@ -1,6 +1,9 @@
 //! Each switch in each of its positions.
 
-use apprunner_emulator::{ArnAnswer, CreateExistingName, DeleteAgain, DeleteReply, ServiceStatus};
+use apprunner_emulator::{
+    ArnAnswer, ConnectorStatus, CreateExistingName, DeleteAgain, DeleteReply, ServiceStatus, StatusCase,
+};
+use aws_sdk_apprunner::types::Tag;
 
 use crate::helpers::{ACCOUNT, Bench, Caller, OTHER_ACCOUNT, REGION, code, eventually, message, source};
 
@@ -172,6 +175,83 @@ async fn deleted_services_are_kept_and_listed_as_told() {
     bench.emulator.change_behaviors(|behaviors| behaviors.deleted_service_kept_ms = 0);
     assert_eq!(listed().await, 0);
     assert!(describe().await.unwrap_err().into_service_error().is_resource_not_found_exception());
+}
+
+#[tokio::test]
+async fn status_case_at_every_operation() {
+    let bench = Bench::with(|behaviors| {
+        behaviors.status_case = StatusCase::Lower;
+        behaviors.list_inactive_connectors = true;
+        behaviors.delete_again = DeleteAgain::Inactive;
+    })
+    .await;
+    let create = bench.client.create_vpc_connector().vpc_connector_name("shop").subnets("subnet-1").send();
+    let created = create.await.unwrap().vpc_connector.unwrap();
+    assert_eq!(created.status().unwrap().as_str(), "active");
+    let arn = created.vpc_connector_arn().unwrap();
+    assert_eq!(bench.describe(arn).await, "active");
+    assert_eq!((bench.delete(arn).await, bench.delete(arn).await), ("inactive".to_owned(), "inactive".to_owned()));
+    let listed = bench.client.list_vpc_connectors().send().await.unwrap();
+    assert_eq!(listed.vpc_connectors()[0].status().unwrap().as_str(), "inactive");
+    assert_eq!(bench.emulator.connector(arn).unwrap().status, ConnectorStatus::Inactive);
+
+    let create = bench.client.create_service().service_name("web1").source_configuration(source()).send();
+    let created = create.await.unwrap().service.unwrap();
+    assert_eq!(created.status().as_str(), "running");
+    let arn = created.service_arn();
+    let described = bench.client.describe_service().service_arn(arn).send().await.unwrap();
+    assert_eq!(described.service().unwrap().status().as_str(), "running");
+    bench.emulator.set_service_status(arn, ServiceStatus::OperationInProgress);
+    let listed = bench.client.list_services().send().await.unwrap();
+    assert_eq!(listed.service_summary_list()[0].status().unwrap().as_str(), "operation_in_progress");
+    assert_eq!(bench.emulator.service(arn).unwrap().status, ServiceStatus::OperationInProgress);
+    bench.emulator.change_behaviors(|behaviors| behaviors.status_case = StatusCase::AsDocumented);
+    let described = bench.client.describe_service().service_arn(arn).send().await.unwrap();
+    assert_eq!(described.service().unwrap().status().as_str(), "OPERATION_IN_PROGRESS");
+}
+
+#[tokio::test]
+async fn in_use_message() {
+    let bench = Bench::with(|behaviors| behaviors.in_use_message = Some("The connector is busy.".to_owned())).await;
+    let arn = bench.connector("shop");
+    bench.service("web1", &arn);
+    let refusal = async || bench.client.delete_vpc_connector().vpc_connector_arn(&arn).send().await.unwrap_err();
+    assert_eq!(message(&refusal().await), "The connector is busy.");
+    assert_eq!(code(&refusal().await), "InvalidRequestException");
+    bench.emulator.change_behaviors(|behaviors| behaviors.in_use_message = None);
+    let awss = format!("Provided VPC connector arn is being used by other services. ARN:  {arn}");
+    assert_eq!(message(&refusal().await), awss);
+}
+
+#[tokio::test]
+async fn tags_visible_after_some_time() {
+    let bench = Bench::with(|behaviors| behaviors.tags_visible_after_ms = LONG_MS).await;
+    let connector = bench.emulator.create_connector_with_tags(ACCOUNT, REGION, "shop", &[("a", "0")]);
+    for arn in [&bench.service("web1", &connector), &connector] {
+        let (client, from) = (&bench.client, bench.emulator.tags(arn).unwrap());
+        let tag = async |value: &str| {
+            let tag = Tag::builder().key("b").value(value).build();
+            client.tag_resource().resource_arn(arn).tags(tag).send().await.unwrap();
+        };
+        let listed = async || {
+            let listed = client.list_tags_for_resource().resource_arn(arn).send().await.unwrap();
+            let pair = |tag: &Tag| (tag.key().unwrap().to_owned(), tag.value().unwrap().to_owned());
+            listed.tags().iter().map(pair).collect::<std::collections::BTreeMap<_, _>>()
+        };
+        tag("1").await;
+        tag("2").await;
+        client.untag_resource().resource_arn(arn).tag_keys("a").send().await.unwrap();
+        assert_eq!(listed().await, from, "nothing of it is seen yet");
+        let last = [("b".to_owned(), "2".to_owned())].into();
+        assert_eq!(bench.emulator.tags(arn).unwrap(), last, "and all of it has happened");
+        bench.emulator.change_behaviors(|behaviors| behaviors.tags_visible_after_ms = SHORT_MS);
+        eventually("the last write is seen", async || listed().await == last).await;
+        bench.emulator.change_behaviors(|behaviors| behaviors.tags_visible_after_ms = LONG_MS);
+    }
+    bench.emulator.set_tags(&connector, &[]);
+    bench.emulator.change_behaviors(|behaviors| behaviors.tags_visible_after_ms = 0);
+    let listed = bench.client.list_tags_for_resource().resource_arn(&connector).send().await.unwrap();
+    assert!(listed.tags().is_empty());
 }
 
 #[tokio::test]

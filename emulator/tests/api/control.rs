@@ -1,6 +1,6 @@
 //! The control API over HTTP, and what the handle shows of the same.
 
-use apprunner_emulator::{CallFilter, DeleteAgain, Fault, FaultKind, Operation};
+use apprunner_emulator::{CallFilter, DeleteAgain, Fault, FaultKind, Operation, StatusCase};
 use serde_json::{Value, json};
 
 use crate::helpers::{ACCOUNT, Bench, REGION, Raw, RawAnswer};
@@ -72,6 +72,11 @@ async fn behaviors_are_read_replaced_and_changed() {
     let changed = ask(&bench, "PATCH", "/_emulator/behaviors", r#"{"delete_again":"inactive"}"#).await;
     assert_eq!((changed.status, &changed.json()["connector_quota"]), (200, &json!(3)));
     assert_eq!(bench.emulator.behaviors().delete_again, DeleteAgain::Inactive);
+    let several = r#"{"status_case":"lower","in_use_message":"busy","tags_visible_after_ms":5}"#;
+    assert_eq!(ask(&bench, "PATCH", "/_emulator/behaviors", several).await.status, 200);
+    let behaviors = bench.emulator.behaviors();
+    assert_eq!((behaviors.status_case, behaviors.tags_visible_after_ms), (StatusCase::Lower, 5));
+    assert_eq!(behaviors.in_use_message.as_deref(), Some("busy"));
     let replaced = ask(&bench, "PUT", "/_emulator/behaviors", r#"{"list_inactive_connectors":true}"#).await;
     assert_eq!((replaced.status, &replaced.json()["connector_quota"]), (200, &json!(10)));
     for wrong in [r#"{"quota":1}"#, r#"{"delete_again":"maybe"}"#, "[]", ""] {
