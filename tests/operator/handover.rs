@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use apprunner_emulator::{Call, FaultKind, Operation};
+use apprunner_emulator::{Behaviors, Call, FaultKind, Operation};
 use apprunner_operator::api::{self, VpcConnector};
 use futures::future::join_all;
 use kube::api::{ListParams, PostParams};
@@ -153,6 +153,20 @@ async fn a_tag_that_another_tool_strips_is_written_again_once_and_not_at_every_r
     world.delete("egress").await;
     world.gone("egress").await;
     assert!(world.inactive(&arn), "a tag that is missing holds no deletion");
+}
+
+#[tokio::test]
+async fn a_tag_that_app_runner_shows_late_is_waited_for_and_written_once() {
+    let world = World::with_behaviors(Behaviors { tags_visible_after_ms: 2_000, ..Behaviors::default() }).await;
+    let _operator = world.operator();
+    let arn = world.connector("shop");
+    world.create("egress", &arn).await;
+    world.reason("egress", "Available").await;
+    assert_eq!(world.calls(Operation::TagResource).len(), 1);
+    assert!(world.calls(Operation::ListTagsForResource).len() > 2, "it was read again until it was shown");
+    world.delete("egress").await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
 }
 
 #[tokio::test]

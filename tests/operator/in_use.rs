@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apprunner_emulator::{Fault, FaultKind, Operation, ServiceStatus};
+use apprunner_emulator::{Behaviors, Fault, FaultKind, Operation, ServiceStatus};
 use apprunner_operator::api::{VpcConnector, VpcConnectorStatus};
 use jiff::Timestamp;
 
@@ -265,4 +265,48 @@ async fn one_of_a_hundred_services_that_ends_before_it_was_looked_at_is_waited_f
     world.gone("egress").await;
     let late = world.deleted_after(&arn, world.ended_at(&last));
     assert!((0.0..10.0).contains(&late), "{late} s after App Runner would have taken it");
+}
+
+/// Nobody has confirmed how App Runner words "in use".
+const OTHER_WORDS: &str = "The VPC connector is associated with running services and can't be removed.";
+
+#[tokio::test]
+async fn a_connector_in_use_is_known_by_its_services_whatever_app_runner_says() {
+    let world =
+        World::with_behaviors(Behaviors { in_use_message: Some(OTHER_WORDS.to_owned()), ..Behaviors::default() }).await;
+    let _operator = world.operator();
+    let (arn, services) = world.held_by(&["jobs", "web"]).await;
+    let held = world.reason("egress", "InUse").await;
+    assert!(message(&held).contains("services jobs (RUNNING) and web (RUNNING)"), "{}", message(&held));
+    let status = held.status.unwrap();
+    assert_eq!(status.condition("Stalled"), None);
+    assert_eq!(status.last_error.unwrap().message, OTHER_WORDS, "and AWS's own words stand there");
+    assert!(services.iter().all(|service| world.emulator.delete_service(service)));
+    let released = world.ended_at(&services[1]);
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    assert!(world.deleted_after(&arn, released) < 10.0);
+    let history = world.history("egress").await;
+    assert!(history.iter().all(|status| status.condition("Stalled").is_none()), "it was never a stall");
+}
+
+#[tokio::test]
+async fn a_refusal_that_no_service_explains_stalls_and_is_tried_again_when_a_service_changes() {
+    let mut world = World::new().await;
+    // At full pace it would be tried again after a minute at the earliest.
+    world.settings.pace = 1;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    let other = world.emulator.create_service(ACCOUNT, REGION, "other", None);
+    world.lasting_fault(Operation::DeleteVpcConnector, FaultKind::error("InvalidRequestException", 400, "not today"));
+    world.delete("egress").await;
+    let held = world.reason("egress", "InvalidRequest").await;
+    assert!(message(&held).contains("not today"), "{}", message(&held));
+    assert!(held.status.unwrap().condition("Stalled").is_some());
+    assert_eq!(world.deletes(), 1);
+    world.emulator.clear_faults();
+    world.emulator.set_service_status(&other, ServiceStatus::Paused);
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    assert_eq!(world.deletes(), 2);
 }
