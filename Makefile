@@ -25,17 +25,18 @@ test: ## Run every test: the core, the emulator, the cluster, and the operator o
 	@hack/tools.sh build $(TEST_TOOLS)
 	$(CARGO) test --locked --workspace
 
-e2e: ## Run the tests that need a node: real pods (as root; with runc, dnsmasq and Prometheus from the distribution)
+e2e: ## Run the tests that need a node: real pods (as root; with runc, dnsmasq, Prometheus and libfaketime from the distribution)
 	@hack/e2e/packages
 	@hack/tools.sh build $(TEST_TOOLS) helm node
 	@CARGO="$(CARGO)" hack/image/build
 	$(CARGO) test --locked --package devcluster --test node
+	$(CARGO) test --locked --test clock
 	$(CARGO) test --locked --test e2e
 
 lint: ## Check formatting, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --locked --workspace --test node --test e2e -- -D warnings
+	$(CARGO) clippy --locked --workspace --test node --test e2e --test clock -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 compat: ## Hold the emulator against boto3 and the AWS CLI (needs Python 3.10 or newer)

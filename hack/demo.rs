@@ -65,15 +65,17 @@ impl Stage {
             "2. Deleting the object deletes the connector. A watch sees the receipt, Status and DeletedAt, before it goes.",
         );
         let arn = self.arn_of("shop-egress")?;
+        let read_before = self.calls("ListTagsForResource");
         let watch = self.watch("shop-egress")?;
         self.kubectl(&["delete", "vpcconnector", "shop-egress", "--namespace=shop"])?;
         let seen = watch.seen()?;
         println!("    What `kubectl get vpcconnector shop-egress --watch` showed meanwhile:\n{}", indented(&seen));
         check(seen.contains("Deleted") && seen.contains("INACTIVE"), "the watch did not see the receipt")?;
         check(self.status_in_aws(&arn) == Some(ConnectorStatus::Inactive), "the connector is still there")?;
-        let calls = self.calls("DeleteVpcConnector");
-        println!("    In AWS the connector is INACTIVE, after {calls} call of DeleteVpcConnector.");
-        check(calls == 1, "it took more than one call")
+        let (read, deleted) = (self.calls("ListTagsForResource") - read_before, self.calls("DeleteVpcConnector"));
+        println!("    In AWS the connector is INACTIVE, after two calls: ListTagsForResource, which says whose it is,");
+        println!("    and DeleteVpcConnector.");
+        check((read, deleted) == (1, 1), "it took other calls than these two")
     }
 
     fn in_use(&self) -> Done {

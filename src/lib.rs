@@ -3,7 +3,7 @@
 //!
 //! Three promises, in this order. **Nothing is lost**: an object never disappears while its connector may remain, and
 //! nothing is deleted that the object does not own. **Nothing is hidden**: the status tells what AWS said, what holds
-//! the deletion, and when it is tried again. **Nothing is wasted**: one AWS call, one status write and one finalizer
+//! the deletion, and when it is tried again. **Nothing is wasted**: two AWS calls, one status write and one finalizer
 //! write for a delete.
 //!
 //! # One way through the code
