@@ -12,14 +12,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Error, within};
 use crate::core::lease::{Answer, Candidate, Found, Record, Step, Terms};
 use crate::permission::Leadership;
 
-/// A renewal that takes longer than this is looked up: there is time for two before the Lease is given up.
-const CALL_DEADLINE: Duration = Duration::from_millis(2_500);
+/// When we are to stop, the call that is under way and giving the Lease back take no longer than this together. That is
+/// enough for two calls of three seconds.
+const GIVE_BACK_WITHIN: Duration = Duration::from_secs(7);
 
 /// Runs for election until it is lost, or given back.
 pub struct Election {
@@ -61,8 +62,22 @@ impl Election {
 
     /// Runs until the Lease is lost, or until `done`; calls `read` each time the API server has told whose it is.
     pub async fn run(self, done: CancellationToken, read: impl Fn()) -> Ended {
+        let overdue = async {
+            done.cancelled().await;
+            tokio::time::sleep(GIVE_BACK_WITHIN).await;
+        };
+        tokio::select! {
+            ended = self.elect(&done, read) => ended,
+            () = overdue => {
+                warn!(lease = self.name, "there was no time to give the Lease back; it runs out by itself");
+                Ended::Stopped
+            }
+        }
+    }
+
+    async fn elect(&self, done: &CancellationToken, read: impl Fn()) -> Ended {
         let mut candidate = Candidate::new(self.us.clone(), self.terms);
-        let mut acquired = Timestamp::now();
+        let (mut acquired, mut troubled) = (Timestamp::now(), false);
         loop {
             let step = candidate.next(self.now());
             let wait = match step {
@@ -78,44 +93,62 @@ impl Election {
                 }
                 () = tokio::time::sleep(wait) => {}
             }
-            if !matches!(step, Step::Rest(_)) {
-                let led = candidate.leads_until().is_some();
-                if !led {
-                    acquired = Timestamp::now();
-                }
-                let sent = self.now();
-                let answer = self.call(&step, acquired).await;
-                if !matches!(answer, Answer::Failed) {
-                    read();
-                }
-                candidate.learn(&step, answer, sent, self.now());
-                self.leadership.lasts(candidate.leads_until());
-                if !led && candidate.leads_until().is_some() {
-                    info!(lease = self.name, identity = self.us, "leading");
-                }
+            if matches!(step, Step::Rest(_)) {
+                continue;
+            }
+            let led = candidate.leads_until().is_some();
+            if !led {
+                acquired = Timestamp::now();
+            }
+            let sent = self.now();
+            let answer = self.call(&step, acquired, candidate.call_deadline(sent)).await;
+            if answer.is_ok() {
+                read();
+            }
+            let failure = answer.as_ref().err().map(Error::to_string);
+            let written = matches!(answer, Ok(Answer::Written(_)));
+            candidate.learn(&step, answer.unwrap_or(Answer::Failed), sent, self.now());
+            let leads = candidate.leads_until();
+            self.leadership.lasts(leads);
+            let too_slow = (written && leads.is_none()).then_some("the answer came too late to lead by it");
+            self.tell(failure.as_deref().or(too_slow), &mut troubled);
+            if !led && leads.is_some() {
+                info!(lease = self.name, identity = self.us, "leading");
             }
         }
+    }
+
+    /// Tells when calls begin to fail, and when they work again; the failures in between are details.
+    fn tell(&self, trouble: Option<&str>, troubled: &mut bool) {
+        match trouble {
+            Some(error) if !*troubled => {
+                warn!(lease = self.name, error, "a call for the Lease failed; it is tried again");
+            }
+            Some(error) => debug!(lease = self.name, error, "a call for the Lease failed again"),
+            None if *troubled => info!(lease = self.name, "calls for the Lease work again"),
+            None => {}
+        }
+        *troubled = trouble.is_some();
     }
 
     fn now(&self) -> Duration {
         self.leadership.now()
     }
 
-    async fn call(&self, step: &Step, acquired: Timestamp) -> Answer {
+    async fn call(&self, step: &Step, acquired: Timestamp, deadline: Duration) -> Result<Answer, Error> {
         match step {
-            Step::Look => match within(CALL_DEADLINE, "get the Lease", self.api.get_opt(&self.name)).await {
-                Ok(Some(lease)) => Answer::Found(found(&lease)),
-                Ok(None) => Answer::Absent,
-                Err(error) => failed(&error),
-            },
+            Step::Look => {
+                let lease = within(deadline, "get the Lease", self.api.get_opt(&self.name)).await?;
+                Ok(lease.as_ref().map_or(Answer::Absent, |lease| Answer::Found(found(lease))))
+            }
             Step::Create => {
                 let (params, lease) = (PostParams::default(), self.lease(None, 0, acquired));
-                written(within(CALL_DEADLINE, "create the Lease", self.api.create(&params, &lease)).await)
+                written(within(deadline, "create the Lease", self.api.create(&params, &lease)).await)
             }
             Step::Take { version, transitions } => {
-                self.replace(&self.lease(Some(version.clone()), *transitions, acquired)).await
+                self.replace(&self.lease(Some(version.clone()), *transitions, acquired), deadline).await
             }
-            Step::Rest(_) | Step::Lost => Answer::Failed,
+            Step::Rest(_) | Step::Lost => Ok(Answer::Failed),
         }
     }
 
@@ -127,17 +160,19 @@ impl Election {
         if let Some(spec) = &mut lease.spec {
             (spec.holder_identity, spec.acquire_time) = (None, None);
         }
-        if let Answer::Written(_) = self.replace(&lease).await {
-            info!(lease = self.name, "given back");
-        } else {
-            warn!(lease = self.name, "the Lease could not be given back; it runs out by itself");
+        match self.replace(&lease, GIVE_BACK_WITHIN).await {
+            Ok(Answer::Written(_)) => info!(lease = self.name, "given back"),
+            Ok(_) => warn!(lease = self.name, "the Lease changed and was not given back; it runs out by itself"),
+            Err(error) => {
+                warn!(lease = self.name, %error, "the Lease could not be given back; it runs out by itself");
+            }
         }
     }
 
-    async fn replace(&self, lease: &Lease) -> Answer {
+    async fn replace(&self, lease: &Lease, deadline: Duration) -> Result<Answer, Error> {
         let params = PostParams::default();
         let call = self.api.replace(&self.name, &params, lease);
-        written(within(CALL_DEADLINE, "renew the Lease", call).await)
+        written(within(deadline, "renew the Lease", call).await)
     }
 
     fn lease(&self, version: Option<String>, transitions: i32, acquired: Timestamp) -> Lease {
@@ -166,15 +201,10 @@ fn found(lease: &Lease) -> Found {
     Found { record, version: lease.resource_version().unwrap_or_default() }
 }
 
-fn written(result: Result<Lease, Error>) -> Answer {
+fn written(result: Result<Lease, Error>) -> Result<Answer, Error> {
     match result {
-        Ok(lease) => Answer::Written(lease.resource_version().unwrap_or_default()),
-        Err(Error::Changed(_) | Error::Gone) => Answer::Conflict,
-        Err(error) => failed(&error),
+        Ok(lease) => Ok(Answer::Written(lease.resource_version().unwrap_or_default())),
+        Err(Error::Changed(_) | Error::Gone) => Ok(Answer::Conflict),
+        Err(error) => Err(error),
     }
-}
-
-fn failed(error: &Error) -> Answer {
-    warn!(%error, "the Lease");
-    Answer::Failed
 }

@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use apprunner_emulator::{FaultKind, Operation};
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::Api;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::cluster::{requests_of, run};
 use crate::support::operator::Operator;
+use crate::support::proxy::{Calls, Fault, FaultKind as Wrong, Proxy};
 use crate::support::{World, eventually};
 
 impl World {
@@ -18,6 +19,18 @@ impl World {
         let lease = format!("--lease-namespace={}", self.namespace);
         let told = ["--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"];
         self.operator_with(&["--leader-election=on", &lease, told[0], told[1]])
+    }
+
+    /// The same behind a proxy, for whose calls for the Lease this goes wrong from the start.
+    async fn candidate_behind_proxy(&mut self, fault: Option<Fault>) -> (Operator, Proxy) {
+        self.allow_election();
+        let proxy = self.proxy().await;
+        fault.map(|fault| proxy.fault(fault.on(lease_calls()).forever()));
+        let lease = format!("--lease-namespace={}", self.namespace);
+        self.settings.arguments.extend(["--leader-election=on".to_owned(), lease]);
+        let operator = self.operator_through(&proxy);
+        operator.leads().await;
+        (operator, proxy)
     }
 
     /// Lets operators of this namespace use a Lease in it.
@@ -29,10 +42,47 @@ impl World {
         run(self.cluster.kubectl().args(bind).args(["--group=apprunner-operators", &namespace]));
     }
 
-    async fn holder(&self) -> Option<String> {
+    async fn lease(&self) -> Option<LeaseSpec> {
         let leases = Api::<Lease>::namespaced(self.client.clone(), &self.namespace);
-        leases.get_opt("apprunner-operator").await.unwrap()?.spec?.holder_identity
+        leases.get_opt("apprunner-operator").await.unwrap()?.spec
     }
+
+    async fn holder(&self) -> Option<String> {
+        self.lease().await?.holder_identity
+    }
+
+    /// Whether this operator has led all the time since the Lease was made.
+    async fn was_always_led_by(&self, operator: &Operator) -> bool {
+        let lease = self.lease().await.unwrap();
+        lease.holder_identity.is_some_and(|who| who.ends_with(&operator.identity()))
+            && lease.lease_transitions == Some(0)
+    }
+}
+
+fn lease_calls() -> Calls {
+    Calls::any().resource("leases")
+}
+
+/// Waits until so many more renewals are granted.
+async fn renewals(proxy: &Proxy, more: usize) {
+    let granted = || {
+        let updates = proxy.requests_matching(&Calls::verb("update").resource("leases"));
+        updates.iter().filter(|update| update.status == Some(200)).count()
+    };
+    let before = granted();
+    let renewed = async || (granted() >= before + more).then_some(());
+    assert!(eventually(renewed).await.is_some(), "{} renewals", granted() - before);
+}
+
+/// Lets every call for the Lease hang for this long, counted from the first.
+async fn stall(proxy: &Proxy, time: Duration) {
+    let stall = proxy.fault(Fault::new(Wrong::BlackHoleBeforeEffect).on(lease_calls()).forever());
+    let over = async || {
+        let stalled = proxy.requests_matching(&lease_calls()).into_iter().find(|call| call.fault.is_some());
+        stalled.is_some_and(|first| first.at.elapsed() >= time).then_some(())
+    };
+    assert!(eventually(over).await.is_some(), "nobody calls for the Lease");
+    proxy.clear_fault(stall);
 }
 
 impl Operator {
@@ -140,6 +190,68 @@ async fn a_leader_that_was_frozen_past_its_lease_does_nothing_when_it_wakes() {
     let writes = requests_of(&frozen.user).split_off(requests);
     assert!(writes.iter().all(|request| request.verb == "get" || request.verb == "watch"), "{writes:?}");
     assert!(second.is_leading());
+}
+
+/// What is logged while calls for the Lease fail, and when that ends.
+const TROUBLE: [&str; 2] = ["a call for the Lease failed; it is tried again", "calls for the Lease work again"];
+
+#[tokio::test]
+async fn an_api_server_that_takes_three_seconds_for_each_call_for_the_lease_is_borne() {
+    let mut world = World::new().await;
+    let (mut operator, proxy) = world.candidate_behind_proxy(Some(Fault::new(Wrong::Delay { ms: 3_000 }))).await;
+    world.claimed("egress").await;
+    renewals(&proxy, 5).await;
+    world.claimed("late").await;
+    assert!(world.was_always_led_by(&operator).await);
+    assert!(operator.logged(TROUBLE[0]).is_empty(), "{}", operator.log());
+    operator.terminate();
+    assert!(operator.ended().await.success());
+    assert_eq!(world.holder().await, None, "it was given back");
+}
+
+#[tokio::test]
+async fn a_stall_of_seven_seconds_ends_no_leadership_and_is_told_once() {
+    let mut world = World::new().await;
+    let (operator, proxy) = world.candidate_behind_proxy(None).await;
+    stall(&proxy, Duration::from_secs(7)).await;
+    renewals(&proxy, 2).await;
+    world.claimed("egress").await;
+    assert!(world.was_always_led_by(&operator).await);
+    assert_eq!(TROUBLE.map(|line| operator.logged(line).len()), [1, 1], "{}", operator.log());
+}
+
+#[tokio::test]
+async fn a_renewal_whose_answer_was_lost_is_made_again_and_found_to_have_been_granted() {
+    let mut world = World::new().await;
+    let (operator, proxy) = world.candidate_behind_proxy(None).await;
+    proxy.fault(Fault::new(Wrong::ClosedAfterEffect).on(Calls::verb("update").resource("leases")));
+    let since = async || {
+        let calls = proxy.requests_matching(&lease_calls());
+        let lost = calls.iter().position(|call| call.fault.is_some())?;
+        let calls = calls.into_iter().skip(lost).take(4);
+        let answered: Vec<_> = calls.map(|call| (call.verb, call.effect, call.status)).collect();
+        (answered.len() == 4 && answered[3].2.is_some()).then_some(answered)
+    };
+    let calls = eventually(since).await.expect("no renewal follows");
+    let calls: Vec<_> = calls.iter().map(|(verb, effect, status)| (verb.as_str(), effect.unwrap(), *status)).collect();
+    let expected =
+        [("update", 200, None), ("update", 409, Some(409)), ("get", 200, Some(200)), ("update", 200, Some(200))];
+    assert_eq!(calls, expected);
+    assert!(world.was_always_led_by(&operator).await);
+}
+
+#[tokio::test]
+async fn a_leader_whose_renewals_are_not_answered_for_ten_seconds_ends() {
+    let mut world = World::new().await;
+    let (mut operator, proxy) = world.candidate_behind_proxy(None).await;
+    renewals(&proxy, 1).await;
+    let stalled = Instant::now();
+    let _ends = proxy.fault(Fault::new(Wrong::BlackHoleBeforeEffect).on(lease_calls()).forever());
+    assert_eq!(operator.ended().await.code(), Some(1));
+    let took = stalled.elapsed();
+    assert!(took > Duration::from_secs(7) && took < Duration::from_secs(12), "{took:?}");
+    assert!(operator.log().contains("the Lease was lost"), "{}", operator.log());
+    assert_eq!(TROUBLE.map(|line| operator.logged(line).len()), [1, 0], "{}", operator.log());
 }
 
 #[tokio::test]

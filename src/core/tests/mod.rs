@@ -16,6 +16,7 @@ mod evidence;
 mod gitops;
 mod in_use;
 mod laws;
+mod lease;
 mod purity;
 mod rows;
 mod runbook;
