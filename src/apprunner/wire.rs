@@ -7,13 +7,12 @@ use aws_sdk_apprunner::config::interceptors::BeforeDeserializationInterceptorCon
 use aws_sdk_apprunner::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_apprunner::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_apprunner::primitives::DateTime;
-use aws_sdk_apprunner::types::{Service as Described, ServiceSummary, VpcConnector, VpcConnectorStatus};
+use aws_sdk_apprunner::types::{Service as Described, ServiceSummary, VpcConnector};
 use jiff::Timestamp;
 use tracing::warn;
 
-use crate::core::outcome::{
-    Class, Connector, ConnectorStatus, Failure, Operation, Outcome, Service, WireError, classify,
-};
+use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Service, WireError, classify};
+use crate::core::words;
 
 /// 2020-01-01 and 2100-01-01; App Runner is younger than the one, and a time beyond the other is no time.
 const PLAUSIBLE_SECONDS: std::ops::Range<i64> = 1_577_836_800..4_102_444_800;
@@ -46,7 +45,7 @@ impl Intercept for OnlyJson {
     ) -> Result<(), BoxError> {
         let answer = context.response();
         match answer.headers().get("content-type") {
-            Some(kind) if answer.status().is_success() && !kind.contains("json") => {
+            Some(kind) if answer.status().is_success() && !words::says(kind, "json") => {
                 Err(format!("{} is no answer of App Runner's", word(kind)).into())
             }
             _ => Ok(()),
@@ -62,7 +61,7 @@ pub(super) fn connector(reply: Option<VpcConnector>) -> Connector {
         revision: (reply.vpc_connector_revision != 0).then_some(reply.vpc_connector_revision),
         subnets: ids(reply.subnets),
         security_groups: ids(reply.security_groups),
-        status: reply.status.map(|status| status_word(&status)),
+        status: reply.status.map(|status| word(status.as_str()).as_str().into()),
         created_at: reply.created_at.and_then(|at| plausible("CreatedAt", reply.vpc_connector_arn.as_deref(), at)),
         deleted_at: reply.deleted_at.and_then(|at| plausible("DeletedAt", reply.vpc_connector_arn.as_deref(), at)),
         arn: reply.vpc_connector_arn,
@@ -97,14 +96,6 @@ fn word(text: &str) -> String {
 
 fn ids(list: Option<Vec<String>>) -> Vec<String> {
     list.unwrap_or_default().iter().take(MOST_IDS).map(|id| word(id)).collect()
-}
-
-fn status_word(status: &VpcConnectorStatus) -> ConnectorStatus {
-    match status.as_str() {
-        "ACTIVE" => ConnectorStatus::Active,
-        "INACTIVE" => ConnectorStatus::Inactive,
-        other => ConnectorStatus::Other(word(other)),
-    }
 }
 
 /// A receipt without a time is better than one with an absurd time.

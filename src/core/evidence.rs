@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::arn::{AccountId, ArnError, ConnectorArn, Region};
 use super::clock::{Moment, Now};
-use super::outcome::{Class, Connector, Failure, Operation};
+use super::outcome::{Class, Connector, ConnectorState, ConnectorStatus, Failure, Operation};
 use super::ownership::{ClusterId, Neighbour, Owner, OwnerTag};
 use super::pace::Pace;
 use super::survey::Users;
@@ -316,7 +316,8 @@ impl Object {
 
     /// Whether the status holds the receipt of the connector this object owns.
     pub fn has_receipt(&self) -> bool {
-        self.claimed().is_some() && self.status.status.as_deref() == Some("INACTIVE")
+        let state = self.status.status.as_deref().map(|word| ConnectorStatus::from(word).state());
+        self.claimed().is_some() && state == Some(ConnectorState::Inactive)
     }
 
     /// Whether the status says that the connector is well.

@@ -22,3 +22,4 @@ pub mod record;
 pub mod report;
 pub mod survey;
 pub(crate) mod waits;
+pub(crate) mod words;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::arn::AccountId;
 use super::ownership::Neighbour;
+use super::words;
 use crate::api::Reason;
 
 /// AWS's text is cut to this many characters before it goes anywhere.
@@ -134,6 +135,13 @@ pub struct Service {
     pub updated_at: Option<Timestamp>,
 }
 
+impl Service {
+    /// Whether it is gone, and only still listed.
+    pub fn is_deleted(&self) -> bool {
+        words::same(&self.status, "DELETED")
+    }
+}
+
 /// A connector as App Runner describes it; its model requires no member, so none is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Connector {
@@ -155,25 +163,44 @@ pub struct Connector {
     pub deleted_at: Option<Timestamp>,
 }
 
-/// App Runner's own word for a connector.
+/// The status of a connector: App Runner's own word, and what it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ConnectorStatus {
+pub struct ConnectorStatus {
+    word: String,
+    state: ConnectorState,
+}
+
+/// What the status of a connector means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectorState {
     /// It can be used.
     Active,
     /// It was deleted.
     Inactive,
-    /// A word the API's model does not have; it proves nothing.
-    Other(String),
+    /// The word is not in the API's model; it proves nothing.
+    Unknown,
 }
 
 impl ConnectorStatus {
-    /// The word as App Runner writes it.
+    /// The word as App Runner wrote it.
     pub fn as_str(&self) -> &str {
-        match self {
-            Self::Active => "ACTIVE",
-            Self::Inactive => "INACTIVE",
-            Self::Other(word) => word,
-        }
+        &self.word
+    }
+
+    /// What the word means.
+    pub fn state(&self) -> ConnectorState {
+        self.state
+    }
+}
+
+impl From<&str> for ConnectorStatus {
+    fn from(word: &str) -> Self {
+        let state = match word {
+            _ if words::same(word, "ACTIVE") => ConnectorState::Active,
+            _ if words::same(word, "INACTIVE") => ConnectorState::Inactive,
+            _ => ConnectorState::Unknown,
+        };
+        Self { word: word.to_owned(), state }
     }
 }
 
@@ -300,49 +327,59 @@ fn plain_code(code: &str) -> &str {
     code.split(':').next().unwrap_or(code)
 }
 
+/// AWS's codes and what they mean, without the "Exception" or "Error" at their end.
+///
+/// Source: App Runner API and STS API, Common Errors; the other spellings are those of other AWS services.
+const CODES: [(Class, &[&str]); 6] = [
+    (Class::NotFound, &["ResourceNotFound"]),
+    (
+        Class::Throttled,
+        &[
+            "Throttling",
+            "Throttled",
+            "ThrottledRequest",
+            "TooManyRequests",
+            "RequestThrottled",
+            "RequestLimitExceeded",
+            "RequestThrottling",
+            "BandwidthLimitExceeded",
+            "SlowDown",
+        ],
+    ),
+    (Class::AccessDenied, &["AccessDenied", "UnauthorizedOperation", "NotAuthorized", "Authorization", "Unauthorized"]),
+    (
+        Class::CredentialsRejected,
+        &[
+            "ExpiredToken",
+            "UnrecognizedClient",
+            "InvalidSignature",
+            "SignatureDoesNotMatch",
+            "InvalidClientTokenId",
+            "MissingAuthenticationToken",
+            "IncompleteSignature",
+            "RequestExpired",
+            "RequestTimeTooSkewed",
+            "InvalidAccessKeyId",
+            "AuthFailure",
+            "InvalidToken",
+            "TokenRefreshRequired",
+            "InvalidIdentityToken",
+            "IDPRejectedClaim",
+            "NotAuthorizedToPerformSts",
+        ],
+    ),
+    (Class::SubscriptionRequired, &["SubscriptionRequired", "OptInRequired"]),
+    (Class::ServiceError, &["InternalService", "InternalServer", "InternalFailure", "Internal", "ServiceUnavailable"]),
+];
+
 fn class_of(http_status: u16, code: Option<&str>, message: &str) -> Class {
-    let stem = code.map(|c| c.trim_end_matches("Exception").trim_end_matches("Error"));
-    match stem {
-        Some("ResourceNotFound") => Class::NotFound,
-        Some("InvalidRequest") if message.contains("is being used by") => Class::InUse,
-        Some(
-            "Throttling"
-            | "Throttled"
-            | "ThrottledRequest"
-            | "TooManyRequests"
-            | "RequestThrottled"
-            | "RequestLimitExceeded"
-            | "RequestThrottling"
-            | "BandwidthLimitExceeded"
-            | "SlowDown",
-        ) => Class::Throttled,
-        Some("AccessDenied" | "UnauthorizedOperation" | "NotAuthorized" | "Authorization" | "Unauthorized") => {
-            Class::AccessDenied
-        }
-        Some(
-            "ExpiredToken"
-            | "UnrecognizedClient"
-            | "InvalidSignature"
-            | "SignatureDoesNotMatch"
-            | "InvalidClientTokenId"
-            | "MissingAuthenticationToken"
-            | "IncompleteSignature"
-            | "RequestExpired"
-            | "RequestTimeTooSkewed"
-            | "InvalidAccessKeyId"
-            | "AuthFailure"
-            | "InvalidToken"
-            | "TokenRefreshRequired"
-            | "InvalidIdentityToken"
-            | "IDPRejectedClaim"
-            | "NotAuthorizedToPerformSts",
-        ) => Class::CredentialsRejected,
-        Some("SubscriptionRequired" | "OptInRequired") => Class::SubscriptionRequired,
-        Some("InternalService" | "InternalServer" | "InternalFailure" | "Internal" | "ServiceUnavailable") => {
-            Class::ServiceError
-        }
-        _ => class_of_status(http_status),
+    let code = code.unwrap_or_default().to_ascii_lowercase();
+    let stem = code.trim_end_matches("exception").trim_end_matches("error");
+    if words::same(stem, "InvalidRequest") && words::says(message, "is being used by") {
+        return Class::InUse;
     }
+    let known = CODES.iter().find(|(_, codes)| codes.iter().any(|known| words::same(stem, known)));
+    known.map_or_else(|| class_of_status(http_status), |(class, _)| *class)
 }
 
 /// A proxy or a load balancer between here and AWS answers without a code that is AWS's.
@@ -357,9 +394,8 @@ fn class_of_status(http_status: u16) -> Class {
 
 /// Cuts AWS's text, and leaves out what it echoes of a signed request: a session token may stand in it.
 fn presentable(message: &str) -> String {
-    const ECHOES: [&str; 5] =
-        ["The Canonical String", "Authorization=", "Credential=", "x-amz-security-token", "X-Amz-Security-Token"];
-    let end = ECHOES.iter().filter_map(|echo| message.find(echo)).min().unwrap_or(message.len());
+    const ECHOES: [&str; 4] = ["The Canonical String", "Authorization=", "Credential=", "X-Amz-Security-Token"];
+    let end = ECHOES.iter().filter_map(|echo| words::position(message, echo)).min().unwrap_or(message.len());
     let printable = message.get(..end).unwrap_or_default().trim_end().chars();
     printable.map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_MESSAGE).collect()
 }
@@ -407,6 +443,37 @@ mod tests {
     }
 
     #[test]
+    fn a_word_of_awss_means_the_same_in_any_case() {
+        for (code, expected) in [
+            ("resourcenotfoundexception", Class::NotFound),
+            ("com.amazonaws.apprunner#RESOURCENOTFOUNDEXCEPTION", Class::NotFound),
+            ("throttlingException", Class::Throttled),
+            ("accessdenied", Class::AccessDenied),
+            ("EXPIREDTOKEN", Class::CredentialsRejected),
+            ("optInRequired", Class::SubscriptionRequired),
+            ("internalfailure", Class::ServiceError),
+            ("invalidrequestexception", Class::InvalidRequest),
+        ] {
+            assert_eq!(class(400, code, ""), expected, "{code}");
+        }
+        assert_eq!(class(400, "invalidrequestexception", "It Is Being Used By others"), Class::InUse);
+        for (word, expected) in [
+            ("ACTIVE", ConnectorState::Active),
+            ("active", ConnectorState::Active),
+            ("INACTIVE", ConnectorState::Inactive),
+            ("Inactive", ConnectorState::Inactive),
+            ("DELETING", ConnectorState::Unknown),
+            ("", ConnectorState::Unknown),
+        ] {
+            let status = ConnectorStatus::from(word);
+            assert_eq!((status.state(), status.as_str()), (expected, word));
+        }
+        let service = |status: &str| Service { status: status.into(), ..Service::default() };
+        assert!(service("DELETED").is_deleted() && service("deleted").is_deleted());
+        assert!(!service("DELETE_FAILED").is_deleted() && !service("").is_deleted());
+    }
+
+    #[test]
     fn an_action_is_of_the_service_that_it_asks() {
         assert_eq!(Operation::DeleteVpcConnector.iam_action(), "apprunner:DeleteVpcConnector");
         assert_eq!(Operation::GetCallerIdentity.iam_action(), "sts:GetCallerIdentity");
@@ -439,6 +506,7 @@ mod tests {
         let echo = "The signature does not match. The Canonical String for this request should have been \
                     'POST / x-amz-security-token:SECRET'";
         assert_eq!(presentable(echo), "The signature does not match.");
+        assert_eq!(presentable("No. x-amz-SECURITY-token:SECRET"), "No.");
         assert_eq!(
             presentable("Requires 'Signature'. Authorization=AWS4-HMAC Credential=A/B"),
             "Requires 'Signature'."

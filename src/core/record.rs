@@ -5,7 +5,7 @@
 
 use super::decide::Effect;
 use super::evidence::{Caller, Deletion, Evidence, Gone, Ownership, PendingClaim, Refusal, Sighting, Streak};
-use super::outcome::{Class, Connector, ConnectorStatus, Failure, Operation, Outcome, Reply};
+use super::outcome::{Class, Connector, ConnectorState, Failure, Operation, Outcome, Reply};
 use super::ownership::{Neighbour, Owner};
 use super::survey::Users;
 
@@ -181,14 +181,14 @@ fn learn_sighting(e: &mut Evidence, seen: Result<Sighting, Failure>) {
 /// Reads a description; only our own ARN with a Status the API's model knows proves anything.
 fn read_sighting(e: &Evidence, connector: Connector) -> Result<Sighting, Failure> {
     let target = e.object.target.as_ref().map(super::arn::ConnectorArn::as_str).unwrap_or_default();
-    match (&connector.arn, &connector.status) {
+    match (&connector.arn, connector.status.as_ref().map(|status| (status.state(), status.as_str()))) {
         (Some(arn), _) if arn != target => Err(unproven(&format!("it describes another connector, {arn}"))),
         (None, None) => Err(unproven("it describes no connector")),
         (None, _) => Err(unproven("it names no VpcConnectorArn")),
         (_, None) => Err(unproven("it has no Status")),
-        (_, Some(ConnectorStatus::Other(word))) => Err(unproven(&format!("its Status is '{word}'"))),
-        (_, Some(ConnectorStatus::Active)) => Ok(Sighting::Active(connector)),
-        (_, Some(ConnectorStatus::Inactive)) => Ok(Sighting::Inactive(connector)),
+        (_, Some((ConnectorState::Unknown, word))) => Err(unproven(&format!("its Status is '{word}'"))),
+        (_, Some((ConnectorState::Active, _))) => Ok(Sighting::Active(connector)),
+        (_, Some((ConnectorState::Inactive, _))) => Ok(Sighting::Inactive(connector)),
     }
 }
 

@@ -15,8 +15,6 @@ use super::limiter::half_of_the_rate;
 use super::outcome::{Class, Failure, Operation, Outcome, Page, Reply, Service};
 use super::pace::Pace;
 
-/// App Runner's word for a service that is gone and may still be listed.
-pub(crate) const DELETED: &str = "DELETED";
 /// A part of a list that failed this often in a row is given up, and the list begun anew.
 const MOST_TRIES: u32 = 3;
 /// A list of more pages has no end: App Runner allows an account far fewer services than stand on them.
@@ -223,7 +221,7 @@ impl Survey {
     fn learn_page(&mut self, first: bool, page: Page<Service>, time: CallTime) {
         let listing = self.listing.take().filter(|_| !first);
         let mut listing = listing.unwrap_or(Listing { began: time.sent, found: Vec::new(), token: None, pages: 0 });
-        listing.found.extend(page.items.into_iter().filter(|service| service.status != DELETED));
+        listing.found.extend(page.items.into_iter().filter(|service| !service.is_deleted()));
         listing.pages += 1;
         listing.token = page.next;
         if listing.token.is_some() {

@@ -10,6 +10,7 @@ use super::clock::Moment;
 use super::evidence::{Evidence, Hold, PendingClaim, Refusal};
 use super::outcome::{Class, Failure, Service};
 use super::survey::Users;
+use super::words;
 use crate::api::{OWNER_TAG, Reason};
 
 /// Says of a claimed connector that it is well.
@@ -185,6 +186,7 @@ pub(crate) fn explain(failure: &Failure) -> String {
 }
 
 fn is_of_clock(failure: &Failure) -> bool {
-    let worded = ["Signature expired", "Signature not yet current"].iter().any(|words| failure.message.contains(words));
-    worded || failure.code.contains("Skewed") || failure.code.contains("RequestExpired")
+    let said = |text: &str, phrases: [&str; 2]| phrases.iter().any(|phrase| words::says(text, phrase));
+    said(&failure.message, ["Signature expired", "Signature not yet current"])
+        || said(&failure.code, ["Skewed", "RequestExpired"])
 }

@@ -11,7 +11,7 @@ use super::objects::Object;
 use super::scan::{NEEDED, Reading};
 use crate::api::whole_seconds;
 use crate::core::arn::AccountId;
-use crate::core::outcome::{Class, Connector, ConnectorStatus, Failure, Operation};
+use crate::core::outcome::{Class, Connector, ConnectorState, ConnectorStatus, Failure, Operation};
 use crate::core::waits::explain;
 
 /// ACTIVE connectors of an account in a region, unless AWS raised it. Source: AWS General Reference, App Runner quotas.
@@ -200,12 +200,12 @@ impl Problem {
 impl Found {
     /// Whether it counts, and can be taken over.
     pub fn is_active(&self) -> bool {
-        self.status == ConnectorStatus::Active.as_str()
+        ConnectorStatus::from(self.status.as_str()).state() == ConnectorState::Active
     }
 
     /// Whether it was deleted, and is only still listed.
     pub fn is_inactive(&self) -> bool {
-        self.status == ConnectorStatus::Inactive.as_str()
+        ConnectorStatus::from(self.status.as_str()).state() == ConnectorState::Inactive
     }
 }
 
@@ -254,10 +254,10 @@ fn connector(
     let arn = listed.arn.unwrap_or_default();
     let mut held_by = holders.get(&arn).cloned().unwrap_or_default();
     held_by.sort();
-    let deletable = match &listed.status {
-        Some(ConnectorStatus::Inactive) => Some(false),
+    let deletable = match listed.status.as_ref().map(ConnectorStatus::state) {
+        Some(ConnectorState::Inactive) => Some(false),
         _ if !held_by.is_empty() => Some(false),
-        Some(ConnectorStatus::Active) if all_read && !arn.is_empty() => Some(true),
+        Some(ConnectorState::Active) if all_read && !arn.is_empty() => Some(true),
         _ => None,
     };
     Found {

@@ -18,7 +18,6 @@ use crate::core::arn::{AccountId, Lane, Region};
 use crate::core::limiter::Rank;
 use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Page, Reply, Service};
 use crate::core::pace::Pace;
-use crate::core::survey::DELETED;
 
 /// A call that failed this often in a row is given up.
 const MOST_TRIES: u32 = 4;
@@ -138,7 +137,7 @@ impl Scan {
     /// App Runner lists services without their network, so each is described.
     async fn uses(&self, region: &Region) -> Part<Use> {
         let listed = self.services(region).await;
-        let there = listed.items.into_iter().filter(|service| service.status != DELETED);
+        let there = listed.items.into_iter().filter(|service| !service.is_deleted());
         let services: BTreeMap<_, _> = there.map(|service| (service.arn.clone(), service)).collect();
         if services.len() > MANY {
             say(&format!("{region}: looking at {} services", services.len()));

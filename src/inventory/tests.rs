@@ -11,7 +11,7 @@ use super::scan::{Part, Reading, Use};
 use super::table;
 use crate::cli::Policy;
 use crate::core::arn::ConnectorArn;
-use crate::core::outcome::{Class, Connector, ConnectorStatus, Failure, Operation, Service};
+use crate::core::outcome::{Class, Connector, Failure, Operation, Service};
 
 const REGION: &str = "eu-west-1";
 
@@ -19,18 +19,18 @@ fn arn(region: &str, name: &str, revision: u32, id: u128) -> String {
     format!("arn:aws:apprunner:{region}:111122223333:vpcconnector/{name}/{revision}/{id:032x}")
 }
 
-fn listed(name: &str, id: u128, status: ConnectorStatus) -> Connector {
+fn listed(name: &str, id: u128, status: &str) -> Connector {
     Connector {
         arn: Some(arn(REGION, name, 1, id)),
         name: Some(name.into()),
         revision: Some(1),
-        status: Some(status),
+        status: Some(status.into()),
         ..Connector::default()
     }
 }
 
 fn active(name: &str) -> Connector {
-    listed(name, 1, ConnectorStatus::Active)
+    listed(name, 1, "ACTIVE")
 }
 
 fn used(service: &str, connector: &Connector) -> Use {
@@ -70,14 +70,16 @@ fn found(connector: Connector, uses: Vec<Use>, failure: Option<Failure>) -> Foun
 fn a_connector_could_be_deleted_when_it_is_active_and_nothing_uses_it() {
     let denied = || Some(failure(Operation::DescribeService, Class::AccessDenied));
     let one = active("shop");
-    let other = listed("other", 2, ConnectorStatus::Active);
+    let other = listed("other", 2, "ACTIVE");
     assert_eq!(found(one.clone(), vec![used("web", &other)], None).deletable, Some(true));
     assert_eq!(found(one.clone(), vec![used("web", &one)], None).deletable, Some(false));
     assert_eq!(found(one.clone(), vec![used("web", &one)], denied()).deletable, Some(false), "that much is known");
     assert_eq!(found(one.clone(), Vec::new(), denied()).deletable, None);
-    assert_eq!(found(listed("shop", 1, ConnectorStatus::Inactive), Vec::new(), None).deletable, Some(false));
-    let odd = ConnectorStatus::Other("DELETING".into());
-    assert_eq!(found(listed("shop", 1, odd), Vec::new(), None).deletable, None);
+    assert_eq!(found(listed("shop", 1, "INACTIVE"), Vec::new(), None).deletable, Some(false));
+    assert_eq!(found(listed("shop", 1, "inactive"), Vec::new(), None).deletable, Some(false));
+    let lower = found(listed("shop", 1, "active"), Vec::new(), None);
+    assert_eq!((lower.deletable, lower.status.as_str(), lower.is_active()), (Some(true), "active", true));
+    assert_eq!(found(listed("shop", 1, "DELETING"), Vec::new(), None).deletable, None);
     assert_eq!(found(Connector { arn: None, ..one.clone() }, Vec::new(), None).deletable, None);
     assert_eq!(found(Connector { status: None, ..one }, Vec::new(), None).deletable, None);
 }
@@ -92,7 +94,7 @@ fn services_stand_in_the_order_of_their_names() {
 
 #[test]
 fn an_object_manages_what_it_names_and_above_all_what_it_claimed() {
-    let (one, other) = (active("shop"), listed("other", 2, ConnectorStatus::Active));
+    let (one, other) = (active("shop"), listed("other", 2, "ACTIVE"));
     let objects = Ok(vec![
         object("asks", Some(&one), None),
         object("elsewhere", Some(&other), Some(&other)),
@@ -130,7 +132,7 @@ fn regions_connectors_and_revisions_stand_in_order_and_only_once() {
 
 #[test]
 fn only_active_connectors_count_toward_the_quota() {
-    let connectors = vec![active("shop"), listed("old1", 2, ConnectorStatus::Inactive)];
+    let connectors = vec![active("shop"), listed("old1", 2, "INACTIVE")];
     let inventory = inventory(vec![reading(REGION, connectors, Vec::new())], &Ok(Vec::new()));
     let quota = inventory.regions[0].quota.unwrap();
     assert_eq!((quota.used, quota.aws_default), (1, 10));
@@ -173,7 +175,7 @@ fn a_missing_right_is_told_once_for_all_regions() {
 #[test]
 fn a_table_has_a_row_for_each_connector_and_a_line_for_each_service() {
     let one = active("shop");
-    let connectors = vec![one.clone(), active("free-one"), listed("old1", 3, ConnectorStatus::Inactive)];
+    let connectors = vec![one.clone(), active("free-one"), listed("old1", 3, "INACTIVE")];
     let uses = vec![used("web", &one), used("b\x1b[2Jatch", &one)];
     let objects = Ok(vec![object("egress", Some(&one), Some(&one))]);
     let mut unread = reading("us-east-1", Vec::new(), Vec::new());
@@ -220,8 +222,8 @@ spec:
 
 #[test]
 fn manifests_are_for_active_connectors_that_no_object_names() {
-    let (one, other) = (active("shop"), listed("other", 2, ConnectorStatus::Active));
-    let inactive = listed("old1", 3, ConnectorStatus::Inactive);
+    let (one, other) = (active("shop"), listed("other", 2, "ACTIVE"));
+    let inactive = listed("old1", 3, "INACTIVE");
     let printed = rendered(vec![one.clone(), other, inactive], &[object("egress", Some(&one), None)], None);
     assert_eq!(printed.matches("kind:").count(), 1);
     assert!(printed.contains("name: other"), "{printed}");

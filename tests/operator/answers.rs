@@ -122,7 +122,6 @@ async fn a_reply_that_proves_nothing_lets_nothing_go() {
     let rewrites = [
         FaultKind::without("/VpcConnector"),
         FaultKind::without("/VpcConnector/Status"),
-        FaultKind::with("/VpcConnector/Status", "inactive"),
         FaultKind::with("/VpcConnector/Status", "DELETING"),
         FaultKind::with(
             "/VpcConnector/VpcConnectorArn",

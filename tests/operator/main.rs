@@ -29,3 +29,4 @@ mod report;
 mod resource;
 mod scale;
 mod support;
+mod words;

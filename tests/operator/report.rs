@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use apprunner_emulator::{Fault, FaultKind, Operation, ServiceStatus};
+use apprunner_emulator::{Fault, FaultKind, Operation, ServiceStatus, StatusCase};
 use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::{Value, json};
@@ -172,6 +172,26 @@ async fn json_and_yaml_say_the_same_in_a_stable_order() {
     let yaml = report(&world, &[MIXED, "-o", "yaml"]).await;
     assert_eq!(serde_saphyr::from_str::<Value>(&yaml.out).unwrap(), json);
     assert_eq!(report(&world, &[MIXED, "--output=json"]).await.out, printed.out);
+}
+
+#[tokio::test]
+async fn words_in_lower_case_are_shown_as_they_are_and_mean_the_same() {
+    let world = mixed_account().await;
+    let documented = report(&world, &[MIXED, "--output=json"]).await;
+    world.emulator.change_behaviors(|behaviors| behaviors.status_case = StatusCase::Lower);
+    let lower = report(&world, &[MIXED, "--output=json"]).await;
+    assert_eq!((lower.code, lower.connector(REGION, "shop")["status"].as_str()), (Some(0), Some("active")));
+    let words = ["ACTIVE", "INACTIVE", "RUNNING", "PAUSED", "OPERATION_IN_PROGRESS"];
+    let quoted = |word: &str| format!("\"{word}\"");
+    let expected =
+        words.iter().fold(documented.out, |out, word| out.replace(&quoted(word), &quoted(&word.to_lowercase())));
+    assert_eq!(lower.out, expected, "nothing but the spelling differs");
+    let table = report(&world, &[MIXED]).await;
+    table.line(&[REGION, "old-one", "inactive", "deleted"]);
+    table.line(&["Quota used (10 is AWS's default", "eu-west-1 1 of 10, us-east-1 2 of 10"]);
+    let manifests = report(&world, &[MIXED, "--manifests"]).await.out;
+    assert_eq!(manifests.matches("kind: VpcConnector\n").count(), 2, "what is active: {manifests}");
+    assert!(manifests.contains("# jobs in eu-west-1: held by worker (operation_in_progress)\n"), "{manifests}");
 }
 
 #[tokio::test]

@@ -141,7 +141,6 @@ impl FaultKind {
             ("without_connector", Self::without_connector()),
             ("without_status", Self::without_status()),
             ("unknown_status", Self::with_status("DELETING")),
-            ("lower_case_status", Self::with_status("inactive")),
             ("other_arn", Self::with_other_arn()),
             ("absurd_times", Self::with_absurd_times()),
         ]

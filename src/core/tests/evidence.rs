@@ -11,7 +11,7 @@ use crate::core::arn::APP_RUNNER_REGIONS;
 use crate::core::clock::{Moment, Now};
 use crate::core::decide::{Decision, Effect, decide};
 use crate::core::evidence::{Caller, Deletion, Evidence, Hold, Memory, Object, Rules};
-use crate::core::outcome::{Class, Connector, ConnectorStatus, Failure, Operation, Outcome, Reply};
+use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Reply};
 use crate::core::pace::Pace;
 use crate::core::record::learn;
 use crate::core::report;
@@ -234,13 +234,9 @@ pub(super) fn connector(word: &str) -> Connector {
         revision: Some(1),
         subnets: vec!["subnet-0a".into(), "subnet-0b".into()],
         security_groups: vec!["sg-0a".into()],
-        status: Some(match word {
-            "ACTIVE" => ConnectorStatus::Active,
-            "INACTIVE" => ConnectorStatus::Inactive,
-            other => ConnectorStatus::Other(other.into()),
-        }),
+        status: Some(word.into()),
         created_at: Some(Timestamp::constant(1_780_000_000, 0)),
-        deleted_at: (word == "INACTIVE").then(|| Timestamp::constant(1_794_999_999, 500_000_000)),
+        deleted_at: word.eq_ignore_ascii_case("INACTIVE").then(|| Timestamp::constant(1_794_999_999, 500_000_000)),
     }
 }
 

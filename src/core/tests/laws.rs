@@ -37,7 +37,7 @@ const CLASSES: [Class; 10] = [
 fn any_answer() -> impl Strategy<Value = Outcome> {
     let class = prop::sample::select(&CLASSES[..]);
     prop_oneof![
-        prop::sample::select(vec!["ACTIVE", "INACTIVE", "inactive", "DELETING"]).prop_map(described),
+        prop::sample::select(vec!["ACTIVE", "active", "INACTIVE", "inactive", "DELETING"]).prop_map(described),
         Just(Outcome::Done(Reply::Connector(Connector::default()))),
         Just(Outcome::Done(Reply::Connector(Connector { arn: Some(OTHER_ARN.into()), ..connector("INACTIVE") }))),
         prop::sample::select(vec![None, Some("c1/shop/egress"), Some("c1/shop/other"), Some("c2/x/y")]).prop_map(tag),
@@ -92,7 +92,7 @@ fn any_tag_memory() -> impl Strategy<Value = (Option<PendingClaim>, Option<Momen
 fn any_evidence() -> impl Strategy<Value = Evidence> {
     let flags = prop::array::uniform8(any::<bool>());
     let status_arn = prop::sample::select(vec![None, Some(ARN), Some(OTHER_ARN)]);
-    let word = prop::sample::select(vec![None, Some("ACTIVE"), Some("INACTIVE"), Some("odd")]);
+    let word = prop::sample::select(vec![None, Some("ACTIVE"), Some("INACTIVE"), Some("inactive"), Some("odd")]);
     let target = prop::sample::select(vec![ARN, "nonsense"]);
     let caller = prop::sample::select(vec![None, Some("111122223333"), Some("999999999999")]);
     let deletion = prop::sample::select(vec![
@@ -195,7 +195,10 @@ fn owner_allows(e: &Evidence, said: &Said) -> bool {
 fn proved(e: &Evidence, proof: &Proof, said: &Said) -> bool {
     let any = |wanted: &dyn Fn(&Outcome) -> bool| said.iter().any(|(_, outcome)| wanted(outcome));
     match proof {
-        Proof::Receipt => e.object.has_receipt() || any(&|outcome| *outcome == described("INACTIVE")),
+        Proof::Receipt => {
+            let said_so = |outcome: &Outcome| ["INACTIVE", "inactive"].map(described).contains(outcome);
+            e.object.has_receipt() || any(&said_so)
+        }
         Proof::NotFound => any(&|outcome| matches!(outcome, Outcome::Refused(f) if f.class == Class::NotFound)),
         Proof::AnotherOwner { tag } => owner_read(said) == Some(&Some(tag.clone())),
         Proof::Retained => e.object.policy == DeletionPolicy::Retain,

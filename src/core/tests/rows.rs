@@ -71,6 +71,8 @@ fn a_receipt_in_the_status_lets_go_without_asking_aws() {
     assert_eq!(receipt.acts(), off);
     assert_eq!(receipt.clone().with(|e| e.object.protected = true).acts(), off, "it is gone, protected or not");
     assert_eq!(receipt.of_account("999999999999").acts(), off);
+    let lower = claimed().deleting().with(|e| e.object.status.status = Some("inactive".into()));
+    assert_eq!(lower.acts(), off, "App Runner's word in any case");
     let not_ours = unclaimed().deleting().with(|e| e.object.status.status = Some("INACTIVE".into()));
     assert_eq!(not_ours.acts(), Effect::Describe, "without a claim INACTIVE is no receipt");
 }

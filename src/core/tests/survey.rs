@@ -15,6 +15,7 @@ const DESCRIBE: Operation = Operation::DescribeService;
 const SHARE: Duration = Duration::from_secs(2);
 
 /// A survey, the time, and an App Runner whose services it looks at.
+#[derive(Clone)]
 struct World {
     survey: Survey,
     now: Moment,
@@ -251,9 +252,12 @@ fn after_an_unexplained_refusal_any_change_of_a_service_is_news() {
 fn a_service_that_is_deleted_uses_nothing_even_if_it_is_still_listed() {
     let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
     world.sweep();
-    world.put("web", "DELETED", Some(ARN));
-    assert_eq!(world.next_sweep(), "L");
-    assert!(world.names().is_empty() && world.users().released_at.is_some());
+    for word in ["DELETED", "deleted"] {
+        let mut world = world.clone();
+        world.put("web", word, Some(ARN));
+        assert_eq!(world.next_sweep(), "L");
+        assert!(world.names().is_empty() && world.users().released_at.is_some(), "{word}");
+    }
 }
 
 #[test]
