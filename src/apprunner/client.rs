@@ -40,85 +40,94 @@ pub struct Call {
     pub outcome: Outcome,
 }
 
+/// What a 200 says, or why it proves nothing.
+type Read = Result<Reply, String>;
+
 impl Session {
     /// Deletes the connector. Source: App Runner API, `DeleteVpcConnector`.
     pub async fn delete(&self, arn: &ConnectorArn) -> Call {
-        let sent = self.client(arn.region()).delete_vpc_connector().vpc_connector_arn(arn.as_str()).send();
-        let reply = |out: DeleteVpcConnectorOutput| Some(Reply::Connector(wire::connector(out.vpc_connector)));
-        finish(Operation::DeleteVpcConnector, CALL_DEADLINE, sent, reply).await
+        let operation = Operation::DeleteVpcConnector;
+        let delete = self.client(arn.region()).delete_vpc_connector().vpc_connector_arn(arn.as_str());
+        let sent = delete.customize().interceptor(Whole(operation)).send();
+        let read = |out: DeleteVpcConnectorOutput| Ok(Reply::Connector(wire::connector(out.vpc_connector)));
+        finish(operation, CALL_DEADLINE, sent, read).await
     }
 
     /// Looks the connector up. Source: App Runner API, `DescribeVpcConnector`.
     pub async fn describe(&self, arn: &ConnectorArn) -> Call {
-        let sent = self.client(arn.region()).describe_vpc_connector().vpc_connector_arn(arn.as_str()).send();
-        let reply = |out: DescribeVpcConnectorOutput| Some(Reply::Connector(wire::connector(out.vpc_connector)));
-        finish(Operation::DescribeVpcConnector, CALL_DEADLINE, sent, reply).await
+        let operation = Operation::DescribeVpcConnector;
+        let describe = self.client(arn.region()).describe_vpc_connector().vpc_connector_arn(arn.as_str());
+        let sent = describe.customize().interceptor(Whole(operation)).send();
+        let read = |out: DescribeVpcConnectorOutput| Ok(Reply::Connector(wire::connector(out.vpc_connector)));
+        finish(operation, CALL_DEADLINE, sent, read).await
     }
 
     /// Reads the owner tag. Source: App Runner API, `ListTagsForResource`.
     pub async fn read_owner_tag(&self, arn: &ConnectorArn, deadline: Duration) -> Call {
-        let sent = self.client(arn.region()).list_tags_for_resource().resource_arn(arn.as_str()).send();
-        let reply = |out: ListTagsForResourceOutput| {
-            let ours = out.tags?.into_iter().find(|tag| tag.key() == Some(OWNER_TAG));
-            Some(Reply::OwnerTag(ours.map(|tag| wire::tag_value(tag.value))))
-        };
-        finish(Operation::ListTagsForResource, deadline, sent, reply).await
+        let operation = Operation::ListTagsForResource;
+        let list = self.client(arn.region()).list_tags_for_resource().resource_arn(arn.as_str());
+        let sent = list.customize().interceptor(Whole(operation)).send();
+        let read = |out: ListTagsForResourceOutput| wire::owner_tag(out.tags()).map(Reply::OwnerTag);
+        finish(operation, deadline, sent, read).await
     }
 
     /// Writes the owner tag. Source: App Runner API, `TagResource`.
     pub async fn write_owner_tag(&self, arn: &ConnectorArn, owner: &OwnerTag) -> Call {
+        let operation = Operation::TagResource;
         let tag = Tag::builder().key(OWNER_TAG).value(owner.to_string()).build();
-        let sent = self.client(arn.region()).tag_resource().resource_arn(arn.as_str()).tags(tag).send();
-        finish(Operation::TagResource, CALL_DEADLINE, sent, |_| Some(Reply::Written)).await
+        let write = self.client(arn.region()).tag_resource().resource_arn(arn.as_str()).tags(tag);
+        let sent = write.customize().interceptor(Whole(operation)).send();
+        finish(operation, CALL_DEADLINE, sent, |_| Ok(Reply::Written)).await
     }
 
     /// Lists services, from the beginning or from where a page ended. Source: App Runner API, `ListServices`.
     pub async fn list_services(&self, region: &Region, token: Option<String>) -> Call {
+        let operation = Operation::ListServices;
         let list = self.client(region).list_services().max_results(SERVICES_A_PAGE).set_next_token(token);
-        let sent = list.customize().interceptor(Whole("ServiceSummaryList")).send();
-        let reply = |out: ListServicesOutput| {
-            let items = out.service_summary_list.into_iter().filter_map(wire::service).collect();
-            Some(Reply::Services(Page { items, next: out.next_token }))
+        let sent = list.customize().interceptor(Whole(operation)).send();
+        let read = |out: ListServicesOutput| {
+            let items = out.service_summary_list.into_iter().map(wire::service).collect();
+            Ok(Reply::Services(Page { items, next: out.next_token }))
         };
-        finish(Operation::ListServices, CALL_DEADLINE, sent, reply).await
+        finish(operation, CALL_DEADLINE, sent, read).await
     }
 
     /// Tells which connector a service's outgoing traffic goes through. Source: App Runner API, `DescribeService`.
     pub async fn describe_service(&self, region: &Region, arn: &str) -> Call {
-        let sent = self.client(region).describe_service().service_arn(arn).send();
-        let reply = |out: DescribeServiceOutput| {
-            let asked_for = out.service.filter(|service| service.service_arn == arn)?;
-            Some(Reply::Egress(wire::egress(asked_for)))
-        };
-        finish(Operation::DescribeService, CALL_DEADLINE, sent, reply).await
+        let operation = Operation::DescribeService;
+        let describe = self.client(region).describe_service().service_arn(arn);
+        let sent = describe.customize().interceptor(Whole(operation)).send();
+        let read = |out: DescribeServiceOutput| wire::egress(out.service, arn).map(Reply::Egress);
+        finish(operation, CALL_DEADLINE, sent, read).await
     }
 
     /// Lists connectors, from the beginning or from where a page ended. Source: App Runner API, `ListVpcConnectors`.
     pub async fn list_connectors(&self, region: &Region, token: Option<String>) -> Call {
+        let operation = Operation::ListVpcConnectors;
         let list = self.client(region).list_vpc_connectors().max_results(CONNECTORS_A_PAGE).set_next_token(token);
-        let sent = list.customize().interceptor(Whole("VpcConnectors")).send();
-        let reply = |out: ListVpcConnectorsOutput| {
+        let sent = list.customize().interceptor(Whole(operation)).send();
+        let read = |out: ListVpcConnectorsOutput| {
             let items = out.vpc_connectors.into_iter().map(|connector| wire::connector(Some(connector))).collect();
-            Some(Reply::Connectors(Page { items, next: out.next_token }))
+            Ok(Reply::Connectors(Page { items, next: out.next_token }))
         };
-        finish(Operation::ListVpcConnectors, CALL_DEADLINE, sent, reply).await
+        finish(operation, CALL_DEADLINE, sent, read).await
     }
 
     /// Takes the owner tag off. Source: App Runner API, `UntagResource`.
     pub async fn remove_owner_tag(&self, arn: &ConnectorArn) -> Call {
-        let sent = self.client(arn.region()).untag_resource().resource_arn(arn.as_str()).tag_keys(OWNER_TAG).send();
-        finish(Operation::UntagResource, UNTAG_DEADLINE, sent, |_| Some(Reply::Written)).await
+        let operation = Operation::UntagResource;
+        let remove = self.client(arn.region()).untag_resource().resource_arn(arn.as_str()).tag_keys(OWNER_TAG);
+        let sent = remove.customize().interceptor(Whole(operation)).send();
+        finish(operation, UNTAG_DEADLINE, sent, |_| Ok(Reply::Written)).await
     }
 }
 
 /// Waits for a call no longer than its deadline, and says what it came to.
-///
-/// `reply` is `None` where a 200 proves nothing: the SDK takes an empty body for an answer without members.
 async fn finish<T, E>(
     operation: Operation,
     deadline: Duration,
     sent: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    reply: impl FnOnce(T) -> Option<Reply>,
+    read: impl FnOnce(T) -> Read,
 ) -> Call
 where
     T: RequestId,
@@ -130,9 +139,8 @@ where
     let (request_id, outcome) = match result {
         Ok(Ok(output)) => {
             let request_id = output.request_id().map(str::to_owned);
-            let unproven = || Failure::new(operation, Class::Unproven, "Unproven", "it lacks what was asked for");
-            let outcome = reply(output).map_or_else(|| Outcome::Unknown(unproven()), Outcome::Done);
-            (request_id, outcome)
+            let unproven = |why: String| Failure::new(operation, Class::Unproven, "Unproven", &why);
+            (request_id, read(output).map_or_else(|why| Outcome::Unknown(unproven(why)), Outcome::Done))
         }
         Ok(Err(error)) => (wire::request_id_of(&error), wire::outcome_of(operation, &error)),
         Err(_) => (None, Outcome::Unknown(Failure::new(operation, Class::Unreachable, "Timeout", wire::NO_ANSWER))),

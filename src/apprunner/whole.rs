@@ -1,18 +1,55 @@
-//! Holds a reply to having the list that was asked for.
+//! Holds a reply to having the members that the operator relies on.
 //!
-//! The SDK turns a reply without its list into an empty list. Believed, that would say of every connector that nothing uses
-//! it, so such a reply counts as one that can't be read.
-
-use std::collections::HashMap;
+//! The SDK fills what is missing with defaults: no list becomes an empty list, a service without a network configuration
+//! becomes one that uses no connector, and an item that is null is dropped. Believed, that would say of a connector in use
+//! that nothing uses it. So the reply is looked at as it stands on the wire, and one that lacks such a member proves
+//! nothing.
 
 use aws_sdk_apprunner::config::interceptors::AfterDeserializationInterceptorContextRef;
 use aws_sdk_apprunner::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_apprunner::error::BoxError;
-use serde::de::IgnoredAny;
+use serde_json::Value;
 
-/// The member that a successful reply has.
+use crate::core::outcome::Operation;
+
+/// Looks for the members that a successful reply to this operation has.
 #[derive(Debug)]
-pub(super) struct Whole(pub(super) &'static str);
+pub(super) struct Whole(pub(super) Operation);
+
+/// Why a successful reply is not to be believed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Flaw {
+    /// It lacks this member.
+    #[error("the answer has no {0}")]
+    Lacks(String),
+    /// It can't be read.
+    #[error("the answer is no valid JSON")]
+    NotJson,
+}
+
+/// The members that are relied on, each behind those that it stands in; `*` is every item of a list.
+///
+/// Source: App Runner API, the response of each operation. The model requires `VpcConnector`, `VpcConnectors`,
+/// `ServiceSummaryList` and of a `Service` everything that is named here; the rest it leaves optional, and without it
+/// nothing can be told from the reply. `EgressConfiguration` is not among them: a service that has none sends its traffic
+/// out by default.
+fn relied_on(operation: Operation) -> &'static [&'static [&'static str]] {
+    match operation {
+        Operation::DeleteVpcConnector | Operation::DescribeVpcConnector => {
+            &[&["VpcConnector", "VpcConnectorArn"], &["VpcConnector", "Status"]]
+        }
+        Operation::ListVpcConnectors => &[&["VpcConnectors", "*", "VpcConnectorArn"]],
+        Operation::ListServices => &[&["ServiceSummaryList", "*", "ServiceArn"]],
+        Operation::DescribeService => {
+            &[&["Service", "ServiceArn"], &["Service", "Status"], &["Service", "NetworkConfiguration"]]
+        }
+        Operation::ListTagsForResource => &[&["Tags", "*", "Key"]],
+        Operation::TagResource
+        | Operation::UntagResource
+        | Operation::GetCallerIdentity
+        | Operation::ResolveCredentials => &[],
+    }
+}
 
 impl Intercept for Whole {
     fn name(&self) -> &'static str {
@@ -26,32 +63,135 @@ impl Intercept for Whole {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let answer = context.response();
-        let body = answer.body().bytes().unwrap_or_default();
-        if !answer.status().is_success() || has(body, self.0) {
-            return Ok(());
+        // What was not read to its end has failed already.
+        match answer.body().bytes() {
+            Some(body) if answer.status().is_success() => Ok(check(self.0, body)?),
+            _ => Ok(()),
         }
-        Err(format!("the answer has no {}", self.0).into())
     }
 }
 
-fn has(body: &[u8], member: &str) -> bool {
-    let members = serde_json::from_slice::<HashMap<String, Option<IgnoredAny>>>(body).unwrap_or_default();
-    members.get(member).is_some_and(Option::is_some)
+fn check(operation: Operation, body: &[u8]) -> Result<(), Flaw> {
+    let relied_on = relied_on(operation);
+    if relied_on.is_empty() {
+        return Ok(());
+    }
+    // To the SDK no body at all is a reply without members.
+    let reply = if body.trim_ascii().is_empty() { Ok(Value::Null) } else { serde_json::from_slice(body) };
+    let reply = reply.map_err(|_| Flaw::NotJson)?;
+    match relied_on.iter().find_map(|path| lacking(&reply, path, String::new())) {
+        Some(member) => Err(Flaw::Lacks(member)),
+        None => Ok(()),
+    }
+}
+
+/// The first member on the way that is not there.
+fn lacking(found: &Value, path: &[&str], way: String) -> Option<String> {
+    match (found, path) {
+        (Value::Null, _) if !way.is_empty() => Some(way),
+        // The SDK's default is as good as nothing.
+        (Value::String(text), []) if text.is_empty() => Some(way),
+        (_, []) => None,
+        (Value::Array(items), ["*", path @ ..]) => {
+            items.iter().zip(1..).find_map(|(item, n)| lacking(item, path, format!("{way}.{n}")))
+        }
+        (_, [name, path @ ..]) => {
+            let way = if way.is_empty() { (*name).to_owned() } else { format!("{way}.{name}") };
+            lacking(found.get(name).unwrap_or(&Value::Null), path, way)
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_list_that_is_not_there_is_not_an_empty_one() {
-        for whole in [r#"{"List": []}"#, r#"{"NextToken": "x", "List": [{"Name": "List"}]}"#] {
-            assert!(has(whole.as_bytes(), "List"), "{whole}");
+    const EVERY: [Operation; 10] = [
+        Operation::DeleteVpcConnector,
+        Operation::DescribeVpcConnector,
+        Operation::ListTagsForResource,
+        Operation::TagResource,
+        Operation::UntagResource,
+        Operation::ListVpcConnectors,
+        Operation::ListServices,
+        Operation::DescribeService,
+        Operation::GetCallerIdentity,
+        Operation::ResolveCredentials,
+    ];
+
+    fn checked(operation: Operation, body: &str) -> Option<String> {
+        check(operation, body.as_bytes()).err().map(|flaw| flaw.to_string())
+    }
+
+    /// A reply with nothing but what is relied on, and with two items in its list.
+    fn least(operation: Operation) -> &'static str {
+        match operation {
+            Operation::DeleteVpcConnector | Operation::DescribeVpcConnector => {
+                r#"{"VpcConnector": {"VpcConnectorArn": "arn:1", "Status": "INACTIVE"}}"#
+            }
+            Operation::ListTagsForResource => r#"{"Tags": [{"Key": "a"}, {"Key": "b"}]}"#,
+            Operation::ListVpcConnectors => {
+                r#"{"VpcConnectors": [{"VpcConnectorArn": "arn:1"}, {"VpcConnectorArn": "arn:2"}]}"#
+            }
+            Operation::ListServices => r#"{"ServiceSummaryList": [{"ServiceArn": "arn:1"}, {"ServiceArn": "arn:2"}]}"#,
+            Operation::DescribeService => {
+                r#"{"Service": {"ServiceArn": "arn:1", "Status": "RUNNING", "NetworkConfiguration": {}}}"#
+            }
+            _ => "{}",
         }
-        for lacking in
-            ["", "{}", "[]", "null", r#"{"List": null}"#, r#"{"Other": ["List"]}"#, r#"{"Other": {"List": []}}"#]
-        {
-            assert!(!has(lacking.as_bytes(), "List"), "{lacking}");
+    }
+
+    /// Every place in a reply that a member or an item stands at.
+    fn places(value: &Value, at: &str) -> Vec<String> {
+        let inner: Vec<(String, &Value)> = match value {
+            Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), value)).collect(),
+            Value::Array(items) => items.iter().enumerate().map(|(n, item)| (n.to_string(), item)).collect(),
+            _ => Vec::new(),
+        };
+        let inner = inner.into_iter().map(|(name, value)| (format!("{at}/{name}"), value));
+        inner.flat_map(|(at, value)| std::iter::once(at.clone()).chain(places(value, &at))).collect()
+    }
+
+    #[test]
+    fn a_reply_that_lacks_any_member_relied_on_is_found_out_at_every_operation() {
+        for operation in EVERY {
+            let whole: Value = serde_json::from_str(least(operation)).unwrap();
+            assert_eq!(checked(operation, least(operation)), None, "{operation}");
+            let places = places(&whole, "");
+            assert_eq!(places.is_empty(), relied_on(operation).is_empty(), "{operation}");
+            for place in places {
+                for void in [Value::Null, "".into()] {
+                    let mut reply = whole.clone();
+                    *reply.pointer_mut(&place).unwrap() = void;
+                    assert!(checked(operation, &reply.to_string()).is_some(), "{operation} without {place}: {reply}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_member_that_is_lacking_is_named() {
+        use Operation::{DeleteVpcConnector, DescribeService, ListServices, ListTagsForResource, TagResource};
+        for (operation, body, named) in [
+            (DescribeService, r#"{"Service": {"ServiceArn": "a", "Status": "X"}}"#, "Service.NetworkConfiguration"),
+            (DescribeService, "{}", "Service"),
+            (ListServices, r#"{"NextToken": "x"}"#, "ServiceSummaryList"),
+            (ListServices, r#"{"ServiceSummaryList": [{"ServiceArn": "a"}, null]}"#, "ServiceSummaryList.2"),
+            (ListServices, r#"{"ServiceSummaryList": [{"ServiceName": "x"}]}"#, "ServiceSummaryList.1.ServiceArn"),
+            (ListTagsForResource, r#"{"Tags": [{"Value": "x"}]}"#, "Tags.1.Key"),
+            (ListTagsForResource, r#"{"Other": {"Tags": []}}"#, "Tags"),
+            (DeleteVpcConnector, "", "VpcConnector"),
+            (DeleteVpcConnector, "null", "VpcConnector"),
+            (DeleteVpcConnector, "[]", "VpcConnector"),
+        ] {
+            assert_eq!(checked(operation, body), Some(format!("the answer has no {named}")), "{operation} {body}");
+        }
+        for empty in [r#"{"Tags": []}"#, r#"{"Tags": [], "More": null}"#] {
+            assert_eq!(checked(ListTagsForResource, empty), None, "an empty list is a list");
+        }
+        assert_eq!(checked(DeleteVpcConnector, "{\"VpcConnector\": {"), Some("the answer is no valid JSON".into()));
+        for nothing_to_say in ["", "{}", "<html>"] {
+            assert_eq!(checked(TagResource, nothing_to_say), None);
         }
     }
 }

@@ -7,10 +7,12 @@ use aws_sdk_apprunner::config::interceptors::BeforeDeserializationInterceptorCon
 use aws_sdk_apprunner::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_apprunner::error::{BoxError, ProvideErrorMetadata, SdkError};
 use aws_sdk_apprunner::primitives::DateTime;
-use aws_sdk_apprunner::types::{Service as Described, ServiceSummary, VpcConnector};
+use aws_sdk_apprunner::types::{EgressConfiguration, Service as Described, ServiceSummary, Tag, VpcConnector};
 use jiff::Timestamp;
 use tracing::warn;
 
+use super::whole::Flaw;
+use crate::api::OWNER_TAG;
 use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Service, WireError, classify};
 use crate::core::words;
 
@@ -68,26 +70,44 @@ pub(super) fn connector(reply: Option<VpcConnector>) -> Connector {
     }
 }
 
-/// Reads a listed service; one without an ARN can't be looked at.
-pub(super) fn service(listed: ServiceSummary) -> Option<Service> {
-    Some(Service {
-        arn: listed.service_arn?,
+/// Reads a listed service.
+pub(super) fn service(listed: ServiceSummary) -> Service {
+    Service {
+        arn: listed.service_arn.unwrap_or_default(),
         name: listed.service_name.map(|name| word(&name)).unwrap_or_default(),
         status: listed.status.map(|status| word(status.as_str())).unwrap_or_default(),
         updated_at: listed
             .updated_at
             .and_then(|at| Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()),
-    })
+    }
 }
 
-/// Reads which connector a service's outgoing traffic goes through.
-pub(super) fn egress(service: Described) -> Option<String> {
-    service.network_configuration?.egress_configuration?.vpc_connector_arn
+/// Reads which connector the outgoing traffic of the service that was asked for goes through.
+///
+/// A service without an `EgressConfiguration` has the default, which is none. Source: App Runner API,
+/// `NetworkConfiguration`.
+pub(super) fn egress(service: Option<Described>, asked_for: &str) -> Result<Option<String>, String> {
+    let service = service.ok_or("the answer has no Service")?;
+    if service.service_arn != asked_for {
+        return Err(format!("the answer describes another service, {}", word(&service.service_arn)));
+    }
+    let egress = service.network_configuration.and_then(|network| network.egress_configuration);
+    let Some(EgressConfiguration { egress_type, vpc_connector_arn, .. }) = egress else { return Ok(None) };
+    match (egress_type, vpc_connector_arn) {
+        (_, Some(connector)) => Ok(Some(connector)),
+        (Some(kind), None) if !words::same(kind.as_str(), "DEFAULT") => {
+            Err(format!("the answer has EgressType {} and no VpcConnectorArn", word(kind.as_str())))
+        }
+        (_, None) => Ok(None),
+    }
 }
 
-/// A tag's value, which AWS keeps to 256 characters.
-pub(super) fn tag_value(value: Option<String>) -> String {
-    value.unwrap_or_default().chars().take(256).collect()
+/// Reads the owner tag's value, which AWS keeps to 256 characters. A tag of our key without a value names nobody, and
+/// is not taken for somebody's.
+pub(super) fn owner_tag(tags: &[Tag]) -> Result<Option<String>, String> {
+    let Some(ours) = tags.iter().find(|tag| tag.key() == Some(OWNER_TAG)) else { return Ok(None) };
+    let value = ours.value().ok_or_else(|| format!("the answer has no Value of the tag {OWNER_TAG}"))?;
+    Ok(Some(value.chars().take(256).collect()))
 }
 
 fn word(text: &str) -> String {
@@ -117,11 +137,18 @@ where
     match error {
         SdkError::ConstructionFailure(_) => Outcome::NotSent(failure),
         SdkError::DispatchFailure(_) if never_connected(error) => Outcome::NotSent(failure),
-        SdkError::ServiceError(_) | SdkError::ResponseError(_) if failure.class != Class::ServiceError => {
+        SdkError::ServiceError(_) | SdkError::ResponseError(_)
+            if failure.class != Class::ServiceError && !is_of_success(error) =>
+        {
             Outcome::Refused(failure)
         }
         _ => Outcome::Unknown(failure),
     }
+}
+
+/// Whether AWS said that all is well, and only how it said so is wrong; that is no refusal.
+fn is_of_success<E>(error: &SdkError<E, HttpResponse>) -> bool {
+    error.raw_response().is_some_and(|raw| raw.status().is_success())
 }
 
 /// Reads what went wrong.
@@ -129,6 +156,13 @@ pub(super) fn failure_of<E>(operation: Operation, error: &SdkError<E, HttpRespon
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
+    if let Some(flaw) = chain(error).find_map(|cause| cause.downcast_ref::<Flaw>()) {
+        let (class, code) = match flaw {
+            Flaw::Lacks(_) => (Class::Unproven, "Unproven"),
+            Flaw::NotJson => (Class::ServiceError, "UnreadableAnswer"),
+        };
+        return Failure::new(operation, class, code, &flaw.to_string()).with_request_id(request_id_of(error));
+    }
     let (class, code) = match error {
         SdkError::ServiceError(context) => {
             let meta = context.err().meta();
@@ -175,4 +209,59 @@ pub(super) fn request_id_of<E>(error: &SdkError<E, HttpResponse>) -> Option<Stri
 
 fn request_id(raw: &HttpResponse) -> Option<&str> {
     raw.headers().get("x-amzn-requestid")
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_apprunner::types::NetworkConfiguration;
+
+    use super::*;
+
+    const SERVICE: &str = "arn:aws:apprunner:us-east-1:111122223333:service/web/1";
+    const CONNECTOR: &str = "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/1";
+
+    fn described(egress: Option<EgressConfiguration>) -> Described {
+        let time = DateTime::from_secs(1_780_000_000);
+        let network = NetworkConfiguration::builder().set_egress_configuration(egress).build();
+        let named = Described::builder().service_name("web").service_id("1").service_arn(SERVICE);
+        named.created_at(time).updated_at(time).status("RUNNING".into()).network_configuration(network).build().unwrap()
+    }
+
+    #[test]
+    fn a_service_uses_the_connector_that_its_egress_names_and_what_does_not_say_proves_nothing() {
+        let read = |kind: Option<&str>, connector: Option<&str>| {
+            let egress = EgressConfiguration::builder().set_egress_type(kind.map(Into::into));
+            let egress = egress.set_vpc_connector_arn(connector.map(str::to_owned)).build();
+            egress_of(Some(described(Some(egress))))
+        };
+        for kind in [Some("VPC"), Some("vpc"), Some("DEFAULT"), None] {
+            assert_eq!(read(kind, Some(CONNECTOR)), Ok(Some(CONNECTOR.to_owned())), "{kind:?}: what names it uses it");
+        }
+        for kind in [Some("DEFAULT"), Some("default"), None] {
+            assert_eq!(read(kind, None), Ok(None), "{kind:?}");
+        }
+        for kind in ["VPC", "vpc", "SOMETHING_NEW"] {
+            let why = read(Some(kind), None).unwrap_err();
+            assert_eq!(why, format!("the answer has EgressType {kind} and no VpcConnectorArn"));
+        }
+        assert_eq!(egress_of(Some(described(None))), Ok(None), "the default");
+        assert_eq!(egress_of(None), Err("the answer has no Service".into()));
+        let another = egress(Some(described(None)), "arn:another");
+        assert_eq!(another, Err(format!("the answer describes another service, {SERVICE}")));
+    }
+
+    fn egress_of(service: Option<Described>) -> Result<Option<String>, String> {
+        egress(service, SERVICE)
+    }
+
+    #[test]
+    fn our_tag_without_a_value_is_neither_nobodys_nor_anothers() {
+        let tag = |key: &str, value: Option<&str>| Tag::builder().key(key).set_value(value.map(str::to_owned)).build();
+        let other = || tag("team", None);
+        assert_eq!(owner_tag(&[]), Ok(None));
+        assert_eq!(owner_tag(&[other()]), Ok(None));
+        assert_eq!(owner_tag(&[other(), tag(OWNER_TAG, Some("c/n/o"))]), Ok(Some("c/n/o".into())));
+        assert_eq!(owner_tag(&[tag(OWNER_TAG, Some(&"x".repeat(300)))]).unwrap().unwrap().len(), 256);
+        assert!(owner_tag(&[tag(OWNER_TAG, None)]).unwrap_err().contains(OWNER_TAG));
+    }
 }

@@ -182,11 +182,13 @@ fn learn_sighting(e: &mut Evidence, seen: Result<Sighting, Failure>) {
 fn read_sighting(e: &Evidence, connector: Connector) -> Result<Sighting, Failure> {
     let target = e.object.target.as_ref().map(super::arn::ConnectorArn::as_str).unwrap_or_default();
     match (&connector.arn, connector.status.as_ref().map(|status| (status.state(), status.as_str()))) {
-        (Some(arn), _) if arn != target => Err(unproven(&format!("it describes another connector, {arn}"))),
-        (None, None) => Err(unproven("it describes no connector")),
-        (None, _) => Err(unproven("it names no VpcConnectorArn")),
-        (_, None) => Err(unproven("it has no Status")),
-        (_, Some((ConnectorState::Unknown, word))) => Err(unproven(&format!("its Status is '{word}'"))),
+        (Some(arn), _) if arn != target => Err(unproven(&format!("the answer describes another connector, {arn}"))),
+        (None, None) => Err(unproven("the answer has no VpcConnector")),
+        (None, _) => Err(unproven("the answer has no VpcConnector.VpcConnectorArn")),
+        (_, None) => Err(unproven("the answer has no VpcConnector.Status")),
+        (_, Some((ConnectorState::Unknown, word))) => {
+            Err(unproven(&format!("the answer has the unknown Status '{word}'")))
+        }
         (_, Some((ConnectorState::Active, _))) => Ok(Sighting::Active(connector)),
         (_, Some((ConnectorState::Inactive, _))) => Ok(Sighting::Inactive(connector)),
     }

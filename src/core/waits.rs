@@ -180,7 +180,7 @@ pub(crate) fn explain(failure: &Failure) -> String {
         Class::InUse => format!("App Runner does not delete a connector in use: {said}"),
         Class::Throttled => format!("AWS throttles {operation}: {said}"),
         Class::Unreachable => format!("no answer to {operation}: {said}"),
-        Class::Unproven => format!("the answer to {operation} proves nothing: {said}"),
+        Class::Unproven => format!("{operation} proved nothing: {}", failure.message),
         Class::NotFound | Class::InvalidRequest | Class::ServiceError => format!("{operation} failed: {said}"),
     }
 }

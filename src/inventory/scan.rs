@@ -152,10 +152,12 @@ impl Scan {
                 }
                 // It went between the list and the look.
                 Err(failure) if failure.class == Class::NotFound => {}
-                // What is refused for one service may be granted for the next.
+                // What is refused for one service may be granted for the next, and what lacks something may lack it
+                // for one only.
                 Err(failure) => {
                     refusals += 1;
-                    let hopeless = failure.class.passes() || refusals >= MOST_REFUSALS;
+                    let of_this_one = !failure.class.passes() || failure.class == Class::Unproven;
+                    let hopeless = !of_this_one || refusals >= MOST_REFUSALS;
                     uses.failure = uses.failure.or(Some(failure));
                     if hopeless {
                         break;

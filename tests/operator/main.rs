@@ -19,6 +19,7 @@ mod in_use;
 mod leadership;
 mod lifecycle;
 mod limits;
+mod members;
 mod network;
 mod outages;
 mod ownership;

@@ -311,6 +311,57 @@ async fn a_list_that_is_not_there_is_not_an_empty_one() {
 }
 
 #[tokio::test]
+async fn a_reply_that_lacks_a_member_makes_no_connector_free() {
+    let world = mixed_account().await;
+    let network = "/Service/NetworkConfiguration";
+    for (operation, member, words) in [
+        (Operation::DescribeService, network.to_owned(), "DescribeService proved nothing: the answer has no Service.N"),
+        (
+            Operation::DescribeService,
+            format!("{network}/EgressConfiguration/VpcConnectorArn"),
+            "has EgressType VPC and no",
+        ),
+        (Operation::ListServices, "/ServiceSummaryList/0/ServiceArn".into(), "has no ServiceSummaryList.1.ServiceArn"),
+        (Operation::ListVpcConnectors, "/VpcConnectors/0/VpcConnectorArn".into(), "no VpcConnectors.1.VpcConnectorArn"),
+    ] {
+        world.emulator.clear_faults();
+        lasting_fault_in(&world, ELSEWHERE, operation, FaultKind::without(&member));
+        let printed = report(&world, &[MIXED, "--output=json"]).await;
+        assert_eq!(printed.code, Some(1), "{member}");
+        assert!(printed.err.contains(words), "{member}: {}", printed.err);
+        let region = printed.region(ELSEWHERE);
+        if operation == Operation::ListVpcConnectors {
+            assert_eq!((&region["state"], &region["connectors"]), (&json!("NotRead"), &json!([])));
+        } else {
+            let jobs = printed.connector(ELSEWHERE, "jobs");
+            assert_eq!((&region["state"], &jobs["deletable"]), (&json!("PartlyRead"), &Value::Null), "{member}");
+        }
+        assert_eq!(printed.connector(REGION, "free")["deletable"], json!(true), "other regions are whole");
+    }
+    // The model does not require this one: a service without it sends its traffic out by default.
+    world.emulator.clear_faults();
+    world.emulator.create_service(ACCOUNT, EMPTY, "plain", None);
+    world.emulator.create_connector(ACCOUNT, EMPTY, "idle");
+    let default = FaultKind::without("/Service/NetworkConfiguration/EgressConfiguration");
+    lasting_fault_in(&world, EMPTY, Operation::DescribeService, default);
+    let printed = report(&world, &[MIXED, "--output=json"]).await;
+    assert_eq!((printed.code, &printed.connector(EMPTY, "idle")["deletable"]), (Some(0), &json!(true)));
+}
+
+#[tokio::test]
+async fn a_service_that_cannot_be_read_hides_no_other() {
+    let world = mixed_account().await;
+    let first = world.emulator.state().into_iter().find(|place| place.region == REGION).unwrap().services.remove(0);
+    let fault = Fault::new(FaultKind::without("/Service/NetworkConfiguration")).on(Operation::DescribeService);
+    world.emulator.add_fault(fault.arn(&first.arn).forever());
+    let printed = report(&world, &[MIXED, "--output=json"]).await;
+    assert_eq!(printed.code, Some(1));
+    let shop = printed.connector(REGION, "shop");
+    assert_eq!(shop["heldBy"].as_array().unwrap().len(), 2, "the others are looked at");
+    assert_eq!(printed.connector(REGION, "free")["deletable"], Value::Null);
+}
+
+#[tokio::test]
 async fn without_credentials_it_says_so_and_calls_nothing() {
     let world = World::new().await;
     let mut command = command(&world, None, &[]);
