@@ -114,7 +114,7 @@ fn arn_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
         "maxLength": 1011,
-        "pattern": r"^arn:aws[a-z-]*:apprunner:[a-z0-9-]{1,63}:[0-9]{12}:vpcconnector/[A-Za-z0-9][A-Za-z0-9_-]{3,39}/[0-9]{1,9}/[a-f0-9]{32}$",
+        "pattern": r"^arn:aws[a-z-]*:apprunner:[a-z0-9-]{1,63}:[0-9]{12}:vpcconnector/[A-Za-z0-9][A-Za-z0-9_-]{3,39}/[0-9]{1,9}/[A-Za-z0-9-]{1,64}$",
     })
 }
 

@@ -1,6 +1,7 @@
 //! Names and ARNs: which are well formed, whose they are, and how new ones are made.
 
-use crate::wire::random_hex;
+use crate::ConnectorIds;
+use crate::wire::{random_hex, uuid};
 
 /// The longest ARN that the API takes. Source: App Runner API, `AppRunnerResourceArn`.
 pub(crate) const MAX_LENGTH: usize = 1011;
@@ -64,8 +65,9 @@ fn is_revision(text: &str) -> bool {
     text.parse::<u32>().is_ok_and(|revision| revision > 0 && revision.to_string() == text)
 }
 
+/// AWS documents no form for the last part; those that were seen are 32 hexadecimal digits.
 fn is_id(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// Says whether a connector or a service can be called this. Source: App Runner API, `VpcConnectorName`, `ServiceName`.
@@ -80,8 +82,12 @@ fn is_word(text: &str) -> bool {
 }
 
 /// Makes the ARN of a new connector; its last part is never used twice.
-pub(crate) fn new_connector(account: &str, region: &str, name: &str, revision: u32) -> String {
-    format!("arn:aws:apprunner:{region}:{account}:vpcconnector/{name}/{revision}/{}", random_hex())
+pub(crate) fn new_connector(account: &str, region: &str, name: &str, revision: u32, form: ConnectorIds) -> String {
+    let id = match form {
+        ConnectorIds::Hex => random_hex(),
+        ConnectorIds::Uuid => uuid(),
+    };
+    format!("arn:aws:apprunner:{region}:{account}:vpcconnector/{name}/{revision}/{id}")
 }
 
 /// Makes the ARN of a service.
@@ -95,9 +101,11 @@ mod tests {
 
     #[test]
     fn reads_what_it_makes() {
-        let arn = new_connector("111122223333", "eu-west-1", "shop", 1);
-        let parsed = Arn::parse(&arn).unwrap();
-        assert_eq!(parsed, Arn { kind: Kind::Connector, region: "eu-west-1", account: "111122223333" });
+        for form in [ConnectorIds::Hex, ConnectorIds::Uuid] {
+            let arn = new_connector("111122223333", "eu-west-1", "shop", 1, form);
+            let parsed = Arn::parse(&arn).unwrap();
+            assert_eq!(parsed, Arn { kind: Kind::Connector, region: "eu-west-1", account: "111122223333" });
+        }
         let arn = service("111122223333", "eu-west-1", "shop", &random_hex());
         assert_eq!(Arn::parse(&arn).unwrap().kind, Kind::Service);
         assert_eq!(Arn::parse(&arn.replace("shop", "web")).unwrap().kind, Kind::Service);
@@ -121,13 +129,21 @@ mod tests {
             ("/1/", "/01/"),
             ("/1/", "/"),
             ("/1/0123456789abcdef0123456789abcdef", "/1"),
-            ("0123456789abcdef0123456789abcdef", "0123456789ABCDEF0123456789ABCDEF"),
-            ("cdef0123", "cdef012"),
+            ("0123456789abcdef0123456789abcdef", ""),
+            ("cdef0123", "cdef_0123"),
             ("0123456789abcdef0123456789abcdef", "0123456789abcdef0123456789abcdef/x"),
         ] {
             let bad = good.replacen(part, instead, 1);
             assert_eq!(Arn::parse(&bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn the_last_part_has_1_to_64_letters_digits_and_hyphens() {
+        let parses =
+            |id: &str| Arn::parse(&format!("arn:aws:apprunner:r:111122223333:vpcconnector/shop/1/{id}")).is_some();
+        assert!(parses("A") && parses(&"a-0".repeat(21)) && parses(&"0".repeat(64)));
+        assert!(!parses(&"0".repeat(65)) && !parses("ä"));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Behaviors {
     pub connector_quota: usize,
     /// What `CreateVpcConnector` does when an ACTIVE connector has the name. Default: a new revision.
     pub create_existing_name: CreateExistingName,
+    /// What the ARN of a new connector ends with. Default: 32 hexadecimal digits.
+    pub connector_ids: ConnectorIds,
     /// What a successful `DeleteVpcConnector` shows. Default: INACTIVE at once.
     pub delete_reply: DeleteReply,
     /// How long a connector stays ACTIVE with [`DeleteReply::Eventual`]. Default: 1000.
@@ -61,6 +63,7 @@ impl Default for Behaviors {
         Self {
             connector_quota: 10,
             create_existing_name: CreateExistingName::NewRevision,
+            connector_ids: ConnectorIds::Hex,
             delete_reply: DeleteReply::Inactive,
             delete_settles_after_ms: 1000,
             delete_again: DeleteAgain::NotFound,
@@ -127,6 +130,16 @@ pub enum CreateExistingName {
     NewRevision,
     /// Answers `InvalidRequestException`.
     Refused,
+}
+
+/// What the ARN of a new connector ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectorIds {
+    /// 32 hexadecimal digits, as every ARN of AWS's that was seen.
+    Hex,
+    /// A UUID, with its hyphens.
+    Uuid,
 }
 
 /// What a successful `DeleteVpcConnector` shows.

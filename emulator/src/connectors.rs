@@ -79,13 +79,19 @@ impl Connector {
 
 impl Region {
     /// Makes a connector of the next revision of its name; its caller adds it.
-    pub(crate) fn make_connector(&mut self, place: &Place, new: NewConnector, now: Timestamp) -> Connector {
+    pub(crate) fn make_connector(
+        &mut self,
+        place: &Place,
+        new: NewConnector,
+        behaviors: &Behaviors,
+        now: Timestamp,
+    ) -> Connector {
         let same_name = |connector: &&Connector| connector.is_active(now) && connector.name == new.name;
         let revisions = self.connectors.iter().filter(same_name).map(|connector| connector.revision);
         let revision = revisions.max().unwrap_or(0) + 1;
         Connector {
             seq: self.next_seq(),
-            arn: arn::new_connector(&place.account, &place.region, &new.name, revision),
+            arn: arn::new_connector(&place.account, &place.region, &new.name, revision, behaviors.connector_ids),
             name: new.name,
             revision,
             subnets: new.subnets,
@@ -142,7 +148,7 @@ pub(crate) fn create(scene: &mut Scene<'_>, members: &Members) -> Outcome {
     check_new(scene, name, given_groups.as_deref())?;
     let security_groups = given_groups.unwrap_or_else(|| vec![DEFAULT_SECURITY_GROUP.to_owned()]);
     let new = NewConnector { name: name.to_owned(), subnets, security_groups, tags };
-    let connector = scene.region.make_connector(&scene.caller.place(), new, scene.now);
+    let connector = scene.region.make_connector(&scene.caller.place(), new, scene.behaviors, scene.now);
     let reply = json!({ "VpcConnector": connector.to_json(scene.behaviors, scene.now) });
     scene.region.connectors.push(connector);
     Ok(reply)

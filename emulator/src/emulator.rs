@@ -156,8 +156,8 @@ impl Emulator {
         };
         let world = &mut *self.shared.world();
         let place = Place::new(account, region);
-        let (region, _) = world.place(&place, now);
-        let connector = region.make_connector(&place, new, now);
+        let (region, behaviors) = world.place(&place, now);
+        let connector = region.make_connector(&place, new, behaviors, now);
         let arn = connector.arn.clone();
         region.connectors.push(connector);
         arn

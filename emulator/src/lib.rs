@@ -55,7 +55,7 @@ mod throttle;
 mod views;
 mod wire;
 
-pub use behaviors::{ArnAnswer, Behaviors, CreateExistingName, DeleteAgain, DeleteReply, StatusCase};
+pub use behaviors::{ArnAnswer, Behaviors, ConnectorIds, CreateExistingName, DeleteAgain, DeleteReply, StatusCase};
 pub use calls::{Call, CallFilter};
 pub use config::{
     AccessKey, Config, DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCOUNT, DEFAULT_SECRET_ACCESS_KEY, Error, SessionToken,

@@ -100,7 +100,7 @@ pub(crate) struct Rendered {
 
 /// Puts an outcome into its protocol.
 pub(crate) fn render(protocol: Protocol, operation: Option<Operation>, outcome: &Outcome) -> Rendered {
-    let request_id = request_id();
+    let request_id = uuid();
     let (status, error) = match outcome {
         Ok(_) => (200, None),
         Err(error) => {
@@ -177,7 +177,7 @@ pub(crate) fn seconds(time: Timestamp) -> Value {
 }
 
 /// Makes an id in the form of a version 4 UUID.
-pub(crate) fn request_id() -> String {
+pub(crate) fn uuid() -> String {
     let hex = random_hex();
     format!("{}-{}-4{}-8{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
 }
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn request_ids_look_like_uuids() {
-        let id = request_id();
+        let id = uuid();
         let lengths: Vec<usize> = id.split('-').map(str::len).collect();
         assert_eq!(lengths, [8, 4, 4, 4, 12]);
     }

@@ -92,7 +92,7 @@ impl ConnectorArn {
         &self.named.revision
     }
 
-    /// What no other connector has: 32 hexadecimal digits.
+    /// What no other connector has. Every one that was seen has 32 hexadecimal digits, which nobody guarantees.
     pub fn id(&self) -> &str {
         &self.named.id
     }
@@ -186,7 +186,7 @@ fn connector(resource: &str) -> Option<Named> {
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     let revised = (1..=9).contains(&revision.len()) && revision.bytes().all(|b| b.is_ascii_digit());
-    let identified = id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let identified = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     let whole = is_named && revised && identified;
     whole.then(|| Named { name: name.to_owned(), revision: revision.to_owned(), id: id.to_owned() })
 }
@@ -237,6 +237,17 @@ mod tests {
     }
 
     #[test]
+    fn an_id_may_be_of_another_form_than_those_that_were_seen() {
+        let identified = |id: &str| GOOD.replace("0123456789abcdef0123456789abcdef", id).parse::<ConnectorArn>();
+        for good in ["0", "A-Z", "6d0f4fd8-3c1e-4b52-9f4a-0c5cb0a1d9e7", "0123456789ABCDEF", &"x".repeat(64)] {
+            assert_eq!(identified(good).unwrap().id(), good);
+        }
+        for bad in ["", "a_b", "a.b", "ä", "a:b", &"x".repeat(65)] {
+            assert!(identified(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn a_region_is_of_one_partition() {
         let partition = |region: &str| region.parse::<Region>().unwrap().partition();
         assert_eq!(partition("eu-west-1"), "aws");
@@ -257,7 +268,9 @@ mod tests {
             "arn:aws:ec2:us-east-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef",
             "arn:aws:apprunner:us-east-1:11112222333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef",
             "arn:aws:apprunner:US-EAST-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef",
-            "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123456789ABCDEF0123456789abcdef",
+            "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/",
+            "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123_4567",
+            "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123 4567",
             "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/-hop/1/0123456789abcdef0123456789abcdef",
             "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef/x",
         ] {

@@ -23,7 +23,7 @@ const LONGEST_NAME: usize = 63;
 const NAMED: usize = 5;
 /// No region has a longer name; one that had would leave no room.
 const LONGEST_REGION: usize = 32;
-/// As many characters of a connector's id tell it apart; at last, all of them are taken.
+/// As many characters of a connector's id tell it apart mostly.
 const SHORT_ID: usize = 8;
 /// The ways to make a name, from the shortest to the one that is surely nobody else's.
 const WAYS: usize = 6;
@@ -121,17 +121,23 @@ fn name(arn: &ConnectorArn, way: usize) -> String {
     let region = arn.region().as_str();
     let region = region.get(..LONGEST_REGION).unwrap_or(region);
     let revision = format!("r{}", arn.revision());
-    let short = arn.id().get(..SHORT_ID).unwrap_or_default();
+    let id = arn.id().to_ascii_lowercase();
     let behind = match way {
         0 => String::new(),
         1 => format!("-{region}"),
         2 => format!("-{revision}"),
         3 => format!("-{region}-{revision}"),
-        4 => format!("-{short}"),
-        _ => format!("-{}", arn.id()),
+        4 => format!("-{}", id.get(..SHORT_ID).unwrap_or(&id)),
+        // An id may be longer than a name, and differ from another in case only.
+        _ => format!("-{:016x}", digest(arn.as_str())),
     };
     let label: String = arn.name().to_ascii_lowercase().replace('_', "-");
     let room = LONGEST_NAME.saturating_sub(behind.len());
     let label = label.get(..room.min(label.len())).unwrap_or_default();
-    format!("{}{behind}", label.trim_end_matches('-'))
+    format!("{}{}", label.trim_end_matches('-'), behind.trim_end_matches('-'))
+}
+
+/// The same number for the same ARN, today and in every later version. Source: FNV-1a, 64 bits.
+fn digest(arn: &str) -> u64 {
+    arn.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -256,19 +256,28 @@ fn two_that_would_have_the_same_name_are_told_apart_by_what_differs() {
     assert_eq!(named(&revisions), ["shop-r1", "shop-r2"]);
     let ids = [arn(REGION, "sh-p", 1, 0xa << 124), arn(REGION, "sh_p", 1, 0xb << 124)];
     assert_eq!(named(&ids), ["sh-p-a0000000", "sh-p-b0000000"]);
-    let cut = [arn(REGION, &"n".repeat(40), 1, 1), arn(REGION, &"N".repeat(40), 1, 2)];
+    let alike = [0xa, 0xb].map(|id| arn(REGION, "shop", 1, id));
+    assert_eq!(named(&alike), ["shop-6cf819cde9652efd", "shop-6cf816cde96529e4"], "by all of the ARN");
+    let short =
+        ["A-", "-", "B-c"].map(|id| format!("arn:aws:apprunner:{REGION}:111122223333:vpcconnector/shop/1/{id}"));
+    assert_eq!(named(&short), ["shop-a", "shop", "shop-b-c"]);
+    let cut = ["a", "b"].map(|region| arn(&format!("{region}-regionwithanabsurdlylongname-1"), &"n".repeat(40), 1, 1));
     let long = named(&cut);
     assert!(long.iter().all(|name| name.len() == 63 && name.starts_with("nnn")), "{long:?}");
     assert_eq!(named(&[arn(REGION, "shop__", 1, 1)]), ["shop"]);
 }
 
 fn any_arns() -> impl Strategy<Value = Vec<String>> {
+    let id = prop_oneof!["[0-9a-f]{32}", "[aA-]{1,3}", "[A-Za-z0-9-]{1,64}"];
     let region =
         prop_oneof![Just("eu-west-1"), Just("us-east-1"), Just("n-regionwithanabsurdlylongnamethatgoesonandonandon-1")];
     let name = prop_oneof!["[aA][-_][bB][-_]", "shop(-eu-west-1)?(-r1)?", "[A-Za-z0-9][A-Za-z0-9_-]{3,39}"];
-    let arns = prop::collection::hash_map(any::<u128>(), (region, name, 1..3_u32), 1..12);
+    let arns = prop::collection::hash_map(id, (region, name, 1..3_u32), 1..12);
     arns.prop_map(|arns| {
-        arns.into_iter().map(|(id, (region, name, revision))| arn(region, &name, revision, id)).collect()
+        let whole = |(id, (region, name, revision)): (String, (&str, String, u32))| {
+            format!("arn:aws:apprunner:{region}:111122223333:vpcconnector/{name}/{revision}/{id}")
+        };
+        arns.into_iter().map(whole).collect()
     })
 }
 

@@ -1,10 +1,10 @@
 //! What the project is for: deleting the object deletes the connector, with a receipt.
 
-use apprunner_emulator::{FaultKind, Operation};
+use apprunner_emulator::{ConnectorIds, FaultKind, Operation};
 use apprunner_operator::api::{self, VpcConnector, condition};
 use serde_json::json;
 
-use crate::support::{World, finalized};
+use crate::support::{ACCOUNT, REGION, World, finalized};
 
 #[tokio::test]
 async fn a_claimed_connector_is_deleted_with_two_calls_and_a_receipt() {
@@ -30,6 +30,23 @@ async fn a_claimed_connector_is_deleted_with_two_calls_and_a_receipt() {
     assert_eq!(world.event("egress", "Deleted").await, "App Runner reports the connector INACTIVE");
     let logged = operator.logged("let go").pop().unwrap();
     assert_eq!(logged["arn"], arn.as_str());
+}
+
+#[tokio::test]
+async fn a_connector_whose_arn_ends_in_another_form_is_claimed_named_and_deleted() {
+    let world = World::new().await;
+    world.emulator.change_behaviors(|behaviors| behaviors.connector_ids = ConnectorIds::Uuid);
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    assert_eq!(arn.rsplit('/').next().unwrap().len(), 36, "{arn}");
+    let web = world.emulator.create_service(ACCOUNT, REGION, "web", Some(&arn));
+    world.delete("egress").await;
+    let named = |object: &VpcConnector| object.status.as_ref().is_some_and(|status| !status.blocked_by.is_empty());
+    world.until("egress", "held", named).await;
+    assert!(world.emulator.delete_service(&web));
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    assert_eq!(world.history("egress").await.pop().unwrap().ready_reason(), Some("Deleted"));
 }
 
 #[tokio::test]

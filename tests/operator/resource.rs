@@ -25,6 +25,13 @@ async fn the_api_server_refuses_what_makes_no_sense_and_says_why() {
     let world = World::new().await;
     assert!(refused(&world, "egress", "shop").await.contains("spec.arn"));
     assert!(refused(&world, "egress", &ARN[..ARN.len() - 33]).await.contains("spec.arn"));
+    let id = ARN.rsplit('/').next().unwrap();
+    for bad in ["", "a_b", &"x".repeat(65)] {
+        assert!(refused(&world, "egress", &ARN.replace(id, bad)).await.contains("spec.arn"), "{bad}");
+    }
+    for (n, good) in ["0", "6D0F4FD8-3c1e-4b52-9f4a-0c5cb0a1d9e7", &"x".repeat(64)].into_iter().enumerate() {
+        world.create(&format!("of-another-form-{n}"), &ARN.replace(id, good)).await;
+    }
     assert!(refused(&world, &"n".repeat(64), ARN).await.contains("at most 63 characters"));
     world.create("egress", ARN).await;
     let changed = json!({"spec": {"arn": ARN.replace("/1/", "/2/")}});

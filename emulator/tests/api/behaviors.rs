@@ -1,7 +1,7 @@
 //! Each switch in each of its positions.
 
 use apprunner_emulator::{
-    ArnAnswer, ConnectorStatus, CreateExistingName, DeleteAgain, DeleteReply, ServiceStatus, StatusCase,
+    ArnAnswer, ConnectorIds, ConnectorStatus, CreateExistingName, DeleteAgain, DeleteReply, ServiceStatus, StatusCase,
 };
 use aws_sdk_apprunner::types::Tag;
 
@@ -20,6 +20,20 @@ async fn create_existing_name() {
     assert!(second.vpc_connector_arn().unwrap().contains("/shop/2/"));
     bench.emulator.change_behaviors(|behaviors| behaviors.create_existing_name = CreateExistingName::Refused);
     assert_eq!(code(&create().await.unwrap_err()), "InvalidRequestException");
+}
+
+#[tokio::test]
+async fn connector_ids() {
+    let bench = Bench::with(|behaviors| behaviors.connector_ids = ConnectorIds::Uuid).await;
+    let create = bench.client.create_vpc_connector().vpc_connector_name("shop").subnets("subnet-1").send();
+    let created = create.await.unwrap().vpc_connector.unwrap();
+    for arn in [created.vpc_connector_arn().unwrap(), &bench.connector("jobs")] {
+        let parts: Vec<usize> = arn.rsplit('/').next().unwrap().split('-').map(str::len).collect();
+        assert_eq!(parts, [8, 4, 4, 4, 12], "{arn}");
+        bench.service("web1", arn);
+        assert_eq!(bench.describe(arn).await, "ACTIVE");
+        assert_eq!(bench.delete(arn).await, "InvalidRequestException", "in use");
+    }
 }
 
 #[tokio::test]
