@@ -34,13 +34,26 @@ fn the_crd_is_that_of_the_code_and_neither_helm_nor_argo_takes_it_along() {
 }
 
 #[test]
-fn the_policy_is_that_of_the_examples() {
-    let rendered = objects(&["--set", "deletionProtection.enabled=true"]);
-    let examples = parsed(&file(PROTECTION));
-    assert_eq!(examples.len(), 2);
-    for example in examples {
-        let (kind, name) = (example["kind"].as_str().unwrap(), example["metadata"]["name"].as_str().unwrap());
-        assert_eq!(the(&rendered, kind, name)["spec"], example["spec"]);
+fn the_policy_is_that_of_the_examples_and_names_the_operators_of_the_release() {
+    let own = r#"["system:serviceaccount:apprunner-system:apprunner-operator"]"#;
+    let named = r#"["system:serviceaccount:apprunner-system:other","system:serviceaccount:jobs:it"]"#;
+    let set = "serviceAccount.name=other,deletionProtection.operators={system:serviceaccount:jobs:it}";
+    for (set, operators) in [("", own), (set, named)] {
+        let rendered = objects(&["--set", &format!("deletionProtection.enabled=true,{set}")]);
+        let mut examples = parsed(&file(PROTECTION));
+        assert_eq!(examples.len(), 2);
+        let of_the_example = examples[0]["spec"]["variables"][0].as_object_mut().unwrap();
+        assert_eq!(of_the_example["name"], "operators");
+        let service_accounts = of_the_example.insert("expression".into(), json!(operators)).unwrap();
+        for binding in ["examples/rbac.yaml", "examples/leader-election.yaml"] {
+            let subject = &parsed(&file(binding))[1]["subjects"][0];
+            let user = ["namespace", "name"].map(|part| subject[part].as_str().unwrap()).join(":");
+            assert!(service_accounts.as_str().unwrap().contains(&format!("system:serviceaccount:{user}")), "{user}");
+        }
+        for example in examples {
+            let (kind, name) = (example["kind"].as_str().unwrap(), example["metadata"]["name"].as_str().unwrap());
+            assert_eq!(the(&rendered, kind, name)["spec"], example["spec"]);
+        }
     }
 }
 

@@ -1,12 +1,15 @@
-//! The policy of `examples/deletion-protection.yaml`: what is protected, the API server refuses to delete.
+//! The policy of `examples/deletion-protection.yaml`: what is protected, the API server refuses to delete, and from all
+//! others it refuses to take the finalizer.
 //!
 //! A policy counts for the whole cluster, so this one has a cluster of its own.
+
+mod finalizer;
 
 use std::sync::Arc;
 
 use apprunner_operator::api::{self, VpcConnector};
 use devcluster::DevCluster;
-use futures::future::join3;
+use futures::future::join5;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -14,11 +17,13 @@ use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams, PropagationPol
 use kube::{Api, CustomResourceExt, Resource};
 use serde_json::json;
 
-use crate::support::cluster::{install_crd, private, run};
+use crate::support::cluster::{install_crd, operator_user_called, private, run};
 use crate::support::operator::Operator;
 use crate::support::{World, eventually, message};
 
 const POLICY: &str = include_str!("../../examples/deletion-protection.yaml");
+/// The operator that the chart installs; the policy names it.
+const OPERATOR: &str = "system:serviceaccount:apprunner-system:apprunner-operator";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_protected_the_api_server_refuses_to_delete_and_says_how_to_lift_it() {
@@ -28,7 +33,14 @@ async fn what_is_protected_the_api_server_refuses_to_delete_and_says_how_to_lift
     the_policy_type_checks(&world).await;
     the_policy_comes_into_force(&world).await;
 
-    join3(an_object(&cluster), a_namespace(&cluster), a_garbage_collection(&cluster)).await;
+    join5(
+        an_object(&cluster),
+        a_namespace(&cluster),
+        a_garbage_collection(&cluster),
+        Box::pin(finalizer::is_only_taken_off_by_the_operator(&cluster)),
+        Box::pin(finalizer::is_taken_off_by_hand_only_on_purpose(&cluster)),
+    )
+    .await;
     the_crd(&cluster, &Api::all(world.client.clone())).await;
 }
 
@@ -64,10 +76,15 @@ async fn the_policy_comes_into_force(world: &World) {
     assert!(eventually(refused).await.is_some(), "the policy never came into force");
 }
 
+/// An operator under the name that the policy knows.
+fn operator(world: &World) -> Operator {
+    Operator::start_as(operator_user_called(OPERATOR, &world.cluster), &world.settings)
+}
+
 /// A claimed object, protected.
 async fn protected(cluster: &Arc<DevCluster>) -> (World, Operator, String) {
     let world = World::on(cluster.clone()).await;
-    let operator = world.operator();
+    let operator = operator(&world);
     let arn = world.claimed("egress").await;
     world.annotate("egress", api::PROTECTED, Some("true")).await;
     (world, operator, arn)

@@ -59,9 +59,12 @@ fn grant(cluster: &DevCluster) {
 /// A kubeconfig of a user that nobody else is, with the operator's rights.
 pub fn operator_user_on(cluster: &DevCluster) -> (String, PathBuf) {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let user = format!("operator-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let kubeconfig = cluster.user_kubeconfig(&user, Some(OPERATORS)).unwrap();
-    (user, kubeconfig)
+    operator_user_called(&format!("operator-{}", NEXT.fetch_add(1, Ordering::Relaxed)), cluster)
+}
+
+/// A kubeconfig of a user of this name, with the operator's rights; several may have one name.
+pub fn operator_user_called(user: &str, cluster: &DevCluster) -> (String, PathBuf) {
+    (user.to_owned(), cluster.user_kubeconfig(user, Some(OPERATORS)).unwrap())
 }
 
 /// A kubeconfig of a user with the operator's rights in one namespace only.
