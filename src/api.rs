@@ -163,7 +163,7 @@ pub struct VpcConnectorStatus {
     /// Failed attempts since the last success.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<i32>,
-    /// When App Runner is asked again, at the latest.
+    /// When the next attempt is made, at the latest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
     /// The last attempt that failed; absent after a success.
@@ -259,6 +259,8 @@ pub enum Reason {
     Unreachable,
     /// An answer came that proves nothing.
     Unproven,
+    /// The API server refuses a write to the object.
+    WriteRefused,
 }
 
 impl Reason {
@@ -266,7 +268,7 @@ impl Reason {
     pub fn stalls(self) -> bool {
         use Reason::{
             AccessDenied, CredentialsRejected, Gone, Inactive, InvalidRequest, NotFound, OwnedByAnother,
-            SubscriptionRequired, WrongAccount,
+            SubscriptionRequired, WriteRefused, WrongAccount,
         };
         matches!(
             self,
@@ -279,6 +281,7 @@ impl Reason {
                 | CredentialsRejected
                 | SubscriptionRequired
                 | InvalidRequest
+                | WriteRefused
         )
     }
 }

@@ -16,6 +16,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::core::decide::Proof;
 use crate::core::outcome::{Operation, Outcome};
+use crate::core::refusal::{Refusal, Write as ObjectWrite};
 
 const AWS_SECONDS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0];
 const RECONCILE_SECONDS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 10.0, 30.0];
@@ -30,6 +31,7 @@ pub struct Metrics {
     deletion_durations: Histogram,
     reconcile_durations: Histogram,
     reconcile_errors: Counter,
+    write_refusals: Family<OfWrite, Counter>,
     objects: Family<OfReason, Gauge>,
     stalled: Gauge,
     queue: Gauge,
@@ -81,6 +83,12 @@ struct OfOutcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfWrite {
+    verb: Word,
+    code: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfReason {
     reason: Word,
 }
@@ -100,6 +108,7 @@ impl Default for Metrics {
             deletion_durations: Histogram::new(DELETION_SECONDS),
             reconcile_durations: Histogram::new(RECONCILE_SECONDS),
             reconcile_errors: Counter::default(),
+            write_refusals: Family::default(),
             objects: Family::default(),
             stalled: Gauge::default(),
             queue: Gauge::default(),
@@ -128,6 +137,13 @@ impl Metrics {
         let help = "Time that one look at an object took, its calls included";
         to.register_with_unit("reconcile_duration", help, Unit::Seconds, self.reconcile_durations.clone());
         to.register("reconcile_errors", "Looks at an object that came to no decision", self.reconcile_errors.clone());
+        let help = "Writes to objects that the API server refused, by what was to be written and the HTTP status";
+        to.register("kubernetes_write_refusals", help, self.write_refusals.clone());
+        for write in [ObjectWrite::AddFinalizer, ObjectWrite::RemoveFinalizer, ObjectWrite::WriteStatus] {
+            for code in [403, 422] {
+                drop(self.write_refusals.get_or_create(&OfWrite::new(write, code)));
+            }
+        }
         to.register("objects", "Objects by the reason of their Ready condition", self.objects.clone());
         to.register("stalled_objects", "Objects that wait for a person", self.stalled.clone());
         to.register("queue_depth", "Objects that wait for a worker", self.queue.clone());
@@ -168,6 +184,11 @@ impl Metrics {
         }
     }
 
+    /// Counts a write to an object that the API server refused.
+    pub fn write_refused(&self, refusal: &Refusal) {
+        self.write_refusals.get_or_create(&OfWrite::new(refusal.write, refusal.code)).inc();
+    }
+
     /// Writes everything down in the text format of `OpenMetrics`.
     pub fn render(&self, now: &Snapshot) -> Result<String, std::fmt::Error> {
         self.objects.clear();
@@ -184,6 +205,12 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+impl OfWrite {
+    fn new(write: ObjectWrite, code: u16) -> Self {
+        Self { verb: Word(format!("{write:?}")), code: code.into() }
     }
 }
 
@@ -216,6 +243,7 @@ mod tests {
         metrics.let_go(&Proof::Receipt, Duration::from_secs(2));
         metrics.reconciled(Duration::from_millis(3), true);
         metrics.reconciled(Duration::from_millis(3), false);
+        metrics.write_refused(&Refusal { write: ObjectWrite::RemoveFinalizer, code: 422, message: String::new() });
         let objects = BTreeMap::from([("InUse".to_owned(), 2)]);
         let rates = BTreeMap::from([("eu-west-1".to_owned(), 2.5)]);
         let now = Snapshot { objects, rates, stalled: 1, queue: 3, leader: true, credentials: true };
@@ -229,6 +257,8 @@ mod tests {
             "apprunner_operator_deletion_duration_seconds_sum 2.0",
             "apprunner_operator_reconcile_duration_seconds_count 2",
             "apprunner_operator_reconcile_errors_total 1",
+            r#"apprunner_operator_kubernetes_write_refusals_total{verb="RemoveFinalizer",code="422"} 1"#,
+            r#"apprunner_operator_kubernetes_write_refusals_total{verb="WriteStatus",code="403"} 0"#,
             r#"apprunner_operator_objects{reason="InUse"} 2"#,
             "apprunner_operator_stalled_objects 1",
             "apprunner_operator_queue_depth 3",

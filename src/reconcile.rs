@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::api::{DeletionPolicy, VpcConnector, VpcConnectorStatus};
 use crate::apprunner::client::Call;
@@ -25,11 +25,12 @@ use crate::cluster::events::Events;
 use crate::cluster::writes::Objects;
 use crate::core::clock::Moment;
 use crate::core::decide::{Decision, Effect, Proof, calls_of_attempt, decide};
-use crate::core::evidence::{Caller, Evidence, Memory, Object, Rules};
+use crate::core::evidence::{Caller, Evidence, Hold, Memory, Object, Rules};
 use crate::core::limiter::Rank;
 use crate::core::outcome::{Class, Failure, Operation, Outcome, Reply};
 use crate::core::pace::millis;
 use crate::core::record::learn;
+use crate::core::refusal::{self, Refusal, Write};
 use crate::core::report::{self, Notice, NoticeReason};
 use crate::core::waits;
 use crate::permission::Permission;
@@ -126,13 +127,15 @@ impl Operator {
         for _ in 0..MOST_TURNS {
             let Some(shown) = shown() else { return Ok(self.later()) };
             let mut turn = self.observe(shown, memory);
-            let done = self.take(&mut turn, &mut permit).await;
+            let done = match self.take(&mut turn, &mut permit).await {
+                Err(Error::WriteRefused(refusal)) => self.refused(&mut turn, refusal),
+                done => done,
+            };
             *memory = turn.evidence.memory;
             match done {
                 Ok(None) => {}
                 Ok(Some(action)) => return Ok(action),
                 Err(Error::Changed(_)) if !changed => {
-                    self.objects.look_again(&turn.object).await?;
                     changed = true;
                     continue;
                 }
@@ -166,7 +169,8 @@ impl Operator {
             return Ok(Some(Action::await_change()));
         }
         let decision = decide(&turn.evidence);
-        if !matches!(decision, Decision::Act(_) | Decision::Wait(_)) {
+        let ends_waiting = !matches!(decision, Decision::Act(_) | Decision::Wait(_));
+        if ends_waiting && !turn.evidence.memory.seen.write_refused {
             self.surveys.forget(&turn.object.uid().unwrap_or_default());
         }
         match decision {
@@ -193,16 +197,40 @@ impl Operator {
             Decision::Hold(hold) => {
                 let (status, notices) = report::waiting(&turn.evidence, &hold);
                 self.settle(turn, status, notices).await?;
-                Ok(Some(until(hold.until)))
+                Ok(Some(next_look(&turn.evidence, &hold)))
             }
             Decision::Wait(hold) => {
                 turn.evidence.memory.wait = Some(hold.clone());
                 let (status, notices) = report::waiting(&turn.evidence, &hold);
                 self.settle(turn, status, notices).await?;
-                let stalls = report::stalls_at(&turn.evidence, &hold);
-                Ok(Some(until(stalls.map_or(hold.until, |at| at.min(hold.until)))))
+                Ok(Some(next_look(&turn.evidence, &hold)))
             }
         }
+    }
+
+    /// Takes a refused write into the evidence, so that the table is asked what to do about it.
+    ///
+    /// Where the status can't tell of it because that is refused as well, an Event does, and the queue tries again.
+    fn refused(&self, turn: &mut Turn, refusal: Refusal) -> Result<Option<Action>, Error> {
+        self.aws.metrics.write_refused(&refusal);
+        let telling = turn.evidence.memory.seen.write_refused;
+        if !telling {
+            refusal::refused(&mut turn.evidence, refusal.clone());
+        }
+        let notice = refusal::untold(&turn.evidence.memory);
+        let Object { namespace, name, .. } = &turn.evidence.object;
+        if notice.is_some() {
+            warn!(namespace, name, error = %refusal, "a write was refused");
+        } else {
+            debug!(namespace, name, error = %refusal, "a write was refused");
+        }
+        if !telling {
+            return Ok(None);
+        }
+        if let Some(notice) = notice {
+            self.tell(&turn.object, notice);
+        }
+        Err(Error::WriteRefused(refusal))
     }
 
     /// Gets the right to the calls that the attempt may take, once; or says how long until it is the object's turn.
@@ -237,7 +265,8 @@ impl Operator {
             | Effect::RecordAdopting
             | Effect::RecordClaim
             | Effect::RecordReceipt
-            | Effect::RecordAlreadyGone => {
+            | Effect::RecordAlreadyGone
+            | Effect::RecordLetGo => {
                 let (status, notices) = report::entry(&turn.evidence, effect);
                 self.write(turn, status, notices, *effect == Effect::RecordAlreadyGone).await?;
             }
@@ -258,7 +287,7 @@ impl Operator {
         let Object { namespace, name, target, .. } = &turn.evidence.object;
         if let Ok(arn) = target {
             let uid = turn.object.uid().unwrap_or_default();
-            let refused = turn.evidence.memory.refusal.as_ref();
+            let refused = turn.evidence.memory.refused_delete.as_ref();
             let any_change = refused.is_some_and(|refused| refused.failure.class == Class::InvalidRequest);
             self.surveys.want(arn, any_change, Waiter { uid, namespace: namespace.clone(), name: name.clone() });
         }
@@ -322,6 +351,7 @@ impl Operator {
     ) -> Result<(), Error> {
         self.objects.write_status(&turn.object, &status, unchanged).await?;
         turn.evidence.memory.status_written_at = Some(turn.evidence.now.moment);
+        refusal::written(&mut turn.evidence.memory, Write::WriteStatus);
         for notice in notices {
             debug!(reason = %notice.reason, note = notice.note, "told");
             self.tell(&turn.object, notice);
@@ -411,6 +441,12 @@ fn log(turn: &Turn, call: &Call) {
             info!(namespace, name, arn, %operation, request_id, duration_ms, outcome = word, code, error = message);
         }
     }
+}
+
+/// At the end of a wait, or before that when it turns into a stall.
+fn next_look(e: &Evidence, hold: &Hold) -> Action {
+    let stalls = report::stalls_at(e, hold);
+    until(stalls.map_or(hold.until, |at| at.min(hold.until)))
 }
 
 fn until(at: Moment) -> Action {

@@ -15,6 +15,8 @@ pub mod writes;
 
 use std::time::Duration;
 
+use crate::core::refusal::Refusal;
+
 /// A call to the API server has been answered within this time, or it is not known what became of it.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
 /// A connection to the API server is up within this time.
@@ -43,7 +45,10 @@ pub enum Error {
         /// Its words.
         message: String,
     },
-    /// No answer came within the deadline, or none that can be read.
+    /// The API server refused a write to an object; more tries in a row change nothing about that.
+    #[error("{0}")]
+    WriteRefused(Refusal),
+    /// No answer came within the deadline, none that can be read, or one that asks to come back later.
     #[error("no answer from the API server to {verb}: {message}")]
     NoAnswer {
         /// What was tried.
@@ -73,11 +78,70 @@ pub(crate) async fn within<T>(
         Err(_) => return Err(Error::NoAnswer { verb, message: "the deadline passed".into() }),
     };
     Err(match error {
-        kube::Error::Api(status) if status.code == 404 => Error::Gone,
-        kube::Error::Api(status) if status.code == 409 || status.code == 422 => Error::Changed(status.message.clone()),
-        kube::Error::Api(status) if status.code < 500 => {
+        kube::Error::Api(status) if refuses(status.code, &status.message) => {
             Error::Refused { verb, code: status.code, message: status.message.clone() }
         }
+        kube::Error::Api(status) if status.code == 404 => Error::Gone,
+        kube::Error::Api(status) if status.code == 409 => Error::Changed(status.message.clone()),
         other => Error::NoAnswer { verb, message: other.to_string() },
     })
+}
+
+/// Whether an answer says that the request itself is refused, and not that it came at a bad moment.
+///
+/// A webhook may refuse with any code. The API server then puts these words before the webhook's own.
+fn refuses(code: u16, message: &str) -> bool {
+    match code {
+        404 | 408 | 409 | 429 => denied_by_webhook(message),
+        400..500 => true,
+        // Source: etcd's limit for a request, and its client's.
+        _ => {
+            denied_by_webhook(message)
+                || message.contains("request is too large")
+                || message.contains("larger than max")
+        }
+    }
+}
+
+fn denied_by_webhook(message: &str) -> bool {
+    (message.contains("admission webhook") && message.contains("denied the request"))
+        || message.contains("failed calling webhook")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refuses;
+
+    #[test]
+    fn a_refusal_is_told_from_a_change_and_from_a_bad_moment() {
+        let denied = r#"admission webhook "labels.example.org" denied the request: no team"#;
+        let unreachable = r#"Internal error occurred: failed calling webhook "labels.example.org": connection refused"#;
+        let large = ["etcdserver: request is too large", "trying to send message larger than max (3 vs. 2)"];
+        for (code, message) in [
+            (400, denied),
+            (404, denied),
+            (409, denied),
+            (500, denied),
+            (500, unreachable),
+            (500, large[0]),
+            (500, large[1]),
+            (413, "Request entity too large: limit is 3145728"),
+            (401, "Unauthorized"),
+            (403, "exceeded quota"),
+            (422, "ValidatingAdmissionPolicy 'labels' denied request"),
+        ] {
+            assert!(refuses(code, message), "{code} {message}");
+        }
+        for (code, message) in [
+            (404, "not found"),
+            (408, "request timed out"),
+            (409, "the object has been modified"),
+            (429, "too many requests"),
+            (500, "etcdserver: leader changed"),
+            (503, "the server is currently unable to handle the request"),
+            (504, "timeout"),
+        ] {
+            assert!(!refuses(code, message), "{code} {message}");
+        }
+    }
 }

@@ -1,4 +1,7 @@
 //! The three writes to an object, each guarded by its uid.
+//!
+//! A 422 says too little: a test of the patch may have failed because the object changed, or a policy or the schema may
+//! refuse the write. Which one, the object itself tells: where all that the patch tested still holds, it was refused.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,6 +16,7 @@ use super::own_writes::{Newest, OwnWrites};
 use super::{Error, within_deadline};
 use crate::api::{FINALIZER, GROUP, VpcConnector, VpcConnectorStatus};
 use crate::core::ownership::Neighbour;
+use crate::core::refusal::{Refusal, Write};
 
 /// The API server, as far as it knows `VpcConnector` objects.
 pub struct Objects {
@@ -50,7 +54,7 @@ impl Objects {
         };
         // Without this test the first finalizer of another controller, put on since, would be overwritten.
         let unchanged = test("/metadata/finalizers", json!(read));
-        let patched = self.patch("add the finalizer", object, vec![unchanged, add]).await?;
+        let patched = self.patch(Write::AddFinalizer, object, vec![unchanged, add]).await?;
         self.own.wrote(trimmed(patched));
         Ok(())
     }
@@ -60,7 +64,7 @@ impl Objects {
         let Some(index) = object.finalizer_index() else { return Ok(()) };
         let place = format!("/metadata/finalizers/{index}");
         let patch = vec![test(&place, json!(FINALIZER)), remove(&place)];
-        let left = self.patch("remove the finalizer", object, patch).await?;
+        let left = self.patch(Write::RemoveFinalizer, object, patch).await?;
         match left.finalizer_index() {
             None => self.own.released(object.uid().unwrap_or_default()),
             // Somebody had put it on twice by hand.
@@ -80,24 +84,21 @@ impl Objects {
         unchanged: bool,
     ) -> Result<(), Error> {
         let version = unchanged.then(|| test("/metadata/resourceVersion", json!(object.resource_version())));
-        let patch = guarded(object, version.into_iter().chain([add("/status", json!(status))]).collect());
-        let api = self.api(&object.namespace().unwrap_or_default());
-        let name = object.name_any();
-        let params = PatchParams::default();
-        let call = api.patch_status(&name, &params, &patch);
-        self.own.wrote(trimmed(within_deadline("write the status", call).await?));
+        let patch = version.into_iter().chain([add("/status", json!(status))]).collect();
+        let written = self.patch(Write::WriteStatus, object, patch).await?;
+        self.own.wrote(trimmed(written));
         Ok(())
     }
 
-    /// Reads an object anew after a write found it changed.
-    pub async fn look_again(&self, object: &VpcConnector) -> Result<(), Error> {
+    /// Reads an object anew after a write failed that may have found it changed.
+    async fn look_again(&self, object: &VpcConnector) -> Result<VpcConnector, Error> {
         let api = self.api(&object.namespace().unwrap_or_default());
-        let found = within_deadline("get", api.get(&object.name_any())).await?;
+        let found = trimmed(within_deadline("get", api.get(&object.name_any())).await?);
         if found.uid() != object.uid() {
             return Err(Error::Gone);
         }
-        self.own.wrote(trimmed(found));
-        Ok(())
+        self.own.wrote(found.clone());
+        Ok(found)
     }
 
     /// Looks at the object that an owner tag names: does it still hold this connector?
@@ -112,15 +113,34 @@ impl Objects {
 
     async fn patch(
         &self,
-        verb: &'static str,
+        write: Write,
         object: &VpcConnector,
         operations: Vec<PatchOperation>,
     ) -> Result<VpcConnector, Error> {
         let api = self.api(&object.namespace().unwrap_or_default());
         let name = object.name_any();
-        let patch = guarded(object, operations);
+        let operations = guarded(object, operations);
+        let patch = Patch::Json::<()>(operations.clone());
         let params = PatchParams::default();
-        within_deadline(verb, api.patch(&name, &params, &patch)).await
+        let call = async {
+            match write {
+                Write::WriteStatus => api.patch_status(&name, &params, &patch).await,
+                Write::AddFinalizer | Write::RemoveFinalizer => api.patch(&name, &params, &patch).await,
+            }
+        };
+        match within_deadline(write.in_words(), call).await {
+            Err(Error::Changed(message)) => {
+                self.look_again(object).await?;
+                Err(Error::Changed(message))
+            }
+            Err(Error::Refused { code, message, .. }) => {
+                if code == 422 && !still_fits(&operations, &self.look_again(object).await?, object) {
+                    return Err(Error::Changed(message));
+                }
+                Err(Error::WriteRefused(Refusal { write, code, message }))
+            }
+            other => other,
+        }
     }
 
     fn api(&self, namespace: &str) -> Api<VpcConnector> {
@@ -139,9 +159,18 @@ pub(crate) fn trimmed(mut object: VpcConnector) -> VpcConnector {
 }
 
 /// A name is not an object: nothing is written unless the uid is still the one that was decided on.
-fn guarded(object: &VpcConnector, mut operations: Vec<PatchOperation>) -> Patch<()> {
+fn guarded(object: &VpcConnector, mut operations: Vec<PatchOperation>) -> JsonPatch {
     operations.insert(0, test("/metadata/uid", json!(object.uid())));
-    Patch::Json(JsonPatch(operations))
+    JsonPatch(operations)
+}
+
+/// Whether a patch that was made from one version of an object fits another: so far as the object goes, it could have
+/// been applied.
+fn still_fits(patch: &JsonPatch, found: &VpcConnector, made_from: &VpcConnector) -> bool {
+    let mut document = json!(found);
+    // To the API server a list that is not there equals null.
+    document["metadata"]["finalizers"] = json!(found.metadata.finalizers);
+    found.deleting() == made_from.deleting() && json_patch::patch(&mut document, patch).is_ok()
 }
 
 fn test(path: &str, value: Value) -> PatchOperation {

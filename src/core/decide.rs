@@ -9,8 +9,9 @@
 //! that checks whose credentials these are.
 
 use super::clock::Moment;
-use super::evidence::{Begun, Caller, Deletion, Evidence, Hold, Ownership, PendingClaim, Refusal, Sighting};
+use super::evidence::{Begun, Caller, Deletion, Evidence, Hold, Ownership, PendingClaim, RefusedDelete, Sighting};
 use super::outcome::{Class, Failure, Operation};
+use super::refusal::{self, write_refused};
 use super::waits;
 use crate::api::{DeletionPolicy, Reason, condition};
 
@@ -46,6 +47,8 @@ pub enum Effect {
     RecordReceipt,
     /// Writes that AWS no longer knows the connector.
     RecordAlreadyGone,
+    /// Writes why the object was let go, in place of the refusal to take the finalizer off, while others hold it.
+    RecordLetGo,
     /// Reads the neighbour that an owner tag names.
     LookUpNeighbour {
         /// Its namespace.
@@ -88,8 +91,9 @@ pub enum Proof {
 type Row = fn(&Evidence) -> Option<Decision>;
 
 /// The table but for its last row, [`claimed`], which matches always.
-const TABLE: [Row; 17] = [
+const TABLE: [Row; 18] = [
     let_go_already,
+    write_refused,
     retained,
     paused,
     without_finalizer,
@@ -114,7 +118,9 @@ pub fn decide(e: &Evidence) -> Decision {
 }
 
 fn let_go_already(e: &Evidence) -> Option<Decision> {
-    (e.object.deleting && (!e.object.finalizer || e.object.released)).then_some(Decision::Nothing)
+    let let_go = e.object.deleting && (!e.object.finalizer || e.object.released);
+    let next = if refusal::outlived(e) { Decision::Act(Effect::RecordLetGo) } else { Decision::Nothing };
+    let_go.then_some(next)
 }
 
 /// A person's way out: nothing but the owner tag is touched in AWS, and that only where it was read and is ours.
@@ -193,7 +199,7 @@ fn not_actionable(e: &Evidence) -> Option<Decision> {
 /// After a refusal the services tell whether the connector is in use, and by whom.
 fn services_unknown(e: &Evidence) -> Option<Decision> {
     let unknown = e.users.is_none() && !wants_second_look(e);
-    refusal(e).filter(|_| unknown).map(|_| Decision::Act(Effect::Survey))
+    refused_delete(e).filter(|_| unknown).map(|_| Decision::Act(Effect::Survey))
 }
 
 fn attempt_failed(e: &Evidence) -> Option<Decision> {
@@ -202,7 +208,7 @@ fn attempt_failed(e: &Evidence) -> Option<Decision> {
         return None;
     }
     if failure.refuses_the_delete() {
-        return refusal(e).and_then(|refused| wait_for_services(e, refused));
+        return refused_delete(e).and_then(|refused| wait_for_services(e, refused));
     }
     Some(Decision::Wait(waits::after(e, failure)))
 }
@@ -210,7 +216,7 @@ fn attempt_failed(e: &Evidence) -> Option<Decision> {
 /// What is seen of the services may bring the next attempt forward.
 fn still_refused(e: &Evidence) -> Option<Decision> {
     let waits = e.memory.wait.as_ref().is_some_and(waits_after_refusal);
-    refusal(e)
+    refused_delete(e)
         .filter(|_| waits && e.memory.seen.begun != Begun::Asked)
         .and_then(|refused| wait_for_services(e, refused))
 }
@@ -283,7 +289,7 @@ fn delete_if_owned(e: &Evidence) -> Decision {
 /// Retries while the connector is in use come every few seconds; the tag need not be read for each.
 fn owner_checked_recently(e: &Evidence) -> bool {
     let fresh = |at: Moment| e.now.moment < at.after(e.rules.pace.owner_check);
-    e.memory.refusal.is_some() && e.memory.owner_checked_at.is_some_and(fresh)
+    e.memory.refused_delete.is_some() && e.memory.owner_checked_at.is_some_and(fresh)
 }
 
 fn to_be_adopted(e: &Evidence) -> Option<Decision> {
@@ -355,15 +361,15 @@ fn for_person(e: &Evidence, reason: Reason, message: &str) -> Decision {
 }
 
 /// The refusals because of which the object waits for services to release its connector.
-fn refusal(e: &Evidence) -> Option<&Refusal> {
-    e.memory.refusal.as_ref().filter(|_| e.object.deleting && e.object.claimed().is_some())
+fn refused_delete(e: &Evidence) -> Option<&RefusedDelete> {
+    e.memory.refused_delete.as_ref().filter(|_| e.object.deleting && e.object.claimed().is_some())
 }
 
 fn waits_after_refusal(wait: &Hold) -> bool {
     wait.failure.as_ref().is_some_and(Failure::refuses_the_delete)
 }
 
-fn wait_for_services(e: &Evidence, refused: &Refusal) -> Option<Decision> {
+fn wait_for_services(e: &Evidence, refused: &RefusedDelete) -> Option<Decision> {
     let hold = waits::after_refusal(e, refused, e.users.as_ref()?);
     (e.now.moment < hold.until).then_some(Decision::Wait(hold))
 }

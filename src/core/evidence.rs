@@ -11,6 +11,7 @@ use super::clock::{Moment, Now};
 use super::outcome::{Class, Connector, ConnectorState, ConnectorStatus, Failure, Operation};
 use super::ownership::{ClusterId, Neighbour, Owner, OwnerTag};
 use super::pace::Pace;
+use super::refusal::Refusals;
 use super::survey::Users;
 use crate::api::{self, DeletionPolicy, Reason, VpcConnector, VpcConnectorStatus};
 
@@ -89,7 +90,7 @@ pub struct Memory {
     /// What is known of the deletion under way.
     pub deletion: Deletion,
     /// App Runner's refusals to delete a connector that is, or may be, in use.
-    pub refusal: Option<Refusal>,
+    pub refused_delete: Option<RefusedDelete>,
     /// The owner tag that this object wrote and has not read back yet.
     pub pending_claim: Option<PendingClaim>,
     /// When the owner tag was last read and did not forbid a deletion.
@@ -104,6 +105,8 @@ pub struct Memory {
     pub attempts: u32,
     /// Those of them at the end that failed in the same way.
     pub streak: Option<Streak>,
+    /// Refusals of a write to the object, since it last succeeded.
+    pub refusals: Option<Refusals>,
     /// When the status was last written.
     pub status_written_at: Option<Moment>,
     /// The phase the above belongs to; the wait of an adoption does not hold up a deletion.
@@ -128,7 +131,7 @@ pub struct Streak {
 /// App Runner may say that the connector is in use, or refuse the request in other words: nobody has confirmed which.
 /// After either, the services decide whether it is in use.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Refusal {
+pub struct RefusedDelete {
     /// When the first attempt began that was refused so.
     pub since: Moment,
     /// When the last one began.
@@ -213,6 +216,8 @@ pub struct Seen {
     pub looked: bool,
     /// The call that failed; ends the attempt.
     pub failure: Option<Failure>,
+    /// A write to the object was refused; ends the reconcile.
+    pub write_refused: bool,
 }
 
 /// The connector as last described.

@@ -19,6 +19,7 @@ pub mod outcome;
 pub mod ownership;
 pub mod pace;
 pub mod record;
+pub mod refusal;
 pub mod report;
 pub mod survey;
 pub(crate) mod waits;

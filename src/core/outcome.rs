@@ -393,7 +393,7 @@ fn class_of_status(http_status: u16) -> Class {
 }
 
 /// Cuts AWS's text, and leaves out what it echoes of a signed request: a session token may stand in it.
-fn presentable(message: &str) -> String {
+pub(super) fn presentable(message: &str) -> String {
     const ECHOES: [&str; 4] = ["The Canonical String", "Authorization=", "Credential=", "X-Amz-Security-Token"];
     let end = ECHOES.iter().filter_map(|echo| words::position(message, echo)).min().unwrap_or(message.len());
     let printable = message.get(..end).unwrap_or_default().trim_end().chars();

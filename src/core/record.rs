@@ -4,15 +4,19 @@
 //! made again at once. A property test holds it to that.
 
 use super::decide::Effect;
-use super::evidence::{Caller, Deletion, Evidence, Gone, Ownership, PendingClaim, Refusal, Sighting, Streak};
+use super::evidence::{Caller, Deletion, Evidence, Gone, Ownership, PendingClaim, RefusedDelete, Sighting, Streak};
 use super::outcome::{Class, Connector, ConnectorState, Failure, Operation, Outcome, Reply};
 use super::ownership::{Neighbour, Owner};
+use super::refusal::{self, Write};
 use super::survey::Users;
 
 const WRONG_KIND: &str = "the answer is of another kind";
 
 /// Takes the outcome of an effect into the evidence.
 pub fn learn(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
+    if let Some(write) = Write::of(effect) {
+        refusal::written(&mut e.memory, write);
+    }
     match effect {
         Effect::Delete => learn_delete(e, outcome),
         Effect::Describe => learn_describe(e, outcome),
@@ -47,7 +51,11 @@ pub fn learn(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
         }
         Effect::RecordClaim => succeed(e),
         Effect::Survey => e.users = e.users.take().or_else(|| Some(Users::default())),
-        Effect::AddFinalizer | Effect::RemoveFinalizer(_) | Effect::CorrectStatus | Effect::RecordAdopting => {}
+        Effect::AddFinalizer
+        | Effect::RemoveFinalizer(_)
+        | Effect::CorrectStatus
+        | Effect::RecordAdopting
+        | Effect::RecordLetGo => {}
     }
 }
 
@@ -57,7 +65,7 @@ fn learn_delete(e: &mut Evidence, outcome: Outcome) {
             Ok(Sighting::Inactive(connector)) => gone(e, Some(connector)),
             Ok(_) => {
                 e.memory.deletion = Deletion::Accepted { since: e.now.moment, looks: 0 };
-                e.memory.refusal = None;
+                e.memory.refused_delete = None;
                 e.memory.seen.looked = true;
                 succeed(e);
             }
@@ -73,8 +81,8 @@ fn learn_delete(e: &mut Evidence, outcome: Outcome) {
                 e.memory.deletion = Deletion::NotUnderWay;
             }
             if failure.refuses_the_delete() {
-                let since = e.memory.refusal.as_ref().map_or(e.now.moment, |before| before.since);
-                e.memory.refusal = Some(Refusal { since, last: e.now.moment, failure: failure.clone() });
+                let since = e.memory.refused_delete.as_ref().map_or(e.now.moment, |before| before.since);
+                e.memory.refused_delete = Some(RefusedDelete { since, last: e.now.moment, failure: failure.clone() });
             }
             failed(e, failure);
         }

@@ -76,6 +76,7 @@ pub fn entry(e: &Evidence, effect: &Effect) -> (VpcConnectorStatus, Vec<Notice>)
         }
         Effect::RecordClaim => record_claim(e, &mut status, &mut notices),
         Effect::RecordReceipt | Effect::RecordAlreadyGone => record_gone(e, &mut status, &mut notices),
+        Effect::RecordLetGo => record_let_go(e, &mut status),
         _ => set_ready(e, &mut status, Reason::Adopting, LOOKED_UP),
     }
     (status, notices)
@@ -96,9 +97,11 @@ pub fn waiting(e: &Evidence, hold: &Hold) -> (VpcConnectorStatus, Vec<Notice>) {
         status.arn = None;
     }
     name_the_users(e, &mut status);
-    let answered = hold.failure.is_none() && hold.reason != Reason::Deleting;
+    let refusals = e.memory.refusals.as_ref().filter(|_| hold.reason == Reason::WriteRefused);
+    let answered = hold.failure.is_none() && refusals.is_none() && hold.reason != Reason::Deleting;
     if !answered {
-        status.attempts = Some(i32::try_from(e.memory.attempts).unwrap_or(i32::MAX));
+        let attempts = refusals.map_or(e.memory.attempts, |refusals| refusals.failures);
+        status.attempts = Some(i32::try_from(attempts).unwrap_or(i32::MAX));
         status.next_attempt_time = next_attempt_time(e, hold.until);
     }
     status.last_error = hold.failure.as_ref().map(last_error);
@@ -283,12 +286,7 @@ fn record_claim(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec
 
 fn record_gone(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec<Notice>) {
     let connector = e.memory.gone.as_ref().and_then(|gone| gone.connector.as_ref());
-    // Without a claim the connector was INACTIVE when it was first looked at: it is not this object that deleted it.
-    let (reason, message) = match (connector, e.object.claimed()) {
-        (Some(_), Some(_)) => (Reason::Deleted, "App Runner reports the connector INACTIVE"),
-        (Some(_), None) => (Reason::AlreadyGone, "the connector was INACTIVE already"),
-        (None, _) => (Reason::AlreadyGone, "App Runner does not know the connector any more"),
-    };
+    let (reason, message) = how_it_went(e, connector.is_some());
     match connector {
         Some(connector) => set_members(status, connector),
         None => status.status = None,
@@ -296,6 +294,25 @@ fn record_gone(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec<
     nobody_blocks(status);
     set_ready(e, status, reason, message);
     notices.push(Notice { warning: false, reason: NoticeReason::State(reason), note: message.to_owned() });
+}
+
+fn how_it_went(e: &Evidence, reported_inactive: bool) -> (Reason, &'static str) {
+    // Without a claim the connector was INACTIVE when it was first looked at: it is not this object that deleted it.
+    match (reported_inactive, e.object.claimed()) {
+        (true, Some(_)) => (Reason::Deleted, "App Runner reports the connector INACTIVE"),
+        (true, None) => (Reason::AlreadyGone, "the connector was INACTIVE already"),
+        (false, _) => (Reason::AlreadyGone, "App Runner does not know the connector any more"),
+    }
+}
+
+/// The refusal that the status tells of is over: the finalizer is off, and another one holds the object.
+fn record_let_go(e: &Evidence, status: &mut VpcConnectorStatus) {
+    let (reason, message) = match &e.memory.gone {
+        Some(gone) => how_it_went(e, gone.connector.is_some()),
+        None if e.object.has_receipt() => how_it_went(e, true),
+        None => (Reason::Retained, "the operator has let go of the object, and another finalizer holds it"),
+    };
+    set_ready(e, status, reason, message);
 }
 
 /// The status to start from: what it recorded of the connector stays, what it said of the last attempt goes.
@@ -337,7 +354,8 @@ fn set(e: &Evidence, status: &mut VpcConnectorStatus, type_: &str, value: &str, 
     });
 }
 
-/// One hiccup is no stall: a credential or access error counts from the second refusal and after a minute.
+/// One hiccup is no stall: missing access, rejected credentials and a refused write count from the second refusal and
+/// after a minute.
 fn stalled(e: &Evidence, hold: &Hold) -> bool {
     let before = e.object.status.condition(condition::STALLED).is_some_and(|c| c.reason == hold.reason.to_string());
     hold.reason.stalls() && (before || stalls_at(e, hold).is_none_or(|at| e.now.moment >= at))
@@ -345,12 +363,17 @@ fn stalled(e: &Evidence, hold: &Hold) -> bool {
 
 /// When a wait turns into a stall, if that is still to come.
 pub fn stalls_at(e: &Evidence, hold: &Hold) -> Option<Moment> {
-    let slow = matches!(hold.reason, Reason::AccessDenied | Reason::CredentialsRejected);
-    let streak = e.memory.streak.filter(|_| slow)?;
-    if streak.failures < 2 {
+    let (failures, since) = match hold.reason {
+        Reason::AccessDenied | Reason::CredentialsRejected => {
+            e.memory.streak.map(|streak| (streak.failures, streak.since))?
+        }
+        Reason::WriteRefused => e.memory.refusals.as_ref().map(|refusals| (refusals.failures, refusals.since))?,
+        _ => return None,
+    };
+    if failures < 2 {
         return Some(Moment::NEVER);
     }
-    Some(streak.since.after(e.rules.pace.stall_after)).filter(|at| e.now.moment < *at)
+    Some(since.after(e.rules.pace.stall_after)).filter(|at| e.now.moment < *at)
 }
 
 fn last_error(failure: &Failure) -> LastError {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::arn::ConnectorArn;
 use super::clock::Moment;
-use super::evidence::{Evidence, Hold, PendingClaim, Refusal};
+use super::evidence::{Evidence, Hold, PendingClaim, RefusedDelete};
 use super::outcome::{Class, Failure, Service};
 use super::survey::Users;
 use super::words;
@@ -95,7 +95,7 @@ pub(crate) fn for_turn(e: &Evidence, turn: Duration) -> Hold {
 ///
 /// When one releases it there is nothing to wait for. Otherwise what is not seen may still have happened, so the delete
 /// is tried again now and then; when many objects wait, less often, so that calls are left for looking.
-pub(super) fn after_refusal(e: &Evidence, refused: &Refusal, users: &Users) -> Hold {
+pub(super) fn after_refusal(e: &Evidence, refused: &RefusedDelete, users: &Users) -> Hold {
     let unexplained = refused.failure.class == Class::InvalidRequest;
     let retry_since = users.retry_since(unexplained);
     let since = retry_since.unwrap_or(refused.since).max(refused.since);
@@ -113,7 +113,12 @@ pub(super) fn after_refusal(e: &Evidence, refused: &Refusal, users: &Users) -> H
 }
 
 /// App Runner says that the connector is in use, and no service is seen to use it.
-fn in_use_by_none(e: &Evidence, refused: &Refusal, users: &Users, lasted: Duration) -> (Reason, String, Duration) {
+fn in_use_by_none(
+    e: &Evidence,
+    refused: &RefusedDelete,
+    users: &Users,
+    lasted: Duration,
+) -> (Reason, String, Duration) {
     let pace = &e.rules.pace;
     let (message, steps) = match users {
         Users { hindered: Some(failure), .. } => (hidden(refused, failure), pace.unseen),
@@ -127,7 +132,7 @@ fn in_use_by_none(e: &Evidence, refused: &Refusal, users: &Users, lasted: Durati
 }
 
 /// App Runner refuses the delete in words that nobody has documented, and no service is seen to use the connector.
-fn unexplained_refusal(e: &Evidence, refused: &Refusal, users: &Users) -> (Reason, String, Duration) {
+fn unexplained_refusal(e: &Evidence, refused: &RefusedDelete, users: &Users) -> (Reason, String, Duration) {
     let failures = e.memory.streak.map_or(1, |streak| streak.failures);
     let wait = e.rules.pace.invalid.exact(failures);
     match users {
@@ -140,7 +145,7 @@ fn unexplained_refusal(e: &Evidence, refused: &Refusal, users: &Users) -> (Reaso
     }
 }
 
-fn hidden(refused: &Refusal, failure: &Failure) -> String {
+fn hidden(refused: &RefusedDelete, failure: &Failure) -> String {
     format!("{}; which services use it can't be seen: {}", explain(&refused.failure), explain(failure))
 }
 

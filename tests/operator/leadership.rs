@@ -99,7 +99,7 @@ impl Operator {
     }
 
     /// What one of its addresses says: the status line and the rest.
-    async fn told(&self, which: usize, path: &str) -> (u16, String) {
+    pub async fn told(&self, which: usize, path: &str) -> (u16, String) {
         let listening = eventually(async || self.logged("listening").get(which).cloned()).await.unwrap();
         let mut stream = TcpStream::connect(listening["address"].as_str().unwrap()).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: operator\r\nconnection: close\r\n\r\n");

@@ -26,6 +26,7 @@ mod ownership;
 mod preflight;
 mod protection;
 mod proxy;
+mod refusals;
 mod report;
 mod resource;
 mod scale;

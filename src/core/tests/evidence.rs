@@ -212,7 +212,8 @@ pub(super) fn apply(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
         | Effect::RecordAdopting
         | Effect::RecordClaim
         | Effect::RecordReceipt
-        | Effect::RecordAlreadyGone => e.object.status = report::entry(e, effect).0,
+        | Effect::RecordAlreadyGone
+        | Effect::RecordLetGo => e.object.status = report::entry(e, effect).0,
         _ => {}
     }
     learn(e, effect, outcome);

@@ -7,6 +7,7 @@ use crate::api::{Reason, VpcConnectorStatus, condition};
 use crate::core::decide::Effect;
 use crate::core::evidence::Evidence;
 use crate::core::outcome::{Class, Operation};
+use crate::core::refusal::Write;
 use crate::core::report;
 use crate::core::survey::Users;
 
@@ -116,8 +117,11 @@ fn cases(reason: Reason) -> Vec<Case> {
         )],
         Reason::InUse => vec![waiting(deleting().after_delete(refused(DELETE, Class::InUse)), Progressing)],
         Reason::Protected => vec![waiting(deleting().with(|e| e.object.protected = true), Progressing)],
-        // The object is gone.
-        Reason::Retained => Vec::new(),
+        // The object is gone, unless somebody else's finalizer holds it and ours was refused to come off at first.
+        Reason::Retained => {
+            let e = deleting().retained().after_refusal(Write::RemoveFinalizer);
+            vec![entered(e, &Effect::RecordLetGo, Progressing)]
+        }
         Reason::NotFound => {
             vec![waiting(unclaimed().after_describe(refused(DESCRIBE, Class::NotFound)), Degraded)]
         }
@@ -162,6 +166,20 @@ fn cases(reason: Reason) -> Vec<Case> {
         Reason::ServiceError => passing(Class::ServiceError),
         Reason::Unreachable => passing(Class::Unreachable),
         Reason::Unproven => passing(Class::Unproven),
+        Reason::WriteRefused => {
+            let new = || unclaimed().with(|e| e.object.finalizer = false);
+            let receipt = || deleting().after_delete(described("INACTIVE")).after(Effect::RecordReceipt, written());
+            let lasting = |e: Evidence, write| {
+                let e = e.after_refusal(write).after_refusal(write);
+                e.with(|e| e.now = e.now.at(e.from_now(e.rules.pace.stall_after)))
+            };
+            vec![
+                waiting(new().after_refusal(Write::AddFinalizer), Progressing),
+                waiting(lasting(new(), Write::AddFinalizer), Degraded),
+                waiting(receipt().after_refusal(Write::RemoveFinalizer), Progressing),
+                waiting(lasting(receipt(), Write::RemoveFinalizer), Degraded),
+            ]
+        }
     }
 }
 

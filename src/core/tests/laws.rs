@@ -13,9 +13,10 @@ use crate::api::{DeletionPolicy, Reason};
 use crate::core::arn::ConnectorArn;
 use crate::core::clock::Moment;
 use crate::core::decide::{Decision, Effect, Proof, decide};
-use crate::core::evidence::{Caller, Deletion, Evidence, Hold, PendingClaim, Refusal};
+use crate::core::evidence::{Caller, Deletion, Evidence, Hold, PendingClaim, RefusedDelete};
 use crate::core::outcome::{Class, Connector, Operation, Outcome, Reply, Service};
 use crate::core::ownership::Neighbour;
+use crate::core::refusal::{self, Refusal, Refusals, Write};
 use crate::core::survey::Users;
 
 /// Far more than any way through the table takes.
@@ -53,10 +54,10 @@ fn any_answer() -> impl Strategy<Value = Outcome> {
 }
 
 /// Refusals to delete a connector, and what is seen of who uses it.
-fn any_use() -> impl Strategy<Value = (Option<Refusal>, Option<Users>)> {
+fn any_use() -> impl Strategy<Value = (Option<RefusedDelete>, Option<Users>)> {
     let ago = |seconds: u64| Moment::new(NOW.since(Moment::new(Duration::from_secs(seconds))));
     let class = prop::sample::select(vec![Class::InUse, Class::InvalidRequest]);
-    let refused = (0..1_000_u64, 0..400_u64, class).prop_map(move |(since, last, class)| Refusal {
+    let refused = (0..1_000_u64, 0..400_u64, class).prop_map(move |(since, last, class)| RefusedDelete {
         since: ago(since + last),
         last: ago(last),
         failure: failure(Operation::DeleteVpcConnector, class),
@@ -89,7 +90,14 @@ fn any_tag_memory() -> impl Strategy<Value = (Option<PendingClaim>, Option<Momen
     (prop::option::of(pending), prop::option::of((0..120_u64).prop_map(ago)), at())
 }
 
+fn any_refusal() -> impl Strategy<Value = Refusal> {
+    prop::sample::select(vec![Write::AddFinalizer, Write::RemoveFinalizer, Write::WriteStatus])
+        .prop_map(|write| Refusal { write, code: 422, message: "denied".into() })
+}
+
 fn any_evidence() -> impl Strategy<Value = Evidence> {
+    let refusals = prop::option::of((any_refusal(), 1..10_u32))
+        .prop_map(|refusals| refusals.map(|(last, failures)| Refusals { last, failures, since: NOW }));
     let flags = prop::array::uniform8(any::<bool>());
     let status_arn = prop::sample::select(vec![None, Some(ARN), Some(OTHER_ARN)]);
     let word = prop::sample::select(vec![None, Some("ACTIVE"), Some("INACTIVE"), Some("inactive"), Some("odd")]);
@@ -106,32 +114,33 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
         DeletionPolicy::Retain,
         DeletionPolicy::Other("Orphan".into()),
     ]);
-    (flags, status_arn, word, target, caller, deletion, policy, 0.0..1.0f64, any_use(), any_tag_memory()).prop_map(
-        |(flags, status_arn, word, target, caller, deletion, policy, jitter, (refusal, users), tag)| {
-            let [deleting, finalizer, paused, protected, requested, tags, told, waiting] = flags;
-            let mut e = if told { claimed() } else { unclaimed().with(|e| e.object.status.conditions.clear()) };
-            e.object.status.arn = status_arn.map(str::to_owned);
-            e.object.status.status = word.map(str::to_owned);
-            e.object.target = target.parse();
-            e.object.policy = policy;
-            (e.object.deleting, e.object.finalizer) = (deleting, finalizer);
-            (e.object.paused, e.object.protected) = (paused, protected);
-            e.object.request = requested.then(|| "t1".to_owned());
-            e.caller = caller.map_or(Caller::Unasked, |a| Caller::Account(a.parse().unwrap()));
-            e.memory.deletion = deletion;
-            e.memory.deleting = deleting;
-            e.jitter = jitter;
-            if waiting {
-                let reason = if refusal.is_some() { Reason::InUse } else { Reason::Available };
-                let failure = refusal.as_ref().map(|refusal| refusal.failure.clone());
-                e.memory.wait = Some(Hold { reason, failure, ..claimed().waits() });
-            }
-            (e.memory.refusal, e.users) = (refusal, users);
-            (e.memory.pending_claim, e.memory.owner_checked_at, e.memory.tag_restored_at) = tag;
-            e.memory.begin(&e.object, e.now.moment);
-            if tags { e } else { e.without_tags() }
-        },
-    )
+    (flags, status_arn, word, target, caller, deletion, policy, 0.0..1.0f64, any_use(), (any_tag_memory(), refusals))
+        .prop_map(
+            |(flags, status_arn, word, target, caller, deletion, policy, jitter, (refused, users), (tag, refusals))| {
+                let [deleting, finalizer, paused, protected, requested, tags, told, waiting] = flags;
+                let mut e = if told { claimed() } else { unclaimed().with(|e| e.object.status.conditions.clear()) };
+                e.object.status.arn = status_arn.map(str::to_owned);
+                e.object.status.status = word.map(str::to_owned);
+                e.object.target = target.parse();
+                e.object.policy = policy;
+                (e.object.deleting, e.object.finalizer) = (deleting, finalizer);
+                (e.object.paused, e.object.protected) = (paused, protected);
+                e.object.request = requested.then(|| "t1".to_owned());
+                e.caller = caller.map_or(Caller::Unasked, |a| Caller::Account(a.parse().unwrap()));
+                e.memory.deletion = deletion;
+                e.memory.deleting = deleting;
+                e.jitter = jitter;
+                if waiting {
+                    let reason = if refused.is_some() { Reason::InUse } else { Reason::Available };
+                    let failure = refused.as_ref().map(|refused| refused.failure.clone());
+                    e.memory.wait = Some(Hold { reason, failure, ..claimed().waits() });
+                }
+                (e.memory.refused_delete, e.users, e.memory.refusals) = (refused, users, refusals);
+                (e.memory.pending_claim, e.memory.owner_checked_at, e.memory.tag_restored_at) = tag;
+                e.memory.begin(&e.object, e.now.moment);
+                if tags { e } else { e.without_tags() }
+            },
+        )
 }
 
 /// The effects so far, and what came of each.
@@ -182,7 +191,7 @@ fn owner_read(said: &Said) -> Option<&Option<String>> {
 /// absent, or of an object that was looked at and no longer names the connector.
 fn owner_allows(e: &Evidence, said: &Said) -> bool {
     let recently = |at: Moment| e.now.moment.since(at) < Duration::from_mins(1);
-    let retries = e.memory.refusal.is_some() && e.memory.owner_checked_at.is_some_and(recently);
+    let retries = e.memory.refused_delete.is_some() && e.memory.owner_checked_at.is_some_and(recently);
     let released = || said.iter().any(|(_, outcome)| *outcome == Outcome::Done(Reply::Neighbour(Neighbour::LetGo)));
     let read_in_this_attempt = match owner_read(said).map(Option::as_deref) {
         Some(None | Some("c1/shop/egress")) => true,
@@ -212,13 +221,19 @@ proptest! {
     fn whatever_aws_says_no_law_is_broken_and_it_comes_to_an_end(
         mut e in any_evidence(),
         answers in prop::collection::vec(any_answer(), MOST_TURNS),
+        refused_write in prop::option::of(0..MOST_TURNS),
     ) {
         let mut said = Vec::new();
         let mut answers = answers.into_iter();
         let mut ended = false;
-        for _ in 0..MOST_TURNS {
+        for turn in 0..MOST_TURNS {
             let Decision::Act(effect) = decide(&e) else { ended = true; break };
+            prop_assert!(!e.memory.seen.write_refused, "{effect:?} after a write was refused");
             check(&e, &effect, &said)?;
+            if let Some(write) = Write::of(&effect).filter(|_| refused_write.is_some_and(|from| turn >= from)) {
+                refusal::refused(&mut e, Refusal { write, code: 403, message: "denied".into() });
+                continue;
+            }
             let answer = if names_an_arn(&effect) || matches!(effect, Effect::Identify | Effect::LookUpNeighbour { .. }) {
                 answers.next().unwrap()
             } else {

@@ -18,6 +18,7 @@ mod in_use;
 mod laws;
 mod lease;
 mod purity;
+mod refusals;
 mod rows;
 mod runbook;
 mod status;

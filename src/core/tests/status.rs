@@ -167,12 +167,14 @@ fn gone_behind_our_back_is_told_with_what_aws_says() {
 fn what_passes_by_itself_is_no_stall() {
     use Reason::{
         Available, Deleting, Gone, InUse, Inactive, InvalidRequest, NotFound, OwnedByAnother, Protected, ServiceError,
-        SubscriptionRequired, Throttled, Unproven, Unreachable, WrongAccount,
+        SubscriptionRequired, Throttled, Unproven, Unreachable, WriteRefused, WrongAccount,
     };
     for reason in [Available, Deleting, InUse, Protected, ServiceError, Throttled, Unproven, Unreachable] {
         assert!(!reason.stalls(), "{reason}");
     }
-    for reason in [Gone, Inactive, InvalidRequest, NotFound, OwnedByAnother, SubscriptionRequired, WrongAccount] {
+    let stalling =
+        [Gone, Inactive, InvalidRequest, NotFound, OwnedByAnother, SubscriptionRequired, WriteRefused, WrongAccount];
+    for reason in stalling {
         assert!(reason.stalls(), "{reason}");
     }
 }

@@ -1,0 +1,252 @@
+//! Writes to an object that the API server refuses: the object says so, and goes on once they are allowed.
+//!
+//! Policies and webhooks count for the whole cluster; each of these is for the namespace of its test only.
+
+use apprunner_emulator::Operation;
+use apprunner_operator::api::VpcConnector;
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding, ValidatingWebhookConfiguration,
+};
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::support::cluster::{cluster, run};
+use crate::support::{World, eventually, message};
+
+/// What the policy of these tests says.
+const WORDS: &str = "every VpcConnector here has a label team";
+const OBJECTS: &[&str] = &["vpcconnectors"];
+const OBJECTS_AND_STATUS: &[&str] = &["vpcconnectors", "vpcconnectors/status"];
+
+impl World {
+    fn selects_this_namespace(&self) -> Value {
+        json!({"matchLabels": {"kubernetes.io/metadata.name": self.namespace}})
+    }
+
+    /// Requires a label of every object in this namespace, and waits until an object without one is refused.
+    async fn require_a_label(&self, operations: &[&str], resources: &[&str], refused: &str) {
+        let rule = json!({
+            "apiGroups": ["apprunner-operator.dev"],
+            "apiVersions": ["*"],
+            "operations": operations,
+            "resources": resources,
+        });
+        let policy: ValidatingAdmissionPolicy = serde_json::from_value(json!({
+            "metadata": {"name": self.namespace},
+            "spec": {
+                "matchConstraints": {"namespaceSelector": self.selects_this_namespace(), "resourceRules": [rule]},
+                "validations": [{
+                    "expression": "has(object.metadata.labels) && 'team' in object.metadata.labels",
+                    "message": WORDS,
+                }],
+            },
+        }))
+        .unwrap();
+        let binding: ValidatingAdmissionPolicyBinding = serde_json::from_value(json!({
+            "metadata": {"name": self.namespace},
+            "spec": {"policyName": self.namespace, "validationActions": ["Deny"]},
+        }))
+        .unwrap();
+        Api::all(self.client.clone()).create(&PostParams::default(), &policy).await.unwrap();
+        Api::all(self.client.clone()).create(&PostParams::default(), &binding).await.unwrap();
+        self.in_force(refused).await;
+    }
+
+    async fn require_nothing(&self) {
+        let (name, delete) = (&self.namespace, DeleteParams::default());
+        Api::<ValidatingAdmissionPolicyBinding>::all(self.client.clone()).delete(name, &delete).await.unwrap();
+        Api::<ValidatingAdmissionPolicy>::all(self.client.clone()).delete(name, &delete).await.unwrap();
+    }
+
+    /// Waits until changes of an object are refused.
+    async fn in_force(&self, name: &str) {
+        let dry = PatchParams { dry_run: true, ..PatchParams::default() };
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {"example.org/probe": "1"}}}));
+        let refused = async || self.api.patch(name, &dry, &patch).await.is_err().then_some(());
+        assert!(eventually(refused).await.is_some(), "it never came into force");
+    }
+
+    /// Waits until an object says that a write is refused for good, and in these words.
+    async fn stalls_in_words(&self, name: &str, words: &str) -> VpcConnector {
+        let stalled = |object: &VpcConnector| {
+            let stalled = object.status.as_ref().and_then(|status| status.condition("Stalled"));
+            stalled.is_some_and(|condition| condition.reason == "WriteRefused")
+        };
+        let object = self.until(name, "Stalled with WriteRefused", stalled).await;
+        assert!(message(&object).contains(words), "{}", message(&object));
+        object
+    }
+}
+
+#[tokio::test]
+async fn a_finalizer_that_a_policy_keeps_on_is_told_and_comes_off_later() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    world.require_a_label(&["CREATE", "UPDATE"], OBJECTS, "egress").await;
+    world.delete("egress").await;
+
+    let held = world.stalls_in_words("egress", WORDS).await;
+    assert!(message(&held).contains("remove the finalizer"), "{}", message(&held));
+    let status = held.status.unwrap();
+    assert_eq!((status.status.as_deref(), status.deleted_at.is_some()), (Some("INACTIVE"), true), "the receipt");
+    assert!(status.attempts.unwrap() > 1 && status.next_attempt_time.is_some());
+    assert!(world.event("egress", "WriteRefused").await.contains(WORDS));
+    assert!(world.inactive(&arn));
+
+    world.require_nothing().await;
+    world.gone("egress").await;
+    assert_eq!(world.deletes(), 1, "AWS was not asked again");
+}
+
+#[tokio::test]
+async fn a_finalizer_that_a_policy_keeps_off_is_told_and_goes_on_later() {
+    let world = World::new().await;
+    let probe = world.connector("conn-probe");
+    world.create("probe", &probe).await;
+    world.require_a_label(&["UPDATE"], OBJECTS, "probe").await;
+    world.delete("probe").await;
+    let _operator = world.operator();
+    let arn = world.connector("conn-egress");
+    world.create("egress", &arn).await;
+
+    let held = world.stalls_in_words("egress", WORDS).await;
+    assert!(message(&held).contains("add the finalizer") && held.finalizer_index().is_none(), "{held:#?}");
+    assert!(world.event("egress", "WriteRefused").await.contains(WORDS));
+    for operation in [Operation::DescribeVpcConnector, Operation::ListTagsForResource, Operation::TagResource] {
+        assert_eq!(world.calls(operation).len(), 0, "{operation:?} before the finalizer is on");
+    }
+
+    world.require_nothing().await;
+    let object = world.reason("egress", "Available").await;
+    assert!(object.finalizer_index().is_some());
+    assert!(object.status.unwrap().condition("Stalled").is_none());
+}
+
+#[tokio::test]
+async fn a_label_that_was_missing_lets_the_object_go_on() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    world.claimed("egress").await;
+    world.require_a_label(&["CREATE", "UPDATE"], OBJECTS, "egress").await;
+    world.delete("egress").await;
+    world.reason("egress", "WriteRefused").await;
+    world.merge("egress", json!({"metadata": {"labels": {"team": "shop"}}})).await;
+    world.gone("egress").await;
+    world.require_nothing().await;
+}
+
+#[tokio::test]
+async fn a_refusal_that_the_status_cannot_tell_is_told_by_an_event_and_counted() {
+    let world = World::new().await;
+    let operator = world.operator_with(&["--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"]);
+    let arn = world.claimed("egress").await;
+    world.require_a_label(&["UPDATE"], OBJECTS_AND_STATUS, "egress").await;
+    world.delete("egress").await;
+
+    let note = world.event("egress", "WriteRefused").await;
+    assert!(note.contains(WORDS) && note.contains("write the status"), "{note}");
+    let counted = async || {
+        let (_, text) = operator.told(1, "/metrics").await;
+        let counter = r#"apprunner_operator_kubernetes_write_refusals_total{verb="WriteStatus",code="422"} "#;
+        let count = text.lines().find_map(|line| line.strip_prefix(counter)?.parse::<u32>().ok());
+        count.filter(|count| *count > 1)
+    };
+    assert!(eventually(counted).await.is_some(), "it is not counted");
+    let held = world.api.get("egress").await.unwrap();
+    assert_eq!(held.status.unwrap().ready_reason(), Some("Available"), "nothing could be written");
+    assert!(held.metadata.finalizers.is_some() && world.inactive(&arn));
+
+    world.require_nothing().await;
+    world.gone("egress").await;
+    assert_eq!(world.deletes(), 1);
+    let receipt = world.history("egress").await.pop().unwrap();
+    assert_eq!((receipt.status.as_deref(), receipt.ready_reason()), (Some("INACTIVE"), Some("Deleted")));
+}
+
+#[tokio::test]
+async fn a_right_that_was_taken_away_is_told_and_given_back_is_used() {
+    let world = World::new().await;
+    let operator = world.operator_confined(&["--cluster-id=blue"]);
+    let arn = world.claimed("egress").await;
+    let in_namespace = ["--namespace", &world.namespace];
+    let user = format!("--user={}", operator.user);
+    for (role, rights) in [
+        ("reader", ["--verb=get,list,watch", "--resource=vpcconnectors.apprunner-operator.dev"]),
+        ("reporter", ["--verb=patch", "--resource=vpcconnectors.apprunner-operator.dev/status"]),
+        ("teller", ["--verb=create,patch", "--resource=events.events.k8s.io"]),
+    ] {
+        run(cluster().kubectl().args(["create", "role", role]).args(rights).args(in_namespace));
+        let bind = ["create", "rolebinding", role, &format!("--role={role}"), &user];
+        run(cluster().kubectl().args(bind).args(in_namespace));
+    }
+    run(cluster().kubectl().args(["delete", "rolebinding", "operator"]).args(in_namespace));
+    world.delete("egress").await;
+
+    let held = world.stalls_in_words("egress", "cannot patch resource \"vpcconnectors\"").await;
+    assert!(message(&held).contains("remove the finalizer (403)"), "{}", message(&held));
+    assert!(world.event("egress", "WriteRefused").await.contains("cannot patch"));
+    assert!(world.inactive(&arn));
+
+    let bind = ["create", "rolebinding", "operator", "--clusterrole=apprunner-operator", &user];
+    run(cluster().kubectl().args(bind).args(in_namespace));
+    world.gone("egress").await;
+    assert_eq!(world.deletes(), 1);
+}
+
+#[tokio::test]
+async fn a_webhook_that_nobody_answers_for_is_told() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    let webhook: ValidatingWebhookConfiguration = serde_json::from_value(json!({
+        "metadata": {"name": world.namespace},
+        "webhooks": [{
+            "name": "labels.example.org",
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "failurePolicy": "Fail",
+            "clientConfig": {"url": "https://127.0.0.1:1/"},
+            "namespaceSelector": world.selects_this_namespace(),
+            "rules": [{
+                "apiGroups": ["apprunner-operator.dev"],
+                "apiVersions": ["*"],
+                "operations": ["UPDATE"],
+                "resources": OBJECTS,
+            }],
+        }],
+    }))
+    .unwrap();
+    let webhooks = Api::all(world.client.clone());
+    webhooks.create(&PostParams::default(), &webhook).await.unwrap();
+    world.in_force("egress").await;
+    world.delete("egress").await;
+    world.stalls_in_words("egress", "labels.example.org").await;
+
+    webhooks.delete(&world.namespace, &DeleteParams::default()).await.unwrap();
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+}
+
+/// Somebody else's finalizer keeps the object after ours came off; what was refused is no longer true of it then.
+#[tokio::test]
+async fn an_object_that_others_hold_says_what_became_of_it_once_the_finalizer_is_off() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    world.claimed("egress").await;
+    let foreign = json!([{"op": "add", "path": "/metadata/finalizers/-", "value": "example.org/other"}]);
+    let foreign = Patch::Json::<()>(serde_json::from_value(foreign).unwrap());
+    world.api.patch("egress", &PatchParams::default(), &foreign).await.unwrap();
+    world.require_a_label(&["UPDATE"], OBJECTS, "egress").await;
+    world.delete("egress").await;
+    world.stalls_in_words("egress", WORDS).await;
+
+    world.require_nothing().await;
+    let corrected = world.reason("egress", "Deleted").await;
+    assert_eq!(corrected.metadata.finalizers.clone().unwrap(), ["example.org/other"]);
+    let status = corrected.status.unwrap();
+    assert!(status.condition("Stalled").is_none() && status.status.as_deref() == Some("INACTIVE"));
+    world.merge("egress", json!({"metadata": {"finalizers": null}})).await;
+    world.gone("egress").await;
+}
