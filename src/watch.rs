@@ -4,7 +4,7 @@
 //! silent stays silent (an API server restored from a backup answers a watch from its own future so), and a 410 on its
 //! start is repeated for ever: so each watch is begun anew after a few minutes. The objects of a list stand in the store
 //! only once the list is whole: so they wake nobody before that. And an object is woken by what others change about it,
-//! never by our own status writes.
+//! never by our own status writes: of its status only what is missing wakes it, since the operator takes nothing out.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,7 +19,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource, ResourceExt};
 use tracing::warn;
 
-use crate::api::{FINALIZER, GROUP, VpcConnector};
+use crate::api::{FINALIZER, GROUP, Reason, VpcConnector, VpcConnectorStatus, condition};
 use crate::cluster::WATCH_SECONDS;
 use crate::cluster::own_writes::version;
 use crate::cluster::writes::trimmed;
@@ -92,7 +92,7 @@ impl Order {
 /// Remembers what was last shown of each object that is there.
 #[derive(Default)]
 struct Wakes {
-    known: HashMap<String, u64>,
+    known: HashMap<String, Shown>,
     listed: Vec<Guarded>,
     began: Option<Instant>,
     synced: bool,
@@ -152,10 +152,56 @@ impl Wakes {
     }
 
     fn changed(&mut self, object: Guarded) -> Option<Guarded> {
-        let now = what_wakes(&object);
+        let now = Shown::of(&object);
         let last = self.known.insert(object.uid().unwrap_or_default(), now);
-        (last != Some(now)).then_some(object)
+        last.is_none_or(|last| now.wakes_after(last)).then_some(object)
     }
+}
+
+/// What was shown of an object, as far as a change of it may wake the object.
+#[derive(Clone, Copy)]
+struct Shown {
+    /// Everything that a decision depends on and that others write.
+    decisive: u64,
+    /// The status has a Ready condition.
+    ready: bool,
+    /// `.status.arn`
+    claim: Option<u64>,
+    /// The metadata that a policy may go by, while a write is refused.
+    refused: Option<u64>,
+}
+
+impl Shown {
+    fn of(object: &Guarded) -> Self {
+        let meta = object.meta();
+        let finalizer = meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
+        let annotations = meta.annotations.iter().flatten().filter(|(key, _)| key.starts_with(GROUP));
+        let decisive = (
+            (&meta.uid, meta.generation, meta.deletion_timestamp.is_some(), object.0.is_ok()),
+            finalizer,
+            annotations.collect::<Vec<_>>(),
+        );
+        let status = object.0.as_ref().ok().and_then(|object| object.status.as_ref());
+        let refused = status.and_then(VpcConnectorStatus::ready_reason) == Some(&Reason::WriteRefused.to_string());
+        Self {
+            decisive: hash(&decisive),
+            ready: status.is_some_and(|status| status.condition(condition::READY).is_some()),
+            claim: status.and_then(|status| status.arn.as_ref()).map(hash),
+            refused: refused.then(|| hash(&(&meta.labels, &meta.annotations))),
+        }
+    }
+
+    fn wakes_after(self, last: Self) -> bool {
+        let wiped = last.ready && !self.ready || last.claim.is_some() && self.claim != last.claim;
+        let admissible = last.refused.is_some() && self.refused.is_some() && self.refused != last.refused;
+        self.decisive != last.decisive || wiped || admissible
+    }
+}
+
+fn hash(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn what_failed(error: &watcher::Error) -> &'static str {
@@ -167,21 +213,11 @@ fn what_failed(error: &watcher::Error) -> &'static str {
     }
 }
 
-/// Everything that a decision depends on and that others write.
-fn what_wakes(object: &Guarded) -> u64 {
-    let meta = object.meta();
-    let mut hasher = DefaultHasher::new();
-    (&meta.uid, meta.generation, meta.deletion_timestamp.is_some(), object.0.is_ok()).hash(&mut hasher);
-    meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER).hash(&mut hasher);
-    let annotations = meta.annotations.iter().flatten().filter(|(key, _)| key.starts_with(GROUP));
-    annotations.for_each(|annotation| annotation.hash(&mut hasher));
-    hasher.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
 
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
     use kube::core::ObjectMeta;
 
     use super::*;
@@ -266,14 +302,73 @@ mod tests {
         assert_eq!(woken(&mut wakes, Event::InitDone), ["b"]);
     }
 
+    /// The object with a status of these conditions and this claim.
+    fn with_status(reasons: &[(&str, Reason)], arn: Option<&str>) -> Guarded {
+        let mut object = object("a", 1);
+        let conditions = reasons.iter().map(|(type_, reason)| Condition {
+            type_: (*type_).into(),
+            status: "False".into(),
+            reason: reason.to_string(),
+            message: String::new(),
+            last_transition_time: Time(jiff::Timestamp::UNIX_EPOCH),
+            observed_generation: None,
+        });
+        let status = VpcConnectorStatus {
+            conditions: conditions.collect(),
+            arn: arn.map(str::to_owned),
+            ..VpcConnectorStatus::default()
+        };
+        object.0.as_mut().unwrap().status = Some(status);
+        object
+    }
+
     #[test]
     fn our_own_status_writes_wake_nobody() {
         let mut wakes = Wakes::default();
         woken(&mut wakes, Event::Apply(object("a", 1)));
-        let mut written = object("a", 1);
-        written.0.as_mut().unwrap().status = Some(crate::api::VpcConnectorStatus::default());
-        written.meta_mut().resource_version = Some("2".into());
-        assert!(woken(&mut wakes, Event::Apply(written)).is_empty());
+        for written in [
+            with_status(&[], None),
+            with_status(&[("Ready", Reason::Adopting)], None),
+            with_status(&[("Ready", Reason::Available)], Some("arn")),
+            with_status(&[("Ready", Reason::AccessDenied), ("Stalled", Reason::AccessDenied)], Some("arn")),
+            with_status(&[("Ready", Reason::WriteRefused)], Some("arn")),
+            with_status(&[("Ready", Reason::Available)], Some("arn")),
+        ] {
+            assert!(woken(&mut wakes, Event::Apply(written)).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_status_that_lost_its_condition_or_its_claim_wakes_its_object() {
+        let whole = || with_status(&[("Ready", Reason::InUse)], Some("arn"));
+        for wiped in [object("a", 1), with_status(&[], Some("arn")), with_status(&[("Ready", Reason::InUse)], None)] {
+            let mut wakes = Wakes::default();
+            woken(&mut wakes, Event::Apply(whole()));
+            assert_eq!(woken(&mut wakes, Event::Apply(wiped.clone())), ["a"]);
+            assert!(woken(&mut wakes, Event::Apply(wiped.clone())).is_empty(), "once");
+            assert!(woken(&mut wakes, Event::Apply(whole())).is_empty(), "and not when it is whole again");
+            woken(&mut wakes, Event::InitApply(wiped));
+            assert_eq!(woken(&mut wakes, Event::InitDone), ["a"], "a list shows it too");
+            woken(&mut wakes, Event::Apply(whole()));
+            let moved = with_status(&[("Ready", Reason::InUse)], Some("another"));
+            assert_eq!(woken(&mut wakes, Event::Apply(moved)), ["a"]);
+        }
+    }
+
+    #[test]
+    fn a_change_of_labels_and_annotations_wakes_an_object_only_while_a_write_is_refused() {
+        let labelled = |reason, team: &str| {
+            let mut object = with_status(&[("Ready", reason)], None);
+            object.meta_mut().labels = Some([("team".to_owned(), team.to_owned())].into());
+            object.meta_mut().annotations = Some([("example.org/team".to_owned(), team.to_owned())].into());
+            DeserializeGuard(Ok(trimmed(object.0.unwrap())))
+        };
+        let mut wakes = Wakes::default();
+        woken(&mut wakes, Event::Apply(labelled(Reason::Available, "a")));
+        assert!(woken(&mut wakes, Event::Apply(labelled(Reason::Available, "b"))).is_empty());
+        assert!(woken(&mut wakes, Event::Apply(labelled(Reason::WriteRefused, "b"))).is_empty(), "our own write");
+        assert_eq!(woken(&mut wakes, Event::Apply(labelled(Reason::WriteRefused, "c"))), ["a"]);
+        assert!(woken(&mut wakes, Event::Apply(labelled(Reason::Available, "d"))).is_empty());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::own_writes::{Newest, OwnWrites};
 use super::{Error, within_deadline};
-use crate::api::{FINALIZER, GROUP, VpcConnector, VpcConnectorStatus};
+use crate::api::{FINALIZER, GROUP, Reason, VpcConnector, VpcConnectorStatus};
 use crate::core::ownership::Neighbour;
 use crate::core::refusal::{Refusal, Write};
 
@@ -149,8 +149,14 @@ impl Objects {
 }
 
 /// Keeps of an object what is acted on: what other tools write into its metadata may be large.
+///
+/// While a write is refused, that is all of its labels and annotations, which whoever refuses it may go by.
 pub(crate) fn trimmed(mut object: VpcConnector) -> VpcConnector {
     object.metadata.managed_fields = None;
+    let reason = object.status.as_ref().and_then(VpcConnectorStatus::ready_reason);
+    if reason == Some(&Reason::WriteRefused.to_string()) {
+        return object;
+    }
     object.metadata.labels = None;
     if let Some(annotations) = &mut object.metadata.annotations {
         annotations.retain(|key, _| key.starts_with(GROUP));

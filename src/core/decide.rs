@@ -153,9 +153,11 @@ fn without_finalizer(e: &Evidence) -> Option<Decision> {
 }
 
 /// Tools that follow kstatus take an object without conditions for a finished one.
+///
+/// Where a wait is remembered, the status was wiped by hand, and what it said is written again without this.
 fn not_yet_told(e: &Evidence) -> Option<Decision> {
     let told = e.object.deleting || e.object.status.condition(condition::READY).is_some();
-    (!told).then_some(Decision::Act(Effect::RecordAdopting))
+    (!told && due(e)).then_some(Decision::Act(Effect::RecordAdopting))
 }
 
 fn known_to_be_gone(e: &Evidence) -> Option<Decision> {

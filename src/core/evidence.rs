@@ -111,6 +111,8 @@ pub struct Memory {
     pub status_written_at: Option<Moment>,
     /// The phase the above belongs to; the wait of an adoption does not hold up a deletion.
     pub deleting: bool,
+    /// The object owned its connector when it was last looked at.
+    pub claimed: bool,
     /// What was seen in this reconcile.
     pub seen: Seen,
 }
@@ -355,15 +357,19 @@ impl Memory {
     /// Begins a reconcile: nothing is seen yet, and a wait of the other phase is over.
     ///
     /// Whether it is due is settled here, once: an attempt that has begun runs to its end, also when on its way it answers
-    /// the request that it was begun for.
+    /// the request that it was begun for. A claim that is lost, as by a status that was wiped by hand, ends every wait: it
+    /// is established anew. A claim that was given up to another owner is none of these.
     pub fn begin(&mut self, object: &Object, now: Moment) {
         if self.deleting != object.deleting {
             *self = Self { gone: self.gone.take(), deletion: self.deletion.clone(), ..Self::default() };
             self.deleting = object.deleting;
         }
+        let given_up = self.wait.as_ref().is_some_and(|wait| wait.reason == Reason::OwnedByAnother);
+        let lost = self.claimed && object.claimed().is_none() && !given_up;
+        self.claimed = object.claimed().is_some();
         let begun = match &self.wait {
             _ if object.requested() => Begun::Asked,
-            Some(wait) if now < wait.until => Begun::Early,
+            Some(wait) if now < wait.until && !lost => Begun::Early,
             _ => Begun::Due,
         };
         self.seen = Seen { begun, request: object.request.clone(), ..Seen::default() };

@@ -49,7 +49,10 @@ pub fn learn(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
                 gone.recorded = true;
             }
         }
-        Effect::RecordClaim => succeed(e),
+        Effect::RecordClaim => {
+            e.memory.claimed = true;
+            succeed(e);
+        }
         Effect::Survey => e.users = e.users.take().or_else(|| Some(Users::default())),
         Effect::AddFinalizer
         | Effect::RemoveFinalizer(_)

@@ -2,8 +2,9 @@
 
 use apprunner_emulator::{FaultKind, Operation};
 use apprunner_operator::api;
+use serde_json::json;
 
-use crate::support::{World, create_namespace, finalized, message};
+use crate::support::{ACCOUNT, REGION, World, create_namespace, finalized, message};
 
 #[tokio::test]
 async fn another_clusters_connector_is_left_alone() {
@@ -76,7 +77,7 @@ async fn what_its_owner_let_go_of_is_taken_over() {
         world.claimed("first").await
     };
     // Without an operator the first object goes as if its finalizer had been taken off by hand: the tag stays.
-    world.merge("first", serde_json::json!({"metadata": {"finalizers": null}})).await;
+    world.merge("first", json!({"metadata": {"finalizers": null}})).await;
     world.delete("first").await;
     world.gone("first").await;
 
@@ -94,7 +95,7 @@ async fn a_re_created_object_is_the_same_owner() {
         let _operator = world.operator();
         world.claimed("egress").await
     };
-    world.merge("egress", serde_json::json!({"metadata": {"finalizers": null}})).await;
+    world.merge("egress", json!({"metadata": {"finalizers": null}})).await;
     world.delete("egress").await;
     world.gone("egress").await;
 
@@ -200,7 +201,7 @@ async fn a_finalizer_that_was_removed_by_hand_comes_back() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
-    world.merge("egress", serde_json::json!({"metadata": {"finalizers": null}})).await;
+    world.merge("egress", json!({"metadata": {"finalizers": null}})).await;
     world.until("egress", "held again", |o| o.finalizer_index().is_some()).await;
     world.delete("egress").await;
     world.gone("egress").await;
@@ -216,7 +217,7 @@ async fn a_status_that_was_lost_is_found_again() {
     };
     // As if both had been restored from a backup, which has no status.
     for name in ["kept", "deleted"] {
-        world.replace_status(name, serde_json::json!(null)).await;
+        world.replace_status(name, json!(null)).await;
     }
     world.delete("deleted").await;
     let _operator = world.operator();
@@ -224,6 +225,49 @@ async fn a_status_that_was_lost_is_found_again() {
     assert!(world.inactive(&deleted));
     let object = world.reason("kept", "Available").await;
     assert_eq!(object.status.unwrap().arn, Some(kept));
+}
+
+/// The operator would look at none of these by itself before the test is over: no interval is divided.
+#[tokio::test]
+async fn a_status_that_was_wiped_by_hand_is_restored_at_once() {
+    let mut world = World::new().await;
+    world.settings.pace = 1;
+    let _operator = world.operator_with(&["--resync=24h"]);
+    let well = world.claimed("well").await;
+    let held = world.claimed("held").await;
+    let foreign = world.connector("foreign");
+    world.emulator.set_tags(&foreign, &[(api::OWNER_TAG, "another-cluster/shop/egress")]);
+    world.create("foreign", &foreign).await;
+    world.emulator.create_service(ACCOUNT, REGION, "shop", Some(&held));
+    world.delete("held").await;
+    let blocked = |object: &api::VpcConnector| object.status.as_ref().is_some_and(|s| s.blocked_by.len() == 1);
+    world.until("held", "blocked by a service", blocked).await;
+    world.reason("foreign", "OwnedByAnother").await;
+    let described = || world.calls(Operation::DescribeVpcConnector).len();
+
+    // What is remembered needs no call.
+    let before = described();
+    for (name, reason) in [("well", "Available"), ("held", "InUse"), ("foreign", "OwnedByAnother")] {
+        world.merge_status(name, json!({"conditions": null})).await;
+        world.reason(name, reason).await;
+    }
+    world.replace_status("foreign", json!({})).await;
+    world.reason("foreign", "OwnedByAnother").await;
+    assert_eq!(described(), before);
+
+    // A claim is established anew.
+    for status in [json!(null), json!({}), json!({"arn": foreign})] {
+        for (name, reason, arn) in [("well", "Available", &well), ("held", "InUse", &held)] {
+            world.replace_status(name, status.clone()).await;
+            let restored = world.reason(name, reason).await.status.unwrap();
+            assert_eq!(restored.arn.as_ref(), Some(arn), "{name} {status}");
+            assert!(restored.name.is_some(), "{name} {status}");
+        }
+    }
+    world.merge_status("well", json!({"arn": null})).await;
+    world.until("well", "claimed again", |object| object.status.as_ref().is_some_and(|s| s.arn.is_some())).await;
+    assert_eq!(world.deletes(), 1, "the connector in use was not tried again for that");
+    assert!(!world.inactive(&well) && !world.inactive(&held));
 }
 
 #[tokio::test]

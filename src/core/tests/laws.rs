@@ -98,7 +98,7 @@ fn any_refusal() -> impl Strategy<Value = Refusal> {
 fn any_evidence() -> impl Strategy<Value = Evidence> {
     let refusals = prop::option::of((any_refusal(), 1..10_u32))
         .prop_map(|refusals| refusals.map(|(last, failures)| Refusals { last, failures, since: NOW }));
-    let flags = prop::array::uniform8(any::<bool>());
+    let flags = prop::array::uniform9(any::<bool>());
     let status_arn = prop::sample::select(vec![None, Some(ARN), Some(OTHER_ARN)]);
     let word = prop::sample::select(vec![None, Some("ACTIVE"), Some("INACTIVE"), Some("inactive"), Some("odd")]);
     let target = prop::sample::select(vec![ARN, "nonsense"]);
@@ -117,7 +117,7 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
     (flags, status_arn, word, target, caller, deletion, policy, 0.0..1.0f64, any_use(), (any_tag_memory(), refusals))
         .prop_map(
             |(flags, status_arn, word, target, caller, deletion, policy, jitter, (refused, users), (tag, refusals))| {
-                let [deleting, finalizer, paused, protected, requested, tags, told, waiting] = flags;
+                let [deleting, finalizer, paused, protected, requested, tags, told, waiting, was_claimed] = flags;
                 let mut e = if told { claimed() } else { unclaimed().with(|e| e.object.status.conditions.clear()) };
                 e.object.status.arn = status_arn.map(str::to_owned);
                 e.object.status.status = word.map(str::to_owned);
@@ -128,7 +128,7 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
                 e.object.request = requested.then(|| "t1".to_owned());
                 e.caller = caller.map_or(Caller::Unasked, |a| Caller::Account(a.parse().unwrap()));
                 e.memory.deletion = deletion;
-                e.memory.deleting = deleting;
+                (e.memory.deleting, e.memory.claimed) = (deleting, was_claimed);
                 e.jitter = jitter;
                 if waiting {
                     let reason = if refused.is_some() { Reason::InUse } else { Reason::Available };

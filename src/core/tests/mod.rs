@@ -23,3 +23,4 @@ mod rows;
 mod runbook;
 mod status;
 mod survey;
+mod wiped;

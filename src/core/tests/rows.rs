@@ -440,7 +440,9 @@ fn a_claimed_connector_with_the_tag_of_another_is_claimed_no_more() {
     let hold = lost.waits();
     assert_eq!((hold.reason, lost.waits_for().1), (Reason::OwnedByAnother, 600));
     let (status, notices) = report::waiting(&lost, &hold);
-    assert_eq!((status.arn, notices[0].warning), (None, true));
+    assert_eq!((status.arn.as_deref(), notices[0].warning), (None, true));
+    let given_up = lost.clone().with(|e| (e.object.status, e.memory.claimed) = (status, true)).woken();
+    assert_eq!(given_up.waits(), hold, "our own write is no reason to look again");
     let look = Effect::LookUpNeighbour { namespace: "shop".into(), name: "other".into() };
     let other = read("c1/shop/other");
     assert_eq!(other.acts(), look);

@@ -1,0 +1,104 @@
+//! A status that somebody wiped: what it said is written again, and a claim that it held is established anew.
+
+use super::evidence::{ARN, claimed, described, refused, tag, unclaimed, unknown, written};
+use crate::api::{Reason, VpcConnectorStatus};
+use crate::core::decide::{Decision, Effect};
+use crate::core::evidence::{Begun, Evidence};
+use crate::core::outcome::{Class, Operation, Service};
+use crate::core::report;
+use crate::core::survey::Users;
+
+impl Evidence {
+    /// Woken because its conditions are gone.
+    fn without_conditions(self) -> Self {
+        self.with(|e| {
+            e.object.status.conditions.clear();
+            e.memory.begin(&e.object, e.now.moment);
+        })
+    }
+
+    /// Woken because its whole status is gone.
+    fn wiped(self) -> Self {
+        self.with(|e| {
+            e.object.status = VpcConnectorStatus::default();
+            e.memory.begin(&e.object, e.now.moment);
+        })
+    }
+}
+
+fn in_use() -> Evidence {
+    let service = Service { name: "shop".into(), ..Service::default() };
+    let e = claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, Class::InUse));
+    e.with(|e| e.users = Some(Users { services: vec![service], complete: true, ..Users::default() })).woken()
+}
+
+fn anothers() -> Evidence {
+    let e = unclaimed().after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(Some("c2/shop/egress")));
+    e.woken()
+}
+
+#[test]
+fn what_is_remembered_is_told_again_without_a_call_to_aws() {
+    let unreachable = || unknown(Operation::DeleteVpcConnector, Class::Unreachable);
+    for (e, reason) in [
+        (claimed().woken().without_conditions(), Reason::Available),
+        (in_use().without_conditions(), Reason::InUse),
+        (anothers().without_conditions(), Reason::OwnedByAnother),
+        (anothers().wiped(), Reason::OwnedByAnother),
+        (claimed().deleting().after_delete(unreachable()).woken().without_conditions(), Reason::Unreachable),
+        (claimed().deleting().with(|e| e.object.protected = true).wiped(), Reason::Protected),
+        (claimed().of_account("999999999999").woken().without_conditions(), Reason::WrongAccount),
+    ] {
+        let hold = e.waits();
+        assert_eq!(hold.reason, reason);
+        let (status, _) = report::waiting(&e, &hold);
+        assert_eq!(status.ready_reason(), Some(reason.to_string().as_str()));
+        assert!(report::worth_writing(&e, &status), "{reason}");
+    }
+}
+
+#[test]
+fn a_claim_that_was_wiped_is_established_anew_at_once() {
+    let adopting = claimed().woken().wiped();
+    assert_eq!(adopting.acts(), Effect::RecordAdopting, "an attempt begins, and nobody takes it for a finished one");
+    let adopting = adopting.after(Effect::RecordAdopting, written());
+    let active = adopting.after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(Some("c1/shop/egress")));
+    let again = active.after(Effect::RecordClaim, written());
+    assert_eq!(again.object.status.arn.as_deref(), Some(ARN));
+    assert_eq!(again.waits().reason, Reason::Available);
+    let only_the_arn = claimed().woken().with(|e| {
+        e.object.status.arn = None;
+        e.memory.begin(&e.object, e.now.moment);
+    });
+    assert_eq!(only_the_arn.acts(), Effect::Describe);
+}
+
+#[test]
+fn a_claim_that_was_wiped_while_services_hold_it_is_no_reason_to_delete_again() {
+    let wiped = in_use().wiped();
+    assert_eq!(wiped.acts(), Effect::Describe);
+    let looked = wiped.after_describe(described("ACTIVE"));
+    let again = looked.after(Effect::ReadTags, tag(Some("c1/shop/egress"))).after(Effect::RecordClaim, written());
+    let hold = again.waits();
+    assert_eq!(hold.reason, Reason::InUse);
+    let (status, _) = report::waiting(&again, &hold);
+    assert_eq!(status.blocked_by.len(), 1, "and they are named again");
+}
+
+#[test]
+fn a_claim_that_is_lost_for_good_is_no_reason_to_ask_again_and_again() {
+    let wiped = claimed().woken().wiped().after(Effect::RecordAdopting, written());
+    let theirs = wiped.after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(Some("c2/shop/egress")));
+    assert_eq!(theirs.waits().reason, Reason::OwnedByAnother);
+    let woken = theirs.woken();
+    assert_eq!(woken.memory.seen.begun, Begun::Early);
+    assert!(matches!(woken.decision(), Decision::Wait(_)));
+}
+
+#[test]
+fn a_claim_of_this_reconcile_that_is_wiped_at_once_is_noticed() {
+    let active = unclaimed().without_tags().after_describe(described("ACTIVE"));
+    let just_claimed = active.after(Effect::RecordClaim, written());
+    let waiting = just_claimed.with(|e| e.memory.wait = Some(e.waits()));
+    assert_eq!(waiting.wiped().memory.seen.begun, Begun::Due);
+}
