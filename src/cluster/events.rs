@@ -3,6 +3,8 @@
 //! Events are a courtesy: the status says everything that matters. So they go through a bounded queue, one that is full
 //! drops them, and a namespace that is being deleted refuses them without harm.
 
+use std::collections::HashMap;
+
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -45,13 +47,16 @@ async fn send_all(client: Client, mut waiting: mpsc::Receiver<(ObjectReference, 
     let instance = std::env::var("HOSTNAME").ok();
     let reporter = Reporter { controller: "apprunner-operator".into(), instance };
     let new = || Recorder::new(client.clone(), reporter.clone());
-    let (mut recorder, mut kept) = (new(), 0);
+    let (mut recorder, mut kept) = (new(), HashMap::new());
     while let Some((about, mut notice)) = waiting.recv().await {
-        if kept == MOST_KEPT {
-            (recorder, kept) = (new(), 0);
-        }
-        kept += 1;
         notice.note.truncate(notice.note.floor_char_boundary(LONGEST_NOTE));
+        let key = (about.uid.clone(), notice.reason);
+        // A recorder counts what it takes for the same, and would not send another note.
+        let differs = kept.get(&key).is_some_and(|note| *note != notice.note);
+        if differs || kept.len() == MOST_KEPT {
+            (recorder, kept) = (new(), HashMap::new());
+        }
+        kept.insert(key, notice.note.clone());
         let event = Event {
             type_: if notice.warning { EventType::Warning } else { EventType::Normal },
             reason: notice.reason.to_string(),
