@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 pub const GROUP: &str = "apprunner-operator.dev";
 /// Holds an object until its connector is known to be gone, or not to be ours.
 pub const FINALIZER: &str = "apprunner-operator.dev/finalizer";
-/// Stops every AWS call and every finalizer change for an object while it is `"true"`.
+/// Stops every AWS call and every finalizer change for an object while it is `"true"`, or anything but `"false"`.
 pub const PAUSED: &str = "apprunner-operator.dev/paused";
-/// Holds a deletion while it is `"true"`.
+/// Holds a deletion while it is `"true"`, or anything but `"false"`.
 pub const PROTECTED: &str = "apprunner-operator.dev/protected";
 /// Asks for an attempt at once when its value changes; answered in `status.lastHandledReconcileAt`.
 pub const RECONCILE_REQUESTED_AT: &str = "apprunner-operator.dev/reconcile-requested-at";
@@ -328,9 +328,10 @@ impl VpcConnector {
         self.metadata.annotations.as_ref()?.get(key).map(String::as_str)
     }
 
-    /// Says whether an annotation is `"true"`.
-    pub fn flag(&self, key: &str) -> bool {
-        self.annotation(key) == Some("true")
+    /// The value of an annotation that holds the object: any but the empty one and `"false"`, in any case. What somebody
+    /// wrote who meant to say something is not passed over because nobody knows the word.
+    pub fn held_by(&self, key: &str) -> Option<&str> {
+        self.annotation(key).filter(|value| !value.is_empty() && !value.eq_ignore_ascii_case("false"))
     }
 
     /// Where our finalizer stands in the list, if it does.

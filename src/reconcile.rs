@@ -168,6 +168,8 @@ impl Operator {
         if !self.permission.leadership.held() {
             return Ok(Some(Action::await_change()));
         }
+        let Evidence { object, memory, .. } = &mut turn.evidence;
+        object.unusual.tell(&mut memory.told).into_iter().for_each(|notice| self.tell(&turn.object, notice));
         let decision = decide(&turn.evidence);
         let ends_waiting = !matches!(decision, Decision::Act(_) | Decision::Wait(_));
         if ends_waiting && !turn.evidence.memory.seen.write_refused {

@@ -178,7 +178,8 @@ fn known_to_be_gone(e: &Evidence) -> Option<Decision> {
 }
 
 fn protected(e: &Evidence) -> Option<Decision> {
-    let message = format!("deletion is held by the annotation {}; remove it to go on", crate::api::PROTECTED);
+    let annotation = e.object.unusual.named(crate::api::PROTECTED);
+    let message = format!("deletion is held by the annotation {annotation}; remove it to go on");
     (e.object.deleting && e.object.protected).then(|| hold(e, Reason::Protected, message))
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::arn::{AccountId, ArnError, ConnectorArn, Region};
 use super::clock::{Moment, Now};
+use super::flags::Unusual;
 use super::outcome::{Class, Connector, ConnectorState, ConnectorStatus, Failure, Operation};
 use super::ownership::{ClusterId, Neighbour, Owner, OwnerTag};
 use super::pace::Pace;
@@ -78,6 +79,8 @@ pub struct Object {
     pub paused: bool,
     /// The protected annotation.
     pub protected: bool,
+    /// What these two say, where that is unusual.
+    pub unusual: Unusual,
     /// The value of the reconcile-requested-at annotation.
     pub request: Option<String>,
     /// The status as last written.
@@ -109,6 +112,8 @@ pub struct Memory {
     pub refusals: Option<Refusals>,
     /// When the status was last written.
     pub status_written_at: Option<Moment>,
+    /// The values of annotations that an Event has told of.
+    pub told: Unusual,
     /// The phase the above belongs to; the wait of an adoption does not hold up a deletion.
     pub deleting: bool,
     /// The object owned its connector when it was last looked at.
@@ -308,8 +313,9 @@ impl Object {
             released,
             target: object.spec.arn.parse(),
             policy: object.spec.deletion_policy.clone(),
-            paused: object.flag(api::PAUSED),
-            protected: object.flag(api::PROTECTED),
+            paused: object.held_by(api::PAUSED).is_some(),
+            protected: object.held_by(api::PROTECTED).is_some(),
+            unusual: Unusual::read(object),
             request: object.annotation(api::RECONCILE_REQUESTED_AT).map(str::to_owned),
             status: object.status.clone().unwrap_or_default(),
         }
@@ -361,7 +367,8 @@ impl Memory {
     /// is established anew. A claim that was given up to another owner is none of these.
     pub fn begin(&mut self, object: &Object, now: Moment) {
         if self.deleting != object.deleting {
-            *self = Self { gone: self.gone.take(), deletion: self.deletion.clone(), ..Self::default() };
+            let told = std::mem::take(&mut self.told);
+            *self = Self { gone: self.gone.take(), deletion: self.deletion.clone(), told, ..Self::default() };
             self.deleting = object.deleting;
         }
         let given_up = self.wait.as_ref().is_some_and(|wait| wait.reason == Reason::OwnedByAnother);

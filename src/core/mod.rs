@@ -13,6 +13,7 @@ pub mod arn;
 pub mod clock;
 pub mod decide;
 pub mod evidence;
+pub mod flags;
 pub mod lease;
 pub mod limiter;
 pub mod outcome;

@@ -17,6 +17,8 @@ use crate::api::{BlockingService, LastError, Reason, VpcConnectorStatus, conditi
 const MOST_BLOCKERS: usize = 20;
 /// And no more than this in a column.
 const IN_SUMMARY: usize = 2;
+/// The reasons whose messages are no words of AWS.
+const OUR_WORDS: [&str; 3] = ["InUse", "Protected", "Paused"];
 
 /// Tools that follow kstatus take an object without a Ready condition for a finished one, so there is always one.
 const LOOKED_UP: &str = "the connector is being looked up";
@@ -47,6 +49,8 @@ pub enum NoticeReason {
     NotOwned,
     /// The object does not parse.
     Malformed,
+    /// An annotation that is to be true or false is neither.
+    UnknownAnnotationValue,
 }
 
 impl std::fmt::Display for NoticeReason {
@@ -179,7 +183,7 @@ pub fn paused(e: &Evidence) -> VpcConnectorStatus {
         type_: condition::PAUSED.into(),
         status: "True".into(),
         reason: "Paused".into(),
-        message: format!("held by the annotation {}", crate::api::PAUSED),
+        message: format!("held by the annotation {}", e.object.unusual.named(crate::api::PAUSED)),
         last_transition_time: whole_seconds(e.now.wall),
         observed_generation: e.object.generation,
     });
@@ -256,8 +260,8 @@ fn what_it_says(status: &VpcConnectorStatus) -> VpcConnectorStatus {
     said.attempts = None;
     said.next_attempt_time = None;
     said.last_error = None;
-    // AWS's words may differ each time; who uses a connector is ours to say.
-    for condition in said.conditions.iter_mut().filter(|condition| condition.reason != Reason::InUse.to_string()) {
+    // AWS's words may differ each time; who uses a connector, and which annotation holds it, is ours to say.
+    for condition in said.conditions.iter_mut().filter(|c| !OUR_WORDS.contains(&c.reason.as_str())) {
         condition.message.clear();
     }
     said

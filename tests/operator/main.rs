@@ -13,6 +13,7 @@ mod churn;
 mod crashes;
 mod deletion;
 mod faults;
+mod flags;
 mod gitops;
 mod handover;
 mod in_use;

@@ -11,6 +11,7 @@ use crate::core::arn::APP_RUNNER_REGIONS;
 use crate::core::clock::{Moment, Now};
 use crate::core::decide::{Decision, Effect, decide};
 use crate::core::evidence::{Caller, Deletion, Evidence, Hold, Memory, Object, Rules};
+use crate::core::flags::Unusual;
 use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Reply};
 use crate::core::pace::Pace;
 use crate::core::record::learn;
@@ -38,6 +39,7 @@ pub(super) fn unclaimed() -> Evidence {
             policy: DeletionPolicy::Delete,
             paused: false,
             protected: false,
+            unusual: Unusual::default(),
             request: None,
             status,
         },

@@ -13,6 +13,7 @@ macro_rules! all {
 mod access;
 mod answers;
 mod evidence;
+mod flags;
 mod gitops;
 mod in_use;
 mod laws;

@@ -1,0 +1,117 @@
+//! The annotations that hold an object while they are `"true"`, and what is told of values that nobody knows.
+
+use super::report::{Notice, NoticeReason};
+use crate::api::{PAUSED, PROTECTED, VpcConnector};
+
+/// No more of a value than this is quoted.
+const MOST_QUOTED: usize = 60;
+
+/// The values of these annotations that hold an object and are not just `"true"`, by annotation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unusual(Vec<(&'static str, String)>);
+
+impl Unusual {
+    /// Reads them.
+    pub fn read(object: &VpcConnector) -> Self {
+        let holding = [PAUSED, PROTECTED].into_iter().filter_map(|name| Some((name, object.held_by(name)?.to_owned())));
+        Self(holding.filter(|(_, value)| value != "true").collect())
+    }
+
+    /// An annotation as a message names it: with its value, where that is unusual.
+    pub fn named(&self, annotation: &str) -> String {
+        match self.0.iter().find(|(name, _)| *name == annotation) {
+            Some((_, value)) => format!("{annotation} ({})", quoted(value)),
+            None => annotation.to_owned(),
+        }
+    }
+
+    /// What to tell of values that are neither true nor false, and were not told before.
+    pub fn tell(&self, told: &mut Self) -> Vec<Notice> {
+        let unknown: Vec<_> = self.0.iter().filter(|(_, value)| !value.eq_ignore_ascii_case("true")).cloned().collect();
+        let notices = unknown.iter().filter(|unknown| !told.0.contains(unknown)).map(notice).collect();
+        *told = Self(unknown);
+        notices
+    }
+}
+
+fn notice((name, value): &(&'static str, String)) -> Notice {
+    let note = format!(
+        "the annotation {name} is {}, which is neither true nor false, and holds the object like true; set it to true, or remove it",
+        quoted(value)
+    );
+    Notice { warning: true, reason: NoticeReason::UnknownAnnotationValue, note }
+}
+
+fn quoted(value: &str) -> String {
+    match value.char_indices().nth(MOST_QUOTED) {
+        Some((end, _)) => format!("{:?}…", &value[..end]),
+        None => format!("{value:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(annotations: &[(&str, &str)]) -> VpcConnector {
+        let mut object = VpcConnector::default();
+        let annotations = annotations.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        object.metadata.annotations = Some(annotations.collect());
+        object
+    }
+
+    fn notes(unusual: &Unusual, told: &mut Unusual) -> Vec<String> {
+        unusual.tell(told).into_iter().map(|notice| notice.note).collect()
+    }
+
+    #[test]
+    fn all_values_but_false_and_the_empty_one_hold() {
+        for (value, holds) in [
+            ("true", true),
+            ("True", true),
+            ("TRUE", true),
+            ("yes", true),
+            ("1", true),
+            ("no", true),
+            ("false ", true),
+            ("false", false),
+            ("False", false),
+            ("FALSE", false),
+            ("", false),
+        ] {
+            for name in [PAUSED, PROTECTED] {
+                assert_eq!(with(&[(name, value)]).held_by(name).is_some(), holds, "{value:?}");
+            }
+        }
+        assert_eq!(with(&[]).held_by(PAUSED), None);
+    }
+
+    #[test]
+    fn a_value_is_quoted_where_it_is_not_just_true() {
+        for (value, named) in [("true", PAUSED.to_owned()), ("True", format!("{PAUSED} (\"True\")"))] {
+            assert_eq!(Unusual::read(&with(&[(PAUSED, value)])).named(PAUSED), named);
+        }
+        assert_eq!(Unusual::read(&with(&[(PAUSED, "yes")])).named(PROTECTED), PROTECTED);
+        let endless = Unusual::read(&with(&[(PAUSED, &"\n\u{e9}".repeat(100_000))])).named(PAUSED);
+        assert!(endless.len() < 250 && endless.ends_with("…)") && !endless.contains('\n'), "{endless}");
+    }
+
+    #[test]
+    fn an_unknown_value_is_told_once_and_again_when_it_changes() {
+        let mut told = Unusual::default();
+        let yes = Unusual::read(&with(&[(PAUSED, "yes"), (PROTECTED, "True")]));
+        let notes_of_yes = notes(&yes, &mut told);
+        assert_eq!(notes_of_yes.len(), 1, "True is known: {notes_of_yes:?}");
+        assert!(notes_of_yes[0].contains(&format!("{PAUSED} is \"yes\"")), "{notes_of_yes:?}");
+        assert_eq!(notes(&yes, &mut told).len(), 0, "it was told");
+        let both = Unusual::read(&with(&[(PAUSED, "yes"), (PROTECTED, "no")]));
+        assert_eq!(notes(&both, &mut told).len(), 1, "the other one");
+        assert_eq!(
+            notes(&Unusual::read(&with(&[(PAUSED, "on"), (PROTECTED, "no")])), &mut told).len(),
+            1,
+            "it changed"
+        );
+        assert_eq!(notes(&Unusual::read(&with(&[])), &mut told).len(), 0);
+        assert_eq!(notes(&both, &mut told).len(), 2, "they are back");
+    }
+}

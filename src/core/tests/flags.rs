@@ -1,0 +1,63 @@
+//! The annotations that hold an object, as the conditions tell of them.
+
+use super::evidence::claimed;
+use crate::api::{PAUSED, PROTECTED, VpcConnector, VpcConnectorSpec, condition};
+use crate::core::evidence::{Evidence, Memory};
+use crate::core::flags::Unusual;
+use crate::core::report;
+
+/// An object that is being deleted and that both annotations hold, with this value.
+fn held_by(value: &str) -> Evidence {
+    let annotations = [PAUSED, PROTECTED].map(|name| (name.to_owned(), value.to_owned()));
+    let mut object = VpcConnector::new("egress", VpcConnectorSpec::default());
+    object.metadata.annotations = Some(annotations.into());
+    claimed().deleting().with(|e| {
+        e.object.unusual = Unusual::read(&object);
+        (e.object.paused, e.object.protected) = (true, true);
+    })
+}
+
+/// The same without the pause, which comes first.
+fn protected_by(value: &str) -> Evidence {
+    held_by(value).with(|e| e.object.paused = false)
+}
+
+#[test]
+fn what_holds_an_object_is_quoted_where_it_is_not_just_true() {
+    for (value, quoted) in [("true", ""), ("True", " (\"True\")"), ("yes", " (\"yes\")")] {
+        let paused = report::paused(&held_by(value)).condition(condition::PAUSED).unwrap().message.clone();
+        assert_eq!(paused, format!("held by the annotation {PAUSED}{quoted}"));
+        let protected = protected_by(value).waits().message;
+        assert_eq!(protected, format!("deletion is held by the annotation {PROTECTED}{quoted}; remove it to go on"));
+    }
+}
+
+#[test]
+fn another_value_is_written_at_once() {
+    let of = [
+        |value: &str| (held_by(value), report::paused(&held_by(value))),
+        |value: &str| {
+            let e = protected_by(value);
+            let (status, _) = report::waiting(&e, &e.waits());
+            (e, status)
+        },
+    ];
+    for of in of {
+        let (e, before) = of("yes");
+        let written = e.with(|e| {
+            e.object.status = before.clone();
+            e.memory.status_written_at = Some(e.now.moment);
+        });
+        assert!(!report::worth_writing(&written, &before));
+        assert!(report::worth_writing(&written, &of("true").1));
+    }
+}
+
+#[test]
+fn what_was_told_stays_told_when_the_deletion_begins() {
+    let e = held_by("yes");
+    let mut memory = Memory::default();
+    assert_eq!(e.object.unusual.tell(&mut memory.told).len(), 2);
+    memory.begin(&e.object, e.now.moment);
+    assert_eq!(e.object.unusual.tell(&mut memory.told).len(), 0);
+}

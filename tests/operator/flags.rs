@@ -1,0 +1,95 @@
+//! Annotations that hold an object: words that nobody knows hold it as well, and an Event tells of them.
+
+use apprunner_operator::api::{self, condition};
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::ListParams;
+
+use crate::support::{World, eventually, message};
+
+impl World {
+    /// What was told of unknown values: each note, and how often.
+    async fn unknown_values(&self) -> Vec<(String, i32)> {
+        let events = Api::<Event>::namespaced(self.client.clone(), &self.namespace);
+        let all = events.list(&ListParams::default()).await.unwrap().items.into_iter();
+        let told = all.filter(|event| event.reason.as_deref() == Some("UnknownAnnotationValue"));
+        let told = told.map(|event| {
+            assert_eq!(event.type_.as_deref(), Some("Warning"));
+            (event.note.unwrap_or_default(), event.series.map_or(1, |series| series.count))
+        });
+        told.collect()
+    }
+
+    /// Waits until so many Events tell of unknown values, and gives the one that quotes this one.
+    async fn unknown_value(&self, count: usize, value: &str) -> String {
+        let told = async || {
+            let told = self.unknown_values().await;
+            assert!(told.len() <= count && told.iter().all(|(_, times)| *times == 1), "{told:?}");
+            let note = told.iter().find(|(note, _)| note.contains(&format!("{value:?}")))?.0.clone();
+            (told.len() == count).then_some(note)
+        };
+        eventually(told).await.unwrap_or_else(|| panic!("nobody tells of {value}"))
+    }
+}
+
+#[tokio::test]
+async fn an_object_is_protected_by_any_word_but_false() {
+    let world = World::new().await;
+    let _operator = world.operator();
+    let arn = world.claimed("egress").await;
+    world.annotate("egress", api::PROTECTED, Some("yes")).await;
+    let note = world.unknown_value(1, "yes").await;
+    assert!(note.contains(api::PROTECTED) && note.contains("neither true nor false"), "{note}");
+
+    world.delete("egress").await;
+    let says = async |value: &str, quoted: &str| {
+        world.annotate("egress", api::PROTECTED, Some(value)).await;
+        let held = format!("held by the annotation {}{quoted};", api::PROTECTED);
+        world.until("egress", value, |o| o.status.as_ref().unwrap().ready_reason() == Some("Protected")).await;
+        world.until("egress", value, |o| message(o).contains(&held)).await;
+    };
+    says("yes", r#" ("yes")"#).await;
+    says("1", r#" ("1")"#).await;
+    world.unknown_value(2, "1").await;
+    says("True", r#" ("True")"#).await;
+    says("true", "").await;
+    assert_eq!(world.deletes(), 0);
+
+    world.annotate("egress", api::PROTECTED, Some("False")).await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    assert_eq!(world.unknown_values().await.len(), 2, "the others are known");
+}
+
+#[tokio::test]
+async fn an_object_is_paused_by_any_word_but_false() {
+    let world = World::new().await;
+    let operator = world.operator();
+    let arn = world.claimed("egress").await;
+    let paused = async |quoted: &str| {
+        let held = format!("held by the annotation {}{quoted}", api::PAUSED);
+        let says = |o: &api::VpcConnector| {
+            let paused = o.status.as_ref().unwrap().condition(condition::PAUSED);
+            paused.is_some_and(|paused| paused.message == held)
+        };
+        world.until("egress", &held, says).await;
+    };
+    world.annotate("egress", api::PAUSED, Some("TRUE")).await;
+    paused(r#" ("TRUE")"#).await;
+    world.annotate("egress", api::PAUSED, Some("on")).await;
+    paused(r#" ("on")"#).await;
+    world.unknown_value(1, "on").await;
+    world.delete("egress").await;
+    // It is looked at again and again, and others go all the way meanwhile.
+    for value in ["1", "2"] {
+        world.annotate("egress", api::RECONCILE_REQUESTED_AT, Some(value)).await;
+        world.claimed(&format!("other-{value}")).await;
+    }
+    world.unknown_value(1, "on").await;
+    assert!(!world.inactive(&arn));
+    assert_eq!(operator.log().matches("UnknownAnnotationValue").count(), 0, "an Event that was not taken");
+
+    world.annotate("egress", api::PAUSED, Some("")).await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+}
