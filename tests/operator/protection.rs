@@ -4,12 +4,13 @@
 //! A policy counts for the whole cluster, so this one has a cluster of its own.
 
 mod finalizer;
+mod values;
 
 use std::sync::Arc;
 
 use apprunner_operator::api::{self, VpcConnector};
 use devcluster::DevCluster;
-use futures::future::join5;
+use futures::future::{join, join5};
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -30,9 +31,13 @@ async fn what_is_protected_the_api_server_refuses_to_delete_and_says_how_to_lift
     let cluster = tokio::task::spawn_blocking(private).await.unwrap();
     install_crd(&cluster);
     let world = World::on(cluster.clone()).await;
+    let stored = values::Stored::before_the_policy(&cluster).await;
     the_policy_type_checks(&world).await;
     the_policy_comes_into_force(&world).await;
 
+    join(values::true_and_false_count_in_any_case(&cluster), values::words_that_nobody_knows_are_not_written(&cluster))
+        .await;
+    stored.are_held_and_can_be_changed_and_let_go(&cluster).await;
     join5(
         an_object(&cluster),
         a_namespace(&cluster),

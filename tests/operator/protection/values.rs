@@ -1,0 +1,110 @@
+//! What the annotations and the label may say, and what is made of other words.
+
+use std::sync::Arc;
+
+use apprunner_operator::api::{self, VpcConnector, VpcConnectorSpec};
+use devcluster::DevCluster;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::json;
+
+use super::{lift, operator, refusal};
+use crate::support::World;
+use crate::support::operator::Operator;
+
+/// Objects that said so before there was a policy.
+pub(super) struct Stored {
+    world: World,
+    _operator: Operator,
+    arn: String,
+}
+
+impl Stored {
+    pub(super) async fn before_the_policy(cluster: &Arc<DevCluster>) -> Self {
+        let world = World::on(cluster.clone()).await;
+        let operator = operator(&world);
+        let arn = world.claimed("egress").await;
+        world.annotate("egress", api::PROTECTED, Some("yes")).await;
+        world.claimed("paused").await;
+        world.annotate("paused", api::PAUSED, Some("on")).await;
+        Self { world, _operator: operator, arn }
+    }
+
+    pub(super) async fn are_held_and_can_be_changed_and_let_go(&self, cluster: &DevCluster) {
+        let Self { world, arn, .. } = self;
+        let said = refusal(world.api.delete("egress", &DeleteParams::default()).await);
+        assert!(said.contains(&format!(r#"VpcConnector {}/egress is protected ("yes")"#, world.namespace)), "{said}");
+        world.annotate("egress", "example.org/owner", Some("shop")).await;
+        world.policy("egress", "Retain").await;
+        world.policy("egress", "Delete").await;
+        lift(cluster, &said);
+        world.delete("egress").await;
+        world.gone("egress").await;
+        assert!(world.inactive(arn));
+        // Its finalizer comes off while the annotation stands as it is.
+        world.policy("paused", "Retain").await;
+        world.delete("paused").await;
+        world.gone("paused").await;
+    }
+}
+
+pub(super) async fn words_that_nobody_knows_are_not_written(cluster: &Arc<DevCluster>) {
+    let world = World::on(cluster.clone()).await;
+    let arn = world.connector("conn");
+    let with = |name: &str, value: &str| {
+        let mut object = VpcConnector::new("egress", VpcConnectorSpec { arn: arn.clone(), ..Default::default() });
+        object.metadata.annotations = Some([(name.to_owned(), value.to_owned())].into());
+        object
+    };
+    let annotate = async |name: &str, value: &str| {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {name: value}}}));
+        world.api.patch("egress", &PatchParams::default(), &patch).await
+    };
+    world.create("egress", &arn).await;
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    for name in [api::PAUSED, api::PROTECTED] {
+        for value in ["yes", "1", "no", "true "] {
+            let mut created = with(name, value);
+            created.metadata.name = Some("another".into());
+            for said in [invalid(world.api.create(&dry, &created).await), invalid(annotate(name, value).await)] {
+                let words = format!(r#"the annotation {name} must be "true", "false" or absent, and not "{value}""#);
+                assert!(said.contains(&words), "{said}");
+            }
+        }
+        for value in ["true", "True", "FALSE", "false", ""] {
+            annotate(name, value).await.unwrap();
+        }
+    }
+}
+
+/// What the API server says to a value that it must not take.
+fn invalid<T>(answer: kube::Result<T>) -> String {
+    match answer {
+        Err(kube::Error::Api(status)) => {
+            assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"), "{status:?}");
+            status.message.clone()
+        }
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it was taken"),
+    }
+}
+
+pub(super) async fn true_and_false_count_in_any_case(cluster: &Arc<DevCluster>) {
+    let world = World::on(cluster.clone()).await;
+    world.create("egress", &world.connector("conn")).await;
+    let namespaces = Api::<Namespace>::all(world.client.clone());
+    let dry = DeleteParams::default().dry_run();
+    for (value, protects) in
+        [("true", true), ("True", true), ("TRUE", true), ("false", false), ("False", false), ("", false)]
+    {
+        world.annotate("egress", api::PROTECTED, Some(value)).await;
+        assert_eq!(world.api.delete("egress", &dry).await.is_err(), protects, "{value}");
+    }
+    // Nobody checks what a namespace is labelled with.
+    for (value, protects) in [("True", true), ("yes", true), ("1", true), ("no", true), ("False", false), ("", false)] {
+        let label = json!({"metadata": {"labels": {api::PROTECTED: value}}});
+        namespaces.patch(&world.namespace, &PatchParams::default(), &Patch::Merge(label)).await.unwrap();
+        assert_eq!(namespaces.delete(&world.namespace, &dry).await.is_err(), protects, "{value}");
+    }
+}
