@@ -86,7 +86,7 @@ pub async fn run(
     for api in apis(&client, scope.namespaces) {
         let (door, wakes) = mpsc::unbounded_channel();
         doors.push(door);
-        let (trigger, store) = watch(api, shared.operator.rules.pace.watch, shared.clone());
+        let (trigger, store) = watch(api, &shared.operator.rules.pace, shared.clone());
         sight.watch(store.clone());
         let watched = Arc::new(Watched { shared: shared.clone(), store: store.clone() });
         let controller = Controller::for_stream(trigger, store)

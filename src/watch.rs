@@ -1,28 +1,30 @@
 //! What the API server shows, and which of it wakes an object.
 //!
 //! kube's watcher keeps a store up to date and goes on after errors. What it leaves open is closed here. A watch that went
-//! silent stays silent (an API server restored from a backup answers a watch from its own future so), and a 410 on its
-//! start is repeated for ever: so each watch is begun anew after a few minutes. The objects of a list stand in the store
+//! silent stays silent (an API server restored from a backup answers a watch from its own future so): so each watch is
+//! begun anew after a few minutes. One that can't be started is repeated from where it was for ever, also where nothing is
+//! there any more (a 410, or a CRD that is created again): so that one is begun anew at once, with a list. The objects of a list stand in the store
 //! only once the list is whole: so they wake nobody before that. And an object is woken by what others change about it,
 //! never by our own status writes: of its status only what is missing wakes it, since the operator takes nothing out.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures::stream::{self, Stream, StreamExt};
+use futures::stream::{self, BoxStream, Stream, StreamExt};
 use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource, ResourceExt};
-use tracing::warn;
 
 use crate::api::{FINALIZER, GROUP, Reason, VpcConnector, VpcConnectorStatus, condition};
 use crate::cluster::WATCH_SECONDS;
+use crate::cluster::outage::{Again, Outage};
 use crate::cluster::own_writes::version;
 use crate::cluster::writes::trimmed;
+use crate::core::pace::Pace;
 
 /// An object, or why it does not parse.
 pub type Guarded = DeserializeGuard<VpcConnector>;
@@ -40,18 +42,20 @@ pub trait Listener: Send + Sync + 'static {
 /// Watches, and gives the objects to look at; begins anew after a time, give or take a fifth.
 pub fn watch(
     api: Api<Guarded>,
-    rebuild: Duration,
+    pace: &Pace,
     listener: Arc<impl Listener>,
 ) -> (impl Stream<Item = watcher::Result<Guarded>> + Send + 'static, Store<Guarded>) {
     let (store, writer) = reflector::store();
+    let (rebuild, again) = (pace.watch, Again::new(pace.watch_again));
     let begin = move || {
         let lifetime = rebuild.mul_f64(0.8 + 0.4 * rand::random::<f64>());
-        watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS)).take_until(tokio::time::sleep(lifetime))
+        let watching = watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS));
+        until_it_cannot_start(watching.boxed()).take_until(tokio::time::sleep(lifetime))
     };
     let mut order = Order::default();
     let woken = stream::repeat_with(begin)
         .flatten()
-        .default_backoff()
+        .backoff(again)
         .filter(move |event| std::future::ready(event.as_ref().map_or(true, |event| order.admits(event))))
         .modify(|object| {
             if let Ok(object) = &mut object.0 {
@@ -60,8 +64,21 @@ pub fn watch(
         })
         .reflect(writer)
         .scan(Wakes::default(), move |wakes, event| std::future::ready(Some(wakes.take(event, &*listener))))
-        .flat_map(stream::iter);
+        .flat_map(stream::iter)
+        .map(Ok);
     (woken, store)
+}
+
+/// A watch up to and including the failure to start it again.
+fn until_it_cannot_start(
+    watching: BoxStream<'static, watcher::Result<Event<Guarded>>>,
+) -> impl Stream<Item = watcher::Result<Event<Guarded>>> + Send {
+    stream::unfold(Some(watching), async |watching| {
+        let mut watching = watching?;
+        let event = watching.next().await?;
+        let ends = matches!(event, Err(watcher::Error::WatchStartFailed(_)));
+        Some((event, (!ends).then_some(watching)))
+    })
 }
 
 /// Lets events pass in the order of their resource versions.
@@ -96,17 +113,20 @@ struct Wakes {
     listed: Vec<Guarded>,
     began: Option<Instant>,
     synced: bool,
+    outage: Outage,
 }
 
 impl Wakes {
     /// The objects that an event wakes.
-    fn take(
-        &mut self,
-        event: watcher::Result<Event<Guarded>>,
-        listener: &impl Listener,
-    ) -> Vec<watcher::Result<Guarded>> {
+    fn take(&mut self, event: watcher::Result<Event<Guarded>>, listener: &impl Listener) -> Vec<Guarded> {
+        match &event {
+            // It comes before a list is asked for, also before one that fails.
+            Ok(Event::Init) => {}
+            Ok(_) => self.outage.ends(),
+            Err(error) => self.outage.goes_on(error),
+        }
         match event {
-            Ok(Event::Apply(object)) => self.changed(object).into_iter().map(Ok).collect(),
+            Ok(Event::Apply(object)) => self.changed(object).into_iter().collect(),
             Ok(Event::Delete(object)) => {
                 let uid = object.uid().unwrap_or_default();
                 self.known.remove(&uid);
@@ -123,14 +143,12 @@ impl Wakes {
                 Vec::new()
             }
             Ok(Event::InitDone) => self.whole_list(listener),
-            Err(error) => {
-                warn!(%error, "{}", what_failed(&error));
-                vec![Err(error)]
-            }
+            // To the controller a failure would be a reason to rest, for up to a minute and whatever else wakes an object.
+            Err(_) => Vec::new(),
         }
     }
 
-    fn whole_list(&mut self, listener: &impl Listener) -> Vec<watcher::Result<Guarded>> {
+    fn whole_list(&mut self, listener: &impl Listener) -> Vec<Guarded> {
         let began = self.began.unwrap_or_else(Instant::now);
         let mut before = std::mem::take(&mut self.known);
         let listed = std::mem::take(&mut self.listed);
@@ -148,7 +166,7 @@ impl Wakes {
         if !std::mem::replace(&mut self.synced, true) {
             listener.synced();
         }
-        listed.into_iter().filter_map(|object| self.changed(object)).map(Ok).collect()
+        listed.into_iter().filter_map(|object| self.changed(object)).collect()
     }
 
     fn changed(&mut self, object: Guarded) -> Option<Guarded> {
@@ -204,15 +222,6 @@ fn hash(of: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-fn what_failed(error: &watcher::Error) -> &'static str {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {
-            "the API server does not know VpcConnector; install it: apprunner-operator crd | kubectl apply -f -"
-        }
-        _ => "watching VpcConnector objects failed; it is tried again",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -255,7 +264,7 @@ mod tests {
     }
 
     fn woken_with(notes: &Notes, wakes: &mut Wakes, event: Event<Guarded>) -> Vec<String> {
-        wakes.take(Ok(event), notes).into_iter().map(|object| object.unwrap().name_any()).collect()
+        wakes.take(Ok(event), notes).iter().map(ResourceExt::name_any).collect()
     }
 
     fn woken(wakes: &mut Wakes, event: Event<Guarded>) -> Vec<String> {

@@ -4,12 +4,14 @@
 //! the same name. So every write is a JSON patch that tests the uid first, and nothing is ever applied or merged. The
 //! client retries nothing by itself; the queue is the one place that does.
 //!
+//! [`outage`] is about a watch that can't go on.
 //! [`writes`] makes the patches; [`own_writes`] remembers what they returned until the watch shows it; [`events`] tells;
 //! [`lease`] keeps all but one of several operators from doing any of it.
 
 pub mod client;
 pub mod events;
 pub mod lease;
+pub mod outage;
 pub mod own_writes;
 pub mod writes;
 

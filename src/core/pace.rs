@@ -56,6 +56,8 @@ pub struct Pace {
     pub status_refresh: Duration,
     /// A watch is begun anew after this long, give or take a fifth.
     pub watch: Duration,
+    /// Between attempts to watch while the API server does not let us, or is not there.
+    pub watch_again: Range,
     /// A credential or access error counts as a stall once it has lasted this long.
     pub stall_after: Duration,
 }
@@ -106,6 +108,7 @@ impl Default for Pace {
             resync: Duration::from_mins(10),
             status_refresh: Duration::from_secs(30),
             watch: Duration::from_mins(5),
+            watch_again: range(1, 10),
             stall_after: Duration::from_mins(1),
         }
     }
@@ -142,6 +145,7 @@ impl Pace {
             resync: self.resync / by,
             status_refresh: self.status_refresh / by,
             watch: self.watch / by,
+            watch_again: range(self.watch_again),
             stall_after: self.stall_after / by,
         }
     }
@@ -210,6 +214,7 @@ mod tests {
         assert_eq!(seconds(pace.invalid), (60, 300));
         assert_eq!(seconds(pace.access), (30, 300));
         assert_eq!(seconds(pace.accepted), (1, 30));
+        assert_eq!(seconds(pace.watch_again), (1, 10));
         let single = [pace.delete_again, pace.person, pace.ownership, pace.resync, pace.status_refresh];
         assert_eq!(single.map(|d| d.as_secs()), [120, 300, 600, 600, 30]);
         assert_eq!([pace.watch, pace.stall_after].map(|d| d.as_secs()), [300, 60]);
@@ -243,7 +248,7 @@ mod tests {
     fn a_divided_pace_leaves_no_interval_whole() {
         let intervals = |pace: &Pace| {
             let ranges = [pace.retry, pace.held, pace.invalid, pace.access, pace.accepted, pace.tag_settle];
-            let ranges = ranges.into_iter().chain([pace.tag_not_shown]);
+            let ranges = ranges.into_iter().chain([pace.tag_not_shown, pace.watch_again]);
             let tags = [pace.tag_rewrite, pace.tag_restore, pace.owner_check];
             let steps = [pace.letting_go, pace.unseen].into_iter().flat_map(|s| [s.first, s.then]);
             let single = [pace.delete_again, pace.person, pace.ownership, pace.resync, pace.status_refresh];

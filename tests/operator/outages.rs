@@ -1,5 +1,7 @@
 //! What becomes of the objects when the API server, the CRD or the rights go away and come back.
 
+use std::time::{Duration, Instant};
+
 use apprunner_operator::api::{VpcConnector, VpcConnectorSpec};
 use devcluster::Component;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -53,7 +55,7 @@ async fn the_api_server_stops(world: &World, arn: &str) {
     let cluster = world.cluster.clone();
     tokio::task::spawn_blocking(move || {
         cluster.stop_component(Component::ApiServer).unwrap();
-        std::thread::sleep(std::time::Duration::from_mins(1));
+        std::thread::sleep(Duration::from_mins(1));
         cluster.start_component(Component::ApiServer).unwrap();
     })
     .await
@@ -144,6 +146,36 @@ async fn an_object_does_not_parse(world: &World) {
     let gone = async || objects.get_opt("odd").await.unwrap().is_none().then_some(());
     assert!(eventually(gone).await.is_some(), "it was mended and does not go");
     assert!(world.inactive(&arn));
+}
+
+/// Deleting the CRD deletes its objects; who creates it again does not wait for the operator. No interval is divided.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crd_that_is_deleted_and_created_again_is_watched_again_within_seconds() {
+    let cluster = tokio::task::spawn_blocking(private).await.unwrap();
+    install_crd(&cluster);
+    let mut world = World::on(cluster.clone()).await;
+    world.settings.pace = 1;
+    let operator = world.operator();
+    let arn = world.claimed("first").await;
+    run(cluster.kubectl().args(["delete", "crd", CRD, "--timeout=60s"]));
+    assert!(world.inactive(&arn), "its object was deleted with it");
+
+    let failing = || operator.logged("watching VpcConnector objects still fails").len();
+    // By then the waits between two attempts are at their longest.
+    assert!(eventually(async || (failing() > 6).then_some(())).await.is_some(), "it does not try again");
+    let unknown = operator
+        .logged("the API server does not know VpcConnector; install it: apprunner-operator crd | kubectl apply -f -");
+    assert_eq!(unknown.len(), 1, "it is told once, whatever noticed it");
+    assert!(operator.logged("watching VpcConnector objects works again").is_empty());
+
+    install_crd(&cluster);
+    let installed = Instant::now();
+    let claimed = world.connector("conn-second");
+    let created = async || world.api.create(&PostParams::default(), &object("second", &claimed)).await.ok();
+    assert!(eventually(created).await.is_some());
+    world.reason("second", "Available").await;
+    assert!(installed.elapsed() < Duration::from_secs(20), "{:?}", installed.elapsed());
+    assert_eq!(operator.logged("watching VpcConnector objects works again").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
