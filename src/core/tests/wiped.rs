@@ -39,22 +39,22 @@ fn anothers() -> Evidence {
 
 #[test]
 fn what_is_remembered_is_told_again_without_a_call_to_aws() {
-    let unreachable = || unknown(Operation::DeleteVpcConnector, Class::Unreachable);
-    for (e, reason) in [
-        (claimed().woken().without_conditions(), Reason::Available),
-        (in_use().without_conditions(), Reason::InUse),
-        (anothers().without_conditions(), Reason::OwnedByAnother),
-        (anothers().wiped(), Reason::OwnedByAnother),
-        (claimed().deleting().after_delete(unreachable()).woken().without_conditions(), Reason::Unreachable),
-        (claimed().deleting().with(|e| e.object.protected = true).wiped(), Reason::Protected),
-        (claimed().of_account("999999999999").woken().without_conditions(), Reason::WrongAccount),
-    ] {
-        let hold = e.waits();
-        assert_eq!(hold.reason, reason);
-        let (status, _) = report::waiting(&e, &hold);
-        assert_eq!(status.ready_reason(), Some(reason.to_string().as_str()));
-        assert!(report::worth_writing(&e, &status), "{reason}");
-    }
+    is_told_again(&claimed().woken().without_conditions(), Reason::Available);
+    is_told_again(&in_use().without_conditions(), Reason::InUse);
+    is_told_again(&anothers().without_conditions(), Reason::OwnedByAnother);
+    is_told_again(&anothers().wiped(), Reason::OwnedByAnother);
+    let unreachable = claimed().deleting().after_delete(unknown(Operation::DeleteVpcConnector, Class::Unreachable));
+    is_told_again(&unreachable.woken().without_conditions(), Reason::Unreachable);
+    is_told_again(&claimed().deleting().with(|e| e.object.protected = true).wiped(), Reason::Protected);
+    is_told_again(&claimed().of_account("999999999999").woken().without_conditions(), Reason::WrongAccount);
+}
+
+fn is_told_again(e: &Evidence, reason: Reason) {
+    let hold = e.waits();
+    assert_eq!(hold.reason, reason);
+    let (status, _) = report::waiting(e, &hold);
+    assert_eq!(status.ready_reason(), Some(reason.to_string().as_str()));
+    assert!(report::worth_writing(e, &status), "{reason}");
 }
 
 #[test]
