@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use apprunner_operator::api::{VpcConnector, VpcConnectorSpec};
+use apprunner_operator::api::{self, VpcConnector, VpcConnectorSpec};
 use devcluster::Component;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
@@ -185,6 +185,7 @@ async fn a_cluster_restored_from_a_backup_is_caught_up_with() {
     let world = World::on(cluster.clone()).await;
     let _operator = world.operator();
     let (gone, kept) = (world.claimed("gone").await, world.claimed("kept").await);
+    let handed_over = world.claimed("handed-over").await;
     let backup = cluster.directory().join("backup");
     let data = cluster.directory().join("etcd");
     restart_with(&cluster, {
@@ -198,6 +199,11 @@ async fn a_cluster_restored_from_a_backup_is_caught_up_with() {
     world.delete("gone").await;
     world.gone_after_outage("gone").await;
     assert!(world.inactive(&gone));
+    // Retained, and claimed by another cluster since.
+    world.policy("handed-over", "Retain").await;
+    world.delete("handed-over").await;
+    world.gone_after_outage("handed-over").await;
+    world.emulator.set_tags(&handed_over, &[(api::OWNER_TAG, "another-cluster/shop/egress")]);
     restart_with(&cluster, move || {
         std::fs::remove_dir_all(&data).unwrap();
         copy(&backup, &data);
@@ -206,11 +212,13 @@ async fn a_cluster_restored_from_a_backup_is_caught_up_with() {
 
     // As the server has it, nobody ever deleted it.
     assert!(eventually(async || world.api.get_opt("gone").await.ok().flatten()).await.is_some());
-    for name in ["gone", "kept"] {
+    for name in ["gone", "kept", "handed-over"] {
         world.delete(name).await;
         world.gone_after_outage(name).await;
     }
     assert!(world.inactive(&kept));
+    assert!(!world.inactive(&handed_over), "the tag decides, not the status that came back");
+    assert_eq!(world.deletes_of(&handed_over), 0);
 }
 
 /// Does something while neither etcd nor the API server runs.
