@@ -32,12 +32,35 @@ pub struct Metrics {
     reconcile_durations: Histogram,
     reconcile_errors: Counter,
     write_refusals: Family<OfWrite, Counter>,
+    events_lost: Family<OfReason, Counter>,
     objects: Family<OfReason, Gauge>,
     stalled: Gauge,
     queue: Gauge,
     rates: Family<OfRegion, Gauge<f64, std::sync::atomic::AtomicU64>>,
     leader: Gauge,
     credentials: Gauge,
+}
+
+/// Why an Event was not published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EventLoss {
+    /// RBAC does not allow it.
+    Forbidden,
+    /// Its namespace is being deleted, and takes nothing new.
+    NamespaceTerminating,
+    /// Its namespace, or the Event that it repeats, is gone.
+    Gone,
+    /// The API server refused it for another reason.
+    Refused,
+    /// No answer came, or one that asks to come back later.
+    NoAnswer,
+    /// Too many waited to be published.
+    QueueFull,
+}
+
+impl EventLoss {
+    const ALL: [Self; 6] =
+        [Self::Forbidden, Self::NamespaceTerminating, Self::Gone, Self::Refused, Self::NoAnswer, Self::QueueFull];
 }
 
 /// What is not counted but looked up when somebody asks.
@@ -109,6 +132,7 @@ impl Default for Metrics {
             reconcile_durations: Histogram::new(RECONCILE_SECONDS),
             reconcile_errors: Counter::default(),
             write_refusals: Family::default(),
+            events_lost: Family::default(),
             objects: Family::default(),
             stalled: Gauge::default(),
             queue: Gauge::default(),
@@ -143,6 +167,10 @@ impl Metrics {
             for code in [403, 422] {
                 drop(self.write_refusals.get_or_create(&OfWrite::new(write, code)));
             }
+        }
+        to.register("events_lost", "Events that were not published, by why", self.events_lost.clone());
+        for loss in EventLoss::ALL {
+            drop(self.events_lost.get_or_create(&OfReason::of(loss)));
         }
         to.register("objects", "Objects by the reason of their Ready condition", self.objects.clone());
         to.register("stalled_objects", "Objects that wait for a person", self.stalled.clone());
@@ -189,6 +217,11 @@ impl Metrics {
         self.write_refusals.get_or_create(&OfWrite::new(refusal.write, refusal.code)).inc();
     }
 
+    /// Counts an Event that was not published.
+    pub fn event_lost(&self, loss: EventLoss) {
+        self.events_lost.get_or_create(&OfReason::of(loss)).inc();
+    }
+
     /// Writes everything down in the text format of `OpenMetrics`.
     pub fn render(&self, now: &Snapshot) -> Result<String, std::fmt::Error> {
         self.objects.clear();
@@ -205,6 +238,12 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+impl OfReason {
+    fn of(loss: EventLoss) -> Self {
+        Self { reason: Word(format!("{loss:?}")) }
     }
 }
 
@@ -243,6 +282,7 @@ mod tests {
         metrics.let_go(&Proof::Receipt, Duration::from_secs(2));
         metrics.reconciled(Duration::from_millis(3), true);
         metrics.reconciled(Duration::from_millis(3), false);
+        metrics.event_lost(EventLoss::Forbidden);
         metrics.write_refused(&Refusal { write: ObjectWrite::RemoveFinalizer, code: 422, message: String::new() });
         let objects = BTreeMap::from([("InUse".to_owned(), 2)]);
         let rates = BTreeMap::from([("eu-west-1".to_owned(), 2.5)]);
@@ -260,6 +300,8 @@ mod tests {
             r#"apprunner_operator_kubernetes_write_refusals_total{verb="RemoveFinalizer",code="422"} 1"#,
             r#"apprunner_operator_kubernetes_write_refusals_total{verb="WriteStatus",code="403"} 0"#,
             r#"apprunner_operator_objects{reason="InUse"} 2"#,
+            r#"apprunner_operator_events_lost_total{reason="Forbidden"} 1"#,
+            r#"apprunner_operator_events_lost_total{reason="QueueFull"} 0"#,
             "apprunner_operator_stalled_objects 1",
             "apprunner_operator_queue_depth 3",
             r#"apprunner_operator_aws_rate_limit{region="eu-west-1"} 2.5"#,

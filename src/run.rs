@@ -78,11 +78,11 @@ async fn operate(args: &RunArgs) -> Result<(), RunError> {
     let aws = Arc::new(Aws::new(args.aws.limits(), pace.rate_recovery, metrics.clone()));
     let (surveys, woken) = Surveys::new(aws.clone(), permission.clone(), pace.clone());
     let look = look(sight.clone(), aws.clone(), permission.clone());
-    serve(args.health_address, args.metrics_address, sight.health.clone(), metrics, look).await?;
+    serve(args.health_address, args.metrics_address, sight.health.clone(), metrics.clone(), look).await?;
     let Some(rules) = rules(args, pace, &client, &permission.stopping, &sight.health).await? else { return Ok(()) };
     let work = async {
         if turn_comes(&permission, &sight.health).await {
-            let (events, sending) = Events::start(client.clone());
+            let (events, sending) = Events::start(client.clone(), metrics);
             let objects = Objects::new(client.clone());
             let operator = Operator::new(objects, events, aws, surveys, rules, permission.clone());
             let scope = Scope { namespaces: &args.namespaces, concurrency: args.concurrency };

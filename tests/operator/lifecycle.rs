@@ -177,7 +177,7 @@ async fn a_panic_in_one_reconcile_is_the_trouble_of_one_object() {
 
     let broken = Arc::new(AtomicBool::new(true));
     let client = panicking_client(&world, "unlucky", broken.clone());
-    let (events, _sending) = Events::start(client.clone());
+    let (events, _sending) = Events::start(client.clone(), Arc::default());
     let stopping = CancellationToken::new();
     let limits = Limits { rate: 5.0, burst: 10 };
     let rules = Rules { pace: Pace::default().divided_by(PACE), regions: Vec::new(), cluster_id: None };

@@ -1,4 +1,4 @@
-//! Writes to an object that the API server refuses: the object says so, and goes on once they are allowed.
+//! Writes that the API server refuses: the object says so, and goes on once they are allowed.
 //!
 //! Policies and webhooks count for the whole cluster; each of these is for the namespace of its test only.
 
@@ -12,10 +12,18 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::support::cluster::{cluster, run};
+use crate::support::operator::Operator;
 use crate::support::{World, eventually, message};
 
 /// What the policy of these tests says.
 const WORDS: &str = "every VpcConnector here has a label team";
+/// Parts of an operator's rights.
+const READS: (&str, [&str; 2]) =
+    ("reads", ["--verb=get,list,watch", "--resource=vpcconnectors.apprunner-operator.dev"]);
+const HOLDS: (&str, [&str; 2]) = ("holds", ["--verb=patch", "--resource=vpcconnectors.apprunner-operator.dev"]);
+const REPORTS: (&str, [&str; 2]) =
+    ("reports", ["--verb=patch", "--resource=vpcconnectors.apprunner-operator.dev/status"]);
+const TELLS: (&str, [&str; 2]) = ("tells", ["--verb=create,patch", "--resource=events.events.k8s.io"]);
 const OBJECTS: &[&str] = &["vpcconnectors"];
 const OBJECTS_AND_STATUS: &[&str] = &["vpcconnectors", "vpcconnectors/status"];
 
@@ -57,6 +65,36 @@ impl World {
         let (name, delete) = (&self.namespace, DeleteParams::default());
         Api::<ValidatingAdmissionPolicyBinding>::all(self.client.clone()).delete(name, &delete).await.unwrap();
         Api::<ValidatingAdmissionPolicy>::all(self.client.clone()).delete(name, &delete).await.unwrap();
+    }
+
+    /// Leaves a confined operator these rights only.
+    fn confine_to(&self, operator: &Operator, rights: &[(&str, [&str; 2])]) {
+        let (namespace, user) = (["--namespace", &self.namespace], format!("--user={}", operator.user));
+        for (role, rights) in rights {
+            run(cluster().kubectl().args(["create", "role", role]).args(rights).args(namespace));
+            let bind = ["create", "rolebinding", role, &format!("--role={role}"), &user];
+            run(cluster().kubectl().args(bind).args(namespace));
+        }
+        self.take_back_from("operator");
+    }
+
+    fn take_back_from(&self, binding: &str) {
+        run(cluster().kubectl().args(["delete", "rolebinding", binding, "--namespace", &self.namespace]));
+    }
+
+    async fn until_may_not(&self, operator: &Operator, right: [&str; 2]) {
+        let (namespace, user) = (["--namespace", &self.namespace], format!("--as={}", operator.user));
+        let ask =
+            || cluster().kubectl().args(["auth", "can-i"]).args(right).args(namespace).arg(&user).output().unwrap();
+        let denied = async || ask().stdout.starts_with(b"no").then_some(());
+        assert!(eventually(denied).await.is_some(), "{right:?} is still allowed");
+    }
+
+    /// Gives a confined operator all of its rights.
+    fn give_back_to(&self, operator: &Operator) {
+        let (namespace, user) = (["--namespace", &self.namespace], format!("--user={}", operator.user));
+        let bind = ["create", "rolebinding", "operator", "--clusterrole=apprunner-operator", &user];
+        run(cluster().kubectl().args(bind).args(namespace));
     }
 
     /// Waits until changes of an object are refused.
@@ -170,18 +208,8 @@ async fn a_right_that_was_taken_away_is_told_and_given_back_is_used() {
     let world = World::new().await;
     let operator = world.operator_confined(&["--cluster-id=blue"]);
     let arn = world.claimed("egress").await;
-    let in_namespace = ["--namespace", &world.namespace];
-    let user = format!("--user={}", operator.user);
-    for (role, rights) in [
-        ("reader", ["--verb=get,list,watch", "--resource=vpcconnectors.apprunner-operator.dev"]),
-        ("reporter", ["--verb=patch", "--resource=vpcconnectors.apprunner-operator.dev/status"]),
-        ("teller", ["--verb=create,patch", "--resource=events.events.k8s.io"]),
-    ] {
-        run(cluster().kubectl().args(["create", "role", role]).args(rights).args(in_namespace));
-        let bind = ["create", "rolebinding", role, &format!("--role={role}"), &user];
-        run(cluster().kubectl().args(bind).args(in_namespace));
-    }
-    run(cluster().kubectl().args(["delete", "rolebinding", "operator"]).args(in_namespace));
+    world.confine_to(&operator, &[READS, REPORTS, TELLS]);
+    world.until_may_not(&operator, ["patch", "vpcconnectors.apprunner-operator.dev"]).await;
     world.delete("egress").await;
 
     let held = world.stalls_in_words("egress", "cannot patch resource \"vpcconnectors\"").await;
@@ -189,10 +217,38 @@ async fn a_right_that_was_taken_away_is_told_and_given_back_is_used() {
     assert!(world.event("egress", "WriteRefused").await.contains("cannot patch"));
     assert!(world.inactive(&arn));
 
-    let bind = ["create", "rolebinding", "operator", "--clusterrole=apprunner-operator", &user];
-    run(cluster().kubectl().args(bind).args(in_namespace));
+    world.give_back_to(&operator);
     world.gone("egress").await;
     assert_eq!(world.deletes(), 1);
+}
+
+#[tokio::test]
+async fn events_that_may_not_be_created_are_warned_of_once_and_counted() {
+    let world = World::new().await;
+    let told = ["--cluster-id=blue", "--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"];
+    let operator = world.operator_confined(&told);
+    world.confine_to(&operator, &[READS, HOLDS, REPORTS]);
+    world.until_may_not(&operator, ["create", "events.events.k8s.io"]).await;
+    let warned = || operator.logged("an Event was not taken; more of them are only counted").len();
+    let lost = async |count: u32| {
+        let line = format!("apprunner_operator_events_lost_total{{reason=\"Forbidden\"}} {count}\n");
+        let counted = async || operator.told(1, "/metrics").await.1.contains(&line).then_some(());
+        assert!(eventually(counted).await.is_some(), "{count} Events are not counted");
+    };
+    for name in ["a", "b", "c"] {
+        world.claimed(name).await;
+    }
+    lost(3).await;
+    assert_eq!(warned(), 1);
+
+    world.give_back_to(&operator);
+    world.claimed("d").await;
+    world.event("d", "Available").await;
+    world.take_back_from("operator");
+    world.until_may_not(&operator, ["create", "events.events.k8s.io"]).await;
+    world.claimed("e").await;
+    lost(4).await;
+    assert_eq!(warned(), 2, "one was taken since");
 }
 
 #[tokio::test]
