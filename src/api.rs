@@ -303,6 +303,11 @@ impl VpcConnectorStatus {
         self.condition(condition::READY).map(|c| c.reason.as_str())
     }
 
+    /// Whether the Ready condition has this reason.
+    pub fn says(&self, reason: Reason) -> bool {
+        self.ready_reason() == Some(&reason.to_string())
+    }
+
     /// Sets a condition, keeping the time of its last transition while its status stays the same.
     pub(crate) fn set_condition(&mut self, mut new: Condition) {
         match self.conditions.iter_mut().find(|c| c.type_ == new.type_) {

@@ -3,9 +3,10 @@
 //! kube's watcher keeps a store up to date and goes on after errors. What it leaves open is closed here. A watch that went
 //! silent stays silent (an API server restored from a backup answers a watch from its own future so): so each watch is
 //! begun anew after a few minutes. One that can't be started is repeated from where it was for ever, also where nothing is
-//! there any more (a 410, or a CRD that is created again): so that one is begun anew at once, with a list. The objects of a list stand in the store
-//! only once the list is whole: so they wake nobody before that. And an object is woken by what others change about it,
-//! never by our own status writes: of its status only what is missing wakes it, since the operator takes nothing out.
+//! there any more (a 410, or a CRD that is created again): so that one is begun anew at once, with a list. The objects of a
+//! list stand in the store only once the list is whole: so they wake nobody before that. And an object is woken by what
+//! others change about it, never by our own status writes: of its status only what is missing wakes it, since the operator
+//! takes nothing out.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,7 +20,7 @@ use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource, ResourceExt};
 
-use crate::api::{FINALIZER, GROUP, Reason, VpcConnector, VpcConnectorStatus, condition};
+use crate::api::{FINALIZER, GROUP, Reason, VpcConnector, condition};
 use crate::cluster::WATCH_SECONDS;
 use crate::cluster::outage::{Again, Outage};
 use crate::cluster::own_writes::version;
@@ -200,7 +201,7 @@ impl Shown {
             annotations.collect::<Vec<_>>(),
         );
         let status = object.0.as_ref().ok().and_then(|object| object.status.as_ref());
-        let refused = status.and_then(VpcConnectorStatus::ready_reason) == Some(&Reason::WriteRefused.to_string());
+        let refused = status.is_some_and(|status| status.says(Reason::WriteRefused));
         Self {
             decisive: hash(&decisive),
             ready: status.is_some_and(|status| status.condition(condition::READY).is_some()),
@@ -230,6 +231,7 @@ mod tests {
     use kube::core::ObjectMeta;
 
     use super::*;
+    use crate::api::VpcConnectorStatus;
 
     fn object(uid: &str, generation: i64) -> Guarded {
         let metadata = ObjectMeta {

@@ -153,8 +153,7 @@ impl Objects {
 /// While a write is refused, that is all of its labels and annotations, which whoever refuses it may go by.
 pub(crate) fn trimmed(mut object: VpcConnector) -> VpcConnector {
     object.metadata.managed_fields = None;
-    let reason = object.status.as_ref().and_then(VpcConnectorStatus::ready_reason);
-    if reason == Some(&Reason::WriteRefused.to_string()) {
+    if object.status.as_ref().is_some_and(|status| status.says(Reason::WriteRefused)) {
         return object;
     }
     object.metadata.labels = None;
@@ -193,4 +192,51 @@ fn remove(path: &str) -> PatchOperation {
 
 fn pointer(path: &str) -> PointerBuf {
     PointerBuf::from_tokens(path.split('/').skip(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+    use super::*;
+
+    fn object(finalizers: &[&str]) -> VpcConnector {
+        let mut object = VpcConnector::default();
+        object.metadata.uid = Some("u1".into());
+        object.metadata.resource_version = Some("7".into());
+        let finalizers: Vec<_> = finalizers.iter().map(|&finalizer| finalizer.to_owned()).collect();
+        object.metadata.finalizers = (!finalizers.is_empty()).then_some(finalizers);
+        object
+    }
+
+    fn deleted(mut object: VpcConnector) -> VpcConnector {
+        object.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+        object
+    }
+
+    #[test]
+    fn a_patch_fits_only_what_it_was_made_from() {
+        let new = object(&[]);
+        let list = json!(new.metadata.finalizers);
+        let first =
+            guarded(&new, vec![test("/metadata/finalizers", list), add("/metadata/finalizers", json!([FINALIZER]))]);
+        assert!(still_fits(&first, &new, &new));
+        assert!(!still_fits(&first, &object(&["other"]), &new), "somebody else was first");
+        assert!(!still_fits(&first, &deleted(new.clone()), &new), "what is being deleted takes no finalizer");
+
+        let held = deleted(object(&["other", FINALIZER]));
+        let off = vec![test("/metadata/finalizers/1", json!(FINALIZER)), remove("/metadata/finalizers/1")];
+        let off = guarded(&held, off);
+        assert!(still_fits(&off, &held, &held));
+        assert!(!still_fits(&off, &deleted(object(&[FINALIZER])), &held), "it stands elsewhere now");
+
+        let version = vec![test("/metadata/resourceVersion", json!("7")), add("/status", json!({}))];
+        let version = guarded(&new, version);
+        assert!(still_fits(&version, &new, &new));
+        let mut newer = new.clone();
+        newer.metadata.resource_version = Some("8".into());
+        assert!(!still_fits(&version, &newer, &new));
+        let status = guarded(&new, vec![add("/status", json!({}))]);
+        assert!(still_fits(&status, &newer, &new), "a status is written whatever else changed");
+    }
 }

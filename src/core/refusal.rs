@@ -115,8 +115,7 @@ pub(super) fn write_refused(e: &Evidence) -> Option<Decision> {
 /// Whether a status that says `WriteRefused` is all that is left to correct: the finalizer came off, and somebody else's
 /// still holds the object.
 pub(super) fn outlived(e: &Evidence) -> bool {
-    let told = e.object.status.ready_reason() == Some(&Reason::WriteRefused.to_string());
-    !e.object.finalizer && told && !e.memory.seen.write_refused
+    !e.object.finalizer && e.object.status.says(Reason::WriteRefused) && !e.memory.seen.write_refused
 }
 
 /// What to tell of a refusal when the status can't tell it, being refused as well.
