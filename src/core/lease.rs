@@ -140,8 +140,8 @@ impl Candidate {
 
     /// How long to wait for the answer to a call that is sent now.
     ///
-    /// A leader waits for half of the time it has, so that a call that hangs on a dead connection can be made again on
-    /// another one, and never longer than it leads. An answer that takes others longer is of no use to them either.
+    /// A leader waits for half of a leadership, so that a call that hangs on a dead connection can be made again on
+    /// another one, and never longer than it leads. A candidate waits for a whole one: granted later, a Lease is of no use.
     pub fn call_deadline(&self, now: Duration) -> Duration {
         match self.leads_until() {
             Some(until) => until.saturating_sub(now).min(self.longest_renewal()),
