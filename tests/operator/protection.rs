@@ -37,6 +37,7 @@ async fn what_is_protected_the_api_server_refuses_to_delete_and_says_how_to_lift
 
     join(values::true_and_false_count_in_any_case(&cluster), values::words_that_nobody_knows_are_not_written(&cluster))
         .await;
+    Box::pin(finalizer::is_not_taken_off_by_an_operator_of_another_name(&cluster)).await;
     stored.are_held_and_can_be_changed_and_let_go(&cluster).await;
     join5(
         an_object(&cluster),

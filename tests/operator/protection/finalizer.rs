@@ -10,8 +10,8 @@ use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use super::{lift, operator, refusal};
-use crate::support::World;
 use crate::support::cluster::run;
+use crate::support::{World, message};
 
 const RELEASE: &str = "apprunner-operator.dev/allow-release";
 const FOREIGN: &str = "example.org/finalizer";
@@ -105,6 +105,22 @@ async fn everything_else_may_change(away: &Away) {
     away.world.policy("egress", "Delete").await;
     away.world.merge_status("egress", json!({"revision": 7})).await;
     assert!(away.is_held().await);
+}
+
+pub(super) async fn is_not_taken_off_by_an_operator_of_another_name(cluster: &Arc<DevCluster>) {
+    let away = Away::new(cluster).await;
+    let unknown = away.world.operator();
+    away.world.delete("egress").await;
+    let object = away.world.reason("egress", "WriteRefused").await;
+    let said = message(&object);
+    assert!(
+        said.contains(&format!("{} is not named as one", unknown.user)) && away.world.inactive(&away.arn),
+        "{said}"
+    );
+    drop(unknown);
+    let _operator = operator(&away.world);
+    away.world.gone("egress").await;
+    assert_eq!(away.world.deletes(), 1);
 }
 
 pub(super) async fn is_taken_off_by_hand_only_on_purpose(cluster: &Arc<DevCluster>) {
