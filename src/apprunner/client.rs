@@ -13,8 +13,8 @@ use aws_sdk_apprunner::operation::list_tags_for_resource::ListTagsForResourceOut
 use aws_sdk_apprunner::operation::list_vpc_connectors::ListVpcConnectorsOutput;
 use aws_sdk_apprunner::types::Tag;
 
+use super::exchange::Exchange;
 use super::session::Session;
-use super::whole::Whole;
 use super::{CALL_DEADLINE, UNTAG_DEADLINE, wire};
 use crate::api::OWNER_TAG;
 use crate::core::arn::{ConnectorArn, Region};
@@ -46,85 +46,85 @@ type Read = Result<Reply, String>;
 impl Session {
     /// Deletes the connector. Source: App Runner API, `DeleteVpcConnector`.
     pub async fn delete(&self, arn: &ConnectorArn) -> Call {
-        let operation = Operation::DeleteVpcConnector;
+        let call = Exchange::of(Operation::DeleteVpcConnector);
         let delete = self.client(arn.region()).delete_vpc_connector().vpc_connector_arn(arn.as_str());
-        let sent = delete.customize().interceptor(Whole(operation)).send();
+        let sent = delete.customize().interceptor(call.clone()).send();
         let read = |out: DeleteVpcConnectorOutput| Ok(Reply::Connector(wire::connector(out.vpc_connector)));
-        finish(operation, CALL_DEADLINE, sent, read).await
+        finish(&call, CALL_DEADLINE, sent, read).await
     }
 
     /// Looks the connector up. Source: App Runner API, `DescribeVpcConnector`.
     pub async fn describe(&self, arn: &ConnectorArn) -> Call {
-        let operation = Operation::DescribeVpcConnector;
+        let call = Exchange::of(Operation::DescribeVpcConnector);
         let describe = self.client(arn.region()).describe_vpc_connector().vpc_connector_arn(arn.as_str());
-        let sent = describe.customize().interceptor(Whole(operation)).send();
+        let sent = describe.customize().interceptor(call.clone()).send();
         let read = |out: DescribeVpcConnectorOutput| Ok(Reply::Connector(wire::connector(out.vpc_connector)));
-        finish(operation, CALL_DEADLINE, sent, read).await
+        finish(&call, CALL_DEADLINE, sent, read).await
     }
 
     /// Reads the owner tag. Source: App Runner API, `ListTagsForResource`.
     pub async fn read_owner_tag(&self, arn: &ConnectorArn, deadline: Duration) -> Call {
-        let operation = Operation::ListTagsForResource;
+        let call = Exchange::of(Operation::ListTagsForResource);
         let list = self.client(arn.region()).list_tags_for_resource().resource_arn(arn.as_str());
-        let sent = list.customize().interceptor(Whole(operation)).send();
+        let sent = list.customize().interceptor(call.clone()).send();
         let read = |out: ListTagsForResourceOutput| wire::owner_tag(out.tags()).map(Reply::OwnerTag);
-        finish(operation, deadline, sent, read).await
+        finish(&call, deadline, sent, read).await
     }
 
     /// Writes the owner tag. Source: App Runner API, `TagResource`.
     pub async fn write_owner_tag(&self, arn: &ConnectorArn, owner: &OwnerTag) -> Call {
-        let operation = Operation::TagResource;
+        let call = Exchange::of(Operation::TagResource);
         let tag = Tag::builder().key(OWNER_TAG).value(owner.to_string()).build();
         let write = self.client(arn.region()).tag_resource().resource_arn(arn.as_str()).tags(tag);
-        let sent = write.customize().interceptor(Whole(operation)).send();
-        finish(operation, CALL_DEADLINE, sent, |_| Ok(Reply::Written)).await
+        let sent = write.customize().interceptor(call.clone()).send();
+        finish(&call, CALL_DEADLINE, sent, |_| Ok(Reply::Written)).await
     }
 
     /// Lists services, from the beginning or from where a page ended. Source: App Runner API, `ListServices`.
     pub async fn list_services(&self, region: &Region, token: Option<String>) -> Call {
-        let operation = Operation::ListServices;
+        let call = Exchange::of(Operation::ListServices);
         let list = self.client(region).list_services().max_results(SERVICES_A_PAGE).set_next_token(token);
-        let sent = list.customize().interceptor(Whole(operation)).send();
+        let sent = list.customize().interceptor(call.clone()).send();
         let read = |out: ListServicesOutput| {
             let items = out.service_summary_list.into_iter().map(wire::service).collect();
             Ok(Reply::Services(Page { items, next: out.next_token }))
         };
-        finish(operation, CALL_DEADLINE, sent, read).await
+        finish(&call, CALL_DEADLINE, sent, read).await
     }
 
     /// Tells which connector a service's outgoing traffic goes through. Source: App Runner API, `DescribeService`.
     pub async fn describe_service(&self, region: &Region, arn: &str) -> Call {
-        let operation = Operation::DescribeService;
+        let call = Exchange::of(Operation::DescribeService);
         let describe = self.client(region).describe_service().service_arn(arn);
-        let sent = describe.customize().interceptor(Whole(operation)).send();
+        let sent = describe.customize().interceptor(call.clone()).send();
         let read = |out: DescribeServiceOutput| wire::egress(out.service, arn).map(Reply::Egress);
-        finish(operation, CALL_DEADLINE, sent, read).await
+        finish(&call, CALL_DEADLINE, sent, read).await
     }
 
     /// Lists connectors, from the beginning or from where a page ended. Source: App Runner API, `ListVpcConnectors`.
     pub async fn list_connectors(&self, region: &Region, token: Option<String>) -> Call {
-        let operation = Operation::ListVpcConnectors;
+        let call = Exchange::of(Operation::ListVpcConnectors);
         let list = self.client(region).list_vpc_connectors().max_results(CONNECTORS_A_PAGE).set_next_token(token);
-        let sent = list.customize().interceptor(Whole(operation)).send();
+        let sent = list.customize().interceptor(call.clone()).send();
         let read = |out: ListVpcConnectorsOutput| {
             let items = out.vpc_connectors.into_iter().map(|connector| wire::connector(Some(connector))).collect();
             Ok(Reply::Connectors(Page { items, next: out.next_token }))
         };
-        finish(operation, CALL_DEADLINE, sent, read).await
+        finish(&call, CALL_DEADLINE, sent, read).await
     }
 
     /// Takes the owner tag off. Source: App Runner API, `UntagResource`.
     pub async fn remove_owner_tag(&self, arn: &ConnectorArn) -> Call {
-        let operation = Operation::UntagResource;
+        let call = Exchange::of(Operation::UntagResource);
         let remove = self.client(arn.region()).untag_resource().resource_arn(arn.as_str()).tag_keys(OWNER_TAG);
-        let sent = remove.customize().interceptor(Whole(operation)).send();
-        finish(operation, UNTAG_DEADLINE, sent, |_| Ok(Reply::Written)).await
+        let sent = remove.customize().interceptor(call.clone()).send();
+        finish(&call, UNTAG_DEADLINE, sent, |_| Ok(Reply::Written)).await
     }
 }
 
 /// Waits for a call no longer than its deadline, and says what it came to.
 async fn finish<T, E>(
-    operation: Operation,
+    call: &Exchange,
     deadline: Duration,
     sent: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     read: impl FnOnce(T) -> Read,
@@ -133,6 +133,7 @@ where
     T: RequestId,
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
+    let operation = call.operation;
     let begun = Instant::now();
     let result = tokio::time::timeout(deadline, sent).await;
     let took = begun.elapsed();
@@ -142,7 +143,7 @@ where
             let unproven = |why: String| Failure::new(operation, Class::Unproven, "Unproven", &why);
             (request_id, read(output).map_or_else(|why| Outcome::Unknown(unproven(why)), Outcome::Done))
         }
-        Ok(Err(error)) => (wire::request_id_of(&error), wire::outcome_of(operation, &error)),
+        Ok(Err(error)) => (wire::request_id_of(&error), wire::outcome_of(call, &error)),
         Err(_) => (None, Outcome::Unknown(Failure::new(operation, Class::Unreachable, "Timeout", wire::NO_ANSWER))),
     };
     Call { operation, request_id, sent: begun, took, outcome }

@@ -6,15 +6,17 @@
 //! once, within [`CALL_DEADLINE`], and what came of it becomes an [`Outcome`](crate::core::outcome::Outcome) that says
 //! whether it can have taken effect.
 //!
-//! [`session`] knows whose credentials these are; [`client`] makes the calls; [`wire`] reads answers; [`rate`] says when
+//! [`session`] knows whose credentials these are; [`client`] makes the calls; [`exchange`] looks at each as it
+//! stands on the wire; [`wire`] reads answers; [`plain`] has the words where AWS has none; [`rate`] says when
 //! the next may be made; [`surveys`] finds out who uses the connectors that wait.
 
 mod aws;
 pub mod client;
+mod exchange;
+mod plain;
 pub mod rate;
 pub mod session;
 pub mod surveys;
-mod whole;
 pub mod wire;
 
 use std::time::Duration;

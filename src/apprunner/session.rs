@@ -19,10 +19,11 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_apprunner::Client;
-use aws_sdk_apprunner::config::{self, IdentityCache, Region as SdkRegion, retry::RetryConfig};
+use aws_sdk_apprunner::config::{IdentityCache, Region as SdkRegion, retry::RetryConfig};
 use tracing::{info, warn};
 
-use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, wire};
+use super::exchange::Exchange;
+use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, plain, wire};
 use crate::core::arn::{AccountId, Lane, Region};
 use crate::core::outcome::{Class, Failure, Operation, Outcome, Reply};
 use crate::metrics::Metrics;
@@ -63,10 +64,7 @@ impl Session {
 
     pub(super) fn client(&self, region: &Region) -> Client {
         let mut clients = lock(&self.clients);
-        let begin = || {
-            let config = config::Builder::from(&in_region(&self.config, region)).interceptor(wire::OnlyJson);
-            Client::from_conf(config.build())
-        };
+        let begin = || Client::new(&in_region(&self.config, region));
         clients.entry(region.clone()).or_insert_with(begin).clone()
     }
 
@@ -213,14 +211,14 @@ async fn resolve(config: &SdkConfig) -> Result<Credentials, Failure> {
         Err(failure)
     };
     let Some(provider) = config.credentials_provider() else {
-        return failed(Class::CredentialsRejected, "NoCredentials", "no provider of credentials is configured");
+        return failed(Class::CredentialsRejected, "NoCredentials", "nothing says where to find any");
     };
     match tokio::time::timeout(CALL_DEADLINE, provider.provide_credentials()).await {
         Ok(Ok(credentials)) => Ok(credentials),
-        Ok(Err(error)) if matches!(error, CredentialsError::ProviderTimedOut(_)) || wire::never_connected(&error) => {
-            failed(Class::Unreachable, "NoCredentials", &wire::causes(&error))
+        Ok(Err(error)) if matches!(error, CredentialsError::ProviderTimedOut(_)) || plain::never_connected(&error) => {
+            failed(Class::Unreachable, "NoCredentials", &plain::no_credentials(&error))
         }
-        Ok(Err(error)) => failed(Class::CredentialsRejected, "NoCredentials", &wire::causes(&error)),
+        Ok(Err(error)) => failed(Class::CredentialsRejected, "NoCredentials", &plain::no_credentials(&error)),
         Err(_) => failed(Class::Unreachable, "Timeout", wire::NO_ANSWER),
     }
 }
@@ -240,10 +238,12 @@ fn carried(credentials: &Credentials, failure: Failure) -> Result<AccountId, Fai
 /// Source: STS API, `GetCallerIdentity`; needs no permission.
 async fn account_of(config: &SdkConfig) -> Result<AccountId, Failure> {
     let failed = |class, code: &str, message: &str| Failure::new(Operation::GetCallerIdentity, class, code, message);
-    let call = aws_sdk_sts::Client::new(config).get_caller_identity().send();
-    let identity = match tokio::time::timeout(STS_DEADLINE, call).await {
+    let call = Exchange::of(Operation::GetCallerIdentity);
+    let ask = aws_sdk_sts::Client::new(config).get_caller_identity();
+    let sent = ask.customize().interceptor(call.clone()).send();
+    let identity = match tokio::time::timeout(STS_DEADLINE, sent).await {
         Err(_) => return Err(failed(Class::Unreachable, "Timeout", wire::NO_ANSWER)),
-        Ok(Err(error)) => return Err(wire::failure_of(Operation::GetCallerIdentity, &error)),
+        Ok(Err(error)) => return Err(wire::failure_of(&call, &error)),
         Ok(Ok(identity)) => identity,
     };
     let account = identity.account().unwrap_or_default();

@@ -3,17 +3,16 @@
 use std::error::Error;
 
 use aws_sdk_apprunner::config::http::HttpResponse;
-use aws_sdk_apprunner::config::interceptors::BeforeDeserializationInterceptorContextRef;
-use aws_sdk_apprunner::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_apprunner::error::{BoxError, ProvideErrorMetadata, SdkError};
+use aws_sdk_apprunner::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_apprunner::primitives::DateTime;
 use aws_sdk_apprunner::types::{EgressConfiguration, Service as Described, ServiceSummary, Tag, VpcConnector};
 use jiff::Timestamp;
 use tracing::warn;
 
-use super::whole::Flaw;
+use super::exchange::{Exchange, Flaw};
+use super::plain;
 use crate::api::OWNER_TAG;
-use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Service, WireError, classify};
+use crate::core::outcome::{Class, Connector, Failure, Outcome, Service, WireError, classify};
 use crate::core::words;
 
 /// 2020-01-01 and 2100-01-01; App Runner is younger than the one, and a time beyond the other is no time.
@@ -26,34 +25,6 @@ const MOST_IDS: usize = 64;
 
 /// What is said where there is nothing to quote.
 pub(super) const NO_ANSWER: &str = "no answer within the deadline";
-
-/// Lets no web page pass for an answer: the SDK does not look into one that it expects to be empty, and a proxy's login
-/// form would count as a tag that was written.
-///
-/// Source: AWS JSON 1.0 protocol; every answer is `application/x-amz-json-1.0`. One that does not say what it is may be.
-#[derive(Debug)]
-pub(super) struct OnlyJson;
-
-impl Intercept for OnlyJson {
-    fn name(&self) -> &'static str {
-        "OnlyJson"
-    }
-
-    fn read_before_deserialization(
-        &self,
-        context: &BeforeDeserializationInterceptorContextRef<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let answer = context.response();
-        match answer.headers().get("content-type") {
-            Some(kind) if answer.status().is_success() && !words::says(kind, "json") => {
-                Err(format!("{} is no answer of App Runner's", word(kind)).into())
-            }
-            _ => Ok(()),
-        }
-    }
-}
 
 /// Reads a connector. A reply without one reads as one without members, which proves nothing.
 pub(super) fn connector(reply: Option<VpcConnector>) -> Connector {
@@ -129,73 +100,64 @@ fn plausible(member: &str, arn: Option<&str>, at: DateTime) -> Option<Timestamp>
 }
 
 /// Says what a failed call came to: whether it can have taken effect.
-pub(super) fn outcome_of<E>(operation: Operation, error: &SdkError<E, HttpResponse>) -> Outcome
+pub(super) fn outcome_of<E>(call: &Exchange, error: &SdkError<E, HttpResponse>) -> Outcome
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let failure = failure_of(operation, error);
+    let failure = failure_of(call, error);
+    // Where AWS said that all is well, and only how it said so is wrong, there is no refusal.
+    let refused = error.raw_response().is_some_and(|answer| !answer.status().is_success());
     match error {
         SdkError::ConstructionFailure(_) => Outcome::NotSent(failure),
-        SdkError::DispatchFailure(_) if never_connected(error) => Outcome::NotSent(failure),
-        SdkError::ServiceError(_) | SdkError::ResponseError(_)
-            if failure.class != Class::ServiceError && !is_of_success(error) =>
-        {
-            Outcome::Refused(failure)
-        }
+        SdkError::DispatchFailure(_) if plain::never_connected(error) => Outcome::NotSent(failure),
+        _ if refused && failure.class != Class::ServiceError => Outcome::Refused(failure),
         _ => Outcome::Unknown(failure),
     }
 }
 
-/// Whether AWS said that all is well, and only how it said so is wrong; that is no refusal.
-fn is_of_success<E>(error: &SdkError<E, HttpResponse>) -> bool {
-    error.raw_response().is_some_and(|raw| raw.status().is_success())
-}
-
 /// Reads what went wrong.
-pub(super) fn failure_of<E>(operation: Operation, error: &SdkError<E, HttpResponse>) -> Failure
+pub(super) fn failure_of<E>(call: &Exchange, error: &SdkError<E, HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    if let Some(flaw) = chain(error).find_map(|cause| cause.downcast_ref::<Flaw>()) {
-        let (class, code) = match flaw {
-            Flaw::Lacks(_) => (Class::Unproven, "Unproven"),
-            Flaw::NotJson => (Class::ServiceError, "UnreadableAnswer"),
-        };
-        return Failure::new(operation, class, code, &flaw.to_string()).with_request_id(request_id_of(error));
-    }
-    let (class, code) = match error {
-        SdkError::ServiceError(context) => {
+    match (error, error.raw_response()) {
+        (_, Some(answer)) if answer.status().is_success() => not_believed(call, error, answer),
+        (SdkError::ServiceError(context), Some(answer)) if context.err().code().is_some() => {
             let meta = context.err().meta();
-            return classify(operation, &wire_error(context.raw(), meta.code(), meta.message()));
+            classify(call.operation, &wire_error(answer, meta.code(), meta.message()))
         }
-        SdkError::ResponseError(context) if !context.raw().status().is_success() => {
-            return classify(operation, &wire_error(context.raw(), None, None));
+        (_, Some(answer)) => {
+            let message = plain::without_a_code(call.operation, answer);
+            classify(call.operation, &wire_error(answer, None, Some(&message)))
         }
-        SdkError::ResponseError(_) => (Class::ServiceError, "UnreadableAnswer"),
-        SdkError::TimeoutError(_) => return Failure::new(operation, Class::Unreachable, "Timeout", NO_ANSWER),
-        SdkError::ConstructionFailure(_) => (Class::Unreachable, "NotSent"),
-        _ if never_connected(error) => (Class::Unreachable, "NoConnection"),
-        _ => (Class::Unreachable, "ConnectionLost"),
+        (_, None) => unanswered(call, error),
+    }
+}
+
+/// An answer that says that all is well, and can't be believed.
+fn not_believed(call: &Exchange, error: &(dyn Error + 'static), answer: &HttpResponse) -> Failure {
+    let flaw = plain::chain(error).find_map(|cause| cause.downcast_ref::<Flaw>());
+    let (class, code) = match flaw {
+        Some(Flaw::Lacks(_)) => (Class::Unproven, "Unproven"),
+        _ => (Class::ServiceError, "UnreadableAnswer"),
     };
-    Failure::new(operation, class, code, &causes(error)).with_request_id(request_id_of(error))
+    let message = flaw.map_or_else(|| plain::unreadable(call.operation, answer), ToString::to_string);
+    Failure::new(call.operation, class, code, &message).with_request_id(request_id(answer).map(str::to_owned))
 }
 
-/// The chain of causes without the SDK's debug rendering, which holds headers.
-pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut said: Vec<String> = chain(error).map(ToString::to_string).collect();
-    said.dedup();
-    said.join(": ")
-}
-
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&e| e.source())
-}
-
-/// Only a failure to connect proves that nothing was sent.
-pub(super) fn never_connected(error: &(dyn Error + 'static)) -> bool {
-    chain(error)
-        .filter_map(|e| e.downcast_ref::<hyper_util::client::legacy::Error>())
-        .any(hyper_util::client::legacy::Error::is_connect)
+fn unanswered<E>(call: &Exchange, error: &SdkError<E, HttpResponse>) -> Failure
+where
+    E: Error + 'static,
+{
+    let (code, message) = match error {
+        SdkError::TimeoutError(_) => ("Timeout", NO_ANSWER.to_owned()),
+        _ if plain::never_connected(error) => ("NoConnection", plain::no_connection(error, call.host())),
+        SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
+            ("ConnectionLost", format!("the connection broke before an answer came: {}", plain::root(error)))
+        }
+        _ => ("NotSent", format!("the request could not be sent: {}", plain::root(error))),
+    };
+    Failure::new(call.operation, Class::Unreachable, code, &message)
 }
 
 fn wire_error<'a>(raw: &'a HttpResponse, code: Option<&'a str>, message: Option<&'a str>) -> WireError<'a> {

@@ -160,7 +160,9 @@ async fn no_connection_is_unreachable_and_heals() {
         let _operator = world.operator();
         world.delete("egress").await;
         let held = world.reason("egress", "Unreachable").await;
-        assert_eq!(held.status.unwrap().last_error.unwrap().code, "NoConnection");
+        let error = held.status.unwrap().last_error.unwrap();
+        let told = (error.code.as_str(), error.message.as_str());
+        assert_eq!(told, ("NoConnection", "cannot connect to 127.0.0.1:1: connection refused"));
     }
     world.settings.endpoint = good;
     let _operator = world.operator();

@@ -47,6 +47,7 @@ async fn play(kind_name: &str, kind: &FaultKind) {
     let faulty = join_all(cases.map(|(call, count)| one(&world, kind_name, kind, call, count)));
     let started = Instant::now();
     tokio::join!(faulty, retained(&world, kind_name, kind), healthy(&world, kind_name, kind));
+    told::assert_plain(&world, kind_name).await;
     eprintln!("{kind_name}: {:.1} s", started.elapsed().as_secs_f32());
 }
 
@@ -121,6 +122,7 @@ async fn ask_in_vain(kind_name: &str, kind: FaultKind) {
     let asked = if trouble.is_some() { 4 } else { 1 };
     assert_asked_first(&world.emulator.calls(), asked, kind_name);
     told::assert_told(&world, "egress", trouble, kind_name).await;
+    told::assert_plain(&world, kind_name).await;
     eprintln!("{kind_name} of STS: {:.1} s", started.elapsed().as_secs_f32());
 }
 
@@ -155,6 +157,7 @@ async fn look_in_vain(kind_name: &str, kind: FaultKind) {
     assert!(world.emulator.delete_service(&service));
     world.gone("egress").await;
     assert!(world.inactive(&arn), "{kind_name}");
+    told::assert_plain(&world, kind_name).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -78,6 +78,46 @@ pub fn of(kind: &str, operation: Operation) -> Told {
     }
 }
 
+/// Words of the SDK's and of other libraries', which help nobody who reads a status or an Event.
+const INTERNAL: [&str; 22] = [
+    "Exchange",
+    "read_before",
+    "read_after",
+    "interceptor",
+    "dispatch failure",
+    "service error",
+    "response error",
+    "unhandled error",
+    "failed to construct",
+    "request has timed out",
+    "ConnectorError",
+    "SdkError",
+    "SdkBody",
+    "io error",
+    "os error",
+    "client error (",
+    "HTTP 200",
+    "deserializ",
+    "hyper",
+    "credential provider",
+    "StatusCode",
+    "{",
+];
+
+/// Holds every status and every Event of a world to words that people understand.
+pub async fn assert_plain(world: &World, context: &str) {
+    let mut said = Vec::new();
+    for status in world.statuses() {
+        said.extend(status.conditions.iter().map(|condition| condition.message.clone()));
+        said.extend(status.last_error.iter().flat_map(|error| [error.code.clone(), error.message.clone()]));
+    }
+    said.extend(world.notes().await);
+    for text in said {
+        let internal = INTERNAL.iter().find(|word| text.contains(*word));
+        assert_eq!(internal, None, "{context}: {text}");
+    }
+}
+
 /// Holds an object that is gone to having told this trouble and no other.
 pub async fn assert_told(world: &World, name: &str, trouble: Told, context: &str) {
     let untroubled = UNTROUBLED.map(|reason| reason.to_string());

@@ -290,6 +290,13 @@ impl World {
         found.unwrap_or_else(|| panic!("no Event {reason} about {name}"))
     }
 
+    /// The notes of all Events.
+    pub async fn notes(&self) -> Vec<String> {
+        let events = Api::<Event>::namespaced(self.client.clone(), &self.namespace);
+        let all = events.list(&ListParams::default()).await.unwrap();
+        all.items.into_iter().filter_map(|event| event.note).collect()
+    }
+
     /// The Events about an object: reason and note.
     pub async fn events(&self, name: &str) -> BTreeMap<String, String> {
         let events = Api::<Event>::namespaced(self.client.clone(), &self.namespace);

@@ -1,20 +1,43 @@
-//! Holds a reply to having the members that the operator relies on.
+//! One call as it is seen on the wire: where it goes, and whether its reply is to be believed.
 //!
 //! The SDK fills what is missing with defaults: no list becomes an empty list, a service without a network configuration
 //! becomes one that uses no connector, and an item that is null is dropped. Believed, that would say of a connector in use
 //! that nothing uses it. So the reply is looked at as it stands on the wire, and one that lacks such a member proves
-//! nothing.
+//! nothing. Into a reply that it expects to be empty the SDK does not look at all: a proxy's login form would count as a
+//! tag that was written.
 
-use aws_sdk_apprunner::config::interceptors::AfterDeserializationInterceptorContextRef;
+use std::sync::{Arc, OnceLock};
+
+use aws_sdk_apprunner::config::interceptors::{
+    AfterDeserializationInterceptorContextRef, BeforeDeserializationInterceptorContextRef,
+    BeforeTransmitInterceptorContextRef,
+};
 use aws_sdk_apprunner::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_apprunner::error::BoxError;
 use serde_json::Value;
 
+use super::plain;
 use crate::core::outcome::Operation;
 
-/// Looks for the members that a successful reply to this operation has.
-#[derive(Debug)]
-pub(super) struct Whole(pub(super) Operation);
+/// A call that is made once.
+#[derive(Clone, Debug)]
+pub(super) struct Exchange {
+    /// What is called.
+    pub(super) operation: Operation,
+    host: Arc<OnceLock<String>>,
+}
+
+impl Exchange {
+    /// Begins a call.
+    pub(super) fn of(operation: Operation) -> Self {
+        Self { operation, host: Arc::default() }
+    }
+
+    /// The host that is called, and the port where it is not the usual one.
+    pub(super) fn host(&self) -> &str {
+        self.host.get().map_or("AWS", String::as_str)
+    }
+}
 
 /// Why a successful reply is not to be believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,8 +46,8 @@ pub(super) enum Flaw {
     #[error("the answer has no {0}")]
     Lacks(String),
     /// It can't be read.
-    #[error("the answer is no valid JSON")]
-    NotJson,
+    #[error("{0}")]
+    Unreadable(String),
 }
 
 /// The members that are relied on, each behind those that it stands in; `*` is every item of a list.
@@ -51,9 +74,35 @@ fn relied_on(operation: Operation) -> &'static [&'static [&'static str]] {
     }
 }
 
-impl Intercept for Whole {
+impl Intercept for Exchange {
     fn name(&self) -> &'static str {
-        "Whole"
+        "Exchange"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let host = host_in(context.request().uri());
+        self.host.get_or_init(|| host.to_owned());
+        Ok(())
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let answer = context.response();
+        // The SDK reads STS's reply to its end, or finds no account in it.
+        if !answer.status().is_success() || self.operation == Operation::GetCallerIdentity {
+            return Ok(());
+        }
+        let in_the_way = plain::in_the_way(self.operation, answer);
+        in_the_way.map_or(Ok(()), |why| Err(Flaw::Unreadable(why).into()))
     }
 
     fn read_after_deserialization(
@@ -65,20 +114,31 @@ impl Intercept for Whole {
         let answer = context.response();
         // What was not read to its end has failed already.
         match answer.body().bytes() {
-            Some(body) if answer.status().is_success() => Ok(check(self.0, body)?),
+            Some(body) if answer.status().is_success() => {
+                let unreadable = || plain::unreadable(self.operation, answer);
+                Ok(check(self.operation, body, unreadable)?)
+            }
             _ => Ok(()),
         }
     }
 }
 
-fn check(operation: Operation, body: &[u8]) -> Result<(), Flaw> {
+/// The host of an address, which may be of any form that a user gave it.
+fn host_in(address: &str) -> &str {
+    let behind = address.split_once("://").map_or(address, |(_, behind)| behind);
+    let authority = behind.split(['/', '?', '#']).next().unwrap_or_default();
+    // Before an @ there may be a password.
+    authority.rsplit('@').next().unwrap_or_default()
+}
+
+fn check(operation: Operation, body: &[u8], unreadable: impl FnOnce() -> String) -> Result<(), Flaw> {
     let relied_on = relied_on(operation);
     if relied_on.is_empty() {
         return Ok(());
     }
     // To the SDK no body at all is a reply without members.
     let reply = if body.trim_ascii().is_empty() { Ok(Value::Null) } else { serde_json::from_slice(body) };
-    let reply = reply.map_err(|_| Flaw::NotJson)?;
+    let reply = reply.map_err(|_| Flaw::Unreadable(unreadable()))?;
     match relied_on.iter().find_map(|path| lacking(&reply, path, String::new())) {
         Some(member) => Err(Flaw::Lacks(member)),
         None => Ok(()),
@@ -120,7 +180,7 @@ mod tests {
     ];
 
     fn checked(operation: Operation, body: &str) -> Option<String> {
-        check(operation, body.as_bytes()).err().map(|flaw| flaw.to_string())
+        check(operation, body.as_bytes(), || "unreadable".into()).err().map(|flaw| flaw.to_string())
     }
 
     /// A reply with nothing but what is relied on, and with two items in its list.
@@ -170,6 +230,20 @@ mod tests {
     }
 
     #[test]
+    fn a_host_is_named_without_what_is_behind_it_or_secret() {
+        for (address, host) in [
+            ("https://apprunner.us-east-1.amazonaws.com/", "apprunner.us-east-1.amazonaws.com"),
+            ("http://127.0.0.1:9", "127.0.0.1:9"),
+            ("http://user:secret@proxy:3128/path?x#y", "proxy:3128"),
+            ("http://[::1]:80/", "[::1]:80"),
+            ("nonsense", "nonsense"),
+            ("", ""),
+        ] {
+            assert_eq!(host_in(address), host, "{address}");
+        }
+    }
+
+    #[test]
     fn the_first_member_that_is_lacking_is_named() {
         use Operation::{DeleteVpcConnector, DescribeService, ListServices, ListTagsForResource, TagResource};
         for (operation, body, named) in [
@@ -189,7 +263,7 @@ mod tests {
         for empty in [r#"{"Tags": []}"#, r#"{"Tags": [], "More": null}"#] {
             assert_eq!(checked(ListTagsForResource, empty), None, "an empty list is a list");
         }
-        assert_eq!(checked(DeleteVpcConnector, "{\"VpcConnector\": {"), Some("the answer is no valid JSON".into()));
+        assert_eq!(checked(DeleteVpcConnector, "{\"VpcConnector\": {"), Some("unreadable".into()));
         for nothing_to_say in ["", "{}", "<html>"] {
             assert_eq!(checked(TagResource, nothing_to_say), None);
         }
