@@ -97,7 +97,7 @@ impl Intercept for Exchange {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let answer = context.response();
-        // The SDK reads STS's reply to its end, or finds no account in it.
+        // STS answers in XML, which the SDK parses; a reply that names no account is refused by who asked.
         if !answer.status().is_success() || self.operation == Operation::GetCallerIdentity {
             return Ok(());
         }

@@ -88,6 +88,9 @@ pub fn entry(e: &Evidence, effect: &Effect) -> (VpcConnectorStatus, Vec<Notice>)
 
 /// The status of an object that waits, and what to tell about it.
 pub fn waiting(e: &Evidence, hold: &Hold) -> (VpcConnectorStatus, Vec<Notice>) {
+    if claim_settles(e, hold) {
+        return (e.object.status.clone(), Vec::new());
+    }
     let mut status = fresh(e);
     match &e.memory.seen.connector {
         // A claim on its way writes them with its record.
@@ -130,6 +133,13 @@ fn next_attempt_time(e: &Evidence, until: Moment) -> Option<Time> {
     let written = e.object.status.next_attempt_time.clone();
     let same = |old: &Time| old.0.duration_since(new).abs() <= SignedDuration::from_secs(1);
     written.filter(same).or_else(|| Some(whole_seconds(new)))
+}
+
+/// Whether an object that says Adopting waits for the tag that it has just written: a second or two later it says more.
+fn claim_settles(e: &Evidence, hold: &Hold) -> bool {
+    let written = e.memory.pending_claim.as_ref().is_some_and(|pending| pending.unseen == 0);
+    let adopting = Reason::Adopting.to_string();
+    written && hold.reason == Reason::Adopting && e.object.status.ready_reason() == Some(&adopting)
 }
 
 /// Names who holds the deletion; what was said of them before stands until something better is known.

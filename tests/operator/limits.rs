@@ -10,7 +10,7 @@ use crate::support::operator::Limits;
 use crate::support::{ACCOUNT, REGION, World, eventually};
 
 /// So low that two hundred deletions have to wait for it.
-const LIMITS: Limits = Limits { rate: 10, burst: 10 };
+const LIMITS: Limits = Limits { rate: 8, burst: 10 };
 
 impl World {
     /// Objects that own their connectors, claimed by an operator that is gone again.
@@ -131,5 +131,5 @@ async fn a_rate_that_aws_does_not_bear_is_found_out_and_none_is_lost() {
     let calls = world.app_runner_calls();
     let throttled = calls.iter().filter(|call| call.error.is_some()).count();
     assert!(throttled > 0, "the emulator never throttled");
-    assert!(throttled < 60, "{throttled} of {} calls were throttled", calls.len());
+    assert!(throttled < 2 * 60, "{throttled} of {} calls were throttled: more than are needed", calls.len());
 }

@@ -365,6 +365,7 @@ fn adopting_describes_reads_the_tag_writes_it_and_claims() {
     assert_eq!(free.acts(), Effect::WriteTag);
     let tagged = free.after(Effect::WriteTag, written());
     assert_eq!(tagged.waits_for(), (Reason::Adopting, 2));
+    assert_eq!(report::waiting(&tagged, &tagged.waits()).0, tagged.object.status, "no write is spent on that");
     let tagged = tagged.next_attempt();
     assert_eq!(tagged.acts(), Effect::ReadTags, "another may have written theirs in the same moment");
     let tagged = tagged.ours();
