@@ -54,9 +54,11 @@ pub(super) fn tag_not_shown(e: &Evidence, pending: &PendingClaim) -> Hold {
 /// Until the connector is somebody else's no more.
 pub(super) fn owned_by_another(e: &Evidence, tag: &str) -> Hold {
     let arn = e.object.target.as_ref().map(ConnectorArn::as_str).unwrap_or_default();
+    let region = e.object.target.as_ref().map(|arn| arn.region().as_str()).unwrap_or_default();
     let message = format!(
-        "the connector's owner tag names {tag}; whoever may decide it frees it with: aws apprunner untag-resource \
-         --resource-arn {arn} --tag-keys {OWNER_TAG}"
+        "the connector's owner tag names {tag}; if that object exists, its deletion with deletionPolicy Retain frees the \
+         connector; if it does not, so does: aws apprunner untag-resource --resource-arn {arn} --tag-keys {OWNER_TAG} \
+         --region {region}"
     );
     Hold { reason: Reason::OwnedByAnother, message, until: e.from_now(e.rules.pace.ownership), failure: None }
 }
