@@ -25,7 +25,7 @@ use tracing::{info, warn};
 use super::exchange::Exchange;
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, plain, wire};
 use crate::core::arn::{AccountId, Lane, Region};
-use crate::core::outcome::{Class, Failure, Operation, Outcome, Reply};
+use crate::core::outcome::{Class, Failure, NO_CREDENTIALS, Operation, Outcome, Reply, WRONG_ACCOUNT};
 use crate::metrics::Metrics;
 use crate::sync::lock;
 
@@ -100,8 +100,8 @@ impl Sessions {
         if *session.account() == lane.account {
             return Ok(session);
         }
-        let message = format!("the credentials are of account {}", session.account());
-        Err(Failure::new(Operation::GetCallerIdentity, Class::CredentialsRejected, "WrongAccount", &message))
+        let message = format!("the credentials are of account {}, not of {}", session.account(), lane.account);
+        Err(Failure::new(Operation::GetCallerIdentity, Class::CredentialsRejected, WRONG_ACCOUNT, &message))
     }
 
     /// The session in force, or asks whose credentials these are, by way of STS in a region; everybody who asks there at
@@ -211,14 +211,19 @@ async fn resolve(config: &SdkConfig) -> Result<Credentials, Failure> {
         Err(failure)
     };
     let Some(provider) = config.credentials_provider() else {
-        return failed(Class::CredentialsRejected, "NoCredentials", "nothing says where to find any");
+        return failed(Class::CredentialsRejected, NO_CREDENTIALS, "nothing says where to find any");
     };
     match tokio::time::timeout(CALL_DEADLINE, provider.provide_credentials()).await {
         Ok(Ok(credentials)) => Ok(credentials),
-        Ok(Err(error)) if matches!(error, CredentialsError::ProviderTimedOut(_)) || plain::never_connected(&error) => {
-            failed(Class::Unreachable, "NoCredentials", &plain::no_credentials(&error))
+        Ok(Err(error)) => {
+            let (class, code) = match &error {
+                CredentialsError::ProviderTimedOut(_) => (Class::Unreachable, "Timeout"),
+                error if plain::never_connected(error) => (Class::Unreachable, "NoConnection"),
+                CredentialsError::CredentialsNotLoaded(_) => (Class::CredentialsRejected, NO_CREDENTIALS),
+                _ => (Class::CredentialsRejected, "CredentialsNotLoaded"),
+            };
+            failed(class, code, &plain::no_credentials(&error))
         }
-        Ok(Err(error)) => failed(Class::CredentialsRejected, "NoCredentials", &plain::no_credentials(&error)),
         Err(_) => failed(Class::Unreachable, "Timeout", wire::NO_ANSWER),
     }
 }

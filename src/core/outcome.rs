@@ -17,6 +17,10 @@ use crate::api::Reason;
 const LONGEST_MESSAGE: usize = 700;
 /// The same for its codes and request ids.
 const LONGEST_CODE: usize = 100;
+/// The code where no source of credentials has any.
+pub const NO_CREDENTIALS: &str = "NoCredentials";
+/// The code where STS says that the credentials are of another account.
+pub const WRONG_ACCOUNT: &str = "WrongAccount";
 
 /// The calls this operator makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::arn::ConnectorArn;
 use super::clock::Moment;
 use super::evidence::{Evidence, Hold, PendingClaim, RefusedDelete};
-use super::outcome::{Class, Failure, Service};
+use super::outcome::{Class, Failure, NO_CREDENTIALS, Operation, Service, WRONG_ACCOUNT};
 use super::survey::Users;
 use super::words;
 use crate::api::{OWNER_TAG, Reason};
@@ -177,11 +177,13 @@ pub(super) fn after(e: &Evidence, failure: &Failure) -> Hold {
 pub(crate) fn explain(failure: &Failure) -> String {
     let (Failure { operation, code, .. }, said) = (failure, failure.said());
     match failure.class {
+        _ if *operation == Operation::ResolveCredentials => explain_credentials(failure),
         Class::AccessDenied => format!("IAM does not allow {}: {said}", operation.iam_action()),
         Class::CredentialsRejected if is_of_clock(failure) => {
             // AWS's words hold times, which would make every attempt another message; they stand in lastError.
             format!("the clock here differs from AWS's, which therefore rejects {operation}: {code}")
         }
+        Class::CredentialsRejected if *code == WRONG_ACCOUNT => failure.message.clone(),
         Class::CredentialsRejected => format!("AWS does not accept the credentials for {operation}: {said}"),
         Class::SubscriptionRequired => format!("the account is not subscribed to App Runner in this region: {said}"),
         Class::InUse => format!("App Runner does not delete a connector in use: {said}"),
@@ -192,7 +194,22 @@ pub(crate) fn explain(failure: &Failure) -> String {
     }
 }
 
-fn is_of_clock(failure: &Failure) -> bool {
+/// Without credentials AWS is not asked anything, so nothing here may sound as if it had answered.
+fn explain_credentials(failure: &Failure) -> String {
+    let cause = if failure.message.is_empty() { &failure.code } else { &failure.message };
+    match failure.class {
+        Class::Unreachable => format!("the source of the AWS credentials does not answer: {cause}"),
+        _ if is_of_clock(failure) => {
+            "the clock here differs from AWS's, which therefore gives no credentials to whoever signs with it"
+                .to_owned()
+        }
+        _ if failure.code == NO_CREDENTIALS => format!("no AWS credentials were found: {cause}"),
+        _ => format!("AWS credentials could not be loaded: {cause}"),
+    }
+}
+
+/// Whether AWS rejects the call because of the time here.
+pub(crate) fn is_of_clock(failure: &Failure) -> bool {
     let said = |text: &str, phrases: [&str; 2]| phrases.iter().any(|phrase| words::says(text, phrase));
     said(&failure.message, ["Signature expired", "Signature not yet current"])
         || said(&failure.code, ["Skewed", "RequestExpired"])

@@ -1,5 +1,7 @@
 //! Whose credentials these are, known before anything that names an ARN.
 
+use std::path::PathBuf;
+
 use apprunner_emulator::{FaultKind, Operation};
 use apprunner_operator::api;
 use futures::future::join_all;
@@ -91,6 +93,7 @@ async fn unknown_keys_and_no_keys_are_rejected_credentials() {
     {
         let _operator = world.operator();
         let held = world.reason("egress", "CredentialsRejected").await;
+        assert!(message(&held).starts_with("AWS does not accept the credentials"), "{}", message(&held));
         assert_eq!(held.status.unwrap().last_error.unwrap().operation, "GetCallerIdentity");
     }
     world.settings.access_key = (String::new(), String::new());
@@ -99,7 +102,30 @@ async fn unknown_keys_and_no_keys_are_rejected_credentials() {
         let error = o.status.as_ref().and_then(|status| status.last_error.clone());
         error.is_some_and(|error| error.operation == "ResolveCredentials")
     };
-    world.until("egress", "without credentials", none).await;
+    let held = world.until("egress", "without credentials", none).await;
+    assert!(message(&held).starts_with("no AWS credentials were found: "), "{}", message(&held));
+}
+
+#[tokio::test]
+async fn a_source_of_credentials_that_gives_none_is_not_taken_for_aws() {
+    let mut world = World::new().await;
+    world.settings.access_key = (String::new(), String::new());
+    world.create("egress", &world.connector("shop")).await;
+    let config = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("config-{}", world.namespace));
+    std::fs::write(&config, "[default]\ncredential_process = false\n").unwrap();
+    let mut told = Vec::new();
+    for (variable, value, reason) in [
+        ("AWS_CONFIG_FILE", config.display().to_string(), "CredentialsRejected"),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/".to_owned(), "Unreachable"),
+    ] {
+        world.settings.environment = vec![(variable.into(), value)];
+        let _operator = world.operator();
+        told.push(message(&world.reason("egress", reason).await).to_owned());
+    }
+    assert!(told[0].starts_with("AWS credentials could not be loaded: "), "{}", told[0]);
+    assert!(told[1].starts_with("the source of the AWS credentials does not answer: "), "{}", told[1]);
+    assert_eq!(world.emulator.calls(), []);
+    std::fs::remove_file(config).unwrap();
 }
 
 #[tokio::test]

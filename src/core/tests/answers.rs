@@ -8,7 +8,7 @@ use super::evidence::{
 use crate::api::Reason;
 use crate::core::decide::{Effect, Proof};
 use crate::core::evidence::{Deletion, Evidence, Memory};
-use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Reply};
+use crate::core::outcome::{Class, Connector, Failure, NO_CREDENTIALS, Operation, Outcome, Reply};
 use crate::core::report;
 
 const DELETE: Operation = Operation::DeleteVpcConnector;
@@ -223,6 +223,26 @@ fn a_wrong_clock_is_known_by_its_code_or_its_words_and_nothing_else_is_called_on
     }
     let message = told("ExpiredTokenException", "The token has expired");
     assert!(!message.contains("clock") && message.contains("The token has expired"), "{message}");
+}
+
+#[test]
+fn what_aws_was_not_asked_is_not_laid_to_aws() {
+    let told = |class, code: &str, message: &str| {
+        let failure = Failure::new(Operation::ResolveCredentials, class, code, message);
+        unclaimed().after(Effect::Identify, Outcome::Refused(failure)).waits().message
+    };
+    let rejected = Class::CredentialsRejected;
+    for (class, code, message, words) in [
+        (rejected, NO_CREDENTIALS, "nothing is set", "no AWS credentials were found: nothing is set"),
+        (rejected, "CredentialsNotLoaded", "a bad file", "AWS credentials could not be loaded: a bad file"),
+        (rejected, "CredentialsNotLoaded", "", "AWS credentials could not be loaded: CredentialsNotLoaded"),
+        (Class::Unreachable, "Timeout", "no answer", "the source of the AWS credentials does not answer: no answer"),
+    ] {
+        assert_eq!(told(class, code, message), words);
+    }
+    let message =
+        told(rejected, "CredentialsNotLoaded", "SignatureDoesNotMatch: Signature expired: 1 is earlier than 2");
+    assert!(message.contains("clock") && !message.contains("earlier"), "{message}");
 }
 
 #[test]
