@@ -14,7 +14,7 @@ use kube::{Resource, ResourceExt};
 use tracing::{debug, error, info, warn};
 
 use crate::api::{DeletionPolicy, VpcConnector, VpcConnectorStatus};
-use crate::apprunner::client::Call;
+use crate::apprunner::client::Subject;
 use crate::apprunner::rate::Permit;
 use crate::apprunner::session::Session;
 use crate::apprunner::surveys::{Surveys, Waiter};
@@ -28,7 +28,6 @@ use crate::core::decide::{Decision, Effect, Proof, calls_of_attempt, decide};
 use crate::core::evidence::{Caller, Evidence, Hold, Memory, Object, Rules};
 use crate::core::limiter::Rank;
 use crate::core::outcome::{Class, Failure, Operation, Outcome, Reply};
-use crate::core::pace::millis;
 use crate::core::record::learn;
 use crate::core::refusal::{self, Refusal, Write};
 use crate::core::report::{self, Notice, NoticeReason};
@@ -316,8 +315,9 @@ impl Operator {
                 None => return no_session(),
             },
         };
-        log(turn, &call);
-        self.aws.heed(&arn.lane(), session, &call);
+        let Object { namespace, name, .. } = &turn.evidence.object;
+        let subject = Subject { namespace: Some(namespace), name: Some(name), arn: Some(arn.as_str()) };
+        self.aws.heed(&arn.lane(), session, &call, subject);
         call.outcome
     }
 
@@ -427,22 +427,6 @@ fn calls_aws(effect: &Effect) -> bool {
 fn no_session() -> Outcome {
     let message = "the credentials changed while the call was prepared";
     Outcome::NotSent(Failure::new(Operation::ResolveCredentials, Class::Unreachable, "NotSent", message))
-}
-
-/// One line for each call: what was asked for which object, and what AWS said.
-fn log(turn: &Turn, call: &Call) {
-    let Object { namespace, name, .. } = &turn.evidence.object;
-    let Call { operation, request_id, took, outcome, .. } = call;
-    let duration_ms = millis(*took);
-    let arn = &turn.object.spec.arn;
-    match outcome {
-        Outcome::Done(_) => info!(namespace, name, arn, %operation, request_id, duration_ms, outcome = "Done"),
-        Outcome::Refused(failure) | Outcome::NotSent(failure) | Outcome::Unknown(failure) => {
-            let Failure { code, message, .. } = failure;
-            let word = outcome.word();
-            info!(namespace, name, arn, %operation, request_id, duration_ms, outcome = word, code, error = message);
-        }
-    }
 }
 
 /// At the end of a wait, or before that when it turns into a stall.

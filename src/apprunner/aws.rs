@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::client::Call;
+use super::client::{Call, Subject};
 use super::rate::Rates;
 use super::session::{Session, Sessions};
 use crate::core::arn::Lane;
@@ -28,7 +28,8 @@ impl Aws {
     }
 
     /// Takes note of a call that was made with a session: what AWS said may be of use to the next.
-    pub fn heed(&self, lane: &Lane, session: &Arc<Session>, call: &Call) {
+    pub fn heed(&self, lane: &Lane, session: &Arc<Session>, call: &Call, subject: Subject<'_>) {
+        call.log(&lane.region, subject);
         self.metrics.called(call.operation, &call.outcome, call.took);
         self.rates.heed(lane, call.sent, &call.outcome);
         if let Outcome::Refused(Failure { class: Class::CredentialsRejected, .. }) = &call.outcome {

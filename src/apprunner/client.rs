@@ -12,6 +12,7 @@ use aws_sdk_apprunner::operation::list_services::ListServicesOutput;
 use aws_sdk_apprunner::operation::list_tags_for_resource::ListTagsForResourceOutput;
 use aws_sdk_apprunner::operation::list_vpc_connectors::ListVpcConnectorsOutput;
 use aws_sdk_apprunner::types::Tag;
+use tracing::{debug, info};
 
 use super::exchange::Exchange;
 use super::session::Session;
@@ -20,13 +21,14 @@ use crate::api::OWNER_TAG;
 use crate::core::arn::{ConnectorArn, Region};
 use crate::core::outcome::{Class, Failure, Operation, Outcome, Page, Reply};
 use crate::core::ownership::OwnerTag;
+use crate::core::pace::millis;
 
 /// A page of services has no more than this. Source: App Runner API, `ListServices`.
 const SERVICES_A_PAGE: i32 = 20;
 /// A page of connectors has no more than this. Source: App Runner API, `ListVpcConnectors`.
 const CONNECTORS_A_PAGE: i32 = 100;
 
-/// One call to App Runner, and what came of it.
+/// One call to AWS, and what came of it.
 pub struct Call {
     /// What was called.
     pub operation: Operation,
@@ -42,6 +44,36 @@ pub struct Call {
 
 /// What a 200 says, or why it proves nothing.
 type Read = Result<Reply, String>;
+
+/// Whom a call is made for, as far as it is made for one object, and what it names.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Subject<'a> {
+    /// The object's namespace.
+    pub namespace: Option<&'a str>,
+    /// The object's name.
+    pub name: Option<&'a str>,
+    /// The ARN of a connector or a service.
+    pub arn: Option<&'a str>,
+}
+
+impl Call {
+    /// Writes the one line that a call has in the log. What only reads has it at a level that is off by default: there
+    /// are many such calls, and a failure that lasts is told by the conditions.
+    pub(super) fn log(&self, region: &Region, subject: Subject<'_>) {
+        let Subject { namespace, name, arn } = subject;
+        let (operation, outcome, duration_ms) = (self.operation, self.outcome.word(), millis(self.took));
+        let request_id = self.request_id.as_deref();
+        let (code, error) = self.outcome.failure().map(|failure| (&*failure.code, &*failure.message)).unzip();
+        macro_rules! line {
+            ($level:ident) => {
+                $level!(
+                    namespace, name, arn, %region, %operation, outcome, request_id, duration_ms, code, error, "called AWS"
+                )
+            };
+        }
+        if operation.is_write() { line!(info) } else { line!(debug) }
+    }
+}
 
 impl Session {
     /// Deletes the connector. Source: App Runner API, `DeleteVpcConnector`.

@@ -22,6 +22,7 @@ use aws_sdk_apprunner::Client;
 use aws_sdk_apprunner::config::{IdentityCache, Region as SdkRegion, retry::RetryConfig};
 use tracing::{info, warn};
 
+use super::client::{Call, Subject};
 use super::exchange::Exchange;
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, plain, wire};
 use crate::core::arn::{AccountId, Lane, Region};
@@ -149,18 +150,26 @@ impl Sessions {
         let provider = SharedCredentialsProvider::new(credentials.clone());
         let config =
             config.into_builder().credentials_provider(provider).identity_cache(IdentityCache::no_cache()).build();
-        let account = self.account_of(&config).await.or_else(|failure| carried(&credentials, failure))?;
+        let account = self.account_of(&config, region).await.or_else(|failure| carried(&credentials, failure))?;
         info!(%account, "AWS credentials are of this account");
         let session = Arc::new(Session { account, credentials, config, clients: Mutex::default() });
         *lock(&self.current) = Some((session.clone(), Instant::now() + session.lifetime()));
         Ok(session)
     }
 
-    async fn account_of(&self, config: &SdkConfig) -> Result<AccountId, Failure> {
-        let asked = Instant::now();
+    async fn account_of(&self, config: &SdkConfig, region: &Region) -> Result<AccountId, Failure> {
+        let sent = Instant::now();
         let account = account_of(config).await;
-        let outcome = account.clone().map_or_else(Outcome::Unknown, |account| Outcome::Done(Reply::Caller(account)));
-        self.metrics.called(Operation::GetCallerIdentity, &outcome, asked.elapsed());
+        let took = sent.elapsed();
+        let request_id = account.as_ref().err().and_then(|failure| failure.request_id.clone());
+        let outcome = match account.clone() {
+            Ok(account) => Outcome::Done(Reply::Caller(account)),
+            Err(failure) if failure.class.passes() => Outcome::Unknown(failure),
+            Err(failure) => Outcome::Refused(failure),
+        };
+        let call = Call { operation: Operation::GetCallerIdentity, request_id, sent, took, outcome };
+        call.log(region, Subject::default());
+        self.metrics.called(call.operation, &call.outcome, took);
         account
     }
 

@@ -9,16 +9,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::Aws;
-use super::client::Call;
+use super::client::Subject;
 use crate::clock;
-use crate::core::arn::{ConnectorArn, Lane, Region};
+use crate::core::arn::{ConnectorArn, Lane};
 use crate::core::clock::Moment;
 use crate::core::limiter::{Rank, half_of_the_rate};
 use crate::core::outcome::{Class, Failure, Operation, Outcome};
-use crate::core::pace::{Pace, millis};
+use crate::core::pace::Pace;
 use crate::core::survey::{CallTime, Step, Survey, Users};
 use crate::permission::Permission;
 use crate::sync::lock;
@@ -155,13 +155,12 @@ impl Shared {
             Ok(_) => return Outcome::NotSent(nothing_to_call()),
             Err(failure) => return Outcome::NotSent(failure),
         };
-        let call = match step {
-            Step::Describe(arn) => session.describe_service(&lane.region, arn).await,
-            Step::List(token) => session.list_services(&lane.region, token.clone()).await,
+        let (call, arn) = match step {
+            Step::Describe(arn) => (session.describe_service(&lane.region, arn).await, Some(arn.as_str())),
+            Step::List(token) => (session.list_services(&lane.region, token.clone()).await, None),
             Step::Rest(_) | Step::Done => return Outcome::NotSent(nothing_to_call()),
         };
-        self.aws.heed(lane, &session, &call);
-        log(&lane.region, &call);
+        self.aws.heed(lane, &session, &call, Subject { arn, ..Subject::default() });
         call.outcome
     }
 
@@ -174,18 +173,6 @@ impl Shared {
         for (waiter, _) in woken {
             // Nobody listens any more once the operator stops.
             let _ = self.wake.send(waiter.clone());
-        }
-    }
-}
-
-fn log(region: &Region, call: &Call) {
-    let Call { operation, request_id, took, outcome, .. } = call;
-    let (duration_ms, word) = (millis(*took), outcome.word());
-    match outcome {
-        Outcome::Done(_) => debug!(%region, %operation, request_id, duration_ms, outcome = word),
-        Outcome::Refused(failure) | Outcome::NotSent(failure) | Outcome::Unknown(failure) => {
-            let Failure { code, message, .. } = failure;
-            info!(%region, %operation, request_id, duration_ms, outcome = word, code, error = message);
         }
     }
 }

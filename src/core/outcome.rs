@@ -55,6 +55,20 @@ impl Operation {
             _ => format!("apprunner:{self}"),
         }
     }
+
+    /// Whether it changes something in AWS.
+    pub fn is_write(self) -> bool {
+        match self {
+            Self::DeleteVpcConnector | Self::TagResource | Self::UntagResource => true,
+            Self::DescribeVpcConnector
+            | Self::ListTagsForResource
+            | Self::ListVpcConnectors
+            | Self::ListServices
+            | Self::DescribeService
+            | Self::GetCallerIdentity
+            | Self::ResolveCredentials => false,
+        }
+    }
 }
 
 impl fmt::Display for Operation {
@@ -78,6 +92,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// The failure, if it is one.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Done(_) => None,
+            Self::Refused(failure) | Self::NotSent(failure) | Self::Unknown(failure) => Some(failure),
+        }
+    }
+
+    /// The same, and nothing else.
     pub fn into_failure(self) -> Option<Failure> {
         match self {
             Self::Done(_) => None,
@@ -481,6 +503,21 @@ mod tests {
     fn an_action_is_of_the_service_that_it_asks() {
         assert_eq!(Operation::DeleteVpcConnector.iam_action(), "apprunner:DeleteVpcConnector");
         assert_eq!(Operation::GetCallerIdentity.iam_action(), "sts:GetCallerIdentity");
+    }
+
+    #[test]
+    fn what_changes_something_is_known() {
+        let changes = [Operation::DeleteVpcConnector, Operation::TagResource, Operation::UntagResource];
+        let reads = [
+            Operation::DescribeVpcConnector,
+            Operation::ListTagsForResource,
+            Operation::ListVpcConnectors,
+            Operation::ListServices,
+            Operation::DescribeService,
+            Operation::GetCallerIdentity,
+            Operation::ResolveCredentials,
+        ];
+        assert!(changes.into_iter().all(Operation::is_write) && !reads.into_iter().any(Operation::is_write));
     }
 
     #[test]

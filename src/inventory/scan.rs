@@ -11,7 +11,7 @@ use futures::future::join_all;
 
 use super::{counted, say};
 use crate::apprunner::Aws;
-use crate::apprunner::client::Call;
+use crate::apprunner::client::{Call, Subject};
 use crate::apprunner::session::Session;
 use crate::cli::AwsArgs;
 use crate::core::arn::{AccountId, Lane, Region};
@@ -225,7 +225,7 @@ impl Scan {
         let session = self.aws.sessions.of(&lane).await?;
         self.turn(&lane).await;
         let call = call(&session).await;
-        self.aws.heed(&lane, &session, &call);
+        self.aws.heed(&lane, &session, &call, Subject::default());
         match call.outcome {
             Outcome::Done(reply) => Ok(reply),
             Outcome::Refused(failure) | Outcome::NotSent(failure) | Outcome::Unknown(failure) => Err(failure),

@@ -20,6 +20,7 @@ mod in_use;
 mod leadership;
 mod lifecycle;
 mod limits;
+mod logging;
 mod members;
 mod network;
 mod outages;

@@ -83,11 +83,14 @@ impl Operator {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// The same, line by line; each is a JSON object.
+    pub fn lines(&self) -> Vec<serde_json::Value> {
+        self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
     /// The logged objects whose message is this.
     pub fn logged(&self, message: &str) -> Vec<serde_json::Value> {
-        let lines = self.log();
-        let objects = lines.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        objects.filter(|o| o["message"] == message).collect()
+        self.lines().into_iter().filter(|line| line["message"] == message).collect()
     }
 
     /// Asks it to stop, as Kubernetes does.
