@@ -25,6 +25,7 @@ use crate::apprunner::surveys::Waiter;
 use crate::cluster;
 use crate::core::arn::{ConnectorArn, Lane};
 use crate::core::pace::millis;
+use crate::incidents::Trouble;
 use crate::reconcile::Operator;
 use crate::sight::Sight;
 use crate::sync::lock;
@@ -36,7 +37,15 @@ struct Shared {
     workers: Workers,
     running: TaskTracker,
     sight: Arc<Sight>,
-    failures: Mutex<HashMap<String, u32>>,
+    failures: Mutex<HashMap<String, Failures>>,
+}
+
+/// The reconciles of one object that failed in a row.
+#[derive(Default)]
+struct Failures {
+    count: u32,
+    /// The last cause that was logged as an error.
+    logged: Option<String>,
 }
 
 /// One watch, and what it shows.
@@ -164,8 +173,10 @@ async fn reconcile(object: Arc<Guarded>, watched: Arc<Watched>) -> Result<Action
     // Boxed, so that the many that wait for a worker are small.
     let result = isolated(Box::pin(shared.operator.reconcile(shown))).await;
     shared.operator.aws.metrics.reconciled(began.elapsed(), result.is_ok());
+    let uid = object.uid().unwrap_or_default();
+    shared.heed(&uid, &result);
     let action = result?;
-    shared.failures().remove(&object.uid().unwrap_or_default());
+    shared.failures().remove(&uid);
     Ok(action)
 }
 
@@ -179,16 +190,32 @@ async fn isolated<T>(work: impl Future<Output = Result<T, cluster::Error>>) -> R
 #[allow(clippy::needless_pass_by_value, reason = "the signature is kube's")]
 fn retry(object: Arc<Guarded>, failed: &Failed, watched: Arc<Watched>) -> Action {
     let shared = &watched.shared;
-    let failures = {
+    let (failures, is_news) = {
         let mut all = shared.failures();
         let failures = all.entry(object.uid().unwrap_or_default()).or_default();
-        *failures = failures.saturating_add(1);
-        *failures
+        failures.count = failures.count.saturating_add(1);
+        (failures.count, failures.is_news(failed))
     };
     let wait = shared.operator.rules.pace.retry.jittered(failures, rand::random());
-    let (namespace, name) = (object.namespace(), object.name_any());
-    error!(namespace, name, error = %failed, failures, retry_ms = millis(wait), "reconcile failed; it is tried again");
+    let (namespace, name, retry_ms) = (object.namespace(), object.name_any(), millis(wait));
+    if is_news {
+        error!(namespace, name, error = %failed, failures, retry_ms, "reconcile failed; it is tried again");
+    } else {
+        debug!(namespace, name, error = %failed, failures, retry_ms, "reconcile failed; it is tried again");
+    }
     Action::requeue(wait)
+}
+
+impl Failures {
+    /// Whether this is the object's own trouble and not logged yet. An API server that does not answer is everybody's
+    /// trouble, and is an incident.
+    fn is_news(&mut self, failed: &Failed) -> bool {
+        if let Failed::Cluster(cluster::Error::NoAnswer { .. }) = failed {
+            return false;
+        }
+        let cause = failed.to_string();
+        self.logged.replace(cause.clone()) != Some(cause)
+    }
 }
 
 impl Listener for Shared {
@@ -207,8 +234,18 @@ impl Listener for Shared {
 }
 
 impl Shared {
-    fn failures(&self) -> std::sync::MutexGuard<'_, HashMap<String, u32>> {
+    fn failures(&self) -> std::sync::MutexGuard<'_, HashMap<String, Failures>> {
         lock(&self.failures)
+    }
+
+    /// Takes note of whether the API server answered to what an object needed.
+    fn heed(&self, uid: &str, result: &Result<Action, Failed>) {
+        let incidents = &self.operator.aws.incidents;
+        match result {
+            Err(Failed::Cluster(cluster::Error::NoAnswer { verb, message })) => incidents.no_answer(uid, verb, message),
+            Err(Failed::Panicked) => {}
+            Ok(_) | Err(Failed::Cluster(_)) => incidents.end(&Trouble::ApiServer, uid),
+        }
     }
 
     /// Waits for a worker; there is none any more once the operator stops.
@@ -266,6 +303,27 @@ mod tests {
         let gone = isolated::<()>(async { Err(cluster::Error::Gone) }).await;
         assert!(matches!(gone, Err(Failed::Cluster(cluster::Error::Gone))));
         assert!(matches!(isolated(async { Ok(1) }).await, Ok(1)));
+    }
+
+    #[test]
+    fn each_cause_is_logged_once_in_a_row_and_an_outage_by_no_object() {
+        let refused = |message: &str| {
+            Failed::Cluster(cluster::Error::Refused { verb: "get", code: 403, message: message.to_owned() })
+        };
+        let no_answer =
+            Failed::Cluster(cluster::Error::NoAnswer { verb: "get", message: "the deadline passed".into() });
+        let mut failures = Failures::default();
+        let news = [
+            refused("forbidden"),
+            refused("forbidden"),
+            no_answer,
+            refused("forbidden"),
+            Failed::Panicked,
+            Failed::Panicked,
+            refused("forbidden"),
+        ]
+        .map(|failed| failures.is_news(&failed));
+        assert_eq!(news, [true, false, false, false, true, false, true]);
     }
 
     #[tokio::test]

@@ -29,6 +29,7 @@ mod clock;
 pub mod cluster;
 pub mod controller;
 pub mod core;
+pub mod incidents;
 pub mod inventory;
 pub mod metrics;
 pub mod permission;

@@ -13,7 +13,7 @@ use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 use tracing::{debug, error, info, warn};
 
-use crate::api::{DeletionPolicy, VpcConnector, VpcConnectorStatus};
+use crate::api::{DeletionPolicy, Reason, VpcConnector, VpcConnectorStatus};
 use crate::apprunner::client::Subject;
 use crate::apprunner::rate::Permit;
 use crate::apprunner::session::Session;
@@ -170,9 +170,13 @@ impl Operator {
         let Evidence { object, memory, .. } = &mut turn.evidence;
         object.unusual.tell(&mut memory.told).into_iter().for_each(|notice| self.tell(&turn.object, notice));
         let decision = decide(&turn.evidence);
+        let uid = turn.object.uid().unwrap_or_default();
         let ends_waiting = !matches!(decision, Decision::Act(_) | Decision::Wait(_));
         if ends_waiting && !turn.evidence.memory.seen.write_refused {
-            self.surveys.forget(&turn.object.uid().unwrap_or_default());
+            self.surveys.forget(&uid);
+        }
+        if !matches!(decision, Decision::Act(_)) {
+            self.aws.incidents.held(&uid, wrong_account(&decision));
         }
         match decision {
             Decision::Nothing => Ok(Some(self.later())),
@@ -386,6 +390,7 @@ impl Operator {
     pub fn gone(&self, uid: &str) {
         self.objects.gone(uid);
         self.surveys.forget(uid);
+        self.aws.incidents.gone(uid);
         lock(&self.memories).remove(uid);
     }
 
@@ -433,6 +438,14 @@ fn no_session() -> Outcome {
 fn next_look(e: &Evidence, hold: &Hold) -> Action {
     let stalls = report::stalls_at(e, hold);
     until(stalls.map_or(hold.until, |at| at.min(hold.until)))
+}
+
+/// The words that hold an object because the operator acts for another account or in other regions.
+fn wrong_account(decision: &Decision) -> Option<&str> {
+    match decision {
+        Decision::Hold(hold) if hold.reason == Reason::WrongAccount => Some(&hold.message),
+        _ => None,
+    }
 }
 
 fn until(at: Moment) -> Action {

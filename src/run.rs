@@ -21,11 +21,12 @@ use crate::core::evidence::Rules;
 use crate::core::lease::Terms;
 use crate::core::ownership::ClusterId;
 use crate::core::pace::Pace;
+use crate::incidents::{Incidents, OPERATOR, Trouble};
 use crate::metrics::{Metrics, Snapshot};
 use crate::permission::{Leadership, Permission};
 use crate::reconcile::Operator;
 use crate::sight::Sight;
-use crate::{controller, telemetry};
+use crate::{cluster, controller, telemetry};
 
 /// Calls under way are over within this time: each has a shorter deadline of its own.
 const FINISH_WITHIN: Duration = Duration::from_secs(35);
@@ -75,11 +76,13 @@ async fn operate(args: &RunArgs) -> Result<(), RunError> {
     let leadership = election.as_ref().map_or_else(Leadership::unquestioned, Election::leadership);
     let permission = Arc::new(Permission { stopping, leadership });
     let pace = pace(args);
-    let aws = Arc::new(Aws::new(args.aws.limits(), pace.rate_recovery, metrics.clone()));
+    let incidents = Arc::<Incidents>::default();
+    let aws = Arc::new(Aws::new(args.aws.limits(), pace.rate_recovery, metrics.clone(), incidents.clone()));
     let (surveys, woken) = Surveys::new(aws.clone(), permission.clone(), pace.clone());
     let look = look(sight.clone(), aws.clone(), permission.clone());
     serve(args.health_address, args.metrics_address, sight.health.clone(), metrics.clone(), look).await?;
-    let Some(rules) = rules(args, pace, &client, &permission.stopping, &sight.health).await? else { return Ok(()) };
+    let rules = rules(args, pace, &client, &permission.stopping, &sight.health, &incidents).await?;
+    let Some(rules) = rules else { return Ok(()) };
     let work = async {
         if turn_comes(&permission, &sight.health).await {
             let (events, sending) = Events::start(client.clone(), metrics);
@@ -163,11 +166,12 @@ async fn rules(
     client: &Client,
     stopping: &CancellationToken,
     health: &Health,
+    incidents: &Incidents,
 ) -> Result<Option<Rules>, RunError> {
     let tags = args.ownership_tags == Switch::On;
     let cluster_id = match &args.cluster_id {
         Some(id) => Some(id.clone()),
-        None if tags => match read_cluster_id(client, stopping, health).await? {
+        None if tags => match read_cluster_id(client, stopping, health, incidents).await? {
             Some(id) => Some(id),
             None => return Ok(None),
         },
@@ -193,14 +197,18 @@ async fn read_cluster_id(
     client: &Client,
     stopping: &CancellationToken,
     health: &Health,
+    incidents: &Incidents,
 ) -> Result<Option<ClusterId>, StartError> {
     loop {
         health.turned();
         match client::cluster_id(client).await {
-            Err(StartError::NoClusterId(error @ crate::cluster::Error::NoAnswer { .. })) => {
-                warn!(%error, "the API server can't be reached yet");
+            Err(StartError::NoClusterId(cluster::Error::NoAnswer { verb, message })) => {
+                incidents.no_answer(OPERATOR, verb, &message);
             }
-            other => return other.map(Some),
+            other => {
+                incidents.over(&Trouble::ApiServer);
+                return other.map(Some);
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(START_AGAIN) => {}

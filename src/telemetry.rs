@@ -18,8 +18,9 @@ pub enum LogFormat {
 
 /// Starts logging to standard error.
 pub fn start(format: LogFormat, directives: &str) -> Result<(), String> {
-    // kube's span of each reconcile would stand in front of every line, and tells nothing that the line does not.
-    let directives = format!("kube_runtime=warn,{directives}");
+    // kube's span of each reconcile would stand in front of every line, and tells nothing that the line does not. The AWS
+    // SDK warns at every attempt to find credentials; what came of it is in our own lines, once.
+    let directives = format!("kube_runtime=warn,aws_config=error,aws_runtime=error,{directives}");
     let filter = EnvFilter::try_new(&directives).map_err(|error| format!("--log '{directives}': {error}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let terminal = std::io::stderr().is_terminal();

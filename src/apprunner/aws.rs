@@ -9,6 +9,7 @@ use super::session::{Session, Sessions};
 use crate::core::arn::Lane;
 use crate::core::limiter::Limits;
 use crate::core::outcome::{Class, Failure, Outcome};
+use crate::incidents::{Incidents, Trouble};
 use crate::metrics::Metrics;
 
 /// The way to AWS.
@@ -19,12 +20,15 @@ pub struct Aws {
     pub rates: Rates,
     /// Where everything is counted.
     pub metrics: Arc<Metrics>,
+    /// Where troubles are reported that many objects share.
+    pub incidents: Arc<Incidents>,
 }
 
 impl Aws {
     /// Makes a way, where a halved rate rises by a tenth each time `recovery` has passed.
-    pub fn new(limits: Limits, recovery: Duration, metrics: Arc<Metrics>) -> Self {
-        Self { sessions: Sessions::new(metrics.clone()), rates: Rates::new(limits, recovery), metrics }
+    pub fn new(limits: Limits, recovery: Duration, metrics: Arc<Metrics>, incidents: Arc<Incidents>) -> Self {
+        let sessions = Sessions::new(metrics.clone(), incidents.clone());
+        Self { sessions, rates: Rates::new(limits, recovery), metrics, incidents }
     }
 
     /// Takes note of a call that was made with a session: what AWS said may be of use to the next.
@@ -32,8 +36,21 @@ impl Aws {
         call.log(&lane.region, subject);
         self.metrics.called(call.operation, &call.outcome, call.took);
         self.rates.heed(lane, call.sent, &call.outcome);
-        if let Outcome::Refused(Failure { class: Class::CredentialsRejected, .. }) = &call.outcome {
-            self.sessions.reject(session);
+        let trouble = Trouble::AppRunner(lane.clone());
+        match &call.outcome {
+            Outcome::Refused(failure) if failure.class == Class::CredentialsRejected => {
+                self.incidents.failed(&trouble, failure);
+                self.sessions.reject(session);
+            }
+            Outcome::NotSent(failure) | Outcome::Unknown(failure) if failure.class == Class::Unreachable => {
+                self.incidents.failed(&trouble, failure);
+            }
+            // Nobody but App Runner can know these, and it looks at the credentials first.
+            Outcome::Done(_)
+            | Outcome::Refused(Failure { class: Class::NotFound | Class::InUse | Class::AccessDenied, .. }) => {
+                self.incidents.over(&trouble);
+            }
+            _ => {}
         }
     }
 }

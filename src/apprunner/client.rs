@@ -58,7 +58,7 @@ pub struct Subject<'a> {
 
 impl Call {
     /// Writes the one line that a call has in the log. What only reads has it at a level that is off by default: there
-    /// are many such calls, and a failure that lasts is told by the conditions.
+    /// are many such calls, and a failure that lasts is told by the conditions and by [`crate::incidents`].
     pub(super) fn log(&self, region: &Region, subject: Subject<'_>) {
         let Subject { namespace, name, arn } = subject;
         let (operation, outcome, duration_ms) = (self.operation, self.outcome.word(), millis(self.took));

@@ -111,8 +111,7 @@ fn tried(said: &str) -> String {
         if why.is_empty() { source.to_owned() } else { format!("{source} ({why})") }
     });
     let sources: Vec<_> = sources.filter(|source| !source.is_empty()).collect();
-    let found = "no credentials were found";
-    if sources.is_empty() { found.to_owned() } else { format!("{found} in {}", sources.join(", ")) }
+    if sources.is_empty() { "no source has any".to_owned() } else { format!("not in {}", sources.join(", ")) }
 }
 
 fn last(error: &(dyn Error + 'static)) -> String {
@@ -237,11 +236,8 @@ mod tests {
             Environment: the credential provider was not enabled: environment variable not set\n  \
             Profile: the credential provider was not enabled\n";
         for (error, told) in [
-            (
-                CredentialsError::not_loaded(attempted),
-                "no credentials were found in Environment (environment variable not set), Profile",
-            ),
-            (CredentialsError::not_loaded_no_source(), "no credentials were found"),
+            (CredentialsError::not_loaded(attempted), "not in Environment (environment variable not set), Profile"),
+            (CredentialsError::not_loaded_no_source(), "no source has any"),
             (
                 CredentialsError::invalid_configuration("could not parse profile file"),
                 "the credentials are configured wrongly: the profile file cannot be parsed",

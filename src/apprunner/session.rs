@@ -20,13 +20,15 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_apprunner::Client;
 use aws_sdk_apprunner::config::{IdentityCache, Region as SdkRegion, retry::RetryConfig};
-use tracing::{info, warn};
+use tracing::info;
 
 use super::client::{Call, Subject};
 use super::exchange::Exchange;
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, plain, wire};
 use crate::core::arn::{AccountId, Lane, Region};
 use crate::core::outcome::{Class, Failure, NO_CREDENTIALS, Operation, Outcome, Reply, WRONG_ACCOUNT};
+use crate::core::waits::explain;
+use crate::incidents::{Incidents, OPERATOR, Trouble};
 use crate::metrics::Metrics;
 use crate::sync::lock;
 
@@ -50,7 +52,10 @@ pub struct Session {
 /// Gives out the current session.
 pub struct Sessions {
     metrics: Arc<Metrics>,
+    incidents: Arc<Incidents>,
     current: Mutex<Option<(Arc<Session>, Instant)>>,
+    /// The account that was last logged.
+    logged: Mutex<Option<AccountId>>,
     near: Mutex<HashMap<Region, Arc<tokio::sync::Mutex<LastFailure>>>>,
 }
 
@@ -85,8 +90,8 @@ impl Session {
 
 impl Sessions {
     /// Knows no session yet.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, current: Mutex::default(), near: Mutex::default() }
+    pub fn new(metrics: Arc<Metrics>, incidents: Arc<Incidents>) -> Self {
+        Self { metrics, incidents, current: Mutex::default(), logged: Mutex::default(), near: Mutex::default() }
     }
 
     /// The session in force, if it is known and not due for renewal.
@@ -121,8 +126,11 @@ impl Sessions {
             return Err(failure.clone());
         }
         let result = match self.ask(region).await {
-            Ok(session) => Ok(session),
-            Err(failure) => self.keep_what_is_good().ok_or(failure),
+            Ok(session) => {
+                self.incidents.over(&Trouble::Credentials);
+                Ok(session)
+            }
+            Err(failure) => self.fall_back(failure),
         };
         *last_failure = result.as_ref().err().map(|failure| (failure.clone(), Instant::now()));
         result
@@ -150,8 +158,8 @@ impl Sessions {
         let provider = SharedCredentialsProvider::new(credentials.clone());
         let config =
             config.into_builder().credentials_provider(provider).identity_cache(IdentityCache::no_cache()).build();
-        let account = self.account_of(&config, region).await.or_else(|failure| carried(&credentials, failure))?;
-        info!(%account, "AWS credentials are of this account");
+        let account = self.account_of(&config, region).await.or_else(|failure| self.carried(&credentials, failure))?;
+        self.log_account(&account);
         let session = Arc::new(Session { account, credentials, config, clients: Mutex::default() });
         *lock(&self.current) = Some((session.clone(), Instant::now() + session.lifetime()));
         Ok(session)
@@ -170,7 +178,33 @@ impl Sessions {
         let call = Call { operation: Operation::GetCallerIdentity, request_id, sent, took, outcome };
         call.log(region, Subject::default());
         self.metrics.called(call.operation, &call.outcome, took);
+        if account.is_ok() {
+            self.incidents.over(&Trouble::UnconfirmedAccount);
+        }
         account
+    }
+
+    /// The account that the credentials say they are of, where STS does not answer at all, or does not know the question.
+    fn carried(&self, credentials: &Credentials, failure: Failure) -> Result<AccountId, Failure> {
+        let account = credentials.account_id().and_then(|account| account.as_str().parse::<AccountId>().ok());
+        match (failure.class, account) {
+            (Class::Unreachable | Class::InvalidRequest | Class::NotFound, Some(account)) => {
+                let why = explain(&failure);
+                let words =
+                    format!("the account that the credentials carry, {account}, is not confirmed by STS: {why}");
+                self.incidents.begin(&Trouble::UnconfirmedAccount, OPERATOR, "UnconfirmedAccount", &words);
+                Ok(account)
+            }
+            _ => Err(failure),
+        }
+    }
+
+    /// Credentials are renewed again and again; the log has a line where their account is another.
+    fn log_account(&self, account: &AccountId) {
+        let before = lock(&self.logged).replace(account.clone());
+        if before.as_ref() != Some(account) {
+            info!(%account, "AWS credentials are of this account");
+        }
     }
 
     /// The current session, if these are its very credentials; it is good for another while.
@@ -185,6 +219,22 @@ impl Sessions {
             *renew = Instant::now() + session.lifetime();
             session.clone()
         })
+    }
+
+    /// What there is where renewing failed: a session that somebody got by way of another region, or the old one.
+    fn fall_back(&self, failure: Failure) -> Result<Arc<Session>, Failure> {
+        if let Some(session) = self.current() {
+            return Ok(session);
+        }
+        let kept = self.keep_what_is_good();
+        if kept.is_some() {
+            let words =
+                format!("AWS credentials could not be renewed, and the old ones are kept: {}", explain(&failure));
+            self.incidents.begin(&Trouble::Credentials, OPERATOR, "NotRenewed", &words);
+        } else {
+            self.incidents.failed(&Trouble::Credentials, &failure);
+        }
+        kept.ok_or(failure)
     }
 
     fn keep_what_is_good(&self) -> Option<Arc<Session>> {
@@ -234,18 +284,6 @@ async fn resolve(config: &SdkConfig) -> Result<Credentials, Failure> {
             failed(class, code, &plain::no_credentials(&error))
         }
         Err(_) => failed(Class::Unreachable, "Timeout", wire::NO_ANSWER),
-    }
-}
-
-/// The account that the credentials say they are of, where STS does not answer at all, or does not know the question.
-fn carried(credentials: &Credentials, failure: Failure) -> Result<AccountId, Failure> {
-    let account = credentials.account_id().and_then(|account| account.as_str().parse::<AccountId>().ok());
-    match (failure.class, account) {
-        (Class::Unreachable | Class::InvalidRequest | Class::NotFound, Some(account)) => {
-            warn!(%account, error = failure.message, "STS can't be asked; the account that the credentials carry is believed");
-            Ok(account)
-        }
-        _ => Err(failure),
     }
 }
 

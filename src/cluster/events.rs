@@ -67,7 +67,8 @@ impl Losses {
     fn lost(&mut self, about: &ObjectReference, reason: &str, error: &Error) {
         let loss = loss_of(error);
         self.metrics.event_lost(loss);
-        let passes = matches!(loss, EventLoss::NamespaceTerminating | EventLoss::Gone);
+        // An API server that does not answer is logged as such, and not for each Event.
+        let passes = matches!(loss, EventLoss::NamespaceTerminating | EventLoss::Gone | EventLoss::NoAnswer);
         let ObjectReference { namespace, name, .. } = about;
         if !passes && self.told.insert((namespace.clone(), loss)) {
             warn!(namespace, name, reason, %error, "an Event was not taken; more of them are only counted");

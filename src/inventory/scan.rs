@@ -88,7 +88,7 @@ async fn identify(args: &AwsArgs, regions: &[Region], pace: &Pace) -> Result<(Aw
         let mut first = None;
         for region in regions {
             // Each time anew, because a failure is remembered; what is counted is read by nobody.
-            let aws = Aws::new(args.limits(), pace.rate_recovery, Arc::default());
+            let aws = Aws::new(args.limits(), pace.rate_recovery, Arc::default(), Arc::default());
             let failure = match aws.sessions.identify(region).await {
                 Ok(session) => return Ok((aws, session.account().clone())),
                 Err(failure) => failure,

@@ -182,7 +182,7 @@ async fn a_panic_in_one_reconcile_is_the_trouble_of_one_object() {
     let limits = Limits { rate: 5.0, burst: 10 };
     let rules = Rules { pace: Pace::default().divided_by(PACE), regions: Vec::new(), cluster_id: None };
     let permission = Arc::new(Permission { stopping: stopping.clone(), leadership: Leadership::unquestioned() });
-    let aws = Arc::new(Aws::new(limits, rules.pace.rate_recovery, Arc::default()));
+    let aws = Arc::new(Aws::new(limits, rules.pace.rate_recovery, Arc::default(), Arc::default()));
     let (surveys, woken) = Surveys::new(aws.clone(), permission.clone(), rules.pace.clone());
     let objects = Objects::new(client.clone());
     let operator = Operator::new(objects, events, aws, surveys, rules, permission);

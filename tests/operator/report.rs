@@ -369,6 +369,7 @@ async fn without_credentials_it_says_so_and_calls_nothing() {
     let printed = printed(command).await;
     assert_eq!((printed.code, printed.out.as_str()), (Some(1), ""));
     assert!(printed.err.contains("no AWS credentials; give some"), "{}", printed.err);
+    assert_eq!(printed.err.lines().count(), 1, "what the operator logs is not for a terminal: {}", printed.err);
     assert_eq!(world.emulator.calls(), []);
 }
 
