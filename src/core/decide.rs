@@ -4,12 +4,14 @@
 //! one next step, and it is either one [`Effect`], which is one call, or a reason to wait. What came of an effect goes
 //! into the evidence (see [`super::record`]), and the table is asked again.
 //!
-//! The order matters, and its head is the promise: what lets a person out (Retain, pause) stands above all, what AWS
-//! already said about the deletion stands above what might hold it, and nothing that names an ARN stands above the row
-//! that checks whose credentials these are.
+//! The order matters. The ways out that a person has (Retain, pause) come first; then deletions that AWS has confirmed;
+//! then what holds a deletion. No call that names an ARN is decided above the row that checks the account, except those
+//! of Retain, which check it themselves. What the owner tag leads to is in [`super::claims`].
 
-use super::clock::Moment;
-use super::evidence::{Begun, Caller, Deletion, Evidence, Hold, Ownership, PendingClaim, RefusedDelete, Sighting};
+use super::claims::{
+    confirm_claim, delete_if_owned, establish_ownership, keep_ownership, owner_checked_recently, resync,
+};
+use super::evidence::{Begun, Caller, Deletion, Evidence, Hold, Ownership, RefusedDelete, Sighting};
 use super::outcome::{Class, Failure, Operation};
 use super::refusal::{self, write_refused};
 use super::waits;
@@ -274,27 +276,6 @@ fn to_be_deleted(e: &Evidence) -> Option<Decision> {
     })
 }
 
-/// Deletes what the owner tag, read in this attempt, does not give to another.
-///
-/// `.status.arn` is not enough: the tag may have been moved to another owner since, or the status comes from a backup.
-fn delete_if_owned(e: &Evidence) -> Decision {
-    if e.rules.cluster_id.is_none() || owner_checked_recently(e) {
-        return Decision::Act(Effect::Delete);
-    }
-    Decision::Act(match e.memory.seen.ownership() {
-        Ownership::Unread => Effect::ReadTags,
-        Ownership::OfObject { namespace, name } => look_up(namespace, name),
-        Ownership::Ours | Ownership::Untagged | Ownership::Released { .. } => Effect::Delete,
-        Ownership::Another { tag } => release_to(tag),
-    })
-}
-
-/// Retries while the connector is in use come every few seconds; the tag need not be read for each.
-fn owner_checked_recently(e: &Evidence) -> bool {
-    let fresh = |at: Moment| e.now.moment < at.after(e.rules.pace.owner_check);
-    e.memory.refused_delete.is_some() && e.memory.owner_checked_at.is_some_and(fresh)
-}
-
 fn to_be_adopted(e: &Evidence) -> Option<Decision> {
     if e.object.claimed().is_some() {
         return None;
@@ -327,32 +308,6 @@ fn claimed(e: &Evidence) -> Decision {
         }
         Some(Sighting::NotFound) => for_person(e, Reason::Gone, "the connector no longer exists in AWS"),
     }
-}
-
-/// Reads the owner tag of a claimed connector, and writes it again if it is missing.
-fn keep_ownership(e: &Evidence) -> Decision {
-    let until = resync(e, 0.9, 0.2);
-    if e.rules.cluster_id.is_none() {
-        return Decision::Wait(waits::available(until));
-    }
-    match e.memory.seen.ownership() {
-        Ownership::Unread => Decision::Act(Effect::ReadTags),
-        Ownership::OfObject { namespace, name } => Decision::Act(look_up(namespace, name)),
-        Ownership::Ours => Decision::Wait(waits::available(until)),
-        // Another tool may take the tag off as often as we write it.
-        Ownership::Untagged if restored_recently(e) => Decision::Wait(waits::available_untagged(until)),
-        Ownership::Untagged | Ownership::Released { .. } => Decision::Act(Effect::WriteTag),
-        Ownership::Another { tag } => Decision::Wait(waits::owned_by_another(e, tag)),
-    }
-}
-
-fn restored_recently(e: &Evidence) -> bool {
-    e.memory.tag_restored_at.is_some_and(|at| e.now.moment < at.after(e.rules.pace.tag_restore))
-}
-
-/// The next resync: after a share of its interval, and up to so much more of it.
-fn resync(e: &Evidence, share: f64, more: f64) -> Moment {
-    e.from_now(e.rules.pace.resync.mul_f64(share + more * e.jitter.clamp(0.0, 1.0)))
 }
 
 fn hold(e: &Evidence, reason: Reason, message: String) -> Decision {
@@ -404,43 +359,6 @@ pub fn calls_of_attempt(e: &Evidence, effect: &Effect) -> u32 {
         Effect::WriteTag | Effect::RemoveTag | Effect::Delete => 1,
         _ => 0,
     }
-}
-
-/// Goes on from a connector that is ACTIVE and not claimed: by the owner tag, unless tags are off.
-fn establish_ownership(e: &Evidence) -> Decision {
-    if e.rules.cluster_id.is_none() {
-        return Decision::Act(Effect::RecordClaim);
-    }
-    Decision::Act(match e.memory.seen.ownership() {
-        Ownership::Unread => Effect::ReadTags,
-        Ownership::OfObject { namespace, name } => look_up(namespace, name),
-        Ownership::Ours => Effect::RecordClaim,
-        // What is deleted next is not tagged.
-        Ownership::Untagged | Ownership::Released { .. } if e.object.deleting => Effect::RecordClaim,
-        Ownership::Untagged | Ownership::Released { .. } => Effect::WriteTag,
-        Ownership::Another { tag } if e.object.deleting => release_to(tag),
-        Ownership::Another { tag } => return Decision::Wait(waits::owned_by_another(e, tag)),
-    })
-}
-
-/// Waits until the tag that was written can be read back: of two that write at once, both then see who was last.
-fn confirm_claim(e: &Evidence, pending: &PendingClaim) -> Decision {
-    match e.memory.seen.ownership() {
-        Ownership::Unread if e.memory.seen.tagged => Decision::Wait(waits::tag_written(e)),
-        Ownership::Untagged if e.now.moment < pending.written_at.after(e.rules.pace.tag_rewrite) => {
-            Decision::Wait(waits::tag_not_shown(e, pending))
-        }
-        // Once a tag is read, it decides as if it had been there before.
-        _ => establish_ownership(e),
-    }
-}
-
-fn look_up(namespace: &str, name: &str) -> Effect {
-    Effect::LookUpNeighbour { namespace: namespace.to_owned(), name: name.to_owned() }
-}
-
-fn release_to(tag: &str) -> Effect {
-    Effect::RemoveFinalizer(Proof::AnotherOwner { tag: tag.to_owned() })
 }
 
 /// A delete that is refused as invalid, or tags that are not there, may mean that the connector is gone already: one

@@ -10,6 +10,7 @@
 mod tests;
 
 pub mod arn;
+mod claims;
 pub mod clock;
 pub mod decide;
 pub mod evidence;

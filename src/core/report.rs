@@ -206,17 +206,20 @@ pub fn farewell(e: &Evidence, proof: &Proof) -> Option<Notice> {
     match proof {
         Proof::Receipt | Proof::NotFound => None,
         Proof::AnotherOwner { tag } => {
-            let note = format!("let go without deleting anything: {arn} is owned by {tag}");
+            let note = format!("let go without deleting anything: {arn} is owned by {tag}{}", sent_before(e));
             Some(Notice { warning: true, reason: NoticeReason::NotOwned, note })
         }
         Proof::Retained => {
-            let mut note = format!("left in AWS: {arn}");
-            if e.memory.deletion != Deletion::NotUnderWay {
-                note.push_str("; a DeleteVpcConnector was sent before, and what became of it is not known");
-            }
-            note.push_str(&what_became_of_the_tag(e));
+            let note = format!("left in AWS: {arn}{}{}", sent_before(e), what_became_of_the_tag(e));
             Some(Notice { warning: false, reason: NoticeReason::State(Reason::Retained), note })
         }
+    }
+}
+
+fn sent_before(e: &Evidence) -> &'static str {
+    match e.memory.deletion {
+        Deletion::NotUnderWay => "",
+        _ => "; a DeleteVpcConnector was sent before, and what became of it is not known",
     }
 }
 
