@@ -55,6 +55,15 @@ pub struct UninstallArgs {
         value_parser = namespace
     )]
     pub namespaces: Vec<String>,
+    /// The Helm release that is uninstalled. A refusal then prints the command that restores it.
+    #[arg(long, value_name = "NAME", requires_all = ["release_namespace", "release_revision"])]
+    pub release: Option<String>,
+    /// The namespace of that release.
+    #[arg(long, value_name = "NAME", requires = "release", value_parser = namespace)]
+    pub release_namespace: Option<String>,
+    /// The revision of that release which is installed.
+    #[arg(long, value_name = "N", requires = "release")]
+    pub release_revision: Option<u32>,
 }
 
 /// How the operator is run.

@@ -55,7 +55,7 @@ pub fn uninstall(args: &UninstallArgs) -> Result<(), PreflightError> {
     // A cluster that never answered is not waited for.
     runtime.shutdown_background();
     let held = held.map_err(PreflightError::Unknown)?;
-    std::io::stdout().write_all(told(&held).as_bytes()).map_err(PreflightError::Print)?;
+    std::io::stdout().write_all(told(&held, args).as_bytes()).map_err(PreflightError::Print)?;
     match held.len() {
         0 => Ok(()),
         1 => Err(PreflightError::Needed("1 object".into())),
@@ -121,7 +121,7 @@ fn reason(listed: &DynamicObject) -> Option<&str> {
     ready["reason"].as_str().filter(|word| word.chars().all(|c| c.is_ascii_alphanumeric()))
 }
 
-fn told(held: &[Held]) -> String {
+fn told(held: &[Held], args: &UninstallArgs) -> String {
     if held.is_empty() {
         return "No VpcConnector object is held by the operator: it may go.\n".into();
     }
@@ -141,7 +141,26 @@ fn told(held: &[Held]) -> String {
     if held.len() > SHOWN {
         let _ = writeln!(text, "    and {} more", held.len() - SHOWN);
     }
-    text + WAYS_OUT
+    text + WAYS_OUT + &restore(args)
+}
+
+/// How to restore the release that Helm leaves half uninstalled.
+///
+/// The command names the revision: without a number Helm goes back to the revision before the current one, which has
+/// other values, or does not exist.
+fn restore(args: &UninstallArgs) -> String {
+    let told =
+        "Helm leaves the release in state `uninstalling` when it is refused. To restore it with the values it has:\n";
+    match (&args.release, &args.release_namespace, args.release_revision) {
+        (Some(release), Some(namespace), Some(revision)) => format!(
+            "{told}    helm rollback {release} {revision} --namespace {namespace}\n\nIf Helm keeps that revision no more, \
+             name the last one of: helm history {release} --namespace {namespace}\n\n"
+        ),
+        _ => format!(
+            "{told}    helm rollback RELEASE REVISION --namespace NAMESPACE\n\nREVISION is the last one of: helm history \
+             RELEASE --namespace NAMESPACE\n\n"
+        ),
+    }
 }
 
 const WAYS_OUT: &str = "
@@ -153,9 +172,6 @@ The ways out, with the operator running:
     kubectl patch vpcconnector NAME --namespace NAMESPACE --type=merge -p '{\"spec\":{\"deletionPolicy\":\"Retain\"}}'
     kubectl delete vpcconnector NAME --namespace NAMESPACE
 - Keep them for an operator that is installed after this one: helm uninstall --no-hooks, or preflight.enabled=false.
-
-Helm leaves the release in state `uninstalling` when it is refused. To go on with it as it was:
-    helm rollback RELEASE
 
 ";
 
@@ -186,12 +202,22 @@ mod tests {
     #[test]
     fn what_is_told_fits_a_screen_and_says_what_to_do() {
         let many: Vec<_> = (0..70).map(|n| held("shop", &format!("egress-{n}"))).collect();
-        let text = told(&many);
+        let bare = UninstallArgs { namespaces: vec![], release: None, release_namespace: None, release_revision: None };
+        let text = told(&many, &bare);
         assert!(
             text.contains("    NAMESPACE   NAME        REASON\n    shop        egress-0    InUse, being deleted\n"),
             "{text}"
         );
         assert!(text.contains("    and 20 more\n") && text.contains("Retain"), "{text}");
-        assert!(told(&[]).contains("it may go"));
+        assert!(text.contains("    helm rollback RELEASE REVISION --namespace NAMESPACE\n"), "{text}");
+        let release = UninstallArgs {
+            release: Some("vpcc".into()),
+            release_namespace: Some("jobs".into()),
+            release_revision: Some(7),
+            ..bare
+        };
+        let text = told(&many, &release);
+        assert!(text.contains("    helm rollback vpcc 7 --namespace jobs\n") && !text.contains("REVISION"), "{text}");
+        assert!(told(&[], &release).contains("it may go"));
     }
 }

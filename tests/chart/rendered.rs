@@ -28,7 +28,9 @@ fn the_check_before_an_uninstall_is_one_of_the_binarys() {
     let objects = objects(&["--set", "watchNamespaces={shop,jobs}"]);
     let job = the(&objects, "Job", &format!("{RELEASE}-preflight"));
     let set = &job["spec"]["template"]["spec"]["containers"][0]["args"];
-    assert_eq!(*set, json!(["preflight", "uninstall", "--namespace=shop", "--namespace=jobs"]));
+    let release = ["--release=apprunner-operator", "--release-namespace=apprunner-system", "--release-revision=1"];
+    let expected = [&["preflight", "uninstall", "--namespace=shop", "--namespace=jobs"], release.as_slice()].concat();
+    assert_eq!(*set, json!(expected));
     let (code, said) = started_with(&serde_json::from_value::<Vec<String>>(set.clone()).unwrap());
     assert!(code == Some(1) && said.contains("nothing is uninstalled"), "{said}");
 }

@@ -6,10 +6,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use devcluster::DevCluster;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::served::{cluster, kubectl};
-use crate::support::{NAMESPACE, RELEASE, chart, file, helm, parsed, printed, said, text};
+use crate::support::{NAMESPACE, RELEASE, chart, file, helm, parsed, printed, text};
 
 const OBJECT: &str = "vpcconnector/shop-egress";
 
@@ -20,12 +20,16 @@ fn on(cluster: &DevCluster, arguments: &[&str]) -> Command {
     command
 }
 
-/// What the hook would do if there were a node: the very binary, with the hook's own rights.
+/// What the hook would do if there were a node: the very binary, with the hook's own rights and arguments.
 fn preflight(cluster: &DevCluster) -> (bool, String) {
     let account = format!("system:serviceaccount:{NAMESPACE}:{RELEASE}-preflight");
     let kubeconfig = cluster.user_kubeconfig(&account, None).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"));
-    command.args(["preflight", "uninstall"]).env_clear().env("KUBECONFIG", kubeconfig);
+    let job = format!("job/{RELEASE}-preflight");
+    let job = read(&kubectl(cluster, &["get", &job, "--namespace", NAMESPACE, "--output=json"]));
+    let arguments = job["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
+    command.args(arguments.iter().map(|argument| argument.as_str().unwrap()));
+    command.env_clear().env("KUBECONFIG", kubeconfig);
     let ended = command.output().unwrap();
     (ended.status.success(), text(&ended.stdout) + &text(&ended.stderr))
 }
@@ -69,13 +73,33 @@ fn end_the_pod(cluster: &DevCluster) -> Option<String> {
 /// The state of the release, in Helm's word.
 fn state(cluster: &DevCluster) -> String {
     let status = printed(&on(cluster, &["status", RELEASE, "--output=json"]).output().unwrap());
-    let status: Value = serde_json::from_str(&status).unwrap();
-    status["info"]["status"].as_str().unwrap().to_owned()
+    read(&status)["info"]["status"].as_str().unwrap().to_owned()
 }
 
-/// Upgrades to the same.
-fn upgrade(cluster: &DevCluster) -> Output {
-    on(cluster, &["upgrade", RELEASE]).arg(chart()).output().unwrap()
+fn read(json: &str) -> Value {
+    serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"))
+}
+
+fn upgrade(cluster: &DevCluster, set: &str) -> Output {
+    on(cluster, &["upgrade", RELEASE, "--reset-values", "--set", set]).arg(chart()).output().unwrap()
+}
+
+/// What a release comes to: its values, and the Deployment that it has in the cluster.
+fn restored(cluster: &DevCluster) -> (Value, Value) {
+    assert_eq!(state(cluster), "deployed");
+    let values = printed(&on(cluster, &["get", "values", RELEASE, "--output=json"]).output().unwrap());
+    let deployment = kubectl(cluster, &["get", "deployment", RELEASE, "--namespace", NAMESPACE, "--output=json"]);
+    (read(&values), read(&deployment)["spec"].clone())
+}
+
+/// Is refused to uninstall, and runs the command that the refusal prints, word for word.
+fn refuse_and_restore(cluster: &DevCluster) {
+    let refused = uninstall(cluster);
+    assert!(!refused.worked && state(cluster) == "uninstalling", "{}", refused.helm);
+    let line = refused.check.lines().find_map(|line| line.trim().strip_prefix("helm rollback ")).unwrap().to_owned();
+    let mut command = helm();
+    command.arg("rollback").args(line.split_whitespace()).env("KUBECONFIG", cluster.kubeconfig());
+    printed(&command.output().unwrap());
 }
 
 /// An object that our finalizer holds, as if an operator had taken it over.
@@ -93,9 +117,10 @@ fn finalizers(cluster: &DevCluster, list: &str) {
 }
 
 #[test]
-fn it_is_refused_while_objects_remain_and_a_rollback_mends_it() {
+fn it_is_refused_while_objects_remain_and_the_printed_command_restores_the_release() {
     let cluster = cluster();
-    let install = || printed(&on(&cluster, &["install", RELEASE]).arg(chart()).output().unwrap());
+    let install =
+        || printed(&on(&cluster, &["install", RELEASE, "--set=logLevel=warn"]).arg(chart()).output().unwrap());
     install();
     let crd = "crd/vpcconnectors.apprunner-operator.dev";
     kubectl(&cluster, &["wait", "--for=condition=Established", "--timeout=30s", crd]);
@@ -108,14 +133,18 @@ fn it_is_refused_while_objects_remain_and_a_rollback_mends_it() {
     }
     kubectl(&cluster, &["get", "deployment", RELEASE, "--namespace", NAMESPACE]);
 
-    // What it leaves behind, and the way out.
-    assert_eq!(state(&cluster), "uninstalling");
-    let broken = said(&upgrade(&cluster));
-    printed(&on(&cluster, &["rollback", RELEASE, "1"]).output().unwrap());
-    assert_eq!(state(&cluster), "deployed", "{broken}");
-    printed(&upgrade(&cluster));
-    assert!(!uninstall(&cluster).worked);
-    printed(&on(&cluster, &["rollback", RELEASE]).output().unwrap());
+    // After a first install, and after an upgrade that changed the values.
+    refuse_and_restore(&cluster);
+    let (values, deployment) = restored(&cluster);
+    assert_eq!(values, json!({"logLevel": "warn"}));
+    printed(&upgrade(&cluster, "clusterId=shop-1,logLevel=debug"));
+    let before = restored(&cluster);
+    assert!(before.1 != deployment);
+    refuse_and_restore(&cluster);
+    assert_eq!(restored(&cluster), before);
+    // The revision that a rollback made is the same as the one that it went back to.
+    refuse_and_restore(&cluster);
+    assert_eq!(restored(&cluster), before);
 
     finalizers(&cluster, "[]");
     let gone = uninstall(&cluster);
