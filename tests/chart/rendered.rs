@@ -35,6 +35,69 @@ fn the_check_before_an_uninstall_is_one_of_the_binarys() {
     assert!(code == Some(1) && said.contains("nothing is uninstalled"), "{said}");
 }
 
+/// The pod of the check before an uninstall.
+fn check_of(objects: &[Value]) -> &Value {
+    &the(objects, "Job", &format!("{RELEASE}-preflight"))["spec"]
+}
+
+#[test]
+fn the_check_runs_where_the_operator_runs_and_without_a_sidecar() {
+    let set = "podAnnotations.team=platform,podAnnotations.linkerd\\.io/inject=enabled,nodeSelector.pool=a,\
+               tolerations[0].operator=Exists,priorityClassName=high,resources.limits.memory=1Gi,podLabels.team=platform,\
+               preflight.deadlineSeconds=900,preflight.podLabels.mesh=none";
+    let objects = objects(&["--set", set]);
+    let check = check_of(&objects);
+    assert_eq!(check["activeDeadlineSeconds"], 900);
+    let (metadata, pod) = (&check["template"]["metadata"], &check["template"]["spec"]);
+    let operator = &the(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"];
+    for field in ["nodeSelector", "tolerations", "priorityClassName", "affinity", "securityContext"] {
+        assert_eq!(pod[field], operator[field], "{field}");
+    }
+    assert_eq!(pod["containers"][0]["resources"], operator["containers"][0]["resources"]);
+    let annotations = json!({
+        "team": "platform",
+        "consul.hashicorp.com/connect-inject": "false",
+        "linkerd.io/inject": "disabled",
+        "sidecar.istio.io/inject": "false",
+    });
+    assert_eq!(metadata["annotations"], annotations);
+    let labels = json!({
+        "app.kubernetes.io/name": "apprunner-operator-preflight",
+        "app.kubernetes.io/instance": RELEASE,
+        "team": "platform",
+        "mesh": "none",
+        "kuma.io/sidecar-injection": "disabled",
+        "sidecar.istio.io/inject": "false",
+    });
+    assert_eq!(metadata["labels"], labels);
+}
+
+/// Whether a selector of labels takes these.
+fn selects(selector: &Value, labels: &Value) -> bool {
+    let equal = selector["matchLabels"].as_object().unwrap().iter().all(|(key, value)| labels[key] == *value);
+    let expressions = selector["matchExpressions"].as_array().unwrap();
+    equal
+        && expressions.iter().all(|expression| {
+            assert_eq!(expression["operator"], "In");
+            expression["values"].as_array().unwrap().contains(&labels[expression["key"].as_str().unwrap()])
+        })
+}
+
+#[test]
+fn the_network_policy_lets_out_the_operator_and_the_check_and_nobody_else() {
+    let objects = objects(&["--set", "networkPolicy.enabled=true"]);
+    let selector = &the(&objects, "NetworkPolicy", RELEASE)["spec"]["podSelector"];
+    let operator = &the(&objects, "Deployment", RELEASE)["spec"]["template"]["metadata"]["labels"];
+    assert!(selects(selector, operator) && selects(selector, &check_of(&objects)["template"]["metadata"]["labels"]));
+    let mut another = operator.clone();
+    another["app.kubernetes.io/instance"] = json!("another");
+    assert!(!selects(selector, &another));
+    // What counts the operator's pods does not count the check.
+    let of_the_operator = &the(&objects, "Deployment", RELEASE)["spec"]["selector"]["matchLabels"];
+    let check = &check_of(&objects)["template"]["metadata"]["labels"]["app.kubernetes.io/name"];
+    assert!(of_the_operator["app.kubernetes.io/name"] != *check);
+}
+
 #[test]
 fn the_values_reach_the_operator() {
     let set = "watchNamespaces={shop,jobs},regions={us-east-1,eu-west-1},clusterId=c-1,ownershipTags=false,resync=5m,\
