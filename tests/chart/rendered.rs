@@ -4,7 +4,9 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{NAMESPACE, RELEASE, arguments, helm, names, notes, objects, printed, text, the, values_files};
+use crate::support::{
+    CLUSTER_NAME, NAMESPACE, RELEASE, arguments, helm, names, notes, objects, printed, text, the, values_files,
+};
 
 /// Runs the operator where there is no cluster, so that it ends once its arguments are read.
 fn started_with(arguments: &[String]) -> (Option<i32>, String) {
@@ -163,8 +165,8 @@ fn by_default_looking_is_all_that_everybody_gets() {
         let labels = role["metadata"]["labels"].as_object().unwrap();
         labels.keys().filter(|key| key.contains("aggregate-to")).cloned().collect::<Vec<_>>()
     };
-    assert_eq!(aggregated(&format!("{RELEASE}-view")), ["rbac.authorization.k8s.io/aggregate-to-view"]);
-    assert_eq!(aggregated(&format!("{RELEASE}-edit")), Vec::<String>::new());
+    assert_eq!(aggregated(&format!("{CLUSTER_NAME}-view")), ["rbac.authorization.k8s.io/aggregate-to-view"]);
+    assert_eq!(aggregated(&format!("{CLUSTER_NAME}-edit")), Vec::<String>::new());
 }
 
 #[test]

@@ -53,3 +53,31 @@ fn every_values_file_is_taken_under_strict_validation_and_restricted_pod_securit
     let misspelt = manifests(&["--set", "serviceMonitor.enabled=true"]).replace("scrapeTimeout", "scrapeTimeOut");
     assert!(text(&dry_run(&cluster, &misspelt).stderr).contains("unknown field"));
 }
+
+/// Every object of the check before an uninstall, as kind and name.
+fn checks(cluster: &DevCluster) -> Vec<String> {
+    let kinds = "jobs,serviceaccounts,clusterroles,clusterrolebindings";
+    let all = kubectl(cluster, &["get", kinds, "--namespace", NAMESPACE, "--output=name"]);
+    all.lines().filter(|name| name.contains("preflight")).map(str::to_owned).collect()
+}
+
+#[test]
+fn rendered_manifests_run_no_check_where_nothing_is_uninstalled() {
+    let cluster = cluster();
+    let rendered = manifests(&[]);
+    let folder = cluster.directory().join("rendered");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("rendered.yaml"), &rendered).unwrap();
+    std::fs::write(folder.join("kustomization.yaml"), "resources: [rendered.yaml]\n").unwrap();
+    // By Kustomize, and so by Flux's kustomize-controller; and by kubectl, as the chart's README says.
+    kubectl(&cluster, &["apply", "--kustomize", folder.to_str().unwrap()]);
+    kubectl(&cluster, &["get", "deployment", "apprunner-operator", "--namespace", NAMESPACE]);
+    assert_eq!(checks(&cluster), Vec::<String>::new());
+    for arguments in [["--no-hooks", "--include-crds"], ["--set", "preflight.enabled=false"]] {
+        printed(&fed(cluster.kubectl().args(["apply", "--filename=-"]), &manifests(&arguments)));
+        assert_eq!(checks(&cluster), Vec::<String>::new());
+    }
+    // Nothing there says something only because the check is among what is rendered.
+    printed(&fed(cluster.kubectl().args(["apply", "--filename=-"]), &rendered));
+    assert_eq!(checks(&cluster).len(), 4);
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{RELEASE, file, objects, parsed, the};
+use crate::support::{CLUSTER_NAME, RELEASE, file, objects, parsed, the};
 
 const CRD: &str = "crds/apprunner-operator.dev_vpcconnectors.yaml";
 const PROTECTION: &str = "examples/deletion-protection.yaml";
@@ -62,12 +62,12 @@ fn the_rights_are_those_that_the_tests_run_the_operator_with() {
     let examples = parsed(&file("examples/rbac.yaml"));
     let example = the(&examples, "ClusterRole", "apprunner-operator")["rules"].as_array().unwrap().clone();
     let rendered = objects(&[]);
-    assert_eq!(the(&rendered, "ClusterRole", RELEASE)["rules"], json!(example));
+    assert_eq!(the(&rendered, "ClusterRole", CLUSTER_NAME)["rules"], json!(example));
 
     // Roles have no right to what stands in no namespace, and with an id of its own the operator does not ask for it.
     let (_, of_objects) = example.split_last().unwrap();
     let alone = objects(&["--set", "clusterId=shop-1"]);
-    assert_eq!(the(&alone, "ClusterRole", RELEASE)["rules"], json!(of_objects));
+    assert_eq!(the(&alone, "ClusterRole", CLUSTER_NAME)["rules"], json!(of_objects));
     let roles = objects(&["--set", "rbac.namespaced=true,clusterId=shop-1,watchNamespaces={shop,jobs}"]);
     let roles: Vec<_> = roles.iter().filter(|o| o["kind"] == "Role" && o["metadata"]["name"] == RELEASE).collect();
     let namespaces: Vec<_> = roles.iter().map(|role| &role["metadata"]["namespace"]).collect();

@@ -11,6 +11,8 @@ use serde_json::Value;
 /// The release of every test, and where it goes.
 pub const RELEASE: &str = "apprunner-operator";
 pub const NAMESPACE: &str = "apprunner-system";
+/// The name of its ClusterRole and ClusterRoleBinding.
+pub const CLUSTER_NAME: &str = "apprunner-system:apprunner-operator";
 
 /// A file of the checkout.
 pub fn file(path: &str) -> String {

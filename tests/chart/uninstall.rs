@@ -9,7 +9,7 @@ use devcluster::DevCluster;
 use serde_json::{Value, json};
 
 use crate::served::{cluster, kubectl};
-use crate::support::{NAMESPACE, RELEASE, chart, file, helm, parsed, printed, text};
+use crate::support::{NAMESPACE, RELEASE, chart, file, helm, parsed, printed, said, text};
 
 const OBJECT: &str = "vpcconnector/shop-egress";
 
@@ -157,4 +157,30 @@ fn it_is_refused_while_objects_remain_and_the_printed_command_restores_the_relea
     // With the CRD every object would go. What is installed next finds both.
     kubectl(&cluster, &["get", OBJECT, "--namespace=shop"]);
     install();
+}
+
+#[test]
+fn a_release_of_the_same_name_works_in_another_namespace() {
+    let cluster = cluster();
+    printed(&on(&cluster, &["install", RELEASE]).arg(chart()).output().unwrap());
+    let mut second = helm();
+    second.args(["install", RELEASE]).arg(chart()).args(["--namespace=jobs", "--set=watchNamespaces={jobs}"]);
+    second.env("KUBECONFIG", cluster.kubeconfig());
+    // The CRD is the first one's, and Helm says so.
+    let refused = said(&second.output().unwrap());
+    assert!(
+        refused.contains("vpcconnectors.apprunner-operator.dev") && refused.contains("release-namespace"),
+        "{refused}"
+    );
+    printed(&second.arg("--set=crds.enabled=false").output().unwrap());
+    for namespace in [NAMESPACE, "jobs"] {
+        let user = format!("system:serviceaccount:{namespace}:{RELEASE}");
+        let may = ["auth", "can-i", "patch", "vpcconnectors.apprunner-operator.dev", "--namespace=jobs", "--as"];
+        assert_eq!(kubectl(&cluster, &[may.as_slice(), &[&user]].concat()).trim(), "yes", "{namespace}");
+    }
+    let mut uninstall = helm();
+    uninstall.args(["uninstall", RELEASE, "--namespace=jobs", "--no-hooks"]).env("KUBECONFIG", cluster.kubeconfig());
+    printed(&uninstall.output().unwrap());
+    let user = format!("system:serviceaccount:{NAMESPACE}:{RELEASE}");
+    kubectl(&cluster, &["auth", "can-i", "patch", "vpcconnectors.apprunner-operator.dev", "--as", &user]);
 }

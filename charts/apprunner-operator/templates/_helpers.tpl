@@ -9,6 +9,11 @@
 {{- default $release .Values.fullnameOverride | trunc 43 | trimSuffix "-" }}
 {{- end }}
 
+{{/* The name of what stands in no namespace: a release of the same name in another namespace has another one. */}}
+{{- define "apprunner-operator.clusterName" -}}
+{{- printf "%s:%s" .Release.Namespace (include "apprunner-operator.fullname" .) }}
+{{- end }}
+
 {{- define "apprunner-operator.selector" -}}
 app.kubernetes.io/name: {{ include "apprunner-operator.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
