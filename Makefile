@@ -18,7 +18,7 @@ bench: ## Measure what the README promises in numbers, with the program that is 
 	@hack/tools.sh build $(TEST_TOOLS)
 	@CARGO="$(CARGO)" hack/image/build
 	$(CARGO) build --locked --workspace --bins
-	@OPERATOR="$${CARGO_TARGET_DIR:-target}/$${IMAGE_TARGET:-x86_64-unknown-linux-gnu}/release/apprunner-operator" \
+	@OPERATOR="$${CARGO_TARGET_DIR:-target}/$$(hack/image/build target)/release/apprunner-operator" \
 		$(CARGO) run --locked --quiet --example bench
 
 test: ## Run every test: the core, the emulator, the cluster, and the operator on a real API server
@@ -31,12 +31,13 @@ e2e: ## Run the tests that need a node: real pods (as root; with runc, dnsmasq, 
 	@CARGO="$(CARGO)" hack/image/build
 	$(CARGO) test --locked --package devcluster --test node
 	$(CARGO) test --locked --test clock
+	$(CARGO) test --locked --test families
 	$(CARGO) test --locked --test e2e
 
 lint: ## Check formatting, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --locked --workspace --test node --test e2e --test clock -- -D warnings
+	$(CARGO) clippy --locked --workspace --test node --test e2e --test clock --test families -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 compat: ## Hold the emulator against boto3 and the AWS CLI (needs Python 3.10 or newer)

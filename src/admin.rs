@@ -4,7 +4,8 @@
 //! only then: never because the API server or AWS is away. `/readyz` says whether the objects are known, or another
 //! operator leads; AWS has no part in it either.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,14 +15,17 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::cluster::WATCH_SECONDS;
 use crate::metrics::{Metrics, Snapshot};
 
 /// The loop turns far more often, whether anything happens or not.
 const DEAD_AFTER: Duration = Duration::from_secs(3 * WATCH_SECONDS as u64);
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 128;
 /// How often it turns at least.
 pub const TURN: Duration = Duration::from_secs(5);
 
@@ -111,12 +115,39 @@ pub async fn serve(
 async fn listen(address: Option<SocketAddr>, router: Router) -> Result<(), ListenError> {
     let Some(address) = address else { return Ok(()) };
     let failed = |source| ListenError { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = open(address, bound).and_then(TcpListener::from_std).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     info!(%address, "listening");
     // It serves until the process ends, and has no other end.
     tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(())
+}
+
+/// Opens a listener. `[::]` is for IPv6 and IPv4, or for IPv4 alone where the kernel has no IPv6.
+fn open<L>(address: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<L>) -> io::Result<L> {
+    let error = match bind(address) {
+        Err(error) if address.is_ipv6() && address.ip().is_unspecified() => error,
+        bound => return bound,
+    };
+    // These are about the port, which IPv4 would not have either.
+    if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) {
+        return Err(error);
+    }
+    warn!(%address, %error, "there is no IPv6; listening for IPv4 alone");
+    bind((Ipv4Addr::UNSPECIFIED, address.port()).into())
+}
+
+/// A listener for both families where the address is `[::]`, whatever the kernel's default (`bindv6only`) is.
+fn bound(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }
 
 async fn livez(State(health): State<Arc<Health>>) -> Response {
@@ -156,6 +187,26 @@ mod tests {
         assert!(health.ready().unwrap_err().contains("objects"));
         health.synced();
         assert_eq!(health.ready(), Ok(()));
+    }
+
+    #[test]
+    fn without_ipv6_the_wildcard_address_is_that_of_ipv4() {
+        let kernel = |errno: i32| {
+            move |address: SocketAddr| {
+                if address.is_ipv6() { Err(io::Error::from_raw_os_error(errno)) } else { Ok(address.to_string()) }
+            }
+        };
+        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
+        // Source: Linux, errno: EADDRINUSE, EAFNOSUPPORT and EADDRNOTAVAIL.
+        let (taken, missing) = (98, [97, 99]);
+        for missing in missing {
+            assert_eq!(open(address("[::]:8081"), kernel(missing)).unwrap(), "0.0.0.0:8081");
+            // Somebody who names an address means that one.
+            assert!(open(address("[::1]:8081"), kernel(missing)).is_err());
+        }
+        // A port that is taken is not another family's.
+        assert!(open(address("[::]:8081"), kernel(taken)).is_err());
+        assert_eq!(open(address("10.0.0.1:80"), kernel(97)).unwrap(), "10.0.0.1:80");
     }
 
     #[test]

@@ -70,7 +70,10 @@ pub struct UninstallArgs {
 #[derive(Args, Debug, Clone)]
 pub struct RunArgs {
     /// A namespace to watch; may be given more than once. All namespaces without it.
-    #[arg(long = "namespace", env = "APPRUNNER_OPERATOR_NAMESPACE", value_name = "NAME", value_delimiter = ',')]
+    #[arg(
+        long = "namespace", env = "APPRUNNER_OPERATOR_NAMESPACE", value_name = "NAME", value_delimiter = ',',
+        value_parser = namespace
+    )]
     pub namespaces: Vec<String>,
     /// Where AWS is called, and how often.
     #[command(flatten)]
@@ -86,7 +89,7 @@ pub struct RunArgs {
     #[arg(long, env = "APPRUNNER_OPERATOR_RESYNC", value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub resync: Duration,
     /// How many objects are worked on at once; at most half of them of one account and region.
-    #[arg(long, env = "APPRUNNER_OPERATOR_CONCURRENCY", value_name = "N", default_value_t = 16, value_parser = at_least_one)]
+    #[arg(long, env = "APPRUNNER_OPERATOR_CONCURRENCY", value_name = "N", default_value_t = 16, value_parser = concurrency)]
     pub concurrency: usize,
     /// Whether to work only while holding a Lease, so that of several operators one works.
     #[arg(long, env = "APPRUNNER_OPERATOR_LEADER_ELECTION", value_name = "on|off", default_value = "off")]
@@ -97,10 +100,10 @@ pub struct RunArgs {
     /// The name of the Lease.
     #[arg(long, env = "APPRUNNER_OPERATOR_LEASE_NAME", value_name = "NAME", default_value = "apprunner-operator")]
     pub lease_name: String,
-    /// Where to serve /livez and /readyz, such as 0.0.0.0:8081. Nowhere without it.
+    /// Where to serve /livez and /readyz, such as [::]:8081 (IPv6 and IPv4). Nowhere without it.
     #[arg(long, env = "APPRUNNER_OPERATOR_HEALTH_ADDRESS", value_name = "ADDRESS:PORT")]
     pub health_address: Option<SocketAddr>,
-    /// Where to serve /metrics, such as 0.0.0.0:8080. Nowhere without it.
+    /// Where to serve /metrics, such as [::]:8080 (IPv6 and IPv4). Nowhere without it.
     #[arg(long, env = "APPRUNNER_OPERATOR_METRICS_ADDRESS", value_name = "ADDRESS:PORT")]
     pub metrics_address: Option<SocketAddr>,
     /// How to write the log: text, json, or text on a terminal and json elsewhere.
@@ -213,12 +216,9 @@ fn burst(text: &str) -> Result<u32, String> {
     if (3..=10_000).contains(&burst) { Ok(burst) } else { Err("at least 3 and at most 10000 calls".into()) }
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("at least 1".into()),
-        Ok(number) => Ok(number),
-        Err(error) => Err(format!("{error}")),
-    }
+fn concurrency(text: &str) -> Result<usize, String> {
+    let number: usize = text.parse().map_err(|_| "write it as a whole number, such as 16".to_owned())?;
+    if (1..=1024).contains(&number) { Ok(number) } else { Err("at least 1 and at most 1024".into()) }
 }
 
 /// Source: Kubernetes, names of namespaces (RFC 1123 labels).
