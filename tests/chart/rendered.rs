@@ -5,7 +5,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::{
-    CLUSTER_NAME, NAMESPACE, RELEASE, arguments, helm, names, notes, objects, printed, text, the, values_files,
+    CLUSTER_NAME, NAMESPACE, RELEASE, arguments, helm, names, notes, objects, printed, template, text, the,
+    values_files,
 };
 
 /// Runs the operator where there is no cluster, so that it ends once its arguments are read.
@@ -118,7 +119,7 @@ fn the_values_reach_the_operator() {
         "--leader-election=on",
         "--lease-namespace=apprunner-system",
         "--lease-name=one",
-        "--health-address=0.0.0.0:8081",
+        "--health-address=[::]:8081",
         "--log=debug",
         "--log-format=text",
         "--pace-divisor=2",
@@ -155,6 +156,108 @@ fn a_digest_counts_more_than_a_tag() {
     assert_eq!(image("image.repository=here/it,image.tag=one"), json!("here/it:one"));
     let both = format!("image.tag=one,image.digest={digest}");
     assert_eq!(image(&both), json!(format!("localhost/apprunner-operator@{digest}")));
+}
+
+#[test]
+fn pods_go_to_nodes_of_the_images_architecture_alone() {
+    let selectors = |set: &str| {
+        let objects = objects(&["--set", set]);
+        let operator = the(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["nodeSelector"].clone();
+        assert_eq!(operator, check_of(&objects)["template"]["spec"]["nodeSelector"]);
+        operator
+    };
+    assert_eq!(selectors(""), json!({"kubernetes.io/arch": "amd64"}));
+    let both = "image.architecture=arm64,nodeSelector.pool=a";
+    assert_eq!(selectors(both), json!({"kubernetes.io/arch": "arm64", "pool": "a"}));
+    assert_eq!(selectors("image.architecture="), Value::Null);
+    let own = "nodeSelector.kubernetes\\.io/arch=arm64";
+    assert_eq!(selectors(own), json!({"kubernetes.io/arch": "arm64"}));
+}
+
+#[test]
+fn on_openshift_the_cluster_chooses_user_and_group() {
+    let values = crate::support::chart().join("ci/openshift-values.yaml");
+    let objects = objects(&["--values", values.to_str().unwrap()]);
+    let left = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
+    let operator = &the(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"];
+    assert_eq!(operator["securityContext"], left);
+    assert_eq!(check_of(&objects)["template"]["spec"]["securityContext"], left);
+}
+
+#[test]
+fn the_network_policy_has_the_ports_of_dns_the_api_server_and_the_pod_identity_agent() {
+    let egress = |set: &str| {
+        let objects = objects(&["--set", &format!("networkPolicy.enabled=true,{set}")]);
+        the(&objects, "NetworkPolicy", RELEASE)["spec"]["egress"].clone()
+    };
+    let port = |port: u16, protocol: &str| json!({"port": port, "protocol": protocol});
+    let dns = json!({"ports": [port(53, "UDP"), port(53, "TCP"), port(5353, "UDP"), port(5353, "TCP")]});
+    let calls = json!({"ports": [port(443, "TCP"), port(6443, "TCP"), port(8443, "TCP")]});
+    let agent = [json!({"cidr": "169.254.170.23/32"}), json!({"cidr": "fd00:ec2::23/128"})];
+    let by_address = json!({"ports": [port(80, "TCP")], "to": agent.map(|block| json!({"ipBlock": block}))});
+    assert_eq!(egress(""), json!([dns, calls, by_address]));
+    assert_eq!(egress("networkPolicy.podIdentity=anywhere"), json!([dns, calls, {"ports": [port(80, "TCP")]}]));
+    let least = egress("networkPolicy.podIdentity=none,networkPolicy.dnsPorts={53},networkPolicy.egressPorts={443}");
+    assert_eq!(least, json!([{"ports": [port(53, "UDP"), port(53, "TCP")]}, {"ports": [port(443, "TCP")]}]));
+}
+
+/// A value, the flag that it becomes, and what lies at the bounds of both.
+const BOUNDS: &[(&str, &str, &[&str])] = &[
+    (
+        "aws.rate",
+        "--aws-rate",
+        &["0", "0.0", "0.09", "0.1", "0.5", "1", "9999.9", "10000", "10000.0", "10000.1", "-1", "x"],
+    ),
+    ("aws.burst", "--aws-burst", &["0", "2", "3", "10000", "10001", "-3", "3.5", "x"]),
+    ("concurrency", "--concurrency", &["0", "1", "1024", "1025", "-1", "1.5", "x"]),
+    (
+        "resync",
+        "--resync",
+        &[
+            "0s",
+            "1s",
+            "90s",
+            "86400s",
+            "86401s",
+            "0m",
+            "1m30s",
+            "1440m",
+            "1441m",
+            "1h30m",
+            "23h59m59s",
+            "24h",
+            "25h",
+            "48h",
+            "10",
+            "ten",
+        ],
+    ),
+    ("clusterId", "--cluster-id", &["c", "A.b_c-9", "a/b", "a b", "CLUSTERID64", "CLUSTERID65"]),
+    ("logFormat", "--log-format", &["auto", "text", "json", "xml", "JSON"]),
+    ("watchNamespaces[0]", "--namespace", &["shop", "a-b", "-a", "a-", "Shop", "a.b", "NAMESPACE63", "NAMESPACE64"]),
+    ("regions[0]", "--regions", &["us-east-1", "ap-southeast-2", "us_east_1", "US-EAST-1"]),
+    ("listenAddress", "--health-address", &["[::]", "0.0.0.0", "127.0.0.1", "localhost", "::", "0.0.0"]),
+];
+
+#[test]
+fn the_schema_and_the_binary_agree_on_every_bound() {
+    for (value, flag, candidates) in BOUNDS {
+        for candidate in *candidates {
+            let long = match *candidate {
+                "CLUSTERID64" => "c".repeat(64),
+                "CLUSTERID65" => "c".repeat(65),
+                "NAMESPACE63" => "n".repeat(63),
+                "NAMESPACE64" => "n".repeat(64),
+                short => short.to_owned(),
+            };
+            let rendered = template(&["--set", &format!("{value}={long}")]);
+            let port = if *value == "listenAddress" { ":8081" } else { "" };
+            let (code, said) = started_with(&[format!("{flag}={long}{port}")]);
+            // The binary ends with 2 at a flag that it does not take, and here with 1 where there is no cluster.
+            assert!(matches!(code, Some(1 | 2)), "{flag}={long}: {code:?} {said}");
+            assert_eq!(rendered.status.success(), code == Some(1), "{value}={long}: {}{said}", text(&rendered.stderr));
+        }
+    }
 }
 
 #[test]

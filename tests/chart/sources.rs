@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{CLUSTER_NAME, RELEASE, file, objects, parsed, the};
+use crate::support::{CLUSTER_NAME, RELEASE, file, objects, parsed, printed, the};
 
 const CRD: &str = "crds/apprunner-operator.dev_vpcconnectors.yaml";
 const PROTECTION: &str = "examples/deletion-protection.yaml";
@@ -73,4 +73,20 @@ fn the_rights_are_those_that_the_tests_run_the_operator_with() {
     let namespaces: Vec<_> = roles.iter().map(|role| &role["metadata"]["namespace"]).collect();
     assert_eq!(namespaces, ["shop", "jobs"]);
     assert!(roles.iter().all(|role| role["rules"] == json!(of_objects)));
+}
+
+#[test]
+fn an_image_is_for_the_machine_that_builds_it() {
+    let folder = std::env::temp_dir().join(format!("apprunner-operator-uname-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for (machine, target) in [("x86_64", "x86_64"), ("aarch64", "aarch64"), ("arm64", "aarch64")] {
+        let uname = folder.join("uname");
+        std::fs::write(&uname, format!("#!/bin/sh\necho {machine}\n")).unwrap();
+        std::fs::set_permissions(&uname, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
+        let mut build = std::process::Command::new("hack/image/build");
+        build.arg("target").env("PATH", path).env_remove("IMAGE_TARGET").current_dir(env!("CARGO_MANIFEST_DIR"));
+        assert_eq!(printed(&build.output().unwrap()).trim(), format!("{target}-unknown-linux-gnu"));
+    }
+    std::fs::remove_dir_all(folder).unwrap();
 }

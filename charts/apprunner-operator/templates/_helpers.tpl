@@ -112,7 +112,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* Where a pod may run, who pulls its image, and whom it asks for names. */}}
 {{- define "apprunner-operator.placement" -}}
-{{- $placement := list "imagePullSecrets" "nodeSelector" "tolerations" "affinity" "priorityClassName" }}
+{{- $nodes := dict }}
+{{- with .Values.image.architecture }}
+{{- $nodes = dict "kubernetes.io/arch" . }}
+{{- end }}
+{{- with mergeOverwrite $nodes .Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- $placement := list "imagePullSecrets" "tolerations" "affinity" "priorityClassName" }}
 {{- range $field := concat $placement (list "dnsPolicy" "dnsConfig" "hostAliases") }}
 {{- with index $.Values $field }}
 {{ $field }}: {{ if kindIs "string" . }}{{ . | quote }}{{ else }}{{ toYaml . | nindent 2 }}{{ end }}
