@@ -51,7 +51,7 @@ impl Stage {
         say("1. A connector exists in AWS. An object that names its ARN takes it over.");
         let arn = self.aws.create_connector(DEFAULT_ACCOUNT, REGION, "shop-egress");
         self.create("shop-egress", &arn)?;
-        self.kubectl(&["get", "vpcconnector", "--namespace=shop"])?;
+        self.kubectl(&["get", "vpcc", "--namespace=shop"])?;
         let owner = self.aws.tags(&arn).unwrap_or_default().remove("apprunner-operator.dev/owner");
         println!(
             "    In AWS it carries the tag apprunner-operator.dev/owner={}",
@@ -67,9 +67,9 @@ impl Stage {
         let arn = self.arn_of("shop-egress")?;
         let read_before = self.calls("ListTagsForResource");
         let watch = self.watch("shop-egress")?;
-        self.kubectl(&["delete", "vpcconnector", "shop-egress", "--namespace=shop"])?;
+        self.kubectl(&["delete", "vpcc", "shop-egress", "--namespace=shop"])?;
         let seen = watch.seen()?;
-        println!("    What `kubectl get vpcconnector shop-egress --watch` showed meanwhile:\n{}", indented(&seen));
+        println!("    What `kubectl get vpcc shop-egress --watch` showed meanwhile:\n{}", indented(&seen));
         check(seen.contains("Deleted") && seen.contains("INACTIVE"), "the watch did not see the receipt")?;
         check(self.status_in_aws(&arn) == Some(ConnectorStatus::Inactive), "the connector is still there")?;
         let (read, deleted) = (self.calls("ListTagsForResource") - read_before, self.calls("DeleteVpcConnector"));
@@ -83,24 +83,24 @@ impl Stage {
         let arn = self.aws.create_connector(DEFAULT_ACCOUNT, REGION, "jobs-egress");
         let services = ["jobs", "shop"].map(|name| self.aws.create_service(DEFAULT_ACCOUNT, REGION, name, Some(&arn)));
         self.create("jobs-egress", &arn)?;
-        self.kubectl(&["delete", "vpcconnector", "jobs-egress", "--namespace=shop", "--wait=false"])?;
+        self.kubectl(&["delete", "vpcc", "jobs-egress", "--namespace=shop", "--wait=false"])?;
         self.held_by("jobs, shop")?;
-        self.kubectl(&["get", "vpcconnector", "--namespace=shop"])?;
+        self.kubectl(&["get", "vpcc", "--namespace=shop"])?;
         let said = r#"jsonpath={.status.conditions[?(@.type=="Ready")].message}"#;
-        self.kubectl(&["get", "vpcconnector/jobs-egress", "--namespace=shop", "--output", said])?;
+        self.kubectl(&["get", "vpcc/jobs-egress", "--namespace=shop", "--output", said])?;
         println!("\n    Now one of the services is deleted in AWS, and then the other: the connector goes with it.");
         check(self.aws.delete_service(&services[1]), "there is no such service")?;
         self.held_by("jobs")?;
         check(self.aws.delete_service(&services[0]), "there is no such service")?;
         let released = Instant::now();
-        self.kubectl(&["wait", "vpcconnector/jobs-egress", "--namespace=shop", "--for=delete", "--timeout=60s"])?;
+        self.kubectl(&["wait", "vpcc/jobs-egress", "--namespace=shop", "--for=delete", "--timeout=60s"])?;
         println!("    That was {:.1} s after the last service let go of it.", released.elapsed().as_secs_f32());
         check(self.status_in_aws(&arn) == Some(ConnectorStatus::Inactive), "the connector is still there")
     }
 
     fn held_by(&self, services: &str) -> Done {
         let held = format!("--for=jsonpath={{.status.blockedBySummary}}={services}");
-        self.kubectl(&["wait", "vpcconnector/jobs-egress", "--namespace=shop", "--timeout=30s", &held])
+        self.kubectl(&["wait", "vpcc/jobs-egress", "--namespace=shop", "--timeout=30s", &held])
     }
 
     fn retain(&self) -> Done {
@@ -108,16 +108,8 @@ impl Stage {
         let arn = self.aws.create_connector(DEFAULT_ACCOUNT, REGION, "legacy-egress");
         self.create("legacy-egress", &arn)?;
         let patch = r#"{"spec":{"deletionPolicy":"Retain"}}"#;
-        self.kubectl(&[
-            "patch",
-            "vpcconnector",
-            "legacy-egress",
-            "--namespace=shop",
-            "--type=merge",
-            "--patch",
-            patch,
-        ])?;
-        self.kubectl(&["delete", "vpcconnector", "legacy-egress", "--namespace=shop"])?;
+        self.kubectl(&["patch", "vpcc", "legacy-egress", "--namespace=shop", "--type=merge", "--patch", patch])?;
+        self.kubectl(&["delete", "vpcc", "legacy-egress", "--namespace=shop"])?;
         check(self.status_in_aws(&arn) == Some(ConnectorStatus::Active), "the connector is gone")?;
         println!("    In AWS the connector is ACTIVE, and its owner tag is off.");
         check(self.aws.tags(&arn).unwrap_or_default().is_empty(), "its owner tag is still there")
@@ -128,7 +120,7 @@ impl Stage {
         let object = object(name, arn);
         println!("$ kubectl apply -f - <<'EOF'\n{object}EOF");
         println!("{}", indented(&self.apply(&object)?));
-        let object = format!("vpcconnector/{name}");
+        let object = format!("vpcc/{name}");
         self.kubectl(&["wait", &object, "--namespace=shop", "--for=condition=Ready", "--timeout=30s"])
     }
 
@@ -148,12 +140,12 @@ impl Stage {
     }
 
     fn arn_of(&self, name: &str) -> Done<String> {
-        let jsonpath = ["get", "vpcconnector", name, "--namespace=shop", "--output=jsonpath={.spec.arn}"];
+        let jsonpath = ["get", "vpcc", name, "--namespace=shop", "--output=jsonpath={.spec.arn}"];
         Ok(String::from_utf8(self.command(&jsonpath).output()?.stdout)?)
     }
 
     fn watch(&self, name: &str) -> Done<Watch> {
-        let arguments = ["get", "vpcconnector", name, "--namespace=shop", "--watch", "--output", WATCHED];
+        let arguments = ["get", "vpcc", name, "--namespace=shop", "--watch", "--output", WATCHED];
         let mut child = self.command(&arguments).stdout(Stdio::piped()).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().ok_or("no output of the watch")?);
         let mut first = String::new();

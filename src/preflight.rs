@@ -167,10 +167,10 @@ const WAYS_OUT: &str = "
 The ways out, with the operator running:
 
 - Delete them, and their connectors in AWS with them; this waits until they are gone:
-    kubectl delete vpcconnectors --all --namespace NAMESPACE
+    kubectl delete vpcc --all --namespace NAMESPACE
 - Let them go, and leave their connectors in AWS:
-    kubectl patch vpcconnector NAME --namespace NAMESPACE --type=merge -p '{\"spec\":{\"deletionPolicy\":\"Retain\"}}'
-    kubectl delete vpcconnector NAME --namespace NAMESPACE
+    kubectl patch vpcc NAME --namespace NAMESPACE --type=merge -p '{\"spec\":{\"deletionPolicy\":\"Retain\"}}'
+    kubectl delete vpcc NAME --namespace NAMESPACE
 - Keep them for an operator that is installed after this one: helm uninstall --no-hooks, or preflight.enabled=false.
 
 ";

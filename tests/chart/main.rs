@@ -10,4 +10,5 @@ mod rendered;
 mod served;
 mod sources;
 mod support;
+mod together;
 mod uninstall;

@@ -49,7 +49,7 @@ async fn it_may_not_go_while_it_holds_an_object_and_may_once_that_is_gone() {
     world.claimed("egress").await;
     let kubeconfig = anybody(&world);
     let row = format!("    {}   egress   Available\n", world.namespace);
-    let advice = ["1 object would be stuck", "kubectl delete vpcconnectors", "Retain", "helm rollback"];
+    let advice = ["1 object would be stuck", "kubectl delete vpcc", "Retain", "helm rollback"];
     check(&kubeconfig, &[&here(&world)]).await.says(1, &[&[row.as_str()], advice.as_slice()].concat());
     // Whatever else there is in the cluster.
     check(&kubeconfig, &[]).await.says(1, &["would be stuck without the operator"]);

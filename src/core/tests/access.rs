@@ -100,7 +100,7 @@ fn blocks(page: &str) -> Vec<&str> {
 
 #[test]
 fn every_file_is_explained_and_the_trust_policies_let_in_the_operator_alone() {
-    let service_account = ("apprunner-operator", "apprunner-operator");
+    let service_account = ("apprunner-system", "apprunner-operator");
     for (name, policy) in files() {
         assert!(AWS.contains(&format!("[{name}.json](../examples/iam/{name}.json)")), "docs/aws.md lacks {name}.json");
         let condition = &statements(&policy)[0]["Condition"]["StringEquals"];

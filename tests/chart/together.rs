@@ -1,0 +1,135 @@
+//! README, docs, chart and examples speak of one installation: one namespace, one service account, and commands that work.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{CLUSTER_NAME, NAMESPACE, RELEASE, file, objects, parsed, printed, the, values_files};
+
+/// Every file that people read or copy from, with its text.
+fn pages() -> Vec<(String, String)> {
+    let listed = Command::new("git").args(["ls-files"]).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let listed = printed(&listed);
+    let parts = [
+        "README.md",
+        "SECURITY.md",
+        "docs/",
+        "charts/",
+        "examples/",
+        "crds/",
+        "src/preflight.rs",
+        "src/core/",
+        "hack/demo.rs",
+    ];
+    let of_ours =
+        |path: &&str| parts.iter().any(|part| path.starts_with(part)) && Path::new(path).extension().is_some();
+    let pages: Vec<_> = listed.lines().filter(of_ours).map(|path| (path.to_owned(), file(path))).collect();
+    assert!(pages.len() > 40, "{}", pages.len());
+    pages
+}
+
+#[test]
+fn everything_stands_in_one_namespace() {
+    let wrong = [
+        "--namespace apprunner-operator",
+        "--namespace=apprunner-operator",
+        "-n apprunner-operator",
+        "namespace: apprunner-operator\n",
+        "serviceaccount:apprunner-operator:",
+        "serviceaccount=apprunner-operator:",
+        "kubernetes-namespace\": \"apprunner-operator\"",
+    ];
+    for (path, text) in pages() {
+        for words in wrong {
+            assert!(!text.contains(words), "{path} says {words}");
+        }
+    }
+    let readers = [
+        "README.md",
+        "docs/aws.md",
+        "charts/apprunner-operator/README.md",
+        "examples/rbac.yaml",
+        "examples/leader-election.yaml",
+        "examples/deletion-protection.yaml",
+        "examples/argocd/applications.yaml",
+        "examples/iam/trust-irsa.json",
+        "examples/iam/trust-pod-identity.json",
+    ];
+    for path in readers {
+        assert!(file(path).contains(NAMESPACE), "{path} does not name {NAMESPACE}");
+    }
+}
+
+/// The service account of the chart is the one that the trust policies, the association and the policy let in.
+#[test]
+fn the_service_account_of_the_chart_is_the_one_that_the_examples_name() {
+    let deployment = the(&objects(&[]), "Deployment", RELEASE).clone();
+    let (namespace, account) = (
+        deployment["metadata"]["namespace"].as_str().unwrap(),
+        deployment["spec"]["template"]["spec"]["serviceAccountName"].as_str().unwrap(),
+    );
+    let user = format!("system:serviceaccount:{namespace}:{account}");
+    for path in ["examples/iam/trust-irsa.json", "examples/deletion-protection.yaml"] {
+        assert!(file(path).contains(&user), "{path}");
+    }
+    let trust: Value = serde_json::from_str(&file("examples/iam/trust-pod-identity.json")).unwrap();
+    let condition = &trust["Statement"][0]["Condition"]["StringEquals"];
+    assert_eq!(condition["aws:RequestTag/kubernetes-namespace"], namespace);
+    assert_eq!(condition["aws:RequestTag/kubernetes-service-account"], account);
+    let association = format!("--namespace {namespace} \\\n         --service-account {account} ");
+    assert!(file("docs/aws.md").contains(&association));
+}
+
+#[test]
+fn no_example_can_overwrite_what_a_release_has() {
+    for values in values_files() {
+        let rendered = objects(&["--values", values.to_str().unwrap()]);
+        for path in ["examples/rbac.yaml", "examples/leader-election.yaml"] {
+            for example in parsed(&file(path)) {
+                let same = |object: &&Value| {
+                    ["kind", "/metadata/name"].iter().all(|part| {
+                        let at = |value: &Value| value.get(part).or_else(|| value.pointer(part)).cloned();
+                        at(object) == at(&example)
+                    })
+                };
+                assert!(
+                    rendered.iter().find(same).is_none(),
+                    "{path} has the {} {}",
+                    example["kind"],
+                    example["metadata"]["name"]
+                );
+            }
+        }
+    }
+    assert_eq!(the(&objects(&[]), "ClusterRoleBinding", CLUSTER_NAME)["subjects"][0]["namespace"], NAMESPACE);
+}
+
+/// Where Crossplane is installed, `vpcconnectors` may be its resource.
+#[test]
+fn every_command_names_a_resource_that_is_ours_alone() {
+    let ours = ["vpcconnectors.apprunner-operator.dev", "vpcconnectors.apprunner.aws.upbound.io"];
+    let mut commands = 0;
+    for (path, text) in pages() {
+        // A command may go on in the next line.
+        let text = text.replace("\\\n", " ");
+        for line in text.lines().filter(|line| line.contains("kubectl ")) {
+            commands += 1;
+            let command = line.split_once("kubectl ").unwrap().1;
+            for word in command.split(|c: char| !(c.is_ascii_alphanumeric() || ".-".contains(c))) {
+                let meant = !word.starts_with("vpcconnector") || ours.iter().any(|name| word.starts_with(name));
+                assert!(
+                    meant || line.contains(&format!("/{word}.yaml")) || !is_argument(command, word),
+                    "{path}: {line}"
+                );
+            }
+        }
+    }
+    assert!(commands > 60, "{commands}");
+}
+
+/// Whether a word stands in a command where kubectl looks for a resource: behind a verb, and before any text in quotes.
+fn is_argument(command: &str, word: &str) -> bool {
+    let before = command.split_once(word).map_or("", |(before, _)| before);
+    !before.contains('`') && !before.contains('#') && !before.contains("arn:")
+}
