@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::api::OWNER_TAG;
 use crate::core::outcome::Operation;
 
 const README: &str = include_str!("../../../README.md");
@@ -70,6 +71,23 @@ fn nothing_that_is_bound_to_an_arn_is_allowed_for_every_resource() {
                 word.contains("Delete") || word.contains("Tag")
             });
             assert!(!acts || statement["Resource"] != "*", "{name}: {statement:#}");
+        }
+    }
+}
+
+#[test]
+fn the_role_writes_no_tag_but_ours_and_describes_services_of_its_account_alone() {
+    let only_ours = serde_json::json!({"ForAllValues:StringEquals": {"aws:TagKeys": [OWNER_TAG]}});
+    for (name, policy) in allowing() {
+        for statement in statements(&policy) {
+            let acts = strings(&statement["Action"]);
+            if acts.iter().any(|action| action.ends_with(":TagResource") || action.ends_with(":UntagResource")) {
+                assert_eq!(acts, ["apprunner:TagResource", "apprunner:UntagResource"], "{name}");
+                assert_eq!(statement["Condition"], only_ours, "{name}");
+            }
+            if acts.iter().any(|action| action.ends_with(":DescribeService")) {
+                assert_eq!(statement["Resource"], "arn:aws:apprunner:*:111122223333:service/*/*", "{name}");
+            }
         }
     }
 }
