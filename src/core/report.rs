@@ -310,7 +310,17 @@ fn record_gone(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec<
     }
     nobody_blocks(status);
     set_ready(e, status, reason, message);
-    notices.push(Notice { warning: false, reason: NoticeReason::State(reason), note: message.to_owned() });
+    let note = gone_note(e, message, status.deleted_at.as_ref().filter(|_| connector.is_some()));
+    notices.push(Notice { warning: false, reason: NoticeReason::State(reason), note });
+}
+
+/// The Event outlives the object, so it names the connector and when it was deleted, as the receipt in the status does.
+fn gone_note(e: &Evidence, message: &str, deleted_at: Option<&Time>) -> String {
+    let arn = e.object.target.as_ref().map_or("", |arn| arn.as_str());
+    match deleted_at {
+        Some(at) => format!("{message}: {arn}, DeletedAt {}", at.0),
+        None => format!("{message}: {arn}"),
+    }
 }
 
 fn how_it_went(e: &Evidence, reported_inactive: bool) -> (Reason, &'static str) {

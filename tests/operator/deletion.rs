@@ -23,11 +23,13 @@ async fn a_claimed_connector_is_deleted_with_two_calls_and_a_receipt() {
     let receipt = world.history("egress").await.pop().unwrap();
     assert_eq!(receipt.status.as_deref(), Some("INACTIVE"));
     assert_eq!(receipt.arn.as_deref(), Some(arn.as_str()));
-    assert_eq!(receipt.deleted_at.unwrap().0.as_second(), in_aws.deleted_at.unwrap().as_second());
+    let deleted_at = receipt.deleted_at.unwrap().0;
+    assert_eq!(deleted_at.as_second(), in_aws.deleted_at.unwrap().as_second());
     assert_eq!(receipt.created_at.unwrap().0.as_second(), in_aws.created_at.as_second());
     assert_eq!((receipt.name, receipt.revision), (Some(in_aws.name), Some(1)));
     assert_eq!((receipt.subnets, receipt.security_groups), (in_aws.subnets, in_aws.security_groups));
-    assert_eq!(world.event("egress", "Deleted").await, "App Runner reports the connector INACTIVE");
+    let told = format!("App Runner reports the connector INACTIVE: {arn}, DeletedAt {deleted_at}");
+    assert_eq!(world.event("egress", "Deleted").await, told);
     let logged = operator.logged("let go").pop().unwrap();
     assert_eq!(logged["arn"], arn.as_str());
 }

@@ -30,6 +30,8 @@ fn inactive_is_the_receipt() {
     assert_eq!(status.created_at.unwrap().0.as_second(), 1_780_000_000);
     assert_eq!(status.deleted_at.unwrap().0.as_second(), 1_794_999_999);
     assert_eq!(notices[0].reason.to_string(), "Deleted");
+    let note = format!("App Runner reports the connector INACTIVE: {ARN}, DeletedAt 2026-11-18T11:06:39Z");
+    assert_eq!(notices[0].note, note);
     let recorded = e.after(Effect::RecordReceipt, written());
     assert_eq!(recorded.acts(), Effect::RemoveFinalizer(Proof::Receipt));
 }
@@ -50,6 +52,8 @@ fn a_receipt_in_lower_case_is_a_receipt_and_shows_app_runners_word() {
 fn not_found_is_recorded_and_nothing_is_invented() {
     let e = deleted_with(refused(DELETE, Class::NotFound));
     assert_eq!(e.acts(), Effect::RecordAlreadyGone);
+    let note = &report::entry(&e, &Effect::RecordAlreadyGone).1[0].note;
+    assert_eq!(*note, format!("App Runner does not know the connector any more: {ARN}"));
     let recorded = e.after(Effect::RecordAlreadyGone, written());
     assert_eq!(recorded.object.status.ready_reason(), Some("AlreadyGone"));
     assert_eq!((recorded.object.status.status.as_deref(), recorded.object.status.deleted_at.clone()), (None, None));
