@@ -2,6 +2,7 @@
 //! what a report shows is said by whoever asks for it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -47,7 +48,7 @@ pub enum Preflight {
 }
 
 /// Where a removed operator would be missed.
-#[derive(Args, Debug, Clone)]
+#[derive(Args, Debug, Clone, Default)]
 pub struct UninstallArgs {
     /// A namespace that it watches; may be given more than once. All namespaces without it.
     #[arg(
@@ -64,6 +65,20 @@ pub struct UninstallArgs {
     /// The revision of that release which is installed.
     #[arg(long, value_name = "N", requires = "release")]
     pub release_revision: Option<u32>,
+    /// Which cluster is asked.
+    #[command(flatten)]
+    pub access: AccessArgs,
+}
+
+/// Which cluster is meant, in the words of kubectl.
+#[derive(Args, Debug, Clone, Default)]
+pub struct AccessArgs {
+    /// The kubeconfig to use. That of KUBECONFIG or ~/.kube/config without it, or the pod's service account.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig to use. Its current context without it.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
 }
 
 /// How the operator is run.
@@ -120,6 +135,9 @@ pub struct ReportArgs {
     /// Where AWS is called, and how often.
     #[command(flatten)]
     pub aws: AwsArgs,
+    /// Which cluster is asked.
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// How to print it: a table for people; JSON or YAML for programs, which says more.
     #[arg(
         long, short, value_name = "table|json|yaml", default_value = "table",

@@ -12,7 +12,8 @@ use kube::{Api, Client, Resource, ResourceExt};
 
 use crate::api::{FINALIZER, VpcConnector};
 use crate::cli::UninstallArgs;
-use crate::cluster::{Error, client, within_deadline};
+use crate::cluster::client::{self, StartError};
+use crate::cluster::{Error, within_deadline};
 
 /// Objects are read in pages of this many: the process may be allowed very little memory.
 const PAGE: u32 = 500;
@@ -31,6 +32,9 @@ pub enum PreflightError {
     /// Somebody still needs it.
     #[error("{0} would be stuck without the operator: nothing is uninstalled")]
     Needed(String),
+    /// There is no way to the cluster, so nobody was asked.
+    #[error("whether VpcConnector objects remain is not known: {0}")]
+    NoCluster(#[from] StartError),
     /// It is not known whether somebody does.
     #[error(
         "whether VpcConnector objects remain is not known, so nothing is uninstalled: {0}. Mend that and try again; to \
@@ -51,10 +55,10 @@ struct Held {
 /// Looks for objects that our finalizer holds, and fails while there are any.
 pub fn uninstall(args: &UninstallArgs) -> Result<(), PreflightError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(PreflightError::Process)?;
-    let held = runtime.block_on(held_in(&args.namespaces));
+    let held = runtime.block_on(look(args));
     // A cluster that never answered is not waited for.
     runtime.shutdown_background();
-    let held = held.map_err(PreflightError::Unknown)?;
+    let held = held?;
     std::io::stdout().write_all(told(&held, args).as_bytes()).map_err(PreflightError::Print)?;
     match held.len() {
         0 => Ok(()),
@@ -63,9 +67,13 @@ pub fn uninstall(args: &UninstallArgs) -> Result<(), PreflightError> {
     }
 }
 
+async fn look(args: &UninstallArgs) -> Result<Vec<Held>, PreflightError> {
+    let client = client::connect_in_time(&args.access).await?;
+    held_in(client, &args.namespaces).await.map_err(PreflightError::Unknown)
+}
+
 /// Those in these namespaces, or in all where none is named.
-async fn held_in(namespaces: &[String]) -> Result<Vec<Held>, String> {
-    let client = client::connect_in_time().await?;
+async fn held_in(client: Client, namespaces: &[String]) -> Result<Vec<Held>, String> {
     let mut held = Vec::new();
     // Without a type, so that an object that does not parse counts as well.
     let kind = ApiResource::erase::<VpcConnector>(&());
@@ -202,7 +210,7 @@ mod tests {
     #[test]
     fn what_is_told_fits_a_screen_and_says_what_to_do() {
         let many: Vec<_> = (0..70).map(|n| held("shop", &format!("egress-{n}"))).collect();
-        let bare = UninstallArgs { namespaces: vec![], release: None, release_namespace: None, release_revision: None };
+        let bare = UninstallArgs::default();
         let text = told(&many, &bare);
         assert!(
             text.contains("    NAMESPACE   NAME        REASON\n    shop        egress-0    InUse, being deleted\n"),

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::admin::{Health, ListenError, Look, TURN, serve};
 use crate::apprunner::Aws;
 use crate::apprunner::surveys::Surveys;
-use crate::cli::{RunArgs, Switch};
+use crate::cli::{AccessArgs, RunArgs, Switch};
 use crate::cluster::client::{self, StartError};
 use crate::cluster::events::Events;
 use crate::cluster::lease::Election;
@@ -70,7 +70,7 @@ pub fn run(args: &RunArgs) -> Result<(), RunError> {
 
 async fn operate(args: &RunArgs) -> Result<(), RunError> {
     let stopping = stop_on_signal()?;
-    let client = client::connect().await?;
+    let client = client::connect(&AccessArgs::default()).await?;
     let (sight, metrics) = (Arc::<Sight>::default(), Arc::<Metrics>::default());
     let election = (args.leader_election == Switch::On).then(|| enter(args, &client));
     let leadership = election.as_ref().map_or_else(Leadership::unquestioned, Election::leadership);

@@ -4,18 +4,22 @@
 //! the same name. So every write is a JSON patch that tests the uid first, and nothing is ever applied or merged. The
 //! client retries nothing by itself; the queue is the one place that does.
 //!
-//! [`outage`] is about a watch that can't go on.
+//! [`client`] connects, by the way that kubectl would take. [`outage`] is about a watch that can't go on.
 //! [`writes`] makes the patches; [`own_writes`] remembers what they returned until the watch shows it; [`events`] tells;
 //! [`lease`] keeps all but one of several operators from doing any of it.
 
+mod access;
 pub mod client;
 pub mod events;
 pub mod lease;
 pub mod outage;
 pub mod own_writes;
+mod proxy;
 pub mod writes;
 
 use std::time::Duration;
+
+use hyper_util::client::legacy;
 
 use crate::core::refusal::Refusal;
 
@@ -85,8 +89,18 @@ pub(crate) async fn within<T>(
         }
         kube::Error::Api(status) if status.code == 404 => Error::Gone,
         kube::Error::Api(status) if status.code == 409 => Error::Changed(status.message.clone()),
-        other => Error::NoAnswer { verb, message: other.to_string() },
+        other => Error::NoAnswer { verb, message: plain(&other) },
     })
+}
+
+/// A failure in its own words, or in those of its root where there is no connection.
+fn plain(error: &kube::Error) -> String {
+    let causes = || std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |&e| e.source());
+    let connecting = causes().filter_map(|e| e.downcast_ref::<legacy::Error>()).any(legacy::Error::is_connect);
+    match causes().last().filter(|_| connecting) {
+        Some(root) => format!("no connection: {root}"),
+        None => error.to_string(),
+    }
 }
 
 /// Whether an answer says that the request itself is refused, and not that it came at a bad moment.

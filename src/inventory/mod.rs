@@ -54,7 +54,8 @@ pub fn run(args: &ReportArgs) -> Result<(), ReportError> {
 }
 
 async fn report(args: &ReportArgs) -> Result<(), ReportError> {
-    let reading = tokio::spawn(objects::read());
+    let access = args.access.clone();
+    let reading = tokio::spawn(async move { objects::read(&access).await });
     let (account, readings) = scan::account(&args.aws).await.map_err(ReportError::NoAccount)?;
     let objects = reading.await.unwrap_or_else(|error| Err(error.to_string()));
     let inventory = Inventory::of(&account, readings, &objects);

@@ -4,6 +4,7 @@ use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::{Api, ResourceExt};
 
 use crate::api::VpcConnector;
+use crate::cli::AccessArgs;
 use crate::cluster::{Error, client, within_deadline};
 
 /// A `VpcConnector` object, as far as a report needs it.
@@ -20,8 +21,8 @@ pub struct Object {
 }
 
 /// Lists the objects of all namespaces, or says why that can't be done.
-pub async fn read() -> Result<Vec<Object>, String> {
-    let client = client::connect_in_time().await?;
+pub async fn read(access: &AccessArgs) -> Result<Vec<Object>, String> {
+    let client = client::connect_in_time(access).await.map_err(|error| error.to_string())?;
     // Without a type, so that an object that does not parse is an object as well.
     let kind = ApiResource::erase::<VpcConnector>(&());
     let api = Api::<DynamicObject>::all_with(client, &kind);

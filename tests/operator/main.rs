@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, reason = "the helpers' own privacy is between them and the tests")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test that fails says so by panicking")]
 
+mod access;
 mod accounts;
 mod adoption;
 mod answers;

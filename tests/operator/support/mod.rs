@@ -1,6 +1,7 @@
 //! A namespace, an App Runner and an operator for each test; builders and verbs in place of pasted set-ups.
 
 pub mod cluster;
+pub mod middleman;
 pub mod operator;
 pub mod proxy;
 pub mod verdicts;

@@ -1,0 +1,247 @@
+//! The proxy between this process and the API server, found as kubectl finds it.
+//!
+//! `proxy-url` of the kubeconfig always counts. Without it `HTTPS_PROXY` does, as Go's `http.ProxyFromEnvironment` reads
+//! it: not for localhost and loopback addresses, nor for what `NO_PROXY` names. kube reads these variables as well, but
+//! not `NO_PROXY`, so its choice is not used.
+
+use std::error::Error;
+use std::fmt;
+use std::net::IpAddr;
+
+use http::Uri;
+use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use tower::BoxError;
+
+/// Source: client-go, `parseProxyURL`, and Go's `net/http` for what the variables may hold.
+const SCHEMES: [&str; 4] = ["http", "https", "socks5", "socks5h"];
+const SOCKS_PORT: u16 = 1080;
+
+/// A setting that names a proxy which can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the proxy of {setting} can't be used: {why}")]
+pub struct UnusableProxy {
+    setting: &'static str,
+    why: String,
+}
+
+/// A proxy to go through.
+#[derive(Clone, Debug)]
+pub(super) struct Proxy {
+    setting: &'static str,
+    /// Host and port, without the password.
+    address: String,
+    intercept: Intercept,
+}
+
+impl Proxy {
+    /// The one to reach this server through, if any.
+    pub(super) fn of(
+        server: &Uri,
+        proxy_url: Option<&str>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, UnusableProxy> {
+        if let Some(url) = proxy_url.filter(|url| !url.is_empty()) {
+            return Self::parse(server, "proxy-url in the kubeconfig", url, "");
+        }
+        let first = |names: [&'static str; 2]| {
+            names.into_iter().find_map(|name| Some((name, variable(name).filter(|value| !value.is_empty())?)))
+        };
+        let plain = server.scheme_str() == Some("http");
+        let names = if plain { ["HTTP_PROXY", "http_proxy"] } else { ["HTTPS_PROXY", "https_proxy"] };
+        let Some((name, url)) = first(names).filter(|_| !is_loopback(server)) else { return Ok(None) };
+        let no_proxy = first(["NO_PROXY", "no_proxy"]).map(|(_, value)| value).unwrap_or_default();
+        match exceptions(server, &no_proxy) {
+            Some(exceptions) => Self::parse(server, name, &url, &exceptions),
+            None => Ok(None),
+        }
+    }
+
+    fn parse(server: &Uri, setting: &'static str, url: &str, exceptions: &str) -> Result<Option<Self>, UnusableProxy> {
+        let unusable = |why: String| UnusableProxy { setting, why };
+        let uri: Uri = url.parse().map_err(|error| unusable(format!("it is no URL: {error}")))?;
+        let scheme = uri.scheme_str().unwrap_or("http");
+        if !SCHEMES.contains(&scheme) {
+            return Err(unusable(format!("its scheme is {scheme}, and only http, https and socks5 are known")));
+        }
+        let named = Matcher::builder().all(url).build().intercept(server);
+        let Some(intercept) = named else { return Err(unusable("it names no host".into())) };
+        let address = intercept.uri().authority().map(ToString::to_string).unwrap_or_default();
+        let excepted = Matcher::builder().all(url).no(exceptions).build().intercept(server).is_none();
+        Ok((!excepted).then_some(Self { setting, address, intercept }))
+    }
+
+    /// Whether it speaks SOCKS5, and not HTTP.
+    pub(super) fn is_socks(&self) -> bool {
+        self.intercept.uri().scheme_str().is_some_and(|scheme| scheme.starts_with("socks"))
+    }
+
+    /// Asks it for connections with CONNECT.
+    pub(super) fn tunnel<C>(&self, connector: C) -> Tunnel<C> {
+        let tunnel = Tunnel::new(self.intercept.uri().clone(), connector);
+        match self.intercept.basic_auth() {
+            Some(auth) => tunnel.with_auth(auth.clone()),
+            None => tunnel,
+        }
+    }
+
+    /// Asks it for connections with SOCKS5; it resolves names itself.
+    pub(super) fn socks<C>(&self, connector: C) -> Result<SocksV5<C>, UnusableProxy> {
+        let port = self.intercept.uri().port_u16().unwrap_or(SOCKS_PORT);
+        let host = self.intercept.uri().host().unwrap_or_default();
+        // The connection to it is plain TCP, which connectors know by the scheme http.
+        let uri = format!("http://{host}:{port}").parse();
+        let uri: Uri = uri.map_err(|_| UnusableProxy { setting: self.setting, why: "it names no host".into() })?;
+        let socks = SocksV5::new(uri, connector);
+        Ok(match self.intercept.raw_auth() {
+            Some((user, password)) => socks.with_auth(user.to_owned(), password.to_owned()),
+            None => socks,
+        })
+    }
+
+    /// Names the proxy in a failure to connect through it.
+    pub(super) fn failure(&self, error: impl Into<BoxError>) -> NotThrough {
+        let error = error.into();
+        let mut root: &dyn Error = &*error;
+        while let Some(cause) = root.source() {
+            root = cause;
+        }
+        NotThrough { proxy: self.to_string(), why: root.to_string() }
+    }
+}
+
+impl fmt::Display for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.address, self.setting)
+    }
+}
+
+/// A connection that the proxy did not give.
+#[derive(Debug, thiserror::Error)]
+#[error("through the proxy {proxy}: {why}")]
+pub(super) struct NotThrough {
+    proxy: String,
+    why: String,
+}
+
+fn is_loopback(server: &Uri) -> bool {
+    let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+/// `NO_PROXY` in the words of [`Matcher`], which knows no ports and no `*.` in front of a domain. `None` when everything
+/// is excepted.
+fn exceptions(server: &Uri, no_proxy: &str) -> Option<String> {
+    let port = server.port_u16().unwrap_or(if server.scheme_str() == Some("http") { 80 } else { 443 });
+    let entries: Vec<_> = no_proxy.split(',').map(str::trim).filter(|entry| !entry.is_empty()).collect();
+    if entries.contains(&"*") {
+        return None;
+    }
+    let hosts = entries.into_iter().filter_map(|entry| {
+        let host = without_port(entry, port)?;
+        Some(if host.starts_with("*.") { &host[1..] } else { host })
+    });
+    Some(hosts.collect::<Vec<_>>().join(","))
+}
+
+/// The host of an entry that may end in a port; `None` when that is another port.
+fn without_port(entry: &str, port: u16) -> Option<&str> {
+    let (host, wanted) = match entry.rsplit_once(':') {
+        Some((host, number)) if !host.contains(':') || host.ends_with(']') => (host, Some(number)),
+        _ => (entry, None),
+    };
+    wanted.is_none_or(|wanted| wanted.parse() == Ok(port)).then(|| host.trim_matches(['[', ']']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Found = Result<Option<Proxy>, UnusableProxy>;
+
+    fn found(server: &'static str, proxy_url: Option<&str>, variables: &[(&str, &str)]) -> Found {
+        let variable =
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        Proxy::of(&Uri::from_static(server), proxy_url, variable)
+    }
+
+    fn address(server: &'static str, proxy_url: Option<&str>, variables: &[(&str, &str)]) -> Option<String> {
+        found(server, proxy_url, variables).unwrap().map(|proxy| proxy.to_string())
+    }
+
+    #[test]
+    fn the_kubeconfig_comes_before_the_environment_and_knows_no_exceptions() {
+        let variables = [("HTTPS_PROXY", "http://corp:3128"), ("NO_PROXY", "*")];
+        for server in ["https://api.example.org", "https://127.0.0.1:6443"] {
+            let through = address(server, Some("socks5://bastion:1080"), &variables);
+            assert_eq!(through.as_deref(), Some("bastion:1080 (proxy-url in the kubeconfig)"), "{server}");
+        }
+        assert_eq!(address("https://api.example.org", Some(""), &variables), None);
+    }
+
+    #[test]
+    fn the_variable_fits_the_server_and_an_empty_one_is_none() {
+        let api = "https://api.example.org";
+        let through = |variables: &[(&str, &str)]| address(api, None, variables);
+        assert_eq!(through(&[("HTTPS_PROXY", ""), ("https_proxy", "corp:3128")]).unwrap(), "corp:3128 (https_proxy)");
+        assert_eq!(through(&[("HTTPS_PROXY", "http://a:1"), ("https_proxy", "b:2")]).unwrap(), "a:1 (HTTPS_PROXY)");
+        assert_eq!(through(&[("HTTP_PROXY", "http://a:1"), ("ALL_PROXY", "http://a:1")]), None);
+        assert!(address("http://api.example.org", None, &[("HTTP_PROXY", "http://a:1")]).is_some());
+        for server in ["https://localhost:6443", "https://127.0.0.1:6443", "https://127.8.0.1", "https://[::1]:6443"] {
+            assert_eq!(address(server, None, &[("HTTPS_PROXY", "http://a:1")]), None, "{server}");
+        }
+    }
+
+    #[test]
+    fn no_proxy_names_hosts_domains_addresses_networks_and_ports_as_go_reads_it() {
+        let through = |server: &'static str, no_proxy: &str| {
+            address(server, None, &[("HTTPS_PROXY", "http://a:1"), ("no_proxy", no_proxy)]).is_some()
+        };
+        for (server, no_proxy) in [
+            ("https://api.example.org", "api.example.org"),
+            ("https://api.example.org", "10.0.0.0/8, EXAMPLE.org"),
+            ("https://api.example.org", ".example.org"),
+            ("https://api.example.org", "*.example.org"),
+            ("https://api.example.org", "example.org:443"),
+            ("https://api.example.org:6443", "example.org:6443"),
+            ("https://10.1.2.3:6443", "10.1.2.3"),
+            ("https://10.1.2.3:6443", "10.1.2.3:6443"),
+            ("https://10.1.2.3:6443", "svc,10.0.0.0/8"),
+            ("https://[fd00::1]:6443", "fd00::1"),
+            ("https://[fd00::1]:6443", "[fd00::1]:6443"),
+            ("https://[fd00::1]:6443", "fd00::/8"),
+            ("https://10.1.2.3:6443", "svc, *"),
+        ] {
+            assert!(!through(server, no_proxy), "{server} {no_proxy}");
+        }
+        for (server, no_proxy) in [
+            ("https://api.example.org", ""),
+            ("https://api.example.org", ","),
+            ("https://api.example.org", "ample.org"),
+            ("https://api.example.org", "example.org:6443"),
+            ("https://10.1.2.3:6443", "10.1.2.30"),
+            ("https://10.1.2.3:6443", "10.1.2.3:443"),
+            ("https://10.1.2.3:6443", "10.2.0.0/16"),
+            ("https://[fd00::1]:6443", "[fd00::1]:443"),
+        ] {
+            assert!(through(server, no_proxy), "{server} {no_proxy}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_proxy_is_refused_with_its_cause_and_without_its_password() {
+        for (url, cause) in [
+            ("socks4://me:secret@bastion", "its scheme is socks4"),
+            ("ftp://me:secret@bastion", "its scheme is ftp"),
+            ("http://me:sec ret@bastion", "it is no URL"),
+            ("/secret", "it names no host"),
+        ] {
+            for (proxy_url, variables) in [(Some(url), vec![]), (None, vec![("HTTPS_PROXY", url)])] {
+                let error = found("https://api.example.org", proxy_url, &variables).unwrap_err().to_string();
+                assert!(error.contains(cause) && !error.contains("ret"), "{error}");
+            }
+        }
+        let named = address("https://api.example.org", Some("http://me:secret@corp:3128"), &[]).unwrap();
+        assert!(!named.contains("secret"), "{named}");
+    }
+}

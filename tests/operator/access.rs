@@ -1,0 +1,275 @@
+//! The way to the cluster: kubeconfigs, contexts and proxies, as kubectl takes them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::cluster::operator_user_on;
+use crate::support::middleman::{Kind, Middleman};
+use crate::support::operator::Operator;
+use crate::support::{World, finalized};
+
+/// A name that no resolver knows: only a proxy leads there.
+const NAME: &str = "api.cluster.invalid";
+/// Another way to write 127.0.0.1, which resolvers know and which is no address to whoever compares names.
+const LOCAL_NAME: &str = "127.1";
+/// An address that leads to this machine, and that is no loopback address to whoever compares addresses.
+const LOCAL_ADDRESS: &str = "0.0.0.0";
+
+/// What a run came to: its exit code, and all that it said.
+struct Ran {
+    code: Option<i32>,
+    said: String,
+}
+
+impl Ran {
+    fn says(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}", self.said);
+        for word in words {
+            assert!(self.said.contains(word), "{word:?} is missing in {}", self.said);
+        }
+    }
+
+    fn never_says(&self, word: &str) {
+        assert!(!self.said.contains(word), "{word:?} is in {}", self.said);
+    }
+}
+
+async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"));
+    command.args(arguments).env_clear().envs(environment.iter().copied());
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    Ran { code: output.status.code(), said }
+}
+
+/// Asks whether the operator may go.
+async fn check(kubeconfig: &Path, environment: &[(&str, &str)]) -> Ran {
+    let kubeconfig = ("KUBECONFIG", kubeconfig.to_str().unwrap());
+    run(&["preflight", "uninstall"], &[&[kubeconfig], environment].concat()).await
+}
+
+/// A user of the cluster that is called by this host name, with more about the cluster where that is given.
+fn user(world: &World, host: &str, more: &Value) -> PathBuf {
+    let (_, path) = operator_user_on(&world.cluster);
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let cluster = config["clusters"][0]["cluster"].as_object_mut().unwrap();
+    let (address, port) = address(world);
+    cluster.insert("server".into(), json!(format!("https://{host}:{port}")));
+    cluster.insert("tls-server-name".into(), json!(address));
+    cluster.extend(more.as_object().unwrap().clone());
+    std::fs::write(&path, config.to_string()).unwrap();
+    path
+}
+
+fn address(world: &World) -> (String, String) {
+    let url = world.cluster.server_url();
+    let (host, port) = url.strip_prefix("https://").unwrap().split_once(':').unwrap();
+    (host.to_owned(), port.to_owned())
+}
+
+async fn middleman(world: &World, kind: Kind) -> Middleman {
+    let (host, port) = address(world);
+    Middleman::start(kind, &format!("{host}:{port}")).await
+}
+
+/// A world with an object that holds the operator, so that a run which reached the cluster can be told from another.
+async fn world() -> World {
+    let world = World::new().await;
+    world.create_with("egress", &world.connector("conn-egress"), finalized).await;
+    world
+}
+
+const REACHED: &[&str] = &["egress", "would be stuck without the operator"];
+
+#[tokio::test]
+async fn a_proxy_of_the_environment_is_gone_through_and_around_as_no_proxy_says() {
+    let world = world().await;
+    let proxy = middleman(&world, Kind::Connect).await;
+    let url = format!("http://{}", proxy.address);
+    let port = address(&world).1;
+
+    for variable in ["HTTPS_PROXY", "https_proxy"] {
+        let before = proxy.asked().len();
+        check(&user(&world, NAME, &json!({})), &[(variable, &url)]).await.says(1, REACHED);
+        assert_eq!(proxy.asked()[before..], [format!("{NAME}:{port}")], "{variable}");
+    }
+
+    for (host, no_proxy) in [
+        (LOCAL_NAME, LOCAL_NAME),
+        (LOCAL_ADDRESS, LOCAL_ADDRESS),
+        (LOCAL_ADDRESS, "10.0.0.0/8, 0.0.0.0/8"),
+        (LOCAL_ADDRESS, "*"),
+    ] {
+        let kubeconfig = user(&world, host, &json!({}));
+        let before = proxy.asked().len();
+        check(&kubeconfig, &[("HTTPS_PROXY", &url), ("NO_PROXY", no_proxy)]).await.says(1, REACHED);
+        check(&kubeconfig, &[("HTTPS_PROXY", &url), ("no_proxy", no_proxy)]).await.says(1, REACHED);
+        assert_eq!(proxy.asked().len(), before, "{host} {no_proxy}");
+        // The same server is gone to through the proxy when something else is excepted.
+        check(&kubeconfig, &[("HTTPS_PROXY", &url), ("NO_PROXY", "10.0.0.0/8,example.org")]).await.says(1, REACHED);
+        assert_eq!(proxy.asked()[before..], [format!("{host}:{port}")], "{host}");
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_on_this_machine_is_never_behind_a_proxy_of_the_environment() {
+    let world = world().await;
+    let kubeconfig = operator_user_on(&world.cluster).1;
+    let nowhere = ("HTTPS_PROXY", "http://127.0.0.1:9");
+    check(&kubeconfig, &[nowhere, ("NO_PROXY", "127.0.0.1")]).await.says(1, REACHED);
+    check(&kubeconfig, &[nowhere]).await.says(1, REACHED);
+}
+
+#[tokio::test]
+async fn proxy_url_comes_first_in_every_form_and_whatever_the_environment_says() {
+    let world = world().await;
+    let port = address(&world).1;
+    for (kind, scheme) in [
+        (Kind::Connect, "http://"),
+        (Kind::ConnectWithLogin, "http://me:p%40ss@"),
+        (Kind::Socks, "socks5://"),
+        (Kind::SocksWithLogin, "socks5://me:p%40ss@"),
+    ] {
+        let proxy = middleman(&world, kind).await;
+        let proxy_url = json!({"proxy-url": format!("{scheme}{}", proxy.address)});
+        let environment = [("HTTPS_PROXY", "http://127.0.0.1:9"), ("NO_PROXY", "*")];
+        check(&user(&world, NAME, &proxy_url), &environment).await.says(1, REACHED);
+        assert_eq!(proxy.asked(), [format!("{NAME}:{port}")], "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_gives_no_connection_is_named_with_its_words_and_without_its_password() {
+    let world = world().await;
+    for (kind, scheme, words) in [
+        (Kind::ConnectWithLogin, "http://me:guessed@", "proxy authorization required"),
+        (Kind::SocksWithLogin, "socks5://me:nono@", "SOCKS error: "),
+    ] {
+        let proxy = middleman(&world, kind).await;
+        let proxy_url = json!({"proxy-url": format!("{scheme}{}", proxy.address)});
+        let ran = check(&user(&world, NAME, &proxy_url), &[]).await;
+        let named = format!("through the proxy {} (proxy-url in the kubeconfig): ", proxy.address);
+        ran.says(1, &["no answer from the API server", &named, words]);
+        ran.never_says("guessed");
+        ran.never_says("nono");
+    }
+    // Nothing listens there.
+    let closed = check(&user(&world, NAME, &json!({})), &[("HTTPS_PROXY", "http://127.0.0.1:9")]).await;
+    closed.says(1, &["through the proxy 127.0.0.1:9 (HTTPS_PROXY): ", "refused"]);
+
+    // The deadline of a connection is 3 s, that of a call 10 s.
+    let silent = middleman(&world, Kind::Silent).await;
+    let begun = Instant::now();
+    let proxy_url = json!({"proxy-url": format!("http://{}", silent.address)});
+    check(&user(&world, NAME, &proxy_url), &[]).await.says(1, &["no connection: "]);
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
+    assert_eq!(silent.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn an_operator_and_a_report_work_through_a_proxy() {
+    let world = World::new().await;
+    let arn = world.connector("conn-egress");
+    world.create("egress", &arn).await;
+    let proxy = middleman(&world, Kind::Socks).await;
+    let kubeconfig = user(&world, NAME, &json!({"proxy-url": format!("socks5://{}", proxy.address)}));
+    let operator = Operator::start_as(("operator".into(), kubeconfig.clone()), &world.settings);
+    world.reason("egress", "Available").await;
+    // A connection is kept for one call after the other.
+    let connections = proxy.asked().len();
+    assert!((1..=8).contains(&connections), "{connections}");
+
+    let environment = [
+        ("AWS_ENDPOINT_URL", world.settings.endpoint.as_str()),
+        ("AWS_ACCESS_KEY_ID", &world.settings.access_key.0),
+        ("AWS_SECRET_ACCESS_KEY", &world.settings.access_key.1),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ];
+    let arguments = ["report", "--regions=us-east-1", "--kubeconfig", kubeconfig.to_str().unwrap()];
+    let managed = format!("{}/egress", world.namespace);
+    run(&arguments, &environment).await.says(0, &[&managed]);
+
+    world.delete("egress").await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+    drop(operator);
+}
+
+#[tokio::test]
+async fn a_kubeconfig_and_a_context_are_chosen_as_kubectl_chooses_them() {
+    let world = world().await;
+    let proxy = middleman(&world, Kind::Connect).await;
+    let good = operator_user_on(&world.cluster).1;
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&good).unwrap()).unwrap();
+    let mut far = config["clusters"][0].clone();
+    far["name"] = json!("far");
+    far["cluster"]["proxy-url"] = json!(format!("http://{}", proxy.address));
+    config["clusters"].as_array_mut().unwrap().push(far);
+    let user = config["users"][0]["name"].clone();
+    let context = json!({"name": "far", "context": {"cluster": "far", "user": user}});
+    config["contexts"].as_array_mut().unwrap().push(context);
+    let both = good.with_extension("both");
+    std::fs::write(&both, config.to_string()).unwrap();
+    let (good, both) = (good.to_str().unwrap(), both.to_str().unwrap());
+    let preflight = |arguments: &[&'static str]| [&["preflight", "uninstall"], arguments].concat();
+
+    run(&[&preflight(&[])[..], &["--kubeconfig", good]].concat(), &[("KUBECONFIG", "/nowhere/config")])
+        .await
+        .says(1, REACHED);
+    assert!(proxy.asked().is_empty());
+    run(&preflight(&["--context=far"]), &[("KUBECONFIG", both)]).await.says(1, REACHED);
+    assert_eq!(proxy.asked().len(), 1);
+    // Of several files, those that are not there don't matter.
+    run(&preflight(&[]), &[("KUBECONFIG", &format!("/nowhere/config:{good}"))]).await.says(1, REACHED);
+}
+
+#[tokio::test]
+async fn an_unusable_kubeconfig_is_told_with_its_cause_and_no_other_advice() {
+    let world = World::new().await;
+    let good = operator_user_on(&world.cluster).1;
+    let at = |name: &str, content: &str| {
+        let path = good.with_extension(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let config: Value = serde_json::from_slice(&std::fs::read(&good).unwrap()).unwrap();
+    let changed = |pointer: &str, value: Value| {
+        let mut config = config.clone();
+        *config.pointer_mut(pointer).unwrap() = value;
+        config.to_string()
+    };
+    let cluster = json!({"server": "https://127.0.0.1:1", "proxy-url": "socks4://bastion:1080"});
+    let cases: [(Vec<&str>, String, &str); 7] = [
+        (vec![], "/nowhere/config".into(), "/nowhere/config"),
+        (
+            vec!["--kubeconfig=/nowhere/else"],
+            String::new(),
+            "the kubeconfig /nowhere/else can't be used: there is no such file",
+        ),
+        (vec!["--context=moon"], at("good", &config.to_string()), "it has no context \"moon\""),
+        (vec![], at("bad", "clusters: [secret-key"), "failed to parse kubeconfig YAML"),
+        (vec![], at("none", &changed("/current-context", Value::Null)), "it has no current-context"),
+        (vec![], at("lost", &changed("/clusters/0/name", json!("other"))), "it has no cluster \"devcluster\""),
+        (vec![], at("socks4", &changed("/clusters/0/cluster", cluster)), "its scheme is socks4"),
+    ];
+    for (arguments, kubeconfig, cause) in cases {
+        let environment = [
+            ("KUBECONFIG", kubeconfig.as_str()),
+            ("HOME", "/nowhere"),
+            ("AWS_ENDPOINT_URL", &world.settings.endpoint),
+            ("AWS_ACCESS_KEY_ID", &world.settings.access_key.0),
+            ("AWS_SECRET_ACCESS_KEY", &world.settings.access_key.1),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ];
+        // What a report could read in AWS is printed all the same.
+        for (command, code) in [(&["preflight", "uninstall"][..], 1), (&["report", "--regions=us-east-1"], 0)] {
+            let ran = run(&[command, &arguments].concat(), &environment).await;
+            ran.says(code, &[cause]);
+            ran.never_says("--no-hooks");
+            ran.never_says("secret-key");
+        }
+    }
+}
