@@ -37,7 +37,7 @@ impl Members {
 
     pub(crate) fn text(&self, name: &str, length: RangeInclusive<usize>) -> Result<Option<&str>, ApiError> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        let text = value.as_str().ok_or_else(|| self.wrong(name, "must be a string"))?;
+        let text = value.as_str().ok_or_else(|| self.not_a(name, "a string"))?;
         self.check_length(name, text, &length)?;
         Ok(Some(text))
     }
@@ -48,10 +48,10 @@ impl Members {
 
     pub(crate) fn texts(&self, name: &str, length: RangeInclusive<usize>) -> Result<Option<Vec<String>>, ApiError> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        let items = value.as_array().ok_or_else(|| self.wrong(name, "must be a list of strings"))?;
+        let items = value.as_array().ok_or_else(|| self.not_a(name, "a list of strings"))?;
         let mut texts = Vec::with_capacity(items.len());
         for item in items {
-            let text = item.as_str().ok_or_else(|| self.wrong(name, "must be a list of strings"))?;
+            let text = item.as_str().ok_or_else(|| self.not_a(name, "a list of strings"))?;
             self.check_length(name, text, &length)?;
             texts.push(text.to_owned());
         }
@@ -60,7 +60,7 @@ impl Members {
 
     pub(crate) fn integer(&self, name: &str, range: RangeInclusive<i64>) -> Result<Option<i64>, ApiError> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        let number = value.as_i64().ok_or_else(|| self.wrong(name, "must be an integer"))?;
+        let number = value.as_i64().ok_or_else(|| self.not_a(name, "an integer"))?;
         if range.contains(&number) {
             return Ok(Some(number));
         }
@@ -69,16 +69,16 @@ impl Members {
 
     pub(crate) fn object(&self, name: &str) -> Result<Option<Self>, ApiError> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        let values = value.as_object().ok_or_else(|| self.wrong(name, "must be a structure"))?;
+        let values = value.as_object().ok_or_else(|| self.not_a(name, "a structure"))?;
         Ok(Some(Self { path: self.path_of(name), values: values.clone() }))
     }
 
     pub(crate) fn objects(&self, name: &str) -> Result<Option<Vec<Self>>, ApiError> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        let items = value.as_array().ok_or_else(|| self.wrong(name, "must be a list"))?;
+        let items = value.as_array().ok_or_else(|| self.not_a(name, "a list"))?;
         let objects = items.iter().enumerate().map(|(index, item)| {
             let path = format!("{}.{}", self.path_of(name), index + 1);
-            let values = item.as_object().ok_or_else(|| self.wrong(name, "must be a list of structures"))?;
+            let values = item.as_object().ok_or_else(|| self.not_a(name, "a list of structures"))?;
             Ok(Self { path, values: values.clone() })
         });
         objects.collect::<Result<Vec<_>, _>>().map(Some)
@@ -94,6 +94,13 @@ impl Members {
             "1 validation error detected: Value at '{}' failed to satisfy constraint: Member {constraint}",
             self.path_of(name)
         ))
+    }
+
+    /// Says that a member is not of the type that the API model gives it.
+    ///
+    /// Source: AWS JSON services answer what they cannot deserialize with this code, before they validate anything.
+    fn not_a(&self, name: &str, kind: &str) -> ApiError {
+        ApiError::serialization(format!("Value at '{}' is not {kind}.", self.path_of(name)))
     }
 
     fn check_length(&self, name: &str, text: &str, length: &RangeInclusive<usize>) -> Result<(), ApiError> {
@@ -125,23 +132,23 @@ mod tests {
     fn errors_name_the_member() {
         let members = members(r#"{"Name": 5, "Max": "x", "Tags": [{"Key": ""}], "List": ["a", 1]}"#);
         let tag = members.objects("Tags").unwrap().unwrap().remove(0);
-        for (error, part) in [
-            (
-                members.required_text("Name", 1..=9).unwrap_err(),
-                "'Name' failed to satisfy constraint: Member must be a",
-            ),
+        let (invalid, unreadable) = ("InvalidRequestException", "SerializationException");
+        for (error, code, part) in [
+            (members.required_text("Name", 1..=9).unwrap_err(), unreadable, "'Name' is not a string"),
             (
                 members.required_text("Other", 1..=9).unwrap_err(),
+                invalid,
                 "'Other' failed to satisfy constraint: Member must not",
             ),
-            (members.integer("Max", 1..=9).unwrap_err(), "'Max'"),
-            (members.texts("List", 1..=9).unwrap_err(), "'List'"),
+            (members.integer("Max", 1..=9).unwrap_err(), unreadable, "'Max'"),
+            (members.texts("List", 1..=9).unwrap_err(), unreadable, "'List'"),
             (
                 tag.required_text("Key", 1..=9).unwrap_err(),
+                invalid,
                 "'Tags.1.Key' failed to satisfy constraint: Member must have",
             ),
         ] {
-            assert_eq!(error.code, "InvalidRequestException");
+            assert_eq!(error.code, code);
             assert!(error.message.contains(part), "{}", error.message);
         }
     }

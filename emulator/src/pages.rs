@@ -54,7 +54,9 @@ impl Pages {
     }
 
     fn position(&self, operation: Operation, members: &Members) -> Result<u64, ApiError> {
-        let Some(token) = members.text("NextToken", 1..=1024)? else { return Ok(0) };
+        // Source: API model. Of ListServices it is any string, of ListVpcConnectors one with at least one character.
+        let length = if operation == Operation::ListServices { 0..=51_200 } else { 1..=1024 };
+        let Some(token) = members.text("NextToken", length)?.filter(|token| !token.is_empty()) else { return Ok(0) };
         match self.tokens.get(token) {
             Some((of, seq)) if *of == operation => Ok(*seq),
             _ => Err(ApiError::invalid_request("The NextToken provided in the request is not valid.")),

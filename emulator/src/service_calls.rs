@@ -8,7 +8,7 @@ use crate::dispatch::Scene;
 use crate::members::Members;
 use crate::pages::Item;
 use crate::services::{NewService, Service};
-use crate::wire::{ApiError, Outcome, random_hex, seconds};
+use crate::wire::{ApiError, Outcome, seconds, uuid};
 use crate::{Behaviors, ServiceStatus, tags};
 
 /// Members of a request that the reply shows again as they are.
@@ -50,7 +50,7 @@ pub(crate) fn update(scene: &mut Scene<'_>, members: &Members) -> Outcome {
         if !matches!(egress, Egress::Unsaid) {
             service.connector = egress.connector();
         }
-        service.settings.extend(changed);
+        merge(&mut service.settings, changed);
     })
 }
 
@@ -106,7 +106,7 @@ fn start(scene: &mut Scene<'_>, arn: &str, then: ServiceStatus, change: impl FnO
         service.start(then, behaviors.service_operation_ms, now);
     });
     let service = changed.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
-    Ok(json!({ "Service": full(service, scene.behaviors, scene.caller), "OperationId": random_hex() }))
+    Ok(json!({ "Service": full(service, scene.behaviors, scene.caller), "OperationId": uuid() }))
 }
 
 fn in_state(scene: &mut Scene<'_>, members: &Members, allowed: &[ServiceStatus]) -> Result<String, ApiError> {
@@ -155,16 +155,30 @@ fn egress(scene: &Scene<'_>, members: &Members) -> Result<Egress, ApiError> {
     let connector = egress.text("VpcConnectorArn", 1..=arn::MAX_LENGTH)?;
     match (egress.text("EgressType", 1..=7)?, connector) {
         (Some("DEFAULT") | None, None) => Ok(Egress::Public),
-        (Some("VPC") | None, Some(_)) => {
-            let arn = scene.arn(&egress, "VpcConnectorArn", &[Kind::Connector])?;
-            if scene.region.has_usable_connector(arn) {
-                return Ok(Egress::Through(arn.to_owned()));
+        (Some("VPC") | None, Some(given)) => {
+            // Whatever is wrong with it: the model has ResourceNotFoundException for the service at most.
+            match scene.arn(&egress, "VpcConnectorArn", &[Kind::Connector]) {
+                Ok(arn) if scene.region.has_usable_connector(arn) => Ok(Egress::Through(arn.to_owned())),
+                _ => {
+                    Err(ApiError::invalid_request(format!("VPC connector doesn't exist or isn't active. ARN: {given}")))
+                }
             }
-            Err(ApiError::invalid_request(format!("VPC connector doesn't exist or isn't active. ARN: {arn}")))
         }
         (Some("VPC"), None) => Err(egress.missing("VpcConnectorArn")),
         (Some("DEFAULT"), Some(_)) => Err(egress.wrong("VpcConnectorArn", "must be absent with EgressType DEFAULT")),
         _ => Err(egress.wrong("EgressType", "must satisfy enum value set: [DEFAULT, VPC]")),
+    }
+}
+
+/// Puts changes into settings: whole members, but of the instance only what is given, as with the network.
+fn merge(settings: &mut Map<String, Value>, changed: Map<String, Value>) {
+    for (name, value) in changed {
+        match (settings.get_mut(&name), value) {
+            (Some(Value::Object(old)), Value::Object(new)) if name == "InstanceConfiguration" => old.extend(new),
+            (_, value) => {
+                settings.insert(name, value);
+            }
+        }
     }
 }
 

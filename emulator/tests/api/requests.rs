@@ -1,6 +1,6 @@
 //! The wire itself: what is no valid request, and what every answer carries.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::helpers::{Bench, Raw};
 
@@ -58,24 +58,49 @@ async fn wrong_members_are_named() {
     let long = "a".repeat(1012);
     for (operation, body, member) in [
         ("DeleteVpcConnector", json!({}), "VpcConnectorArn"),
-        ("DeleteVpcConnector", json!({ "VpcConnectorArn": 5 }), "VpcConnectorArn"),
         ("DeleteVpcConnector", json!({ "VpcConnectorArn": long }), "VpcConnectorArn"),
         ("CreateVpcConnector", json!({ "Subnets": ["subnet-1"] }), "VpcConnectorName"),
         ("CreateVpcConnector", json!({ "VpcConnectorName": "sh.p", "Subnets": ["subnet-1"] }), "VpcConnectorName"),
         ("CreateVpcConnector", json!({ "VpcConnectorName": "shop" }), "Subnets"),
         ("CreateVpcConnector", json!({ "VpcConnectorName": "shop", "Subnets": [] }), "Subnets"),
-        ("CreateVpcConnector", json!({ "VpcConnectorName": "shop", "Subnets": [1] }), "Subnets"),
         ("CreateVpcConnector", json!({ "VpcConnectorName": "shop", "Subnets": ["s"], "Tags": [{}] }), "Tags.1.Key"),
-        ("ListVpcConnectors", json!({ "MaxResults": "2" }), "MaxResults"),
         ("TagResource", json!({ "ResourceArn": "x" }), "Tags"),
         ("UntagResource", json!({ "ResourceArn": "x" }), "TagKeys"),
         ("CreateService", json!({ "ServiceName": "web1", "SourceConfiguration": {} }), "SourceConfiguration"),
     ] {
-        let raw = Raw::call(&format!("AppRunner.{operation}"), body.to_string()).signed(&bench.emulator);
-        let answer = raw.send(&bench.emulator).await;
-        assert_eq!((answer.status, answer.json()["__type"].as_str()), (400, Some("InvalidRequestException")), "{body}");
-        assert!(answer.json()["Message"].as_str().unwrap().contains(&format!("'{member}'")), "{}", answer.body);
+        refused(&bench, operation, &body, "InvalidRequestException", member).await;
     }
+}
+
+#[tokio::test]
+async fn members_of_a_wrong_type_cannot_be_read_and_are_named() {
+    let bench = Bench::start().await;
+    let connector = |more: Value| {
+        let mut body = json!({ "VpcConnectorName": "shop", "Subnets": ["subnet-1"] });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    for (operation, body, member) in [
+        ("DeleteVpcConnector", json!({ "VpcConnectorArn": 5 }), "VpcConnectorArn"),
+        ("CreateVpcConnector", connector(json!({ "Subnets": "subnet-1" })), "Subnets"),
+        ("CreateVpcConnector", connector(json!({ "Subnets": [1] })), "Subnets"),
+        ("CreateVpcConnector", connector(json!({ "Tags": {} })), "Tags"),
+        ("CreateVpcConnector", connector(json!({ "Tags": ["team"] })), "Tags"),
+        ("CreateVpcConnector", connector(json!({ "Tags": [{ "Key": true }] })), "Tags.1.Key"),
+        ("ListVpcConnectors", json!({ "MaxResults": "2" }), "MaxResults"),
+        ("ListServices", json!({ "NextToken": 1 }), "NextToken"),
+        ("CreateService", json!({ "ServiceName": "web1", "SourceConfiguration": "x" }), "SourceConfiguration"),
+    ] {
+        refused(&bench, operation, &body, "SerializationException", member).await;
+    }
+    assert!(bench.emulator.state().iter().all(|region| region.connectors.is_empty() && region.services.is_empty()));
+}
+
+async fn refused(bench: &Bench, operation: &str, body: &Value, code: &str, member: &str) {
+    let raw = Raw::call(&format!("AppRunner.{operation}"), body.to_string()).signed(&bench.emulator);
+    let answer = raw.send(&bench.emulator).await;
+    assert_eq!((answer.status, answer.json()["__type"].as_str()), (400, Some(code)), "{body}");
+    assert!(answer.json()["Message"].as_str().unwrap().contains(&format!("'{member}'")), "{}", answer.body);
 }
 
 #[tokio::test]

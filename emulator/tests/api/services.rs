@@ -6,9 +6,11 @@ use aws_sdk_apprunner::operation::list_services::ListServicesError;
 use aws_sdk_apprunner::operation::pause_service::PauseServiceError;
 use aws_sdk_apprunner::operation::resume_service::ResumeServiceError;
 use aws_sdk_apprunner::operation::update_service::UpdateServiceError;
-use aws_sdk_apprunner::types::{EgressConfiguration, EgressType, NetworkConfiguration, Service, ServiceStatus};
+use aws_sdk_apprunner::types::{
+    EgressConfiguration, EgressType, InstanceConfiguration, NetworkConfiguration, Service, ServiceStatus,
+};
 
-use crate::helpers::{ACCOUNT, Bench, REGION, source};
+use crate::helpers::{ACCOUNT, Bench, OTHER_ACCOUNT, REGION, source};
 
 fn through(connector: Option<&str>) -> NetworkConfiguration {
     let egress = EgressConfiguration::builder().set_vpc_connector_arn(connector.map(str::to_owned));
@@ -26,7 +28,9 @@ async fn lives_from_create_to_delete() {
     let connector = bench.connector("shop");
     let request = bench.client.create_service().service_name("web1").source_configuration(source());
     let created = request.network_configuration(through(Some(&connector))).send().await.unwrap();
-    assert!(!created.operation_id().is_empty());
+    // Source: API model, UUID.
+    let parts: Vec<usize> = created.operation_id().split('-').map(str::len).collect();
+    assert_eq!(parts, [8, 4, 4, 4, 12], "{}", created.operation_id());
     let created = created.service.unwrap();
     let arn = created.service_arn();
     assert_eq!(arn, format!("arn:aws:apprunner:{REGION}:{ACCOUNT}:service/web1/{}", created.service_id()));
@@ -64,6 +68,8 @@ async fn lists_summaries_in_pages_of_at_most_twenty() {
     assert_eq!((second.service_summary_list().len(), second.next_token()), (3, None));
     let last = second.service_summary_list().last().unwrap();
     assert_eq!((last.service_name(), last.status()), (Some("web22"), Some(&ServiceStatus::Running)));
+    let empty = bench.client.list_services().max_results(20).next_token("").send().await.unwrap();
+    assert_eq!(empty.service_summary_list().len(), 20, "an empty token is that of the first page");
     let error = bench.client.list_services().max_results(21).send().await.unwrap_err().into_service_error();
     assert!(matches!(error, ListServicesError::InvalidRequestException(_)));
 }
@@ -106,7 +112,9 @@ async fn refuses_services_that_cannot_be() {
     let bench = Bench::start().await;
     let gone = bench.connector("gone");
     bench.delete(&gone).await;
-    bench.service("taken", &bench.connector("shop"));
+    let abroad = bench.emulator.create_connector(ACCOUNT, "us-east-1", "shop");
+    let foreign = bench.emulator.create_connector(OTHER_ACCOUNT, REGION, "shop");
+    let taken = bench.service("taken", &bench.connector("shop"));
     let new = |name: &str| bench.client.create_service().service_name(name).source_configuration(source());
     let vpc = EgressConfiguration::builder().egress_type(EgressType::Vpc).build();
     let wrong = EgressConfiguration::builder().egress_type(EgressType::from("LAN")).build();
@@ -117,11 +125,33 @@ async fn refuses_services_that_cannot_be() {
         bench.client.create_service().service_name("good"),
         new("good").network_configuration(through(Some(&gone))),
         new("good").network_configuration(through(Some("nonsense"))),
+        new("good").network_configuration(through(Some(&abroad))),
+        new("good").network_configuration(through(Some(&foreign))),
         new("good").network_configuration(network(vpc)),
         new("good").network_configuration(network(wrong)),
     ] {
         let error = request.send().await.unwrap_err().into_service_error();
         assert!(matches!(error, CreateServiceError::InvalidRequestException(_)), "{error:?}");
     }
-    assert_eq!(bench.emulator.state()[0].services.len(), 1);
+    for connector in [&gone, &abroad, &foreign] {
+        let update = bench.client.update_service().service_arn(&taken).network_configuration(through(Some(connector)));
+        let error = update.send().await.unwrap_err().into_service_error();
+        assert!(matches!(error, UpdateServiceError::InvalidRequestException(_)), "{error:?}");
+    }
+    let services: usize = bench.emulator.state().iter().map(|region| region.services.len()).sum();
+    assert_eq!(services, 1);
+}
+
+#[tokio::test]
+async fn an_update_changes_of_the_instance_what_it_names() {
+    let bench = Bench::start().await;
+    let arn = bench.service("web1", &bench.connector("shop"));
+    let update = async |instance: InstanceConfiguration| {
+        let sent = bench.client.update_service().service_arn(&arn).instance_configuration(instance).send().await;
+        let shown = sent.unwrap().service.unwrap().instance_configuration.unwrap();
+        (shown.cpu.unwrap(), shown.memory.unwrap())
+    };
+    let instance = InstanceConfiguration::builder;
+    assert_eq!(update(instance().cpu("2048").memory("4096").build()).await, ("2048".into(), "4096".into()));
+    assert_eq!(update(instance().memory("6144").build()).await, ("2048".into(), "6144".into()));
 }
