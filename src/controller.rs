@@ -207,10 +207,10 @@ fn retry(object: Arc<Guarded>, failed: &Failed, watched: Arc<Watched>) -> Action
 }
 
 impl Failures {
-    /// Whether this is the object's own trouble and not logged yet. An API server that does not answer is everybody's
-    /// trouble, and is an incident.
+    /// Whether this is the object's own trouble and not logged yet. An API server that does not answer, or refuses writes,
+    /// is everybody's trouble, and is an incident.
     fn is_news(&mut self, failed: &Failed) -> bool {
-        if let Failed::Cluster(cluster::Error::NoAnswer { .. }) = failed {
+        if let Failed::Cluster(cluster::Error::NoAnswer { .. } | cluster::Error::WriteRefused(_)) = failed {
             return false;
         }
         let cause = failed.to_string();

@@ -40,6 +40,8 @@ pub enum Trouble {
     WrongAccount(String),
     /// The API server does not answer.
     ApiServer,
+    /// The API server refuses writes to objects.
+    WriteRefused,
 }
 
 /// The troubles that last, and those that were logged a short time ago.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
 use crate::core::pace::millis;
 
 /// What has to be so for anything to be begun.
@@ -26,8 +27,7 @@ impl Permission {
 
 /// Whether this operator leads, by its own clock: one that was frozen knows at once that it does no more.
 pub struct Leadership {
-    started: Instant,
-    /// Milliseconds since then.
+    /// In milliseconds of [`Leadership::now`].
     until: AtomicU64,
     changed: Notify,
 }
@@ -35,12 +35,12 @@ pub struct Leadership {
 impl Leadership {
     /// For an operator that is alone by arrangement.
     pub fn unquestioned() -> Arc<Self> {
-        Arc::new(Self { started: Instant::now(), until: AtomicU64::new(u64::MAX), changed: Notify::new() })
+        Arc::new(Self { until: AtomicU64::new(u64::MAX), changed: Notify::new() })
     }
 
     /// For one that has to be elected first.
     pub fn contested() -> Arc<Self> {
-        Arc::new(Self { started: Instant::now(), until: AtomicU64::new(0), changed: Notify::new() })
+        Arc::new(Self { until: AtomicU64::new(0), changed: Notify::new() })
     }
 
     /// Whether we lead, at this very moment.
@@ -59,9 +59,9 @@ impl Leadership {
         }
     }
 
-    /// The time that [`Leadership::lasts`] speaks of.
+    /// The time that [`Leadership::lasts`] speaks of: it runs also while the machine is suspended.
     pub fn now(&self) -> Duration {
-        self.started.elapsed()
+        clock::since_boot()
     }
 
     /// Says until when we lead, unless something else is said before.

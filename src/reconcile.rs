@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
 use crate::api::{DeletionPolicy, Reason, VpcConnector, VpcConnectorStatus};
 use crate::apprunner::client::Subject;
@@ -32,6 +32,7 @@ use crate::core::record::learn;
 use crate::core::refusal::{self, Refusal, Write};
 use crate::core::report::{self, Notice, NoticeReason};
 use crate::core::waits;
+use crate::incidents::Trouble;
 use crate::permission::Permission;
 use crate::sync::lock;
 
@@ -94,6 +95,9 @@ impl Operator {
         // A namesake that was created since is an object of its own, with a reconcile of its own.
         let same = || shown().filter(|now| now.metadata.uid == object.metadata.uid);
         let result = self.turns(same, &mut memory).await;
+        if !memory.seen.write_refused {
+            self.aws.incidents.end(&Trouble::WriteRefused, &object.uid().unwrap_or_default());
+        }
         self.remember(&object, memory);
         match result {
             // What is really gone is not shown any more when its time comes; a server that lost its mind for a moment,
@@ -142,7 +146,9 @@ impl Operator {
             }
             changed = false;
         }
-        error!("the table does not come to an end for this object; it is looked at again later");
+        let object = shown().unwrap_or_default();
+        let (namespace, name) = (object.namespace(), object.name_any());
+        error!(namespace, name, "the table does not come to an end for this object; it is looked at again later");
         Ok(self.later())
     }
 
@@ -222,17 +228,15 @@ impl Operator {
         if !telling {
             refusal::refused(&mut turn.evidence, refusal.clone());
         }
-        let notice = refusal::untold(&turn.evidence.memory);
         let Object { namespace, name, .. } = &turn.evidence.object;
-        if notice.is_some() {
-            warn!(namespace, name, error = %refusal, "a write was refused");
-        } else {
-            debug!(namespace, name, error = %refusal, "a write was refused");
-        }
+        debug!(namespace, name, error = %refusal, "a write was refused");
+        let (uid, kind) =
+            (turn.object.uid().unwrap_or_default(), format!("{} {}", refusal.write.in_words(), refusal.code));
+        self.aws.incidents.begin(&Trouble::WriteRefused, &uid, &kind, &refusal.to_string());
         if !telling {
             return Ok(None);
         }
-        if let Some(notice) = notice {
+        if let Some(notice) = refusal::untold(&turn.evidence.memory) {
             self.tell(&turn.object, notice);
         }
         Err(Error::WriteRefused(refusal))

@@ -184,6 +184,8 @@ struct Shown {
     decisive: u64,
     /// The status has a Ready condition.
     ready: bool,
+    /// The status has a Paused condition.
+    paused: bool,
     /// `.status.arn`
     claim: Option<u64>,
     /// The metadata that a policy may go by, while a write is refused.
@@ -205,13 +207,16 @@ impl Shown {
         Self {
             decisive: hash(&decisive),
             ready: status.is_some_and(|status| status.condition(condition::READY).is_some()),
+            paused: status.is_some_and(|status| status.condition(condition::PAUSED).is_some()),
             claim: status.and_then(|status| status.arn.as_ref()).map(hash),
             refused: refused.then(|| hash(&(&meta.labels, &meta.annotations))),
         }
     }
 
     fn wakes_after(self, last: Self) -> bool {
-        let wiped = last.ready && !self.ready || last.claim.is_some() && self.claim != last.claim;
+        let wiped = last.ready && !self.ready
+            || last.paused && !self.paused
+            || last.claim.is_some() && self.claim != last.claim;
         let admissible = last.refused.is_some() && self.refused.is_some() && self.refused != last.refused;
         self.decisive != last.decisive || wiped || admissible
     }

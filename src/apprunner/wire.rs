@@ -152,10 +152,10 @@ where
     let (code, message) = match error {
         SdkError::TimeoutError(_) => ("Timeout", NO_ANSWER.to_owned()),
         _ if plain::never_connected(error) => ("NoConnection", plain::no_connection(error, call.host())),
-        SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
-            ("ConnectionLost", format!("the connection broke before an answer came: {}", plain::root(error)))
+        SdkError::ConstructionFailure(_) => {
+            ("NotSent", format!("the request could not be sent: {}", plain::root(error)))
         }
-        _ => ("NotSent", format!("the request could not be sent: {}", plain::root(error))),
+        _ => ("ConnectionLost", format!("the connection broke before an answer came: {}", plain::root(error))),
     };
     Failure::new(call.operation, Class::Unreachable, code, &message)
 }

@@ -21,6 +21,8 @@ use std::time::Duration;
 
 use hyper_util::client::legacy;
 
+use kube::core::Status;
+
 use crate::core::refusal::Refusal;
 
 /// A call to the API server has been answered within this time, or it is not known what became of it.
@@ -87,10 +89,18 @@ pub(crate) async fn within<T>(
         kube::Error::Api(status) if refuses(status.code, &status.message) => {
             Error::Refused { verb, code: status.code, message: status.message.clone() }
         }
-        kube::Error::Api(status) if status.code == 404 => Error::Gone,
+        kube::Error::Api(status) if is_gone(&status) => Error::Gone,
         kube::Error::Api(status) if status.code == 409 => Error::Changed(status.message.clone()),
         other => Error::NoAnswer { verb, message: plain(&other) },
     })
+}
+
+/// Whether an answer says that the object it names does not exist.
+///
+/// A server that does not know the kind, or a proxy on the way, answers 404 as well, and then the object may exist.
+fn is_gone(status: &Status) -> bool {
+    let named = status.details.as_ref().is_some_and(|details| !details.name.is_empty());
+    status.code == 404 && status.reason == "NotFound" && named
 }
 
 /// A failure in its own words, or in those of its root where there is no connection.
@@ -126,7 +136,28 @@ fn denied_by_webhook(message: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::refuses;
+    use kube::core::Status;
+    use kube::core::response::StatusDetails;
+
+    use super::{is_gone, refuses};
+
+    #[test]
+    fn only_a_404_that_names_the_object_says_that_it_is_gone() {
+        let details = |name: &str| StatusDetails {
+            name: name.into(),
+            group: String::new(),
+            kind: String::new(),
+            uid: String::new(),
+            causes: Vec::new(),
+            retry_after_seconds: 0,
+        };
+        let named = details("egress");
+        let gone = Status::failure("vpcconnectors \"egress\" not found", "NotFound").with_code(404);
+        assert!(is_gone(&gone.clone().with_details(named.clone())));
+        assert!(!is_gone(&gone) && !is_gone(&gone.clone().with_details(details(""))));
+        assert!(!is_gone(&Status::failure("404 page not found", "NotFound").with_code(404)));
+        assert!(!is_gone(&Status::failure("<html>", "Failed to parse error data").with_code(404).with_details(named)));
+    }
 
     #[test]
     fn a_refusal_is_told_from_a_change_and_from_a_bad_moment() {

@@ -55,8 +55,9 @@ impl Objects {
         // Without this test the first finalizer of another controller, put on since, would be overwritten.
         let unchanged = test("/metadata/finalizers", json!(read));
         let patched = self.patch(Write::AddFinalizer, object, vec![unchanged, add]).await?;
+        let undone = patched.finalizer_index().is_none();
         self.own.wrote(trimmed(patched));
-        Ok(())
+        if undone { Err(undone_by_policy(Write::AddFinalizer)) } else { Ok(()) }
     }
 
     /// Takes our finalizer off, and with it lets the object go.
@@ -65,12 +66,14 @@ impl Objects {
         let place = format!("/metadata/finalizers/{index}");
         let patch = vec![test(&place, json!(FINALIZER)), remove(&place)];
         let left = self.patch(Write::RemoveFinalizer, object, patch).await?;
-        match left.finalizer_index() {
-            None => self.own.released(object.uid().unwrap_or_default()),
-            // Somebody had put it on twice by hand.
-            Some(_) => self.own.wrote(trimmed(left)),
+        if left.finalizer_index().is_none() {
+            self.own.released(object.uid().unwrap_or_default());
+            return Ok(());
         }
-        Ok(())
+        // Somebody may have put it on twice by hand; then there is one less now.
+        let undone = times_on(&left) >= times_on(object);
+        self.own.wrote(trimmed(left));
+        if undone { Err(undone_by_policy(Write::RemoveFinalizer)) } else { Ok(()) }
     }
 
     /// Writes the status as a whole; this operator is its only writer.
@@ -146,6 +149,16 @@ impl Objects {
     fn api(&self, namespace: &str) -> Api<VpcConnector> {
         Api::namespaced(self.client.clone(), namespace)
     }
+}
+
+fn times_on(object: &VpcConnector) -> usize {
+    object.metadata.finalizers.iter().flatten().filter(|finalizer| *finalizer == FINALIZER).count()
+}
+
+/// A write that the API server answered with 200 and an object without it.
+fn undone_by_policy(write: Write) -> Error {
+    let message = "it was accepted and undone at once, as by a mutating admission policy or webhook".to_owned();
+    Error::WriteRefused(Refusal { write, code: 200, message })
 }
 
 /// Keeps of an object what is acted on: what other tools write into its metadata may be large.

@@ -150,8 +150,8 @@ pub struct RefusedDelete {
 /// A claim that waits for its owner tag to be read back: another owner may have written theirs in the same moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PendingClaim {
-    /// The connector, as it was described before the tag was written.
-    pub connector: Connector,
+    /// The connector, if it was described just before the tag was written.
+    pub connector: Option<Connector>,
     /// The tag that was there before, of an object that no longer names the connector.
     pub released_tag: Option<String>,
     /// When the tag was written.

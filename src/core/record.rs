@@ -98,6 +98,9 @@ fn learn_delete(e: &mut Evidence, outcome: Outcome) {
 }
 
 fn learn_owner(e: &mut Evidence, tag: Option<&str>) {
+    // App Runner may go on to show the tag that ours has replaced.
+    let replaced = e.memory.pending_claim.as_ref().and_then(|pending| pending.released_tag.as_deref());
+    let tag = tag.filter(|shown| Some(*shown) != replaced);
     e.memory.seen.owner = Some(e.owner_tag().map_or(Owner::Us, |ours| ours.read(tag)));
     match (&mut e.memory.pending_claim, &e.memory.seen.owner) {
         (Some(pending), Some(Owner::Nobody)) => pending.unseen = pending.unseen.saturating_add(1),
@@ -111,12 +114,13 @@ fn learn_owner(e: &mut Evidence, tag: Option<&str>) {
     }
 }
 
-/// Goes on with a claim from the connector as it was described before the tag was written.
+/// Goes on with a claim from the connector as it was described before the tag was written, unless that is long ago.
 fn resume_claim(e: &mut Evidence) {
-    if let Some(pending) = e.memory.pending_claim.take() {
-        e.memory.seen.connector = Some(Sighting::Active(pending.connector));
-        e.memory.seen.released_tag = pending.released_tag;
+    let Some(pending) = e.memory.pending_claim.take() else { return };
+    if e.now.moment < pending.written_at.after(e.rules.pace.tag_settle.longest * 2) {
+        e.memory.seen.connector = pending.connector.map(Sighting::Active);
     }
+    e.memory.seen.released_tag = pending.released_tag;
 }
 
 fn note_owner_check(e: &mut Evidence) {
@@ -139,8 +143,8 @@ fn learn_tag_written(e: &mut Evidence) {
     }
     let seen = &mut e.memory.seen;
     let connector = match seen.connector.take() {
-        Some(Sighting::Active(connector) | Sighting::Inactive(connector)) => connector,
-        Some(Sighting::NotFound) | None => Connector::default(),
+        Some(Sighting::Active(connector)) => Some(connector),
+        _ => None,
     };
     (seen.owner, seen.neighbour) = (None, None);
     let (released_tag, written_at) = (seen.released_tag.take(), e.now.moment);

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::clock::Moment;
 use super::decide::{Effect, Proof};
 use super::evidence::{Deletion, Evidence, Hold, Ownership, Sighting};
-use super::outcome::{Connector, Failure, Operation, Outcome, Service};
+use super::outcome::{Connector, Failure, Outcome, Service};
 use super::waits::AVAILABLE;
 use crate::api::{BlockingService, LastError, Reason, VpcConnectorStatus, condition, whole_seconds};
 
@@ -181,13 +181,9 @@ fn nobody_blocks(status: &mut VpcConnectorStatus) {
 /// The status of a paused object: what is known stays as it stands.
 pub fn paused(e: &Evidence) -> VpcConnectorStatus {
     let mut status = e.object.status.clone();
-    if !e.object.deleting && status.condition(condition::READY).is_none() {
-        set_ready(
-            e,
-            &mut status,
-            Reason::Adopting,
-            "the connector is looked up once the object is not paused any more",
-        );
+    if status.condition(condition::READY).is_none() {
+        let reason = if e.object.deleting { Reason::Deleting } else { Reason::Adopting };
+        set_ready(e, &mut status, reason, "paused; the connector has not been looked up yet");
     }
     status.set_condition(Condition {
         type_: condition::PAUSED.into(),
@@ -230,8 +226,11 @@ fn what_became_of_the_tag(e: &Evidence) -> String {
         (_, Ownership::OfObject { .. } | Ownership::Another { .. }, _) => {
             "; its owner tag names another owner and stays".to_owned()
         }
-        (None, Ownership::Unread, Some(failure)) if failure.operation == Operation::ListTagsForResource => {
+        (None, Ownership::Unread, Some(failure)) if failure.hides_the_owner() => {
             format!("; its owner tag could not be read and stays: {}", failure.said())
+        }
+        (None, Ownership::Unread, _) if e.rules.cluster_id.is_some() && e.object.claimed().is_some() => {
+            "; its owner tag stays: this operator does not act for its account and region".to_owned()
         }
         _ => String::new(),
     }

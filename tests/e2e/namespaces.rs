@@ -66,7 +66,7 @@ async fn deleted_before_its_objects(world: &World) {
     world.install(&[&ROLES_ONLY[..], &["watchNamespaces={doomed,spared}"]].concat());
     let (arn, service) = world.stuck("doomed");
     assert!(world.emulator.delete_service(&service));
-    let failing = async || world.kubectl(&["logs", LOG]).contains("reconcile failed").then_some(());
+    let failing = async || world.kubectl(&["logs", LOG]).contains("the API server refused to").then_some(());
     eventually("the operator reports what it lacks", failing).await;
     // Nor does one that starts now see what hangs; the other namespace has its operator all the while.
     world.kubectl(&["delete", "pods", "--selector=app.kubernetes.io/name=apprunner-operator"]);

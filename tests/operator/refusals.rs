@@ -306,3 +306,56 @@ async fn an_object_that_others_hold_says_what_became_of_it_once_the_finalizer_is
     world.merge("egress", json!({"metadata": {"finalizers": null}})).await;
     world.gone("egress").await;
 }
+
+/// As with a policy of an organisation that knows no foreign finalizers.
+const STRIPS: &str = r#"
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicy
+metadata: {name: NAMESPACE}
+spec:
+  reinvocationPolicy: Never
+  matchConstraints:
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAMESPACE}}
+    resourceRules:
+      - {apiGroups: [apprunner-operator.dev], apiVersions: ["*"], resources: [vpcconnectors], operations: [CREATE, UPDATE]}
+  matchConditions:
+    - {name: has-finalizers, expression: has(object.metadata.finalizers)}
+  mutations:
+    - patchType: JSONPatch
+      jsonPatch: {expression: '[JSONPatch{op: "remove", path: "/metadata/finalizers"}]'}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicyBinding
+metadata: {name: NAMESPACE}
+spec: {policyName: NAMESPACE}
+"#;
+
+#[tokio::test]
+async fn a_finalizer_that_a_policy_strips_is_told_and_goes_on_later() {
+    let world = World::new().await;
+    let file = world.cluster.directory().join(format!("strips-{}.yaml", world.namespace));
+    std::fs::write(&file, STRIPS.replace("NAMESPACE", &world.namespace)).unwrap();
+    run(cluster().kubectl().args(["apply", "-f"]).arg(&file));
+    let stripped = async || {
+        let mut probe = VpcConnector::new("probe", apprunner_operator::api::VpcConnectorSpec::default());
+        probe.spec.arn = world.connector("probe");
+        crate::support::finalized(&mut probe);
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
+        let made = world.api.create(&dry, &probe).await.unwrap();
+        made.metadata.finalizers.is_none().then_some(())
+    };
+    assert!(eventually(stripped).await.is_some(), "the policy never came into force");
+
+    let operator = world.operator();
+    let arn = world.connector("shop");
+    world.create("egress", &arn).await;
+    let held = world.reason("egress", "WriteRefused").await;
+    assert!(message(&held).contains("undone"), "{}", message(&held));
+    assert!(world.emulator.calls().iter().all(|call| call.arn.as_deref() != Some(&arn)), "AWS is not called before it");
+    assert!(operator.logged("let go").is_empty());
+    run(cluster().kubectl().args(["delete", "-f"]).arg(&file));
+    world.reason("egress", "Available").await;
+    world.delete("egress").await;
+    world.gone("egress").await;
+    assert!(world.inactive(&arn));
+}

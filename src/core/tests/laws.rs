@@ -81,7 +81,7 @@ fn any_use() -> impl Strategy<Value = (Option<RefusedDelete>, Option<Users>)> {
 fn any_tag_memory() -> impl Strategy<Value = (Option<PendingClaim>, Option<Moment>, Option<Moment>)> {
     let ago = |seconds: u64| Moment::new(NOW.since(Moment::new(Duration::from_secs(seconds))));
     let pending = (0..2_000_u64, 0..5_u32).prop_map(move |(written, unseen)| PendingClaim {
-        connector: connector("ACTIVE"),
+        connector: Some(connector("ACTIVE")),
         released_tag: None,
         written_at: ago(written),
         unseen,

@@ -533,6 +533,30 @@ fn a_tag_that_is_not_shown_yet_is_read_again_with_backoff_and_not_written_in_a_l
 }
 
 #[test]
+fn the_tag_of_a_released_object_that_is_still_shown_is_not_overwritten_in_a_loop() {
+    let look = Effect::LookUpNeighbour { namespace: "shop".into(), name: "other".into() };
+    let old = || tag(Some("c1/shop/other"));
+    let read = unclaimed().after_describe(described("ACTIVE")).after(Effect::ReadTags, old());
+    let taken = read.after(look, Outcome::Done(Reply::Neighbour(Neighbour::LetGo))).after(Effect::WriteTag, written());
+    let still_old = taken.next_attempt().after(Effect::ReadTags, old());
+    assert_eq!(still_old.waits().reason, Reason::Adopting);
+    let shown = still_old.next_attempt().ours();
+    let (_, notices) = report::entry(&shown, &Effect::RecordClaim);
+    assert_eq!(notices[0].reason.to_string(), "OwnershipTaken");
+}
+
+#[test]
+fn a_connector_that_was_described_long_ago_is_described_again_before_its_claim_is_recorded() {
+    let active = unclaimed().after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(None));
+    let written_tag = active.after(Effect::WriteTag, written());
+    assert_eq!(written_tag.clone().next_attempt().ours().acts(), Effect::RecordClaim);
+    let late = written_tag.later(60).asked("now").ours();
+    assert_eq!(late.acts(), Effect::Describe);
+    assert_eq!(late.clone().after_describe(described("INACTIVE")).waits().reason, Reason::Inactive);
+    assert_eq!(late.after_describe(described("ACTIVE")).acts(), Effect::RecordClaim);
+}
+
+#[test]
 fn retain_after_the_deletion_was_confirmed_gives_the_receipt() {
     let e = claimed().deleting().after_delete(described("INACTIVE")).retained();
     assert_eq!(e.acts(), Effect::RecordReceipt);

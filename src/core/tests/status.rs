@@ -7,7 +7,7 @@ use jiff::ToSpan;
 use super::evidence::{ARN, claimed, described, failure, refused, unclaimed, unknown, written};
 use crate::api::{Reason, VpcConnectorStatus, condition};
 use crate::core::decide::{Effect, Proof};
-use crate::core::evidence::{Deletion, Evidence};
+use crate::core::evidence::{Caller, Deletion, Evidence};
 use crate::core::outcome::{Class, Operation};
 use crate::core::report::{self, Notice};
 
@@ -141,6 +141,13 @@ fn a_retained_connector_is_named_with_what_is_not_known_of_it() {
     let e = e.after(Effect::RemoveTag, unknown(Operation::UntagResource, Class::Unreachable));
     let note = report::farewell(&e, &Proof::Retained).unwrap().note;
     assert!(note.contains(ARN) && note.contains("not known") && note.contains("could not be taken off"), "{note}");
+    let refused = refused(Operation::GetCallerIdentity, Class::Unreachable);
+    let unknown_caller = claimed().deleting().retained().with(|e| e.caller = Caller::Unasked);
+    let note = report::farewell(&unknown_caller.after(Effect::Identify, refused), &Proof::Retained).unwrap().note;
+    assert!(note.contains("could not be read and stays"), "{note}");
+    let other_account = claimed().deleting().retained().of_account("999999999999");
+    let note = report::farewell(&other_account, &Proof::Retained).unwrap().note;
+    assert!(note.contains("its owner tag stays"), "{note}");
     let plain = claimed().deleting().retained().ours().after(Effect::RemoveTag, written());
     assert_eq!(report::farewell(&plain, &Proof::Retained).unwrap().note, format!("left in AWS: {ARN}"));
 }
