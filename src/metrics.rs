@@ -34,6 +34,7 @@ pub struct Metrics {
     write_refusals: Family<OfWrite, Counter>,
     events_lost: Family<OfReason, Counter>,
     objects: Family<OfReason, Gauge>,
+    waiting: Family<OfReason, Gauge>,
     stalled: Gauge,
     queue: Gauge,
     rates: Family<OfRegion, Gauge<f64, std::sync::atomic::AtomicU64>>,
@@ -68,6 +69,8 @@ impl EventLoss {
 pub struct Snapshot {
     /// Objects by the reason of their Ready condition.
     pub objects: BTreeMap<String, i64>,
+    /// Objects that are being deleted, by what they wait for: the reason of their Ready condition, or Paused.
+    pub waiting: BTreeMap<String, i64>,
     /// Objects that wait for a person.
     pub stalled: i64,
     /// Objects that wait for a worker.
@@ -134,6 +137,7 @@ impl Default for Metrics {
             write_refusals: Family::default(),
             events_lost: Family::default(),
             objects: Family::default(),
+            waiting: Family::default(),
             stalled: Gauge::default(),
             queue: Gauge::default(),
             rates: Family::default(),
@@ -173,6 +177,8 @@ impl Metrics {
             drop(self.events_lost.get_or_create(&OfReason::of(loss)));
         }
         to.register("objects", "Objects by the reason of their Ready condition", self.objects.clone());
+        let help = "Objects that are being deleted, by the reason of their Ready condition, or Paused";
+        to.register("deletions_waiting", help, self.waiting.clone());
         to.register("stalled_objects", "Objects that wait for a person", self.stalled.clone());
         to.register("queue_depth", "Objects that wait for a worker", self.queue.clone());
         to.register("aws_rate_limit", "Calls a second that AWS may be sent now", self.rates.clone());
@@ -224,9 +230,11 @@ impl Metrics {
 
     /// Writes everything down in the text format of `OpenMetrics`.
     pub fn render(&self, now: &Snapshot) -> Result<String, std::fmt::Error> {
-        self.objects.clear();
-        for (reason, count) in &now.objects {
-            self.objects.get_or_create(&OfReason { reason: Word(reason.clone()) }).set(*count);
+        for (family, counts) in [(&self.objects, &now.objects), (&self.waiting, &now.waiting)] {
+            family.clear();
+            for (reason, count) in counts {
+                family.get_or_create(&OfReason { reason: Word(reason.clone()) }).set(*count);
+            }
         }
         for (region, rate) in &now.rates {
             self.rates.get_or_create(&OfRegion { region: Word(region.clone()) }).set(*rate);
@@ -286,7 +294,8 @@ mod tests {
         metrics.write_refused(&Refusal { write: ObjectWrite::RemoveFinalizer, code: 422, message: String::new() });
         let objects = BTreeMap::from([("InUse".to_owned(), 2)]);
         let rates = BTreeMap::from([("eu-west-1".to_owned(), 2.5)]);
-        let now = Snapshot { objects, rates, stalled: 1, queue: 3, leader: true, credentials: true };
+        let waiting = BTreeMap::from([("Paused".to_owned(), 1)]);
+        let now = Snapshot { objects, waiting, rates, stalled: 1, queue: 3, leader: true, credentials: true };
         let text = metrics.render(&now).unwrap();
         let version = env!("CARGO_PKG_VERSION");
         for line in [
@@ -300,6 +309,7 @@ mod tests {
             r#"apprunner_operator_kubernetes_write_refusals_total{verb="RemoveFinalizer",code="422"} 1"#,
             r#"apprunner_operator_kubernetes_write_refusals_total{verb="WriteStatus",code="403"} 0"#,
             r#"apprunner_operator_objects{reason="InUse"} 2"#,
+            r#"apprunner_operator_deletions_waiting{reason="Paused"} 1"#,
             r#"apprunner_operator_events_lost_total{reason="Forbidden"} 1"#,
             r#"apprunner_operator_events_lost_total{reason="QueueFull"} 0"#,
             "apprunner_operator_stalled_objects 1",

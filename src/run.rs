@@ -25,7 +25,7 @@ use crate::incidents::{Incidents, OPERATOR, Trouble};
 use crate::metrics::{Metrics, Snapshot};
 use crate::permission::{Leadership, Permission};
 use crate::reconcile::Operator;
-use crate::sight::Sight;
+use crate::sight::{Seen, Sight};
 use crate::{cluster, controller, telemetry};
 
 /// Calls under way are over within this time: each has a shorter deadline of its own.
@@ -107,9 +107,9 @@ fn enter(args: &RunArgs, client: &Client) -> Election {
 
 fn look(sight: Arc<Sight>, aws: Arc<Aws>, permission: Arc<Permission>) -> Look {
     Arc::new(move || {
-        let (objects, stalled) = sight.objects();
+        let Seen { reasons: objects, waiting, stalled } = sight.objects();
         let (leader, credentials) = (permission.leadership.held(), aws.sessions.known());
-        Snapshot { objects, stalled, queue: sight.queue(), rates: aws.rates.by_region(), leader, credentials }
+        Snapshot { objects, waiting, stalled, queue: sight.queue(), rates: aws.rates.by_region(), leader, credentials }
     })
 }
 

@@ -21,6 +21,17 @@ pub struct Sight {
     waiting: AtomicI64,
 }
 
+/// The objects that are known, in numbers.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// By the reason of their Ready condition; New without one, and Malformed where the object does not parse.
+    pub reasons: BTreeMap<String, i64>,
+    /// Those that are being deleted, by the same, or Paused.
+    pub waiting: BTreeMap<String, i64>,
+    /// Those that are stalled.
+    pub stalled: i64,
+}
+
 /// An object that waits for a worker, as long as this is kept.
 pub struct WaitsForWorker<'a>(&'a Sight);
 
@@ -49,19 +60,26 @@ impl Sight {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// The objects by the reason of their Ready condition, and how many are stalled.
-    pub fn objects(&self) -> (BTreeMap<String, i64>, i64) {
-        let (mut reasons, mut stalled) = (BTreeMap::new(), 0);
+    /// What there is now.
+    pub fn objects(&self) -> Seen {
+        let mut seen = Seen::default();
         for object in lock(&self.stores).iter().flat_map(Store::state) {
-            let status = object.0.as_ref().ok().and_then(|object| object.status.as_ref());
-            let reason = match &object.0 {
-                Ok(_) => status.and_then(VpcConnectorStatus::ready_reason).unwrap_or("New"),
-                Err(_) => "Malformed",
+            let (status, metadata) = match &object.0 {
+                Ok(object) => (object.status.as_ref(), &object.metadata),
+                Err(invalid) => (None, &invalid.metadata),
             };
-            *reasons.entry(reason.to_owned()).or_default() += 1;
-            stalled += i64::from(status.is_some_and(|status| status.condition(condition::STALLED).is_some()));
+            let holds = |condition| status.is_some_and(|status| status.condition(condition).is_some());
+            let ready = status.and_then(VpcConnectorStatus::ready_reason);
+            let reason = if object.0.is_err() { "Malformed" } else { ready.unwrap_or("New") };
+            *seen.reasons.entry(reason.to_owned()).or_default() += 1;
+            if metadata.deletion_timestamp.is_some() {
+                // One that is paused shows what it was before.
+                let waits_for = if holds(condition::PAUSED) { "Paused" } else { reason };
+                *seen.waiting.entry(waits_for.to_owned()).or_default() += 1;
+            }
+            seen.stalled += i64::from(holds(condition::STALLED));
         }
-        (reasons, stalled)
+        seen
     }
 }
 

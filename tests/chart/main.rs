@@ -12,3 +12,4 @@ mod sources;
 mod support;
 mod together;
 mod uninstall;
+mod watched;

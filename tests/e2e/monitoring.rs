@@ -98,11 +98,18 @@ fn panels() -> Vec<String> {
     let dashboard: Value = serde_json::from_str(&text).unwrap();
     let panels = dashboard["panels"].as_array().unwrap().iter();
     let targets = panels.flat_map(|panel| panel["targets"].as_array().unwrap());
-    let queries: Vec<_> =
-        targets.map(|target| target["expr"].as_str().unwrap().replace("$__rate_interval", "30s")).collect();
+    let queries: Vec<_> = targets.map(|target| chosen(target["expr"].as_str().unwrap())).collect();
     assert_eq!(queries.len(), text.matches(r#""expr""#).count());
     assert!(queries.iter().all(|query| !query.contains('$')), "{queries:?}");
     queries
+}
+
+/// A query where every cluster, namespace and release is chosen.
+fn chosen(query: &str) -> String {
+    let all = ["$cluster", "$namespace", "$job"]
+        .into_iter()
+        .fold(query.to_owned(), |query, variable| query.replace(variable, ".*"));
+    all.replace("$__rate_interval", "30s")
 }
 
 /// Waits until a query's answer has a number.
