@@ -95,7 +95,7 @@ impl Health {
 }
 
 /// Serves `/livez` and `/readyz` at one address and `/metrics` at the other, or all at one, from now on.
-pub async fn serve(
+pub fn serve(
     health_at: Option<SocketAddr>,
     metrics_at: Option<SocketAddr>,
     health: Arc<Health>,
@@ -106,13 +106,13 @@ pub async fn serve(
     let scrapes = Router::new().route("/metrics", get(scrape)).with_state((metrics, look));
     // Port 0 is a port of its own each time.
     if health_at == metrics_at && health_at.is_some_and(|address| address.port() != 0) {
-        return listen(health_at, probes.merge(scrapes)).await;
+        return listen(health_at, probes.merge(scrapes));
     }
-    listen(health_at, probes).await?;
-    listen(metrics_at, scrapes).await
+    listen(health_at, probes)?;
+    listen(metrics_at, scrapes)
 }
 
-async fn listen(address: Option<SocketAddr>, router: Router) -> Result<(), ListenError> {
+fn listen(address: Option<SocketAddr>, router: Router) -> Result<(), ListenError> {
     let Some(address) = address else { return Ok(()) };
     let failed = |source| ListenError { address, source };
     let listener = open(address, bound).and_then(TcpListener::from_std).map_err(failed)?;

@@ -80,7 +80,7 @@ async fn operate(args: &RunArgs) -> Result<(), RunError> {
     let aws = Arc::new(Aws::new(args.aws.limits(), pace.rate_recovery, metrics.clone(), incidents.clone()));
     let (surveys, woken) = Surveys::new(aws.clone(), permission.clone(), pace.clone());
     let look = look(sight.clone(), aws.clone(), permission.clone());
-    serve(args.health_address, args.metrics_address, sight.health.clone(), metrics.clone(), look).await?;
+    serve(args.health_address, args.metrics_address, sight.health.clone(), metrics.clone(), look)?;
     let rules = rules(args, pace, &client, &permission.stopping, &sight.health, &incidents).await?;
     let Some(rules) = rules else { return Ok(()) };
     let work = async {

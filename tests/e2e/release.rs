@@ -29,8 +29,14 @@ impl World {
     pub fn releasing(&self, namespace: &str, verb: &str, values: &[&str]) -> Command {
         let aws = format!("aws.endpointUrl={}", self.endpoint);
         let secret = format!("extraEnv[1].value={DEFAULT_SECRET_ACCESS_KEY}");
+        // The images are for this machine.
+        let architecture = match std::env::consts::ARCH {
+            "aarch64" => "image.architecture=arm64",
+            _ => "image.architecture=amd64",
+        };
         let always = [
             aws.as_str(),
+            architecture,
             "image.pullPolicy=Never",
             "extraEnv[0].name=AWS_ACCESS_KEY_ID",
             "extraEnv[0].valueFrom.fieldRef.fieldPath=status.podIP",

@@ -269,11 +269,18 @@ async fn an_operator_tells_how_it_is_and_what_it_counts() {
     }
     world.gone("egress").await;
     world.reason("held", "InUse").await;
+    // What is paused shows the reason that it had before.
+    world.claimed("paused").await;
+    world.annotate("paused", "apprunner-operator.dev/paused", Some("true")).await;
+    world.delete("paused").await;
     let lines = [
         r#"apprunner_operator_aws_requests_total{operation="DeleteVpcConnector",outcome="Done"} 1"#,
         r#"apprunner_operator_aws_requests_total{operation="GetCallerIdentity",outcome="Done"} 1"#,
         r#"apprunner_operator_deletions_total{outcome="Deleted"} 1"#,
         r#"apprunner_operator_objects{reason="InUse"} 1"#,
+        r#"apprunner_operator_objects{reason="Available"} 1"#,
+        r#"apprunner_operator_deletions_waiting{reason="InUse"} 1"#,
+        r#"apprunner_operator_deletions_waiting{reason="Paused"} 1"#,
         "apprunner_operator_leader 1",
         "apprunner_operator_credentials_known 1",
         "apprunner_operator_queue_depth 0",
