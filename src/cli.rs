@@ -115,10 +115,10 @@ pub struct RunArgs {
     /// The name of the Lease.
     #[arg(long, env = "APPRUNNER_OPERATOR_LEASE_NAME", value_name = "NAME", default_value = "apprunner-operator")]
     pub lease_name: String,
-    /// Where to serve /livez and /readyz, such as [::]:8081 (IPv6 and IPv4). Nowhere without it.
+    /// Where to serve /livez and /readyz, such as `[::]:8081` (IPv6 and IPv4). Nowhere without it.
     #[arg(long, env = "APPRUNNER_OPERATOR_HEALTH_ADDRESS", value_name = "ADDRESS:PORT")]
     pub health_address: Option<SocketAddr>,
-    /// Where to serve /metrics, such as [::]:8080 (IPv6 and IPv4). Nowhere without it.
+    /// Where to serve /metrics, such as `[::]:8080` (IPv6 and IPv4). Nowhere without it.
     #[arg(long, env = "APPRUNNER_OPERATOR_METRICS_ADDRESS", value_name = "ADDRESS:PORT")]
     pub metrics_address: Option<SocketAddr>,
     /// How to write the log: text, json, or text on a terminal and json elsewhere.

@@ -11,7 +11,7 @@ use serde_json::Value;
 /// The release of every test, and where it goes.
 pub const RELEASE: &str = "apprunner-operator";
 pub const NAMESPACE: &str = "apprunner-system";
-/// The name of its ClusterRole and ClusterRoleBinding.
+/// The name of what it has outside of namespaces.
 pub const CLUSTER_NAME: &str = "apprunner-system:apprunner-operator";
 
 /// A file of the checkout.
