@@ -40,7 +40,7 @@ lint: ## Check formatting, lints and documentation
 	$(CARGO) clippy --locked --workspace --test node --test e2e --test clock --test families -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
-compat: ## Hold the emulator against boto3 and the AWS CLI (needs Python 3.10 or newer)
+compat: ## Hold the emulator against boto3, the AWS CLI and the SDKs for JavaScript and Go (needs Python, Node.js, Go)
 	@CARGO="$(CARGO)" hack/compat/run
 
 chart: ## Check the Helm chart: lint, values, and what a real API server and Helm make of it
