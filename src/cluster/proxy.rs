@@ -17,6 +17,14 @@ use tower::BoxError;
 const SCHEMES: [&str; 4] = ["http", "https", "socks5", "socks5h"];
 const SOCKS_PORT: u16 = 1080;
 
+/// What hyper-util says of a proxy, and what it means.
+const PLAIN: [(&str, &str); 4] = [
+    ("tunnel error: proxy authorization required", "it asks for a login, or refuses the one in its URL"),
+    ("tunnel error: unsuccessful", "it refuses to connect to the API server"),
+    ("tunnel error: unexpected end of file", "it closed the connection"),
+    ("SOCKS error: failed to create underlying connection", "it cannot be reached"),
+];
+
 /// A setting that names a proxy which can't be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the proxy of {setting} can't be used: {why}")]
@@ -106,7 +114,9 @@ impl Proxy {
         while let Some(cause) = root.source() {
             root = cause;
         }
-        NotThrough { proxy: self.to_string(), why: root.to_string() }
+        let text = root.to_string();
+        let known = PLAIN.iter().find(|(words, _)| *words == text);
+        NotThrough { proxy: self.to_string(), why: known.map_or(text, |(_, plain)| (*plain).to_owned()) }
     }
 }
 

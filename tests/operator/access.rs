@@ -145,7 +145,7 @@ async fn proxy_url_comes_first_in_every_form_and_whatever_the_environment_says()
 async fn a_proxy_that_gives_no_connection_is_named_with_its_words_and_without_its_password() {
     let world = world().await;
     for (kind, scheme, words) in [
-        (Kind::ConnectWithLogin, "http://me:guessed@", "proxy authorization required"),
+        (Kind::ConnectWithLogin, "http://me:guessed@", "it asks for a login"),
         (Kind::SocksWithLogin, "socks5://me:nono@", "SOCKS error: "),
     ] {
         let proxy = middleman(&world, kind).await;
@@ -156,7 +156,12 @@ async fn a_proxy_that_gives_no_connection_is_named_with_its_words_and_without_it
         ran.never_says("guessed");
         ran.never_says("nono");
     }
+    let refusing = middleman(&world, Kind::Refusing).await;
+    let proxy_url = json!({"proxy-url": format!("http://{}", refusing.address)});
+    check(&user(&world, NAME, &proxy_url), &[]).await.says(1, &["it refuses to connect to the API server"]);
     // Nothing listens there.
+    let proxy_url = json!({"proxy-url": "socks5://127.0.0.1:9"});
+    check(&user(&world, NAME, &proxy_url), &[]).await.says(1, &["through the proxy 127.0.0.1:9", "cannot be reached"]);
     let closed = check(&user(&world, NAME, &json!({})), &[("HTTPS_PROXY", "http://127.0.0.1:9")]).await;
     closed.says(1, &["through the proxy 127.0.0.1:9 (HTTPS_PROXY): ", "refused"]);
 

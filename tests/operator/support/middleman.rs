@@ -19,6 +19,8 @@ pub enum Kind {
     Connect,
     /// HTTP CONNECT, for whoever knows the password.
     ConnectWithLogin,
+    /// HTTP CONNECT, to nowhere.
+    Refusing,
     /// SOCKS5, for anybody.
     Socks,
     /// SOCKS5, for whoever knows the password.
@@ -57,7 +59,7 @@ impl Middleman {
 async fn pass(kind: Kind, client: TcpStream, server: String, asked: Arc<Mutex<Vec<String>>>) -> std::io::Result<()> {
     let mut client = BufReader::new(client);
     let destination = match kind {
-        Kind::Connect | Kind::ConnectWithLogin => connect(kind == Kind::ConnectWithLogin, &mut client).await?,
+        Kind::Connect | Kind::ConnectWithLogin | Kind::Refusing => connect(kind, &mut client).await?,
         Kind::Socks | Kind::SocksWithLogin => socks(kind == Kind::SocksWithLogin, &mut client).await?,
         Kind::Silent => Some("nobody listens".into()),
     };
@@ -73,7 +75,7 @@ async fn pass(kind: Kind, client: TcpStream, server: String, asked: Arc<Mutex<Ve
     Ok(())
 }
 
-async fn connect(login: bool, client: &mut BufReader<TcpStream>) -> std::io::Result<Option<String>> {
+async fn connect(kind: Kind, client: &mut BufReader<TcpStream>) -> std::io::Result<Option<String>> {
     let mut head = Vec::new();
     loop {
         let mut line = String::new();
@@ -82,8 +84,15 @@ async fn connect(login: bool, client: &mut BufReader<TcpStream>) -> std::io::Res
         }
         head.push(line.trim_end().to_owned());
     }
-    if login && !head.iter().any(|line| line.eq_ignore_ascii_case(BASIC)) {
-        client.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n").await?;
+    let refusal = match kind {
+        Kind::Refusing => Some("403 Forbidden"),
+        Kind::ConnectWithLogin if !head.iter().any(|line| line.eq_ignore_ascii_case(BASIC)) => {
+            Some("407 Proxy Authentication Required")
+        }
+        _ => None,
+    };
+    if let Some(refusal) = refusal {
+        client.write_all(format!("HTTP/1.1 {refusal}\r\nContent-Length: 0\r\n\r\n").as_bytes()).await?;
         return Ok(None);
     }
     client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
