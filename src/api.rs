@@ -257,6 +257,8 @@ pub enum Reason {
     ServiceError,
     /// No answer came.
     Unreachable,
+    /// The certificate of whoever answers in AWS's name is not trusted, or what to trust cannot be read.
+    UntrustedCertificate,
     /// An answer came that proves nothing.
     Unproven,
     /// The API server refuses a write to the object.
@@ -268,7 +270,7 @@ impl Reason {
     pub fn stalls(self) -> bool {
         use Reason::{
             AccessDenied, CredentialsRejected, Gone, Inactive, InvalidRequest, NotFound, OwnedByAnother,
-            SubscriptionRequired, WriteRefused, WrongAccount,
+            SubscriptionRequired, UntrustedCertificate, WriteRefused, WrongAccount,
         };
         matches!(
             self,
@@ -280,6 +282,7 @@ impl Reason {
                 | AccessDenied
                 | CredentialsRejected
                 | SubscriptionRequired
+                | UntrustedCertificate
                 | InvalidRequest
                 | WriteRefused
         )

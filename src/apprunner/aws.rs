@@ -40,9 +40,13 @@ impl Aws {
         match &call.outcome {
             Outcome::Refused(failure) if failure.class == Class::CredentialsRejected => {
                 self.incidents.failed(&trouble, failure);
-                self.sessions.reject(session);
+                if !failure.is_of_signature() {
+                    self.sessions.reject(session);
+                }
             }
-            Outcome::NotSent(failure) | Outcome::Unknown(failure) if failure.class == Class::Unreachable => {
+            Outcome::NotSent(failure) | Outcome::Unknown(failure)
+                if matches!(failure.class, Class::Unreachable | Class::Untrusted) =>
+            {
                 self.incidents.failed(&trouble, failure);
             }
             // Nobody but App Runner can know these, and it looks at the credentials first.

@@ -6,17 +6,19 @@
 //! once, within [`CALL_DEADLINE`], and what came of it becomes an [`Outcome`](crate::core::outcome::Outcome) that says
 //! whether it can have taken effect.
 //!
-//! [`session`] knows whose credentials these are; [`client`] makes the calls; [`exchange`] looks at each as it
+//! [`session`] knows whose credentials these are; [`environment`] and [`trust`] read what the SDK does not read; [`client`] makes the calls; [`exchange`] looks at each as it
 //! stands on the wire; [`wire`] reads answers; [`plain`] has the words where AWS has none; [`rate`] says when
 //! the next may be made; [`surveys`] finds out who uses the connectors that wait.
 
 mod aws;
 pub mod client;
+mod environment;
 mod exchange;
 mod plain;
 pub mod rate;
 pub mod session;
 pub mod surveys;
+mod trust;
 pub mod wire;
 
 use std::time::Duration;

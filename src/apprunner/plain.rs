@@ -17,6 +17,8 @@ use crate::core::words;
 
 /// How the SDK says that one source of credentials has none.
 const NOT_ENABLED: &str = "the credential provider was not enabled";
+/// How rustls begins to say that a certificate is not trusted.
+const BAD_CERTIFICATE: &str = "invalid peer certificate";
 /// How an error of the operating system's ends.
 const OS_CODE: &str = " (os error ";
 
@@ -30,6 +32,11 @@ pub(super) fn never_connected(error: &(dyn Error + 'static)) -> bool {
     chain(error)
         .filter_map(|e| e.downcast_ref::<hyper_util::client::legacy::Error>())
         .any(hyper_util::client::legacy::Error::is_connect)
+}
+
+/// Whether there is no connection because the certificate on the other end is not trusted.
+pub(super) fn untrusted(error: &(dyn Error + 'static)) -> bool {
+    never_connected(error) && words::says(&last(error), BAD_CERTIFICATE)
 }
 
 /// Why there is no connection to a host.
@@ -75,8 +82,8 @@ pub(super) fn without_a_code(operation: Operation, answer: &HttpResponse) -> Str
     }
 }
 
-/// Why there are no credentials.
-pub(super) fn no_credentials(error: &CredentialsError) -> String {
+/// Why there are no credentials, for whoever uses this profile.
+pub(super) fn no_credentials(error: &CredentialsError, profile: Option<&str>) -> String {
     let refused = |name: &str, code: Option<&str>, message: Option<&str>| {
         let said: Vec<_> = [code, message].into_iter().flatten().collect();
         format!("{name} failed: {}", said.join(": "))
@@ -92,6 +99,9 @@ pub(super) fn no_credentials(error: &CredentialsError) -> String {
     if never_connected(error) {
         return no_connection(error, "where the credentials come from");
     }
+    if let Some(sign_in) = sign_in(error, profile) {
+        return sign_in;
+    }
     match error {
         CredentialsError::CredentialsNotLoaded(_) => tried(&last(error)),
         CredentialsError::ProviderTimedOut(_) => "where the credentials come from, nobody answered in time".to_owned(),
@@ -101,6 +111,23 @@ pub(super) fn no_credentials(error: &CredentialsError) -> String {
         _ => format!("the credentials could not be read: {}", root(error)),
     }
 }
+
+/// What to do where a person must sign in first: the SDK only says what it made of a file.
+fn sign_in(error: &CredentialsError, profile: Option<&str>) -> Option<String> {
+    let said = |phrase: &str| chain(error).any(|cause| words::says(&cause.to_string(), phrase));
+    let (what, command) = SIGN_IN
+        .iter()
+        .find(|(_, _, phrases)| phrases.iter().any(|phrase| said(phrase)))
+        .map(|(what, command, _)| (what, command))?;
+    let option = profile.filter(|name| *name != "default").map(|name| format!(" --profile {name}")).unwrap_or_default();
+    Some(format!("the {what} has expired, or there is none; run: {command}{option}"))
+}
+
+/// Sessions of people: what each is, the command that begins it, and how the SDK says that it is over or missing.
+const SIGN_IN: [(&str, &str, &[&str]); 2] = [
+    ("IAM Identity Center session", "aws sso login", &["SSO token", "sso/cache", "UnauthorizedException"]),
+    ("login session", "aws login", &["Login token", "login/cache"]),
+];
 
 /// The sources that were asked in vain, each with its reason.
 fn tried(said: &str) -> String {
@@ -150,10 +177,14 @@ const PLAIN: [(&str, &str); 11] = [
     ("certificate expired", "its certificate is not trusted: it has expired"),
     ("certificate not valid yet", "its certificate is not trusted: it is not valid yet, or the clock here is slow"),
     ("certificate not valid for name", "its certificate is not trusted: it is another name's"),
-    ("UnknownIssuer", "its certificate is not trusted: nobody here knows who issued it"),
-    ("invalid peer certificate", "its certificate is not trusted"),
+    (
+        "UnknownIssuer",
+        "its certificate is not trusted: nobody here knows who issued it; if that is right, name a file with the \
+         certificate of that authority in AWS_CA_BUNDLE or SSL_CERT_FILE",
+    ),
+    ("CaUsedAsEndEntity", "its certificate is not trusted: it is that of an authority, and not of a server"),
+    (BAD_CERTIFICATE, "its certificate is not trusted"),
     ("InvalidContentType", "it does not speak TLS"),
-    ("cargo feature", "a profile asks for credential_process or SSO, which this program is built without"),
     ("could not parse profile file", "the profile file cannot be parsed"),
     ("invalid JSON", "the answer is no valid JSON"),
 ];
@@ -219,7 +250,7 @@ mod tests {
         assert_eq!(root(&io::Error::from_raw_os_error(13)), "Permission denied");
         for (words, plain) in [
             ("failed to lookup address information: Name or service not known", "its name cannot be resolved"),
-            ("invalid peer certificate: UnknownIssuer", "nobody here knows who issued it"),
+            ("invalid peer certificate: UnknownIssuer", "in AWS_CA_BUNDLE or SSL_CERT_FILE"),
             ("invalid peer certificate: certificate expired: verification time 17 (UNIX)", "it has expired"),
             ("HTTP connect timeout occurred after 3s", "no answer in time"),
             ("failed to apply `Request { headers: {\"authorization\": \"secret\"} }`", "a failure that has no name"),
@@ -251,7 +282,7 @@ mod tests {
                 "the credentials could not be read: the answer has HTTP status 403",
             ),
         ] {
-            assert_eq!(no_credentials(&error), told);
+            assert_eq!(no_credentials(&error, None), told);
         }
     }
 }

@@ -23,6 +23,7 @@ use aws_sdk_apprunner::config::{IdentityCache, Region as SdkRegion, retry::Retry
 use tracing::info;
 
 use super::client::{Call, Subject};
+use super::environment::Environment;
 use super::exchange::Exchange;
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, plain, wire};
 use crate::core::arn::{AccountId, Lane, Region};
@@ -110,12 +111,41 @@ impl Sessions {
         Err(Failure::new(Operation::GetCallerIdentity, Class::CredentialsRejected, WRONG_ACCOUNT, &message))
     }
 
-    /// The session in force, or asks whose credentials these are, by way of STS in a region; everybody who asks there at
-    /// the same time gets the same answer, and a region that is down keeps nobody in another waiting.
+    /// The session in force, or asks whose credentials these are for an object of a region. One identity serves all
+    /// regions.
     pub async fn identify(&self, region: &Region) -> Result<Arc<Session>, Failure> {
         if let Some(session) = self.current() {
             return Ok(session);
         }
+        let environment = Environment::read().await;
+        let (first, second) = environment.sts_regions(region);
+        let (mut failure, mut asked) = match self.near(&first, &environment, second.is_none()).await {
+            Ok(session) => return Ok(session),
+            Err(failed) => failed,
+        };
+        if let Some(second) = second.filter(|_| failure.code != NO_CREDENTIALS) {
+            let (later, also) = match self.near(&second, &environment, true).await {
+                Ok(session) => return Ok(session),
+                Err(failed) => failed,
+            };
+            asked |= also;
+            // What STS said in one region counts for more than its silence in another.
+            if failure.class.passes() {
+                failure = later;
+            }
+        }
+        self.fall_back(failure, asked)
+    }
+
+    /// Asks STS in a region; everybody who asks there at the same time gets the same answer, and a region that is down
+    /// keeps nobody in another waiting. A failure comes with whether STS was asked now: another caller may have been told
+    /// a moment ago.
+    async fn near(
+        &self,
+        region: &Region,
+        environment: &Environment,
+        last: bool,
+    ) -> Result<Arc<Session>, (Failure, bool)> {
         let near = lock(&self.near).entry(region.clone()).or_default().clone();
         let mut last_failure = near.lock().await;
         // Whoever had the lock before may have found out.
@@ -123,17 +153,14 @@ impl Sessions {
             return Ok(session);
         }
         if let Some((failure, _)) = last_failure.as_ref().filter(|(_, at)| at.elapsed() < REMEMBER_FAILURE) {
-            return Err(failure.clone());
+            return Err((failure.clone(), false));
         }
-        let result = match self.ask(region).await {
-            Ok(session) => {
-                self.incidents.over(&Trouble::Credentials);
-                Ok(session)
-            }
-            Err(failure) => self.fall_back(failure),
-        };
+        let result = self.ask(region, environment, last).await;
+        if result.is_ok() {
+            self.incidents.over(&Trouble::Credentials);
+        }
         *last_failure = result.as_ref().err().map(|failure| (failure.clone(), Instant::now()));
-        result
+        result.map_err(|failure| (failure, true))
     }
 
     /// Whether it is known whose credentials these are.
@@ -149,16 +176,20 @@ impl Sessions {
         }
     }
 
-    async fn ask(&self, region: &Region) -> Result<Arc<Session>, Failure> {
-        let config = load(region).await;
-        let credentials = resolve(&config).await?;
+    async fn ask(&self, region: &Region, environment: &Environment, last: bool) -> Result<Arc<Session>, Failure> {
+        let config = load(region, environment).await?;
+        let credentials = resolve(&config, environment).await?;
         if let Some(session) = self.unchanged(&credentials) {
             return Ok(session);
         }
         let provider = SharedCredentialsProvider::new(credentials.clone());
         let config =
             config.into_builder().credentials_provider(provider).identity_cache(IdentityCache::no_cache()).build();
-        let account = self.account_of(&config, region).await.or_else(|failure| self.carried(&credentials, failure))?;
+        let account = match self.account_of(&config, region).await {
+            // Only where no STS is left to ask.
+            Err(failure) if last => self.carried(&credentials, failure)?,
+            answer => answer?,
+        };
         self.log_account(&account);
         let session = Arc::new(Session { account, credentials, config, clients: Mutex::default() });
         *lock(&self.current) = Some((session.clone(), Instant::now() + session.lifetime()));
@@ -172,6 +203,7 @@ impl Sessions {
         let request_id = account.as_ref().err().and_then(|failure| failure.request_id.clone());
         let outcome = match account.clone() {
             Ok(account) => Outcome::Done(Reply::Caller(account)),
+            Err(failure) if failure.class == Class::Untrusted => Outcome::NotSent(failure),
             Err(failure) if failure.class.passes() => Outcome::Unknown(failure),
             Err(failure) => Outcome::Refused(failure),
         };
@@ -188,7 +220,7 @@ impl Sessions {
     fn carried(&self, credentials: &Credentials, failure: Failure) -> Result<AccountId, Failure> {
         let account = credentials.account_id().and_then(|account| account.as_str().parse::<AccountId>().ok());
         match (failure.class, account) {
-            (Class::Unreachable | Class::InvalidRequest | Class::NotFound, Some(account)) => {
+            (Class::Unreachable | Class::Untrusted | Class::InvalidRequest | Class::NotFound, Some(account)) => {
                 let why = explain(&failure);
                 let words =
                     format!("the account that the credentials carry, {account}, is not confirmed by STS: {why}");
@@ -222,16 +254,17 @@ impl Sessions {
     }
 
     /// What there is where renewing failed: a session that somebody got by way of another region, or the old one.
-    fn fall_back(&self, failure: Failure) -> Result<Arc<Session>, Failure> {
+    /// Only whoever has asked reports the trouble.
+    fn fall_back(&self, failure: Failure, asked: bool) -> Result<Arc<Session>, Failure> {
         if let Some(session) = self.current() {
             return Ok(session);
         }
         let kept = self.keep_what_is_good();
-        if kept.is_some() {
+        if asked && kept.is_some() {
             let words =
                 format!("AWS credentials could not be renewed, and the old ones are kept: {}", explain(&failure));
             self.incidents.begin(&Trouble::Credentials, OPERATOR, "NotRenewed", &words);
-        } else {
+        } else if asked {
             self.incidents.failed(&Trouble::Credentials, &failure);
         }
         kept.ok_or(failure)
@@ -245,26 +278,29 @@ impl Sessions {
     }
 }
 
-/// Reads the environment as every AWS client does, but for the region: roles are assumed near the connector at hand.
-async fn load(region: &Region) -> SdkConfig {
+/// Reads the environment as every AWS client does, but for the region: roles are assumed where STS is asked.
+async fn load(region: &Region, environment: &Environment) -> Result<SdkConfig, Failure> {
     let deadlines = TimeoutConfig::builder()
         .connect_timeout(CONNECT_DEADLINE)
         .operation_attempt_timeout(CALL_DEADLINE)
         .operation_timeout(CALL_DEADLINE)
         .build();
-    aws_config::defaults(BehaviorVersion::latest())
+    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(bundle) = &environment.bundle {
+        loader = loader.http_client(bundle.client()?);
+    }
+    let loader = loader
         .region(SdkRegion::new(region.as_str().to_owned()))
         .retry_config(RetryConfig::disabled())
-        .timeout_config(deadlines)
-        .load()
-        .await
+        .timeout_config(deadlines);
+    Ok(loader.load().await)
 }
 
 fn in_region(config: &SdkConfig, region: &Region) -> SdkConfig {
     config.to_builder().region(SdkRegion::new(region.as_str().to_owned())).build()
 }
 
-async fn resolve(config: &SdkConfig) -> Result<Credentials, Failure> {
+async fn resolve(config: &SdkConfig, environment: &Environment) -> Result<Credentials, Failure> {
     let failed = |class, code: &str, message: &str| {
         let failure = Failure::new(Operation::ResolveCredentials, class, code, message);
         Err(failure)
@@ -277,11 +313,12 @@ async fn resolve(config: &SdkConfig) -> Result<Credentials, Failure> {
         Ok(Err(error)) => {
             let (class, code) = match &error {
                 CredentialsError::ProviderTimedOut(_) => (Class::Unreachable, "Timeout"),
+                error if plain::untrusted(error) => (Class::Untrusted, "UntrustedCertificate"),
                 error if plain::never_connected(error) => (Class::Unreachable, "NoConnection"),
                 CredentialsError::CredentialsNotLoaded(_) => (Class::CredentialsRejected, NO_CREDENTIALS),
                 _ => (Class::CredentialsRejected, "CredentialsNotLoaded"),
             };
-            failed(class, code, &plain::no_credentials(&error))
+            failed(class, code, &plain::no_credentials(&error, environment.profile.as_deref()))
         }
         Err(_) => failed(Class::Unreachable, "Timeout", wire::NO_ANSWER),
     }

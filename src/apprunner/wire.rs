@@ -150,6 +150,10 @@ where
     E: Error + 'static,
 {
     let (code, message) = match error {
+        _ if plain::untrusted(error) => {
+            let message = plain::no_connection(error, call.host());
+            return Failure::new(call.operation, Class::Untrusted, "UntrustedCertificate", &message);
+        }
         SdkError::TimeoutError(_) => ("Timeout", NO_ANSWER.to_owned()),
         _ if plain::never_connected(error) => ("NoConnection", plain::no_connection(error, call.host())),
         SdkError::ConstructionFailure(_) => {

@@ -266,6 +266,8 @@ pub enum Class {
     ServiceError,
     /// No answer.
     Unreachable,
+    /// The other end's certificate is not trusted, so nothing was sent.
+    Untrusted,
     /// A 200 that proves nothing.
     Unproven,
 }
@@ -288,6 +290,7 @@ impl Class {
             Self::SubscriptionRequired => Reason::SubscriptionRequired,
             Self::ServiceError => Reason::ServiceError,
             Self::Unreachable => Reason::Unreachable,
+            Self::Untrusted => Reason::UntrustedCertificate,
             Self::Unproven => Reason::Unproven,
         }
     }
@@ -303,6 +306,12 @@ impl Failure {
     pub fn hides_the_owner(&self) -> bool {
         use Operation::{GetCallerIdentity, ListTagsForResource, ResolveCredentials};
         matches!(self.operation, ResolveCredentials | GetCallerIdentity | ListTagsForResource)
+    }
+
+    /// Whether AWS refuses the signature and not the key: it is of another region or another time, as that of any other
+    /// key would be. STS has taken the same credentials, so they are kept.
+    pub fn is_of_signature(&self) -> bool {
+        words::says(&self.code, "Signature")
     }
 
     /// AWS's code, and its message where there is one.

@@ -161,7 +161,7 @@ impl Pace {
             // Whoever looks for its users knows better; this is for when nobody does.
             Class::InUse => self.unseen.first,
             Class::InvalidRequest | Class::NotFound => self.invalid.jittered(attempts, jitter),
-            Class::AccessDenied | Class::CredentialsRejected | Class::SubscriptionRequired => {
+            Class::AccessDenied | Class::CredentialsRejected | Class::SubscriptionRequired | Class::Untrusted => {
                 self.access.jittered(attempts, jitter)
             }
             Class::Throttled | Class::ServiceError | Class::Unreachable | Class::Unproven => {

@@ -380,7 +380,7 @@ fn set(e: &Evidence, status: &mut VpcConnectorStatus, type_: &str, value: &str, 
     });
 }
 
-/// One hiccup is no stall: missing access, rejected credentials and a refused write count from the second refusal and
+/// One hiccup is no stall: missing access, rejected credentials, an untrusted certificate and a refused write count from the second refusal and
 /// after a minute.
 fn stalled(e: &Evidence, hold: &Hold) -> bool {
     let before = e.object.status.condition(condition::STALLED).is_some_and(|c| c.reason == hold.reason.to_string());
@@ -390,7 +390,7 @@ fn stalled(e: &Evidence, hold: &Hold) -> bool {
 /// When a wait turns into a stall, if that is still to come.
 pub fn stalls_at(e: &Evidence, hold: &Hold) -> Option<Moment> {
     let (failures, since) = match hold.reason {
-        Reason::AccessDenied | Reason::CredentialsRejected => {
+        Reason::AccessDenied | Reason::CredentialsRejected | Reason::UntrustedCertificate => {
             e.memory.streak.map(|streak| (streak.failures, streak.since))?
         }
         Reason::WriteRefused => e.memory.refusals.as_ref().map(|refusals| (refusals.failures, refusals.since))?,

@@ -184,11 +184,18 @@ pub(crate) fn explain(failure: &Failure) -> String {
             format!("the clock here differs from AWS's, which therefore rejects {operation}: {code}")
         }
         Class::CredentialsRejected if *code == WRONG_ACCOUNT => failure.message.clone(),
+        Class::CredentialsRejected if is_of_region(failure) => {
+            let endpoint = endpoint_of(*operation);
+            format!(
+                "the endpoint in {endpoint} or AWS_ENDPOINT_URL serves another region, and refuses {operation}: {said}"
+            )
+        }
         Class::CredentialsRejected => format!("AWS does not accept the credentials for {operation}: {said}"),
         Class::SubscriptionRequired => format!("the account is not subscribed to App Runner in this region: {said}"),
         Class::InUse => format!("App Runner does not delete a connector in use: {said}"),
         Class::Throttled => format!("AWS throttles {operation}: {said}"),
         Class::Unreachable => format!("no answer to {operation}: {said}"),
+        Class::Untrusted => format!("{operation} was not sent: {}", failure.message),
         Class::Unproven => format!("{operation} proved nothing: {}", failure.message),
         Class::NotFound | Class::InvalidRequest | Class::ServiceError => format!("{operation} failed: {said}"),
     }
@@ -199,12 +206,26 @@ fn explain_credentials(failure: &Failure) -> String {
     let cause = if failure.message.is_empty() { &failure.code } else { &failure.message };
     match failure.class {
         Class::Unreachable => format!("the source of the AWS credentials does not answer: {cause}"),
+        Class::Untrusted => cause.clone(),
         _ if is_of_clock(failure) => {
             "the clock here differs from AWS's, which therefore gives no credentials to whoever signs with it"
                 .to_owned()
         }
         _ if failure.code == NO_CREDENTIALS => format!("no AWS credentials were found: {cause}"),
         _ => format!("AWS credentials could not be loaded: {cause}"),
+    }
+}
+
+/// Whether AWS rejects the call because it was signed for another region than the one that the endpoint serves.
+pub(crate) fn is_of_region(failure: &Failure) -> bool {
+    ["scoped to a valid region", "scoped to correct region"].iter().any(|said| words::says(&failure.message, said))
+}
+
+/// The variable that gives a call an endpoint of its own.
+fn endpoint_of(operation: Operation) -> &'static str {
+    match operation {
+        Operation::GetCallerIdentity | Operation::ResolveCredentials => "AWS_ENDPOINT_URL_STS",
+        _ => "AWS_ENDPOINT_URL_APPRUNNER",
     }
 }
 

@@ -19,7 +19,7 @@ use std::io::{ErrorKind, Write};
 use serde::Serialize;
 
 use crate::cli::{Output, ReportArgs};
-use crate::core::outcome::{Failure, Operation};
+use crate::core::outcome::{Failure, NO_CREDENTIALS, Operation};
 use crate::core::waits::explain;
 use found::Inventory;
 use objects::Object;
@@ -97,10 +97,11 @@ fn unmanaged(args: &ReportArgs, inventory: &Inventory, objects: &[Object]) -> Re
 
 fn no_account(failure: &Failure) -> String {
     match failure.operation {
-        Operation::ResolveCredentials => format!(
+        Operation::ResolveCredentials if failure.code == NO_CREDENTIALS => format!(
             "no AWS credentials; give some as to the AWS CLI, for instance with AWS_PROFILE. What was tried: {}",
             failure.message
         ),
+        Operation::ResolveCredentials => explain(failure),
         _ => format!("it could not be found out whose AWS credentials these are: {}", explain(failure)),
     }
 }

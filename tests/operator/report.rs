@@ -18,10 +18,10 @@ const ELSEWHERE: &str = "eu-west-1";
 const EMPTY: &str = "us-west-2";
 
 /// What a run came to.
-struct Printed {
-    out: String,
-    err: String,
-    code: Option<i32>,
+pub(crate) struct Printed {
+    pub(crate) out: String,
+    pub(crate) err: String,
+    pub(crate) code: Option<i32>,
 }
 
 impl Printed {
@@ -49,7 +49,7 @@ impl Printed {
     }
 }
 
-fn command(world: &World, kubeconfig: Option<&Path>, arguments: &[&str]) -> Command {
+pub(crate) fn command(world: &World, kubeconfig: Option<&Path>, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"));
     command
         .arg("report")
@@ -70,7 +70,7 @@ fn command(world: &World, kubeconfig: Option<&Path>, arguments: &[&str]) -> Comm
 }
 
 /// Runs a command beside the emulator, which lives in this process.
-async fn printed(mut command: Command) -> Printed {
+pub(crate) async fn printed(mut command: Command) -> Printed {
     let Output { status, stdout, stderr } =
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();

@@ -8,8 +8,9 @@ use super::evidence::{
 use crate::api::Reason;
 use crate::core::decide::{Effect, Proof};
 use crate::core::evidence::{Deletion, Evidence, Memory};
-use crate::core::outcome::{Class, Connector, Failure, NO_CREDENTIALS, Operation, Outcome, Reply};
+use crate::core::outcome::{Class, Connector, Failure, NO_CREDENTIALS, Operation, Outcome, Reply, WireError, classify};
 use crate::core::report;
+use crate::core::waits::explain;
 
 const DELETE: Operation = Operation::DeleteVpcConnector;
 
@@ -176,6 +177,7 @@ fn throttling_and_missing_rights_back_off_and_heal() {
         (Class::AccessDenied, Reason::AccessDenied, 45),
         (Class::CredentialsRejected, Reason::CredentialsRejected, 45),
         (Class::SubscriptionRequired, Reason::SubscriptionRequired, 45),
+        (Class::Untrusted, Reason::UntrustedCertificate, 45),
     ] {
         let e = deleted_with(refused(DELETE, class));
         assert_eq!(e.waits_for(), (reason, seconds));
@@ -193,6 +195,28 @@ fn access_denied_names_the_action_and_a_wrong_clock_is_named() {
     skew.message = "Signature expired: 20261123T080000Z is now earlier than 20261123T081000Z".into();
     let skewed = deleted_with(Outcome::Refused(skew)).waits();
     assert!(skewed.message.contains("clock"), "{}", skewed.message);
+}
+
+#[test]
+fn an_endpoint_of_another_region_is_named_with_its_variable_and_the_keys_are_not_blamed() {
+    for (operation, variable) in
+        [(DELETE, "AWS_ENDPOINT_URL_APPRUNNER"), (Operation::GetCallerIdentity, "AWS_ENDPOINT_URL_STS")]
+    {
+        let error = WireError {
+            http_status: 403,
+            code: Some("InvalidSignatureException"),
+            message: Some("Credential should be scoped to a valid region."),
+            request_id: None,
+        };
+        let failure = classify(operation, &error);
+        assert!(failure.is_of_signature());
+        let words = explain(&failure);
+        assert!(
+            words.starts_with(&format!("the endpoint in {variable} or AWS_ENDPOINT_URL serves another")),
+            "{words}"
+        );
+    }
+    assert!(!failure(DELETE, Class::CredentialsRejected).is_of_signature(), "an expired token is of the keys");
 }
 
 #[test]

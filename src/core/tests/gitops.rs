@@ -144,6 +144,7 @@ fn cases(reason: Reason) -> Vec<Case> {
         }
         Reason::AccessDenied => lasting(Class::AccessDenied),
         Reason::CredentialsRejected => lasting(Class::CredentialsRejected),
+        Reason::UntrustedCertificate => lasting(Class::Untrusted),
         Reason::SubscriptionRequired => vec![
             waiting(unclaimed().after_describe(refused(DESCRIBE, Class::SubscriptionRequired)), Degraded),
             waiting(deleting().after_delete(refused(DELETE, Class::SubscriptionRequired)), Degraded),

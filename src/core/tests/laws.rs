@@ -22,7 +22,7 @@ use crate::core::survey::Users;
 /// Far more than any way through the table takes.
 const MOST_TURNS: usize = 16;
 
-const CLASSES: [Class; 10] = [
+const CLASSES: [Class; 11] = [
     Class::NotFound,
     Class::InUse,
     Class::InvalidRequest,
@@ -32,6 +32,7 @@ const CLASSES: [Class; 10] = [
     Class::SubscriptionRequired,
     Class::ServiceError,
     Class::Unreachable,
+    Class::Untrusted,
     Class::Unproven,
 ];
 

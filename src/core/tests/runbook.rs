@@ -25,7 +25,7 @@ pub(super) fn reasons() -> Vec<Reason> {
     let reasons = all!(Reason:
         Available, Adopting, Deleting, Deleted, AlreadyGone, InUse, Protected, Retained, NotFound, Inactive, Gone,
         OwnedByAnother, WrongAccount, AccessDenied, CredentialsRejected, SubscriptionRequired, InvalidRequest, Throttled,
-        ServiceError, Unreachable, Unproven, WriteRefused
+        ServiceError, Unreachable, UntrustedCertificate, Unproven, WriteRefused
     );
     reasons.to_vec()
 }

@@ -174,13 +174,22 @@ fn gone_behind_our_back_is_told_with_what_aws_says() {
 fn what_passes_by_itself_is_no_stall() {
     use Reason::{
         Available, Deleting, Gone, InUse, Inactive, InvalidRequest, NotFound, OwnedByAnother, Protected, ServiceError,
-        SubscriptionRequired, Throttled, Unproven, Unreachable, WriteRefused, WrongAccount,
+        SubscriptionRequired, Throttled, Unproven, Unreachable, UntrustedCertificate, WriteRefused, WrongAccount,
     };
     for reason in [Available, Deleting, InUse, Protected, ServiceError, Throttled, Unproven, Unreachable] {
         assert!(!reason.stalls(), "{reason}");
     }
-    let stalling =
-        [Gone, Inactive, InvalidRequest, NotFound, OwnedByAnother, SubscriptionRequired, WriteRefused, WrongAccount];
+    let stalling = [
+        Gone,
+        Inactive,
+        InvalidRequest,
+        NotFound,
+        OwnedByAnother,
+        SubscriptionRequired,
+        UntrustedCertificate,
+        WriteRefused,
+        WrongAccount,
+    ];
     for reason in stalling {
         assert!(reason.stalls(), "{reason}");
     }

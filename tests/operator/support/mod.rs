@@ -1,6 +1,7 @@
 //! A namespace, an App Runner and an operator for each test; builders and verbs in place of pasted set-ups.
 
 pub mod cluster;
+pub mod front;
 pub mod middleman;
 pub mod operator;
 pub mod proxy;
@@ -31,6 +32,8 @@ const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Credentials of another account.
 pub const OTHER: (&str, &str, &str) = ("AKIDOTHER", "not-a-secret-either", "999999999999");
+/// Temporary credentials of [`ACCOUNT`]: key, secret and session token.
+pub const TEMPORARY: (&str, &str, &str) = ("ASIATEMPORARY", "not-a-secret-for-long", "session-token");
 
 /// One test's world.
 pub struct World {
@@ -66,7 +69,8 @@ impl World {
     }
 
     async fn build(cluster: Arc<DevCluster>, behaviors: Behaviors) -> Self {
-        let access_keys = vec![AccessKey::default(), AccessKey::new(OTHER.0, OTHER.1, OTHER.2)];
+        let temporary = AccessKey::new(TEMPORARY.0, TEMPORARY.1, ACCOUNT).with_session_token(TEMPORARY.2, None);
+        let access_keys = vec![AccessKey::default(), AccessKey::new(OTHER.0, OTHER.1, OTHER.2), temporary];
         let config = Config { access_keys, behaviors, ..Config::default() };
         Self::of(cluster, Arc::new(Emulator::start(config).await.unwrap())).await
     }
