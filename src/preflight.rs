@@ -33,7 +33,7 @@ pub enum PreflightError {
     #[error("{0} would be stuck without the operator: nothing is uninstalled")]
     Needed(String),
     /// There is no way to the cluster, so nobody was asked.
-    #[error("whether VpcConnector objects remain is not known: {0}")]
+    #[error("whether VpcConnector objects remain is not known, so nothing is uninstalled: {0}")]
     NoCluster(#[from] StartError),
     /// It is not known whether somebody does.
     #[error(
