@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::ListParams;
 use libtest_mimic::Trial;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
 use crate::world::{REGION, World, image, scenario};
@@ -18,6 +18,7 @@ pub fn scenarios() -> Vec<Trial> {
         scenario("network", the_test_the_emulator_and_the_only_node_are_in_one_network),
         scenario("helm", helm_installs_into_the_cluster_and_takes_it_back),
         scenario("emulator-image", its_image_is_the_operators_app_runner),
+        scenario("arbitrary-user", both_images_run_as_any_user_with_group_0),
         Trial::test("missing-image", || {
             an_image_that_is_not_built_is_named_with_what_to_do();
             Ok(())
@@ -48,7 +49,22 @@ async fn helm_installs_into_the_cluster_and_takes_it_back(world: &World) {
 }
 
 async fn its_image_is_the_operators_app_runner(world: &World) {
-    world.apply(&emulator_pod());
+    both_images(world, &json!({}), &[]).await;
+}
+
+/// As `OpenShift` runs them: a user of the namespace's range, which no image knows, and the group 0 that comes of it.
+async fn both_images_run_as_any_user_with_group_0(world: &World) {
+    let values = [
+        "podSecurityContext.runAsUser=1000700000",
+        "podSecurityContext.runAsGroup=null",
+        "podSecurityContext.fsGroup=null",
+    ];
+    both_images(world, &json!({"runAsUser": 1_000_700_000}), &values).await;
+}
+
+/// The operator with the emulator's image as its App Runner, from an adoption to a deletion.
+async fn both_images(world: &World, emulator: &Value, values: &[&str]) {
+    world.apply(&emulator_pod(emulator));
     world.kubectl(&["wait", "pod/app-runner", "--for=condition=Ready", "--timeout=60s"]);
     let address = world.kubectl(&["get", "pod/app-runner", "--output=jsonpath={.status.podIP}"]);
     let url = format!("http://{address}:8787");
@@ -58,7 +74,8 @@ async fn its_image_is_the_operators_app_runner(world: &World) {
     let arn = connector.vpc_connector_arn.unwrap();
 
     let key = format!("extraEnv[0].value={DEFAULT_ACCESS_KEY_ID}");
-    world.install(&[&format!("aws.endpointUrl={url}"), "extraEnv[0].valueFrom=null", &key]);
+    let endpoint = format!("aws.endpointUrl={url}");
+    world.install(&[&[endpoint.as_str(), "extraEnv[0].valueFrom=null", &key], values].concat());
     world.object_of("shop-egress", &arn);
     world.kubectl(&["wait", "vpcc/shop-egress", "--for=condition=Ready", "--timeout=60s"]);
     world.kubectl(&["delete", "vpcc/shop-egress", "--wait", "--timeout=60s"]);
@@ -67,7 +84,7 @@ async fn its_image_is_the_operators_app_runner(world: &World) {
     world.uninstall();
 }
 
-fn emulator_pod() -> String {
+fn emulator_pod(user: &Value) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let container = json!({
         "name": "emulator",
@@ -78,7 +95,8 @@ fn emulator_pod() -> String {
             "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
         },
     });
-    let security = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
+    let mut security = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
+    security.as_object_mut().unwrap().extend(user.as_object().unwrap().clone());
     let spec = json!({"securityContext": security, "containers": [container]});
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "app-runner"}, "spec": spec}).to_string()
 }
