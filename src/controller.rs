@@ -210,7 +210,8 @@ impl Failures {
     /// Whether this is the object's own trouble and not logged yet. An API server that does not answer, or refuses writes,
     /// is everybody's trouble, and is an incident.
     fn is_news(&mut self, failed: &Failed) -> bool {
-        if let Failed::Cluster(cluster::Error::NoAnswer { .. } | cluster::Error::WriteRefused(_)) = failed {
+        use cluster::Error::{NoAnswer, NotServed, WriteRefused};
+        if let Failed::Cluster(NoAnswer { .. } | NotServed { .. } | WriteRefused(_)) = failed {
             return false;
         }
         let cause = failed.to_string();
@@ -242,7 +243,9 @@ impl Shared {
     fn heed(&self, uid: &str, result: &Result<Action, Failed>) {
         let incidents = &self.operator.aws.incidents;
         match result {
-            Err(Failed::Cluster(cluster::Error::NoAnswer { verb, message })) => incidents.no_answer(uid, verb, message),
+            Err(Failed::Cluster(
+                cluster::Error::NoAnswer { verb, message } | cluster::Error::NotServed { verb, message },
+            )) => incidents.no_answer(uid, verb, message),
             Err(Failed::Panicked) => {}
             Ok(_) | Err(Failed::Cluster(_)) => incidents.end(&Trouble::ApiServer, uid),
         }

@@ -90,7 +90,7 @@ async fn collect(client: &Client, api: &Api<DynamicObject>, held: &mut Vec<Held>
     let mut params = ListParams::default().limit(PAGE);
     loop {
         let page = match within_deadline("list VpcConnector objects", api.list(&params)).await {
-            Err(Error::Gone) => return without_crd(client).await,
+            Err(Error::Gone | Error::NotServed { .. }) => return without_crd(client).await,
             page => page.map_err(|error| error.to_string())?,
         };
         held.extend(page.items.iter().filter_map(of));

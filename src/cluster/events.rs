@@ -87,7 +87,7 @@ fn loss_of(error: &Error) -> EventLoss {
         Error::Refused { code: 403, .. } => EventLoss::Forbidden,
         Error::Gone => EventLoss::Gone,
         Error::Refused { .. } | Error::WriteRefused(_) | Error::Changed(_) => EventLoss::Refused,
-        Error::NoAnswer { .. } => EventLoss::NoAnswer,
+        Error::NoAnswer { .. } | Error::NotServed { .. } => EventLoss::NoAnswer,
     }
 }
 

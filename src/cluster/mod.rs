@@ -56,6 +56,14 @@ pub enum Error {
     /// The API server refused a write to an object; more tries in a row change nothing about that.
     #[error("{0}")]
     WriteRefused(Refusal),
+    /// A 404 that names no object: the server does not know the kind, or something on the way has answered.
+    #[error("the API server answered {verb} with 404 and named no object: {message}")]
+    NotServed {
+        /// What was tried.
+        verb: &'static str,
+        /// Its words.
+        message: String,
+    },
     /// No answer came within the deadline, none that can be read, or one that asks to come back later.
     #[error("no answer from the API server to {verb}: {message}")]
     NoAnswer {
@@ -90,6 +98,7 @@ pub(crate) async fn within<T>(
             Error::Refused { verb, code: status.code, message: status.message.clone() }
         }
         kube::Error::Api(status) if is_gone(&status) => Error::Gone,
+        kube::Error::Api(status) if status.code == 404 => Error::NotServed { verb, message: status.message.clone() },
         kube::Error::Api(status) if status.code == 409 => Error::Changed(status.message.clone()),
         other => Error::NoAnswer { verb, message: plain(&other) },
     })

@@ -28,7 +28,7 @@ pub async fn read(access: &AccessArgs) -> Result<Vec<Object>, String> {
     let api = Api::<DynamicObject>::all_with(client, &kind);
     match within_deadline("list VpcConnector objects of all namespaces", api.list(&ListParams::default())).await {
         Ok(listed) => Ok(listed.items.iter().map(object).collect()),
-        Err(Error::Gone) => {
+        Err(Error::Gone | Error::NotServed { .. }) => {
             Err("it does not know VpcConnector objects: the CustomResourceDefinition is missing".into())
         }
         Err(error) => Err(error.to_string()),
