@@ -19,13 +19,13 @@ const LOCAL_NAME: &str = "127.1";
 const LOCAL_ADDRESS: &str = "0.0.0.0";
 
 /// What a run came to: its exit code, and all that it said.
-struct Ran {
-    code: Option<i32>,
-    said: String,
+pub struct Ran {
+    pub code: Option<i32>,
+    pub said: String,
 }
 
 impl Ran {
-    fn says(&self, code: i32, words: &[&str]) {
+    pub fn says(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, Some(code), "{}", self.said);
         for word in words {
             assert!(self.said.contains(word), "{word:?} is missing in {}", self.said);
@@ -37,7 +37,8 @@ impl Ran {
     }
 }
 
-async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+/// Runs the program beside whatever lives in this process, with these variables and no others.
+pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"));
     command.args(arguments).env_clear().envs(environment.iter().copied());
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();

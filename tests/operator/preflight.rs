@@ -1,36 +1,18 @@
 //! Whether the operator may go, as `preflight uninstall` finds it out from the real API server.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use futures::future::join_all;
 
+use crate::access::{Ran, run};
 use crate::support::cluster::{install_crd, operator_user_of, operator_user_on, private};
 use crate::support::proxy::{Calls, Fault, FaultKind};
 use crate::support::{World, finalized};
 
-/// What a run came to: its exit code, and all that it said.
-struct Checked {
-    code: Option<i32>,
-    said: String,
-}
-
-impl Checked {
-    fn says(&self, code: i32, words: &[&str]) {
-        assert_eq!(self.code, Some(code), "{}", self.said);
-        for word in words {
-            assert!(self.said.contains(word), "{word:?} is missing in {}", self.said);
-        }
-    }
-}
-
 /// Runs the check beside whatever lives in this process.
-async fn check(kubeconfig: &Path, arguments: &[&str]) -> Checked {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"));
-    command.args(["preflight", "uninstall"]).args(arguments).env_clear().env("KUBECONFIG", kubeconfig);
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
-    Checked { code: output.status.code(), said }
+async fn check(kubeconfig: &Path, arguments: &[&str]) -> Ran {
+    let arguments = [&["preflight", "uninstall"], arguments].concat();
+    run(&arguments, &[("KUBECONFIG", kubeconfig.to_str().unwrap())]).await
 }
 
 /// Somebody who may list the objects of all namespaces.
