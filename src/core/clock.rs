@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// A time by the process's monotonic clock.
+/// A time by the machine's monotonic clock, which also runs while the machine is suspended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(Duration);
 
@@ -24,7 +24,7 @@ impl Moment {
     /// Later than any other.
     pub const NEVER: Self = Self(Duration::MAX);
 
-    /// The moment this long after the process's clock began.
+    /// The moment this long after the machine started.
     pub const fn new(since_start: Duration) -> Self {
         Self(since_start)
     }
