@@ -37,7 +37,7 @@ e2e: ## Run the tests that need a node: real pods (as root; with runc, dnsmasq, 
 lint: ## Check formatting, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --locked --workspace --test node --test e2e --test clock --test families -- -D warnings
+	$(CARGO) clippy --locked --workspace --test node --test e2e --test clock --test families --test chart -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 compat: ## Hold the emulator against boto3, the AWS CLI and the SDKs for JavaScript and Go (needs Python, Node.js, Go)

@@ -5,6 +5,7 @@
 //! connectors' own.
 
 use aws_config::profile::{self, Profile, ProfileSet};
+use aws_runtime::env_config::property::PropertiesKey;
 
 use super::trust::Bundle;
 use crate::core::arn::Region;
@@ -44,7 +45,8 @@ impl Environment {
             home: home.and_then(|region| region.trim().parse().ok()),
             bundle: bundle.or_else(|| property("ca_bundle").map(|path| Bundle::new("ca_bundle", &path))),
             own_sts: ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"].into_iter().any(|name| set(name).is_some())
-                || property("endpoint_url").is_some(),
+                || property("endpoint_url").is_some()
+                || property("services").is_some_and(|services| names_sts(profiles, &services)),
         }
     }
 
@@ -59,8 +61,22 @@ impl Environment {
     }
 }
 
+/// Whether a `[services NAME]` section gives STS an endpoint.
+fn names_sts(profiles: Option<&ProfileSet>, services: &str) -> bool {
+    let key = PropertiesKey::builder()
+        .section_key("services")
+        .section_name(services)
+        .property_name("sts")
+        .sub_property_name("endpoint_url")
+        .build();
+    let endpoint = key.ok().and_then(|key| profiles?.other_sections().get(&key));
+    endpoint.is_some()
+}
+
 #[cfg(test)]
 mod tests {
+    use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+
     use super::*;
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
@@ -85,6 +101,19 @@ mod tests {
             assert_eq!(asked(&[home, (endpoint, "http://stub")]), ["eu-west-1"]);
             assert_eq!(asked(&[(endpoint, "http://stub")]), ["us-east-1"]);
             assert_eq!(asked(&[home, (endpoint, "")]), ["eu-west-1", "us-east-1"], "empty is as good as not set");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_for_sts_in_a_services_section_counts_and_one_for_another_service_does_not() {
+        for (service, own) in [("sts", true), ("apprunner", false)] {
+            let text = format!(
+                "[default]\nregion = eu-west-1\nservices = stub\n[services stub]\n{service} =\n  endpoint_url = http://stub\n"
+            );
+            let files = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, text).build();
+            #[expect(clippy::default_trait_access, reason = "the types are internals of the SDK, which names them so")]
+            let profiles = profile::load(&Default::default(), &Default::default(), &files, None).await.unwrap();
+            assert_eq!(Environment::of(|_| None, Some(&profiles)).own_sts, own, "{service}");
         }
     }
 }
