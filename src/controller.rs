@@ -23,7 +23,7 @@ use crate::admin::TURN;
 use crate::api::VpcConnector;
 use crate::apprunner::surveys::Waiter;
 use crate::cluster;
-use crate::core::arn::{ConnectorArn, Lane};
+use crate::core::arn::{AccountRegion, ConnectorArn};
 use crate::core::pace::millis;
 use crate::incidents::Trouble;
 use crate::reconcile::Operator;
@@ -264,34 +264,38 @@ impl Shared {
 /// The bounded workers: so many in all, and half of them for one account and region.
 struct Workers {
     all: Arc<Semaphore>,
-    lanes: Mutex<HashMap<Option<Lane>, Arc<Semaphore>>>,
-    a_lane: usize,
+    by_account_region: Mutex<HashMap<Option<AccountRegion>, Arc<Semaphore>>>,
+    per_account_region: usize,
 }
 
 struct Worker {
-    _lane: OwnedSemaphorePermit,
+    _of_account_region: OwnedSemaphorePermit,
     _all: OwnedSemaphorePermit,
 }
 
 impl Workers {
     fn new(concurrency: usize) -> Self {
         let concurrency = concurrency.max(1);
-        Self { all: Arc::new(Semaphore::new(concurrency)), lanes: Mutex::default(), a_lane: (concurrency / 2).max(1) }
+        Self {
+            all: Arc::new(Semaphore::new(concurrency)),
+            by_account_region: Mutex::default(),
+            per_account_region: (concurrency / 2).max(1),
+        }
     }
 
-    /// The lane first: who waits for a slow region must not hold a worker that others could use.
+    /// The account_region first: who waits for a slow region must not hold a worker that others could use.
     async fn enter(&self, arn: &str) -> Option<Worker> {
-        let lane = self.lane(arn).acquire_owned().await.ok()?;
+        let account_region = self.account_region(arn).acquire_owned().await.ok()?;
         let all = self.all.clone().acquire_owned().await.ok()?;
-        Some(Worker { _lane: lane, _all: all })
+        Some(Worker { _of_account_region: account_region, _all: all })
     }
 
-    fn lane(&self, arn: &str) -> Arc<Semaphore> {
-        let key = arn.parse::<ConnectorArn>().ok().map(|arn| arn.lane());
-        let mut lanes = lock(&self.lanes);
-        // A lane that nobody is in has nothing to remember.
-        lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
-        lanes.entry(key).or_insert_with(|| Arc::new(Semaphore::new(self.a_lane))).clone()
+    fn account_region(&self, arn: &str) -> Arc<Semaphore> {
+        let key = arn.parse::<ConnectorArn>().ok().map(|arn| arn.account_region());
+        let mut by_account_region = lock(&self.by_account_region);
+        // A account_region that nobody is in has nothing to remember.
+        by_account_region.retain(|_, account_region| Arc::strong_count(account_region) > 1);
+        by_account_region.entry(key).or_insert_with(|| Arc::new(Semaphore::new(self.per_account_region))).clone()
     }
 }
 

@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 
 use crate::api::Reason;
 use crate::clock;
-use crate::core::arn::Lane;
+use crate::core::arn::AccountRegion;
 use crate::core::clock::Moment;
 use crate::core::outcome::{Class, Failure, Operation};
 use crate::core::pace::millis;
@@ -35,7 +35,7 @@ pub enum Trouble {
     /// STS can't be asked, so the account that the credentials carry is believed.
     UnconfirmedAccount,
     /// App Runner of an account and region rejects the credentials, or does not answer.
-    AppRunner(Lane),
+    AppRunner(AccountRegion),
     /// The operator acts for another account or other regions than objects name; the words of their conditions.
     WrongAccount(String),
     /// The API server does not answer.
@@ -80,7 +80,7 @@ impl Trouble {
     /// The account and the region where it is, if it is in one only.
     fn place(&self) -> (Option<&str>, Option<&str>) {
         match self {
-            Self::AppRunner(Lane { account, region }) => (Some(account.as_str()), Some(region.as_str())),
+            Self::AppRunner(AccountRegion { account, region }) => (Some(account.as_str()), Some(region.as_str())),
             _ => (None, None),
         }
     }
@@ -247,7 +247,7 @@ mod tests {
 
     fn app_runner(region: &str) -> Trouble {
         let arn = format!("arn:aws:apprunner:{region}:111122223333:vpcconnector/shop/1/{}", "0".repeat(32));
-        Trouble::AppRunner(arn.parse::<ConnectorArn>().unwrap().lane())
+        Trouble::AppRunner(arn.parse::<ConnectorArn>().unwrap().account_region())
     }
 
     #[test]

@@ -250,7 +250,7 @@ impl Operator {
             permit
         } else {
             let uid = turn.object.uid().unwrap_or_default();
-            permit.insert(self.aws.rates.ask(&arn.lane(), &uid, rank(&turn.object), calls)?)
+            permit.insert(self.aws.rates.ask(&arn.account_region(), &uid, rank(&turn.object), calls)?)
         };
         permit.spend();
         Ok(())
@@ -325,7 +325,7 @@ impl Operator {
         };
         let Object { namespace, name, .. } = &turn.evidence.object;
         let subject = Subject { namespace: Some(namespace), name: Some(name), arn: Some(arn.as_str()) };
-        self.aws.heed(&arn.lane(), session, &call, subject);
+        self.aws.heed(&arn.account_region(), session, &call, subject);
         call.outcome
     }
 

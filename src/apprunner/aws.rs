@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::client::{Call, Subject};
 use super::rate::Rates;
 use super::session::{Session, Sessions};
-use crate::core::arn::Lane;
+use crate::core::arn::AccountRegion;
 use crate::core::limiter::Limits;
 use crate::core::outcome::{Class, Failure, Outcome};
 use crate::incidents::{Incidents, Trouble};
@@ -32,11 +32,11 @@ impl Aws {
     }
 
     /// Takes note of a call that was made with a session: what AWS said may be of use to the next.
-    pub fn heed(&self, lane: &Lane, session: &Arc<Session>, call: &Call, subject: Subject<'_>) {
-        call.log(&lane.region, subject);
+    pub fn heed(&self, account_region: &AccountRegion, session: &Arc<Session>, call: &Call, subject: Subject<'_>) {
+        call.log(&account_region.region, subject);
         self.metrics.called(call.operation, &call.outcome, call.took);
-        self.rates.heed(lane, call.sent, &call.outcome);
-        let trouble = Trouble::AppRunner(lane.clone());
+        self.rates.heed(account_region, call.sent, &call.outcome);
+        let trouble = Trouble::AppRunner(account_region.clone());
         match &call.outcome {
             Outcome::Refused(failure) if failure.class == Class::CredentialsRejected => {
                 self.incidents.failed(&trouble, failure);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::core::arn::Lane;
+use crate::core::arn::AccountRegion;
 use crate::core::limiter::{Limiter, Limits, Rank};
 use crate::core::outcome::{Class, Failure, Outcome};
 use crate::sync::lock;
@@ -17,51 +17,62 @@ pub struct Rates {
     limits: Limits,
     recovery: Duration,
     started: Instant,
-    lanes: Mutex<HashMap<Lane, Limiter>>,
+    by_account_region: Mutex<HashMap<AccountRegion, Limiter>>,
 }
 
 /// The right to some calls; what is not used of it goes back.
 pub struct Permit<'a> {
     rates: &'a Rates,
-    lane: Lane,
+    account_region: AccountRegion,
     left: u32,
 }
 
 impl Rates {
     /// Makes a place for limiters; a halved rate rises by a tenth each time `recovery` has passed.
     pub fn new(limits: Limits, recovery: Duration) -> Self {
-        Self { limits, recovery, started: Instant::now(), lanes: Mutex::default() }
+        Self { limits, recovery, started: Instant::now(), by_account_region: Mutex::default() }
     }
 
     /// Gives the right to some calls, or says how long until it is worth asking again.
-    pub fn ask(&self, lane: &Lane, who: &str, rank: Rank, calls: u32) -> Result<Permit<'_>, Duration> {
-        self.with(lane, |limiter, now| limiter.ask(who, rank, calls, now))?;
-        Ok(Permit { rates: self, lane: lane.clone(), left: calls })
+    pub fn ask(
+        &self,
+        account_region: &AccountRegion,
+        who: &str,
+        rank: Rank,
+        calls: u32,
+    ) -> Result<Permit<'_>, Duration> {
+        self.with(account_region, |limiter, now| limiter.ask(who, rank, calls, now))?;
+        Ok(Permit { rates: self, account_region: account_region.clone(), left: calls })
     }
 
     /// The calls a second that are allowed now.
-    pub fn rate(&self, lane: &Lane) -> f64 {
-        self.with(lane, |limiter, _| limiter.rate())
+    pub fn rate(&self, account_region: &AccountRegion) -> f64 {
+        self.with(account_region, |limiter, _| limiter.rate())
     }
 
     /// The same for every region that was called.
     pub fn by_region(&self) -> BTreeMap<String, f64> {
-        let lanes = lock(&self.lanes);
-        lanes.iter().map(|(lane, limiter)| (lane.region.as_str().to_owned(), limiter.rate())).collect()
+        let by_account_region = lock(&self.by_account_region);
+        by_account_region
+            .iter()
+            .map(|(account_region, limiter)| (account_region.region.as_str().to_owned(), limiter.rate()))
+            .collect()
     }
 
     /// Takes note of a call that was sent then: AWS may have throttled it.
-    pub fn heed(&self, lane: &Lane, sent: Instant, outcome: &Outcome) {
+    pub fn heed(&self, account_region: &AccountRegion, sent: Instant, outcome: &Outcome) {
         if let Outcome::Refused(Failure { class: Class::Throttled, .. }) = outcome {
             let sent = sent.saturating_duration_since(self.started);
-            self.with(lane, |limiter, now| limiter.throttled(sent, now));
+            self.with(account_region, |limiter, now| limiter.throttled(sent, now));
         }
     }
 
-    fn with<T>(&self, lane: &Lane, what: impl FnOnce(&mut Limiter, Duration) -> T) -> T {
-        let mut lanes = lock(&self.lanes);
+    fn with<T>(&self, account_region: &AccountRegion, what: impl FnOnce(&mut Limiter, Duration) -> T) -> T {
+        let mut by_account_region = lock(&self.by_account_region);
         let now = self.started.elapsed();
-        let limiter = lanes.entry(lane.clone()).or_insert_with(|| Limiter::new(self.limits, self.recovery, now));
+        let limiter = by_account_region
+            .entry(account_region.clone())
+            .or_insert_with(|| Limiter::new(self.limits, self.recovery, now));
         what(limiter, now)
     }
 }
@@ -71,7 +82,7 @@ impl Permit<'_> {
     pub fn spend(&mut self) {
         match self.left.checked_sub(1) {
             Some(left) => self.left = left,
-            None => self.rates.with(&self.lane, |limiter, now| limiter.charge(1, now)),
+            None => self.rates.with(&self.account_region, |limiter, now| limiter.charge(1, now)),
         }
     }
 }
@@ -79,7 +90,7 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if self.left > 0 {
-            self.rates.with(&self.lane, |limiter, now| limiter.refund(self.left, now));
+            self.rates.with(&self.account_region, |limiter, now| limiter.refund(self.left, now));
         }
     }
 }

@@ -26,7 +26,7 @@ use super::client::{Call, Subject};
 use super::environment::Environment;
 use super::exchange::Exchange;
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, plain, wire};
-use crate::core::arn::{AccountId, Lane, Region};
+use crate::core::arn::{AccountId, AccountRegion, Region};
 use crate::core::outcome::{Class, Failure, NO_CREDENTIALS, Operation, Outcome, Reply, WRONG_ACCOUNT};
 use crate::core::waits::explain;
 use crate::incidents::{Incidents, OPERATOR, Trouble};
@@ -101,13 +101,14 @@ impl Sessions {
         current.as_ref().filter(|(_, renew)| Instant::now() < *renew).map(|(session, _)| session.clone())
     }
 
-    /// The session in force, if its credentials are of the account whose lane this is.
-    pub async fn of(&self, lane: &Lane) -> Result<Arc<Session>, Failure> {
-        let session = self.identify(&lane.region).await?;
-        if *session.account() == lane.account {
+    /// The session in force, if its credentials are of the account whose account_region this is.
+    pub async fn of(&self, account_region: &AccountRegion) -> Result<Arc<Session>, Failure> {
+        let session = self.identify(&account_region.region).await?;
+        if *session.account() == account_region.account {
             return Ok(session);
         }
-        let message = format!("the credentials are of account {}, not of {}", session.account(), lane.account);
+        let message =
+            format!("the credentials are of account {}, not of {}", session.account(), account_region.account);
         Err(Failure::new(Operation::GetCallerIdentity, Class::CredentialsRejected, WRONG_ACCOUNT, &message))
     }
 

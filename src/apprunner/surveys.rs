@@ -14,7 +14,7 @@ use tracing::debug;
 use super::Aws;
 use super::client::Subject;
 use crate::clock;
-use crate::core::arn::{ConnectorArn, Lane};
+use crate::core::arn::{AccountRegion, ConnectorArn};
 use crate::core::clock::Moment;
 use crate::core::limiter::{Rank, half_of_the_rate};
 use crate::core::outcome::{Class, Failure, Operation, Outcome};
@@ -49,7 +49,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    lanes: HashMap<Lane, Running>,
+    by_account_region: HashMap<AccountRegion, Running>,
     /// What each waiter waits for, by its uid.
     waiters: HashMap<String, (Waiter, ConnectorArn)>,
 }
@@ -72,10 +72,10 @@ impl Surveys {
     pub fn want(&self, arn: &ConnectorArn, any_change: bool, waiter: Waiter) {
         let state = &mut *lock(&self.shared.state);
         state.waiters.insert(waiter.uid.clone(), (waiter, arn.clone()));
-        let lane = arn.lane();
-        let running = state.lanes.entry(lane.clone()).or_insert_with(|| {
+        let account_region = arn.account_region();
+        let running = state.by_account_region.entry(account_region.clone()).or_insert_with(|| {
             let changed = Arc::<Notify>::default();
-            tokio::spawn(self.shared.clone().run(lane, changed.clone()));
+            tokio::spawn(self.shared.clone().run(account_region, changed.clone()));
             Running { survey: Survey::default(), changed }
         });
         running.survey.want(arn.as_str(), any_change, clock::now().moment);
@@ -86,10 +86,16 @@ impl Surveys {
     pub fn users_for(&self, uid: &str) -> Option<Users> {
         let state = lock(&self.shared.state);
         let arn = &state.waiters.get(uid)?.1;
-        let lane = arn.lane();
-        let crowd = state.waiters.values().filter(|(_, other)| other.is_in(&lane)).count();
-        let share = half_of_the_rate(u32::try_from(crowd).unwrap_or(u32::MAX), self.shared.aws.rates.rate(&lane));
-        state.lanes.get(&lane)?.survey.users_of(arn.as_str(), &self.shared.pace, share, clock::now().moment)
+        let account_region = arn.account_region();
+        let crowd = state.waiters.values().filter(|(_, other)| other.is_in(&account_region)).count();
+        let share =
+            half_of_the_rate(u32::try_from(crowd).unwrap_or(u32::MAX), self.shared.aws.rates.rate(&account_region));
+        state.by_account_region.get(&account_region)?.survey.users_of(
+            arn.as_str(),
+            &self.shared.pace,
+            share,
+            clock::now().moment,
+        )
     }
 
     /// Looks no longer for somebody who does not wait any more.
@@ -99,7 +105,7 @@ impl Surveys {
         if state.waiters.values().any(|(_, other)| *other == arn) {
             return;
         }
-        if let Some(running) = state.lanes.get_mut(&arn.lane()) {
+        if let Some(running) = state.by_account_region.get_mut(&arn.account_region()) {
             running.survey.forget(arn.as_str());
             running.changed.notify_one();
         }
@@ -107,15 +113,15 @@ impl Surveys {
 }
 
 impl Shared {
-    async fn run(self: Arc<Self>, lane: Lane, changed: Arc<Notify>) {
+    async fn run(self: Arc<Self>, account_region: AccountRegion, changed: Arc<Notify>) {
         // Also after a panic: whoever finds no survey under way begins another.
-        let _ended = Ended { shared: &self, lane: &lane, changed: &changed };
-        debug!(account = %lane.account, region = %lane.region, "looking for services");
+        let _ended = Ended { shared: &self, account_region: &account_region, changed: &changed };
+        debug!(account = %account_region.account, region = %account_region.region, "looking for services");
         while self.permission.given() {
-            let wait = match self.next(&lane) {
+            let wait = match self.next(&account_region) {
                 None | Some(Step::Done) => return,
                 Some(Step::Rest(until)) => Err(until.since(clock::now().moment)),
-                Some(step) => self.take(&lane, &step).await,
+                Some(step) => self.take(&account_region, &step).await,
             };
             if let Err(wait) = wait {
                 // Meanwhile the last may stop waiting, so what is next is asked again.
@@ -129,45 +135,45 @@ impl Shared {
     }
 
     /// Makes one call, or says how long until it may be made.
-    async fn take(&self, lane: &Lane, step: &Step) -> Result<(), Duration> {
-        self.aws.rates.ask(lane, "sweep", Rank::Sweep, 1)?.spend();
+    async fn take(&self, account_region: &AccountRegion, step: &Step) -> Result<(), Duration> {
+        self.aws.rates.ask(account_region, "sweep", Rank::Sweep, 1)?.spend();
         let sent = clock::now().moment;
-        let outcome = self.make(lane, step).await;
-        self.learn(lane, step, outcome, sent);
+        let outcome = self.make(account_region, step).await;
+        self.learn(account_region, step, outcome, sent);
         Ok(())
     }
 
     /// The next step; a survey that nobody waits for ends here, before anybody else can ask for it.
-    fn next(&self, lane: &Lane) -> Option<Step> {
-        let rate = self.aws.rates.rate(lane);
+    fn next(&self, account_region: &AccountRegion) -> Option<Step> {
+        let rate = self.aws.rates.rate(account_region);
         let state = &mut *lock(&self.state);
-        let step = state.lanes.get(lane)?.survey.next(&self.pace, rate, clock::now().moment);
+        let step = state.by_account_region.get(account_region)?.survey.next(&self.pace, rate, clock::now().moment);
         if step == Step::Done {
-            state.lanes.remove(lane);
+            state.by_account_region.remove(account_region);
         }
         Some(step)
     }
 
-    async fn make(&self, lane: &Lane, step: &Step) -> Outcome {
-        let session = match self.aws.sessions.of(lane).await {
+    async fn make(&self, account_region: &AccountRegion, step: &Step) -> Outcome {
+        let session = match self.aws.sessions.of(account_region).await {
             // Finding out whose credentials these are takes its time.
             Ok(session) if self.permission.given() => session,
             Ok(_) => return Outcome::NotSent(nothing_to_call()),
             Err(failure) => return Outcome::NotSent(failure),
         };
         let (call, arn) = match step {
-            Step::Describe(arn) => (session.describe_service(&lane.region, arn).await, Some(arn.as_str())),
-            Step::List(token) => (session.list_services(&lane.region, token.clone()).await, None),
+            Step::Describe(arn) => (session.describe_service(&account_region.region, arn).await, Some(arn.as_str())),
+            Step::List(token) => (session.list_services(&account_region.region, token.clone()).await, None),
             Step::Rest(_) | Step::Done => return Outcome::NotSent(nothing_to_call()),
         };
-        self.aws.heed(lane, &session, &call, Subject { arn, ..Subject::default() });
+        self.aws.heed(account_region, &session, &call, Subject { arn, ..Subject::default() });
         call.outcome
     }
 
-    fn learn(&self, lane: &Lane, step: &Step, outcome: Outcome, sent: Moment) {
+    fn learn(&self, account_region: &AccountRegion, step: &Step, outcome: Outcome, sent: Moment) {
         let time = CallTime { sent, now: clock::now().moment, jitter: rand::random() };
         let state = &mut *lock(&self.state);
-        let Some(running) = state.lanes.get_mut(lane) else { return };
+        let Some(running) = state.by_account_region.get_mut(account_region) else { return };
         let news = running.survey.learn(step, outcome, &self.pace, time);
         let woken = state.waiters.values().filter(|(_, arn)| news.contains(arn.as_str()));
         for (waiter, _) in woken {
@@ -183,7 +189,7 @@ fn nothing_to_call() -> Failure {
 
 struct Ended<'a> {
     shared: &'a Shared,
-    lane: &'a Lane,
+    account_region: &'a AccountRegion,
     changed: &'a Arc<Notify>,
 }
 
@@ -191,8 +197,8 @@ impl Drop for Ended<'_> {
     fn drop(&mut self) {
         let state = &mut *lock(&self.shared.state);
         let ours = |running: &Running| Arc::ptr_eq(&running.changed, self.changed);
-        if state.lanes.get(self.lane).is_some_and(ours) {
-            state.lanes.remove(self.lane);
+        if state.by_account_region.get(self.account_region).is_some_and(ours) {
+            state.by_account_region.remove(self.account_region);
         }
     }
 }

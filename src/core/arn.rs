@@ -31,7 +31,7 @@ pub struct Region(String);
 
 /// One account in one region: what AWS counts calls for, lists services of, and may be slow in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Lane {
+pub struct AccountRegion {
     /// The account.
     pub account: AccountId,
     /// The region.
@@ -98,13 +98,13 @@ impl ConnectorArn {
     }
 
     /// The account and region of the connector.
-    pub fn lane(&self) -> Lane {
-        Lane { account: self.account.clone(), region: self.region.clone() }
+    pub fn account_region(&self) -> AccountRegion {
+        AccountRegion { account: self.account.clone(), region: self.region.clone() }
     }
 
     /// Whether that is its account and region.
-    pub fn is_in(&self, lane: &Lane) -> bool {
-        self.account == lane.account && self.region == lane.region
+    pub fn is_in(&self, account_region: &AccountRegion) -> bool {
+        self.account == account_region.account && self.region == account_region.region
     }
 }
 

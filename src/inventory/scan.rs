@@ -14,7 +14,7 @@ use crate::apprunner::Aws;
 use crate::apprunner::client::{Call, Subject};
 use crate::apprunner::session::Session;
 use crate::cli::AwsArgs;
-use crate::core::arn::{AccountId, Lane, Region};
+use crate::core::arn::{AccountId, AccountRegion, Region};
 use crate::core::limiter::Rank;
 use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Page, Reply, Service};
 use crate::core::pace::Pace;
@@ -221,20 +221,20 @@ impl Scan {
     }
 
     async fn ask_once(&self, region: &Region, call: &impl AsyncFn(&Session) -> Call) -> Result<Reply, Failure> {
-        let lane = Lane { account: self.account.clone(), region: region.clone() };
-        let session = self.aws.sessions.of(&lane).await?;
-        self.turn(&lane).await;
+        let account_region = AccountRegion { account: self.account.clone(), region: region.clone() };
+        let session = self.aws.sessions.of(&account_region).await?;
+        self.turn(&account_region).await;
         let call = call(&session).await;
-        self.aws.heed(&lane, &session, &call, Subject::default());
+        self.aws.heed(&account_region, &session, &call, Subject::default());
         match call.outcome {
             Outcome::Done(reply) => Ok(reply),
             Outcome::Refused(failure) | Outcome::NotSent(failure) | Outcome::Unknown(failure) => Err(failure),
         }
     }
 
-    async fn turn(&self, lane: &Lane) {
+    async fn turn(&self, account_region: &AccountRegion) {
         loop {
-            match self.aws.rates.ask(lane, "report", Rank::Other, 1) {
+            match self.aws.rates.ask(account_region, "report", Rank::Other, 1) {
                 Ok(mut permit) => return permit.spend(),
                 Err(turn) => tokio::time::sleep(turn).await,
             }
