@@ -10,12 +10,12 @@
 //!
 //! ```text
 //!  watch ─┐                        pure, no I/O, no clock                one effect
-//!         ├─► reconcile: observe ──► decide(&Evidence) ─► Decision ──► act ──► Outcome ──► learn ─► status, Event
+//!         ├─► reconcile: observe ──► decide(&Evidence) ─► Decision ──► act ──► Outcome ──► apply ─► status, Event
 //!  timer ─┘                 ▲                                                                 │
 //!                           └──────────────── next turn, a few at most ◄──────────────────────┘
 //! ```
 //!
-//! Read in this order: [`core::decide`], the table that is the operator's behaviour; [`core::record`], what each answer
+//! Read in this order: [`core::decide`], the table that is the operator's behaviour; [`core::transition`], what each answer
 //! teaches; [`reconcile`], the loop around them; [`controller`] and [`watch`], what feeds the loop. [`apprunner`] and [`cluster`] are
 //! the two sides, and know nothing of each other. [`core::survey`] finds out who uses a connector, [`core::limiter`] how often
 //! AWS may be called; [`api`] is what users see. [`inventory`] and [`preflight`] are no part of the operator, and change

@@ -1,4 +1,4 @@
-//! observe → decide → act → learn, until there is nothing to do but wait.
+//! observe → decide → act → apply, until there is nothing to do but wait.
 //!
 //! The only file of the operator that knows both sides. Each turn gathers the evidence anew, asks the table for the one
 //! next step, makes that one call, and takes what came of it into the evidence. A deletion is three turns: the delete, the
@@ -28,9 +28,9 @@ use crate::core::decide::{Decision, Effect, Proof, calls_of_attempt, decide};
 use crate::core::evidence::{Caller, Evidence, Hold, Memory, Object, Rules};
 use crate::core::limiter::Rank;
 use crate::core::outcome::{Class, Failure, Operation, Outcome, Reply};
-use crate::core::record::learn;
 use crate::core::refusal::{self, Refusal, Write};
 use crate::core::report::{self, Notice, NoticeReason};
+use crate::core::transition::apply;
 use crate::core::waits;
 use crate::incidents::Trouble;
 use crate::permission::Permission;
@@ -197,7 +197,7 @@ impl Operator {
                 if let Some(notice) = report::tag_notice(&turn.evidence, &effect, &outcome) {
                     self.tell(&turn.object, notice);
                 }
-                learn(&mut turn.evidence, &effect, outcome);
+                apply(&mut turn.evidence, &effect, outcome);
                 Ok(None)
             }
             Decision::Pause => {

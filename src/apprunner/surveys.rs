@@ -139,7 +139,7 @@ impl Shared {
         self.aws.rates.ask(account_region, "sweep", Rank::Sweep, 1)?.spend();
         let sent = clock::now().moment;
         let outcome = self.make(account_region, step).await;
-        self.learn(account_region, step, outcome, sent);
+        self.apply(account_region, step, outcome, sent);
         Ok(())
     }
 
@@ -170,11 +170,11 @@ impl Shared {
         call.outcome
     }
 
-    fn learn(&self, account_region: &AccountRegion, step: &Step, outcome: Outcome, sent: Moment) {
+    fn apply(&self, account_region: &AccountRegion, step: &Step, outcome: Outcome, sent: Moment) {
         let time = CallTime { sent, now: clock::now().moment, jitter: rand::random() };
         let state = &mut *lock(&self.state);
         let Some(running) = state.by_account_region.get_mut(account_region) else { return };
-        let news = running.survey.learn(step, outcome, &self.pace, time);
+        let news = running.survey.apply(step, outcome, &self.pace, time);
         let woken = state.waiters.values().filter(|(_, arn)| news.contains(arn.as_str()));
         for (waiter, _) in woken {
             // Nobody listens any more once the operator stops.

@@ -107,7 +107,7 @@ impl Election {
             }
             let failure = answer.as_ref().err().map(Error::to_string);
             let written = matches!(answer, Ok(Answer::Written(_)));
-            candidate.learn(&step, answer.unwrap_or(Answer::Failed), sent, self.now());
+            candidate.apply(&step, answer.unwrap_or(Answer::Failed), sent, self.now());
             let leads = candidate.leads_until();
             self.leadership.lasts(leads);
             let too_slow = (written && leads.is_none()).then_some("the answer came too late to lead by it");

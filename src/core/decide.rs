@@ -2,7 +2,7 @@
 //!
 //! Each row is a small function of the [`Evidence`] with a name. Together they are total: whatever is known, there is
 //! one next step, and it is either one [`Effect`], which is one call, or a reason to wait. What came of an effect goes
-//! into the evidence (see [`super::record`]), and the table is asked again.
+//! into the evidence (see [`super::transition`]), and the table is asked again.
 //!
 //! The order matters. The ways out that a person has (Retain, pause) come first; then deletions that AWS has confirmed;
 //! then what holds a deletion. No call that names an ARN is decided above the row that checks the account, except those

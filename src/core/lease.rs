@@ -4,7 +4,7 @@
 //! what counts is its own clock, and from the moment its last renewal was *sent*: it gives up well before anybody else may
 //! take over. Others count from when they saw the Lease change, by their own clocks, so that no two clocks have to agree.
 //!
-//! Like the table this is pure: [`Candidate::next`] names the next call, [`Candidate::learn`] takes in what came of it.
+//! Like the table this is pure: [`Candidate::next`] names the next call, [`Candidate::apply`] takes in what came of it.
 //! Times are durations since any fixed moment.
 
 use std::time::Duration;
@@ -165,7 +165,7 @@ impl Candidate {
     }
 
     /// Takes in what came of a call.
-    pub fn learn(&mut self, step: &Step, answer: Answer, sent: Duration, now: Duration) {
+    pub fn apply(&mut self, step: &Step, answer: Answer, sent: Duration, now: Duration) {
         match (step, answer) {
             (Step::Look, Answer::Found(found)) => self.learn_found(found, now),
             (Step::Look, Answer::Absent) => self.saw(None, now),
@@ -267,7 +267,7 @@ mod tests {
         #[track_caller]
         fn does(&mut self, now: Duration, expected: &Step, answer: Answer) {
             assert_eq!(self.next(now), *expected);
-            self.learn(expected, answer, now, now);
+            self.apply(expected, answer, now, now);
         }
     }
 
@@ -337,7 +337,7 @@ mod tests {
     fn a_leader_gives_up_ten_seconds_after_it_sent_its_last_renewal() {
         let mut leader = leader();
         // The answer comes two seconds after the request was sent: those count.
-        leader.learn(&take("v1", 0), Answer::Written("v2".into()), at(5.0), at(7.0));
+        leader.apply(&take("v1", 0), Answer::Written("v2".into()), at(5.0), at(7.0));
         assert_eq!(leader.leads_until(), Some(at(15.0)));
         leader.does(at(10.0), &take("v2", 0), Answer::Failed);
         assert_eq!(leader.next(at(10.1)), Step::Rest(at(10.5)));
@@ -359,7 +359,7 @@ mod tests {
         let granted_after = |took: f64| {
             let mut candidate = us();
             candidate.does(at(0.0), &Step::Look, Answer::Absent);
-            candidate.learn(&Step::Create, Answer::Written("v1".into()), at(0.0), at(took));
+            candidate.apply(&Step::Create, Answer::Written("v1".into()), at(0.0), at(took));
             candidate
         };
         assert_eq!(granted_after(3.0).leads_until(), Some(at(10.0)));
@@ -376,9 +376,9 @@ mod tests {
     #[test]
     fn a_leadership_that_has_ended_is_not_taken_up_again() {
         let mut leader = leader();
-        leader.learn(&take("v1", 0), Answer::Written("v2".into()), at(5.0), at(10.0));
+        leader.apply(&take("v1", 0), Answer::Written("v2".into()), at(5.0), at(10.0));
         assert_eq!((leader.next(at(10.0)), leader.leads_until()), (Step::Lost, None));
-        leader.learn(&take("v2", 0), Answer::Written("v3".into()), at(10.0), at(10.0));
+        leader.apply(&take("v2", 0), Answer::Written("v3".into()), at(10.0), at(10.0));
         assert_eq!((leader.next(at(10.0)), leader.leads_until()), (Step::Lost, None));
     }
 

@@ -5,7 +5,7 @@
 //! it is new or something about it changed. Nothing is judged: whatever names a connector is said to use it, but for
 //! services that are DELETED and only still listed.
 //!
-//! Like the table, this is pure: [`Survey::next`] names the next call, [`Survey::learn`] takes in what came of it.
+//! Like the table, this is pure: [`Survey::next`] names the next call, [`Survey::apply`] takes in what came of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -181,18 +181,18 @@ impl Survey {
     }
 
     /// Takes in what came of a call; gives the connectors of which there is something new to tell.
-    pub fn learn(&mut self, step: &Step, outcome: Outcome, pace: &Pace, time: CallTime) -> BTreeSet<String> {
+    pub fn apply(&mut self, step: &Step, outcome: Outcome, pace: &Pace, time: CallTime) -> BTreeSet<String> {
         match (step, outcome) {
             (Step::List(_), Outcome::Done(Reply::Services(_))) if self.is_endless() => {
                 self.listing = None;
                 self.failed(step, unproven(Operation::ListServices, "the list has no end"), pace, time);
             }
             (Step::List(token), Outcome::Done(Reply::Services(part))) => {
-                self.learn_page(token.is_none(), part, time);
+                self.apply_page(token.is_none(), part, time);
                 self.succeeded(Operation::ListServices);
             }
             (Step::Describe(arn), Outcome::Done(Reply::Egress(uses))) => {
-                self.learn_service(arn, uses);
+                self.apply_service(arn, uses);
                 self.succeeded(Operation::DescribeService);
             }
             // It went between the list and the look, which is no error.
@@ -218,7 +218,7 @@ impl Survey {
         self.listing.as_ref().is_some_and(|listing| listing.pages >= MOST_PAGES)
     }
 
-    fn learn_page(&mut self, first: bool, page: Page<Service>, time: CallTime) {
+    fn apply_page(&mut self, first: bool, page: Page<Service>, time: CallTime) {
         let listing = self.listing.take().filter(|_| !first);
         let mut listing = listing.unwrap_or(Listing { began: time.sent, found: Vec::new(), token: None, pages: 0 });
         listing.found.extend(page.items.into_iter().filter(|service| !service.is_deleted()));
@@ -227,11 +227,11 @@ impl Survey {
         if listing.token.is_some() {
             self.listing = Some(listing);
         } else {
-            self.learn_list(listing, time.now);
+            self.apply_list(listing, time.now);
         }
     }
 
-    fn learn_list(&mut self, listing: Listing, now: Moment) {
+    fn apply_list(&mut self, listing: Listing, now: Moment) {
         let mut before = std::mem::take(&mut self.services);
         let same = |service: &Service| before.get(&service.arn).is_some_and(|known| known.service == *service);
         if self.listed.is_some() && !(before.len() == listing.found.len() && listing.found.iter().all(same)) {
@@ -248,7 +248,7 @@ impl Survey {
         }
     }
 
-    fn learn_service(&mut self, arn: &str, uses: Option<String>) {
+    fn apply_service(&mut self, arn: &str, uses: Option<String>) {
         if let Some(known) = self.services.get_mut(arn) {
             known.read = Some(Read { of: known.service.clone(), uses });
             known.failures = 0;

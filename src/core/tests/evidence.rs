@@ -14,8 +14,8 @@ use crate::core::evidence::{Caller, Deletion, Evidence, Hold, Memory, Object, Ru
 use crate::core::flags::Unusual;
 use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Reply};
 use crate::core::pace::Pace;
-use crate::core::record::learn;
 use crate::core::report;
+use crate::core::transition::apply;
 
 pub(super) const ARN: &str =
     "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef";
@@ -119,7 +119,7 @@ impl Evidence {
 
     /// Takes the outcome of an effect in, as the reconciler does.
     pub(super) fn after(mut self, effect: Effect, outcome: Outcome) -> Self {
-        apply(&mut self, &effect, outcome);
+        perform(&mut self, &effect, outcome);
         self
     }
 
@@ -206,7 +206,7 @@ impl Evidence {
 }
 
 /// What the reconciler does with an effect: the writes show in the object, and the outcome is learnt.
-pub(super) fn apply(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
+pub(super) fn perform(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
     match effect {
         Effect::AddFinalizer => e.object.finalizer = true,
         Effect::RemoveFinalizer(_) => e.object.released = true,
@@ -218,7 +218,7 @@ pub(super) fn apply(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
         | Effect::RecordLetGo => e.object.status = report::entry(e, effect).0,
         _ => {}
     }
-    learn(e, effect, outcome);
+    apply(e, effect, outcome);
 }
 
 pub(super) fn written() -> Outcome {

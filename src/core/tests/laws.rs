@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::evidence::{
-    ARN, NOW, OTHER_ARN, apply, claimed, connector, described, failure, not_sent, refused, tag, unclaimed, unknown,
+    ARN, NOW, OTHER_ARN, claimed, connector, described, failure, not_sent, perform, refused, tag, unclaimed, unknown,
     written,
 };
 use crate::api::{DeletionPolicy, Reason};
@@ -240,7 +240,7 @@ proptest! {
             } else {
                 written()
             };
-            apply(&mut e, &effect, answer.clone());
+            perform(&mut e, &effect, answer.clone());
             said.push((effect, answer));
         }
         prop_assert!(ended, "still acting after {MOST_TURNS} turns: {said:?}");
@@ -252,7 +252,7 @@ proptest! {
             let first = decide(&e);
             prop_assert_eq!(&first, &decide(&e));
             match first {
-                Decision::Act(effect) => apply(&mut e, &effect, answer),
+                Decision::Act(effect) => perform(&mut e, &effect, answer),
                 Decision::Wait(hold) => {
                     e.memory.wait = Some(hold.clone());
                     e.memory.begin(&e.object, e.now.moment);

@@ -95,10 +95,10 @@ impl Member {
     fn learns(&mut self, now: Duration, waits_no_longer: bool) {
         match self.awaited.take() {
             Some(Awaited { step, sent, answer: Some(answer) }) if !waits_no_longer => {
-                self.candidate.learn(&step, answer, sent, now);
+                self.candidate.apply(&step, answer, sent, now);
             }
             Some(Awaited { step, sent, .. }) if waits_no_longer => {
-                self.candidate.learn(&step, Answer::Failed, sent, now);
+                self.candidate.apply(&step, Answer::Failed, sent, now);
             }
             other => self.awaited = other,
         }
@@ -183,7 +183,7 @@ fn alone(time: Duration, arrival: impl Fn(Duration) -> Duration, abandoned_calls
             abandoned.push((arrives, step.clone()));
             Answer::Failed
         };
-        candidate.learn(&step, answer, sent, now);
+        candidate.apply(&step, answer, sent, now);
     }
     if candidate.leads_until().is_some() { Fared::Leads } else { Fared::Waits }
 }

@@ -81,7 +81,7 @@ impl World {
         let sent = self.now;
         self.later(10);
         let time = CallTime { sent, now: self.now, jitter: 0.0 };
-        let told = self.survey.learn(&step, outcome, &Pace::default(), time);
+        let told = self.survey.apply(&step, outcome, &Pace::default(), time);
         self.asked.push(step);
         told.into_iter().collect()
     }

@@ -13,15 +13,15 @@ use super::survey::Users;
 const WRONG_KIND: &str = "the answer is of another kind";
 
 /// Takes the outcome of an effect into the evidence.
-pub fn learn(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
+pub fn apply(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
     if let Some(write) = Write::of(effect) {
         refusal::written(&mut e.memory, write);
     }
     match effect {
-        Effect::Delete => learn_delete(e, outcome),
-        Effect::Describe => learn_describe(e, outcome),
+        Effect::Delete => apply_delete(e, outcome),
+        Effect::Describe => apply_describe(e, outcome),
         Effect::ReadTags => match outcome {
-            Outcome::Done(Reply::OwnerTag(tag)) => learn_owner(e, tag.as_deref()),
+            Outcome::Done(Reply::OwnerTag(tag)) => apply_owner_tag(e, tag.as_deref()),
             other => {
                 // The connector may be gone, so the next attempt describes it.
                 if let Outcome::Refused(Failure { class: Class::NotFound | Class::InvalidRequest, .. }) = &other {
@@ -31,7 +31,7 @@ pub fn learn(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
             }
         },
         Effect::WriteTag => match outcome {
-            Outcome::Done(Reply::Written) => learn_tag_written(e),
+            Outcome::Done(Reply::Written) => apply_tag_written(e),
             other => fail(e, Operation::TagResource, other),
         },
         Effect::RemoveTag => e.memory.seen.untagged = Some(failure_of(Operation::UntagResource, outcome)),
@@ -62,7 +62,7 @@ pub fn learn(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
     }
 }
 
-fn learn_delete(e: &mut Evidence, outcome: Outcome) {
+fn apply_delete(e: &mut Evidence, outcome: Outcome) {
     match outcome {
         Outcome::Done(Reply::Connector(connector)) => match read_sighting(e, connector) {
             Ok(Sighting::Inactive(connector)) => gone(e, Some(connector)),
@@ -97,7 +97,7 @@ fn learn_delete(e: &mut Evidence, outcome: Outcome) {
     }
 }
 
-fn learn_owner(e: &mut Evidence, tag: Option<&str>) {
+fn apply_owner_tag(e: &mut Evidence, tag: Option<&str>) {
     // App Runner may go on to show the tag that ours has replaced.
     let replaced = e.memory.pending_claim.as_ref().and_then(|pending| pending.released_tag.as_deref());
     let tag = tag.filter(|shown| Some(*shown) != replaced);
@@ -129,7 +129,7 @@ fn note_owner_check(e: &mut Evidence) {
 }
 
 /// A tag on a claimed connector was put back; one on the way to a claim has to be read before it counts.
-fn learn_tag_written(e: &mut Evidence) {
+fn apply_tag_written(e: &mut Evidence) {
     e.memory.seen.tagged = true;
     if e.object.claimed().is_some() {
         e.memory.tag_restored_at = Some(e.now.moment);
@@ -151,21 +151,21 @@ fn learn_tag_written(e: &mut Evidence) {
     e.memory.pending_claim = Some(PendingClaim { connector, released_tag, written_at, unseen: 0 });
 }
 
-fn learn_describe(e: &mut Evidence, outcome: Outcome) {
+fn apply_describe(e: &mut Evidence, outcome: Outcome) {
     let seen = match outcome {
         Outcome::Done(Reply::Connector(connector)) => read_sighting(e, connector),
         Outcome::Refused(failure) if failure.class == Class::NotFound => Ok(Sighting::NotFound),
         other => Err(failure_of(Operation::DescribeVpcConnector, other).unwrap_or_else(|| unproven(WRONG_KIND))),
     };
     if e.object.deleting && e.object.claimed().is_some() {
-        learn_look(e, seen.ok());
+        apply_describe_while_deleting(e, seen.ok());
     } else {
-        learn_sighting(e, seen);
+        apply_description(e, seen);
     }
 }
 
 /// A look in the course of a deletion: it proves the connector gone, or it is no obstacle to asking again.
-fn learn_look(e: &mut Evidence, seen: Option<Sighting>) {
+fn apply_describe_while_deleting(e: &mut Evidence, seen: Option<Sighting>) {
     e.memory.seen.looked = true;
     if let Deletion::Accepted { looks, .. } = &mut e.memory.deletion {
         *looks = looks.saturating_add(1);
@@ -177,7 +177,7 @@ fn learn_look(e: &mut Evidence, seen: Option<Sighting>) {
     }
 }
 
-fn learn_sighting(e: &mut Evidence, seen: Result<Sighting, Failure>) {
+fn apply_description(e: &mut Evidence, seen: Result<Sighting, Failure>) {
     match seen {
         Err(failure) => failed(e, failure),
         Ok(Sighting::Inactive(connector)) if e.object.deleting => gone(e, Some(connector)),
