@@ -29,7 +29,7 @@ use crate::core::evidence::{Caller, Evidence, Hold, Memory, Object, Rules};
 use crate::core::limiter::Rank;
 use crate::core::outcome::{Class, Failure, Operation, Outcome, Reply};
 use crate::core::refusal::{self, Refusal, Write};
-use crate::core::report::{self, Notice, NoticeReason};
+use crate::core::status::{self, Notice, NoticeReason};
 use crate::core::transition::apply;
 use crate::core::waits;
 use crate::incidents::Trouble;
@@ -194,25 +194,25 @@ impl Operator {
                     return self.wait_for_turn(turn, turn_in).await.map(Some);
                 }
                 let outcome = self.act(turn, &effect).await?;
-                if let Some(notice) = report::tag_notice(&turn.evidence, &effect, &outcome) {
+                if let Some(notice) = status::tag_event(&turn.evidence, &effect, &outcome) {
                     self.tell(&turn.object, notice);
                 }
                 apply(&mut turn.evidence, &effect, outcome);
                 Ok(None)
             }
             Decision::Pause => {
-                let status = report::paused(&turn.evidence);
+                let status = status::status_while_paused(&turn.evidence);
                 self.settle(turn, status, Vec::new()).await?;
                 Ok(Some(self.later()))
             }
             Decision::Hold(hold) => {
-                let (status, notices) = report::waiting(&turn.evidence, &hold);
+                let (status, notices) = status::status_while(&turn.evidence, &hold);
                 self.settle(turn, status, notices).await?;
                 Ok(Some(next_look(&turn.evidence, &hold)))
             }
             Decision::Wait(hold) => {
                 turn.evidence.memory.wait = Some(hold.clone());
-                let (status, notices) = report::waiting(&turn.evidence, &hold);
+                let (status, notices) = status::status_while(&turn.evidence, &hold);
                 self.settle(turn, status, notices).await?;
                 Ok(Some(next_look(&turn.evidence, &hold)))
             }
@@ -260,7 +260,7 @@ impl Operator {
         let hold = waits::for_turn(&turn.evidence, turn_in);
         turn.evidence.memory.wait = Some(hold.clone());
         if turn_in > self.rules.pace.turn_told {
-            let (status, _) = report::waiting(&turn.evidence, &hold);
+            let (status, _) = status::status_while(&turn.evidence, &hold);
             self.settle(turn, status, Vec::new()).await?;
         }
         Ok(until(hold.until))
@@ -276,7 +276,7 @@ impl Operator {
             | Effect::RecordReceipt
             | Effect::RecordAlreadyGone
             | Effect::RecordLetGo => {
-                let (status, notices) = report::entry(&turn.evidence, effect);
+                let (status, notices) = status::status_after(&turn.evidence, effect);
                 self.write(turn, status, notices, *effect == Effect::RecordAlreadyGone).await?;
             }
             Effect::LookUpNeighbour { namespace, name } => {
@@ -338,7 +338,7 @@ impl Operator {
         let Object { namespace, name, status, .. } = &turn.evidence.object;
         let deleted_at = status.deleted_at.as_ref().map(|at| tracing::field::display(at.0));
         info!(namespace, name, arn = turn.object.spec.arn, ?proof, status = status.status, deleted_at, "let go");
-        if let Some(notice) = report::farewell(&turn.evidence, proof) {
+        if let Some(notice) = status::release_event(&turn.evidence, proof) {
             self.tell(&turn.object, notice);
         }
         Ok(())
@@ -346,7 +346,7 @@ impl Operator {
 
     /// Writes a status if it says something new.
     async fn settle(&self, turn: &mut Turn, status: VpcConnectorStatus, notices: Vec<Notice>) -> Result<(), Error> {
-        if report::worth_writing(&turn.evidence, &status) {
+        if status::needs_write(&turn.evidence, &status) {
             self.write(turn, status, notices, false).await?;
         }
         Ok(())
@@ -440,7 +440,7 @@ fn no_session() -> Outcome {
 
 /// At the end of a wait, or before that when it turns into a stall.
 fn next_look(e: &Evidence, hold: &Hold) -> Action {
-    let stalls = report::stalls_at(e, hold);
+    let stalls = status::stalls_at(e, hold);
     until(stalls.map_or(hold.until, |at| at.min(hold.until)))
 }
 

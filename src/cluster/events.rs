@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
 use super::{Error, within_deadline};
-use crate::core::report::Notice;
+use crate::core::status::Notice;
 use crate::metrics::{EventLoss, Metrics};
 
 /// More Events than this are not waiting to be sent; the API server would not take them any faster.

@@ -1,6 +1,6 @@
 //! The annotations that hold an object while they are `"true"`, and what is told of values that nobody knows.
 
-use super::report::{Notice, NoticeReason};
+use super::status::{Notice, NoticeReason};
 use crate::api::{PAUSED, PROTECTED, VpcConnector};
 
 /// No more of a value than this is quoted.

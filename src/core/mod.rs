@@ -21,7 +21,7 @@ pub mod outcome;
 pub mod ownership;
 pub mod pace;
 pub mod refusal;
-pub mod report;
+pub mod status;
 pub mod survey;
 pub mod transition;
 pub(crate) mod waits;

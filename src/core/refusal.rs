@@ -8,7 +8,7 @@ use super::clock::Moment;
 use super::decide::{Decision, Effect};
 use super::evidence::{Evidence, Hold, Memory};
 use super::outcome::presentable;
-use super::report::{Notice, NoticeReason};
+use super::status::{Notice, NoticeReason};
 use crate::api::Reason;
 
 /// The writes that are made to an object.

@@ -9,7 +9,7 @@ use crate::api::Reason;
 use crate::core::decide::{Effect, Proof};
 use crate::core::evidence::{Deletion, Evidence, Memory};
 use crate::core::outcome::{Class, Connector, Failure, NO_CREDENTIALS, Operation, Outcome, Reply, WireError, classify};
-use crate::core::report;
+use crate::core::status;
 use crate::core::waits::explain;
 
 const DELETE: Operation = Operation::DeleteVpcConnector;
@@ -22,7 +22,7 @@ fn deleted_with(outcome: Outcome) -> Evidence {
 fn inactive_is_the_receipt() {
     let e = deleted_with(described("INACTIVE"));
     assert_eq!(e.acts(), Effect::RecordReceipt);
-    let (status, notices) = report::entry(&e, &Effect::RecordReceipt);
+    let (status, notices) = status::status_after(&e, &Effect::RecordReceipt);
     let from = |c: &Connector| (c.name.clone(), c.revision, c.subnets.clone(), c.security_groups.clone());
     let as_written = (status.name.clone(), status.revision, status.subnets.clone(), status.security_groups.clone());
     assert_eq!(as_written, from(&connector("INACTIVE")));
@@ -41,7 +41,7 @@ fn inactive_is_the_receipt() {
 fn a_receipt_in_lower_case_is_a_receipt_and_shows_app_runners_word() {
     let e = deleted_with(described("inactive"));
     assert_eq!(e.acts(), Effect::RecordReceipt);
-    let (status, _) = report::entry(&e, &Effect::RecordReceipt);
+    let (status, _) = status::status_after(&e, &Effect::RecordReceipt);
     assert_eq!(status.status.as_deref(), Some("inactive"));
     let recorded = e.after(Effect::RecordReceipt, written());
     assert_eq!(recorded.acts(), Effect::RemoveFinalizer(Proof::Receipt));
@@ -53,7 +53,7 @@ fn a_receipt_in_lower_case_is_a_receipt_and_shows_app_runners_word() {
 fn not_found_is_recorded_and_nothing_is_invented() {
     let e = deleted_with(refused(DELETE, Class::NotFound));
     assert_eq!(e.acts(), Effect::RecordAlreadyGone);
-    let note = &report::entry(&e, &Effect::RecordAlreadyGone).1[0].note;
+    let note = &status::status_after(&e, &Effect::RecordAlreadyGone).1[0].note;
     assert_eq!(*note, format!("App Runner does not know the connector any more: {ARN}"));
     let recorded = e.after(Effect::RecordAlreadyGone, written());
     assert_eq!(recorded.object.status.ready_reason(), Some("AlreadyGone"));
@@ -140,10 +140,10 @@ fn after_an_unknown_outcome_one_look_and_then_delete_again() {
 #[test]
 fn an_unknown_outcome_is_looked_up_also_by_the_next_process() {
     let e = deleted_with(unknown(DELETE, Class::Unreachable));
-    let status = report::waiting(&e, &e.waits()).0;
+    let status = status::status_while(&e, &e.waits()).0;
     assert_eq!(Memory::recall(&status).deletion, Deletion::Unknown);
     let refused = deleted_with(refused(DELETE, Class::InUse));
-    let status = report::waiting(&refused, &refused.waits()).0;
+    let status = status::status_while(&refused, &refused.waits()).0;
     assert_eq!(Memory::recall(&status).deletion, Deletion::NotUnderWay);
 }
 

@@ -14,7 +14,7 @@ use crate::core::evidence::{Caller, Deletion, Evidence, Hold, Memory, Object, Ru
 use crate::core::flags::Unusual;
 use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Reply};
 use crate::core::pace::Pace;
-use crate::core::report;
+use crate::core::status;
 use crate::core::transition::apply;
 
 pub(super) const ARN: &str =
@@ -215,7 +215,7 @@ pub(super) fn perform(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
         | Effect::RecordClaim
         | Effect::RecordReceipt
         | Effect::RecordAlreadyGone
-        | Effect::RecordLetGo => e.object.status = report::entry(e, effect).0,
+        | Effect::RecordLetGo => e.object.status = status::status_after(e, effect).0,
         _ => {}
     }
     apply(e, effect, outcome);

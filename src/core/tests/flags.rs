@@ -4,7 +4,7 @@ use super::evidence::claimed;
 use crate::api::{PAUSED, PROTECTED, VpcConnector, VpcConnectorSpec, condition};
 use crate::core::evidence::{Evidence, Memory};
 use crate::core::flags::Unusual;
-use crate::core::report;
+use crate::core::status;
 
 /// An object that is being deleted and that both annotations hold, with this value.
 fn held_by(value: &str) -> Evidence {
@@ -25,7 +25,7 @@ fn protected_by(value: &str) -> Evidence {
 #[test]
 fn what_holds_an_object_is_quoted_where_it_is_not_just_true() {
     for (value, quoted) in [("true", ""), ("True", " (\"True\")"), ("yes", " (\"yes\")")] {
-        let paused = report::paused(&held_by(value)).condition(condition::PAUSED).unwrap().message.clone();
+        let paused = status::status_while_paused(&held_by(value)).condition(condition::PAUSED).unwrap().message.clone();
         assert_eq!(paused, format!("held by the annotation {PAUSED}{quoted}"));
         let protected = protected_by(value).waits().message;
         assert_eq!(protected, format!("deletion is held by the annotation {PROTECTED}{quoted}; remove it to go on"));
@@ -35,10 +35,10 @@ fn what_holds_an_object_is_quoted_where_it_is_not_just_true() {
 #[test]
 fn another_value_is_written_at_once() {
     let of = [
-        |value: &str| (held_by(value), report::paused(&held_by(value))),
+        |value: &str| (held_by(value), status::status_while_paused(&held_by(value))),
         |value: &str| {
             let e = protected_by(value);
-            let (status, _) = report::waiting(&e, &e.waits());
+            let (status, _) = status::status_while(&e, &e.waits());
             (e, status)
         },
     ];
@@ -48,8 +48,8 @@ fn another_value_is_written_at_once() {
             e.object.status = before.clone();
             e.memory.status_written_at = Some(e.now.moment);
         });
-        assert!(!report::worth_writing(&written, &before));
-        assert!(report::worth_writing(&written, &of("true").1));
+        assert!(!status::needs_write(&written, &before));
+        assert!(status::needs_write(&written, &of("true").1));
     }
 }
 

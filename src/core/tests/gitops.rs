@@ -8,7 +8,7 @@ use crate::core::decide::Effect;
 use crate::core::evidence::Evidence;
 use crate::core::outcome::{Class, Operation};
 use crate::core::refusal::Write;
-use crate::core::report;
+use crate::core::status;
 use crate::core::survey::Users;
 
 #[path = "../../../tests/operator/support/verdicts.rs"]
@@ -39,13 +39,13 @@ fn case(e: Evidence, status: VpcConnectorStatus, health: Health) -> Case {
 
 /// Of an object that waits.
 fn waiting(e: Evidence, health: Health) -> Case {
-    let status = report::waiting(&e, &e.waits()).0;
+    let status = status::status_while(&e, &e.waits()).0;
     case(e, status, health)
 }
 
 /// Of an object that something was written about.
 fn entered(e: Evidence, effect: &Effect, health: Health) -> Case {
-    let status = report::entry(&e, effect).0;
+    let status = status::status_after(&e, effect).0;
     case(e, status, health)
 }
 
@@ -241,7 +241,7 @@ fn an_object_that_nobody_has_looked_at_is_not_finished() {
     let fresh = object(&e, Some(&fresh));
     assert_eq!((checked(&fresh).0, kstatus(Some(&fresh))), (Health::Progressing, Kstatus::InProgress));
     // Without the default of the CRD kstatus can't know better; the check does.
-    let mut silent = report::waiting(&claimed(), &claimed().waits()).0;
+    let mut silent = status::status_while(&claimed(), &claimed().waits()).0;
     silent.conditions[0].type_ = "Unheard".into();
     for status in [None, Some(&VpcConnectorStatus::default()), Some(&silent)] {
         let bare = object(&e, status);
@@ -252,7 +252,7 @@ fn an_object_that_nobody_has_looked_at_is_not_finished() {
 #[test]
 fn what_was_changed_since_is_not_finished_whatever_was_said_before() {
     for e in [claimed(), unclaimed().of_account("999999999999")] {
-        let status = report::waiting(&e, &e.waits()).0;
+        let status = status::status_while(&e, &e.waits()).0;
         let changed = e.with(|e| e.object.generation = Some(2));
         let changed = object(&changed, Some(&status));
         assert_eq!((checked(&changed).0, kstatus(Some(&changed))), (Health::Progressing, Kstatus::InProgress));
@@ -270,12 +270,12 @@ fn a_paused_object_is_suspended_and_one_that_was_never_looked_at_is_not_finished
         (paused(unclaimed()).with(|e| e.object.status.conditions.clear()), Kstatus::InProgress),
         (paused(deleting()), Kstatus::Terminating),
     ] {
-        let paused = object(&e, Some(&report::paused(&e)));
+        let paused = object(&e, Some(&status::status_while_paused(&e)));
         let (said, words) = checked(&paused);
         assert_eq!((said, kstatus(Some(&paused))), (Health::Suspended, expected), "{paused:#}");
         assert!(words.contains("held by the annotation"), "{words}");
     }
-    let unpaused = claimed().with(|e| e.object.status = report::paused(e));
+    let unpaused = claimed().with(|e| e.object.status = status::status_while_paused(e));
     assert_eq!(waiting(unpaused, Health::Healthy).status.condition(condition::PAUSED), None);
 }
 

@@ -8,7 +8,7 @@ use crate::core::decide::{Effect, calls_of_attempt};
 use crate::core::evidence::Evidence;
 use crate::core::outcome::{Class, Operation, Service};
 use crate::core::survey::Users;
-use crate::core::{report, waits};
+use crate::core::{status, waits};
 
 const DELETE: Operation = Operation::DeleteVpcConnector;
 
@@ -66,7 +66,7 @@ fn its_users_are_looked_for_before_anything_is_waited_for() {
 #[test]
 fn who_holds_it_is_named_in_the_status_the_message_and_the_column() {
     let e = in_use().seen(held_by(&["jobs", "web"]));
-    let status = report::waiting(&e, &e.waits()).0;
+    let status = status::status_while(&e, &e.waits()).0;
     let message = &status.condition("Ready").unwrap().message;
     assert!(message.contains("services jobs (RUNNING) and web (RUNNING)"), "{message}");
     assert_eq!(status.blocked_by_summary.as_deref(), Some("jobs, web"));
@@ -81,7 +81,7 @@ fn who_holds_it_is_named_in_the_status_the_message_and_the_column() {
 fn of_many_holders_a_status_names_20_a_message_5_and_a_column_2() {
     let names: Vec<String> = (10..35).map(|n| format!("svc-{n}")).collect();
     let e = in_use().seen(held_by(&names.iter().map(String::as_str).collect::<Vec<_>>()));
-    let status = report::waiting(&e, &e.waits()).0;
+    let status = status::status_while(&e, &e.waits()).0;
     assert_eq!((status.blocked_by.len(), status.blocked_by_count), (20, Some(25)));
     assert_eq!(status.blocked_by_summary.as_deref(), Some("svc-10, svc-11 +23"));
     assert!(status.condition("Ready").unwrap().message.contains("svc-14 (RUNNING) and 20 more"));
@@ -90,17 +90,17 @@ fn of_many_holders_a_status_names_20_a_message_5_and_a_column_2() {
 #[test]
 fn names_that_were_told_stand_until_better_is_known_and_go_with_the_connector() {
     let held = in_use().seen(held_by(&["web"]));
-    let named = report::waiting(&held, &held.waits()).0;
+    let named = status::status_while(&held, &held.waits()).0;
     let restarted = in_use().with(|e| e.object.status = named);
-    let (status, _) = report::waiting(&restarted, &restarted.waits());
+    let (status, _) = status::status_while(&restarted, &restarted.waits());
     assert_eq!(status.blocked_by_summary.as_deref(), Some("web"), "nothing is known yet after a restart");
     let free = restarted.clone().seen(held_by(&[]));
-    let (status, _) = report::waiting(&free, &free.waits());
+    let (status, _) = status::status_while(&free, &free.waits());
     assert_eq!((status.blocked_by_summary, status.blocked_by_count, status.blocked_by.len()), (None, None, 0));
     let accepted = restarted.clone().after_delete(described("ACTIVE"));
-    assert_eq!(report::waiting(&accepted, &accepted.waits()).0.blocked_by_summary, None);
+    assert_eq!(status::status_while(&accepted, &accepted.waits()).0.blocked_by_summary, None);
     let gone = restarted.after_delete(described("INACTIVE"));
-    assert_eq!(report::entry(&gone, &Effect::RecordReceipt).0.blocked_by_summary, None);
+    assert_eq!(status::status_after(&gone, &Effect::RecordReceipt).0.blocked_by_summary, None);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::core::decide::{Decision, Effect, Proof};
 use crate::core::evidence::{Evidence, Hold};
 use crate::core::outcome::{Class, Operation};
 use crate::core::refusal::{self, Refusal, Write};
-use crate::core::report;
+use crate::core::status;
 
 const WORDS: &str = "ValidatingAdmissionPolicy 'labels' with binding 'labels' denied request: label team is missing";
 
@@ -26,7 +26,7 @@ impl Evidence {
     fn told_and_again(self) -> Self {
         self.with(|e| {
             let hold = e.waits();
-            e.object.status = report::waiting(e, &hold).0;
+            e.object.status = status::status_while(e, &hold).0;
             refusal::written(&mut e.memory, Write::WriteStatus);
             e.now = e.now.at(hold.until);
             e.memory.begin(&e.object, e.now.moment);
@@ -53,7 +53,7 @@ fn a_refused_write_is_told_in_the_servers_words_and_not_tried_again_at_once() {
         let Hold { reason, message, .. } = e.waits();
         assert_eq!(reason, Reason::WriteRefused);
         assert!(message.contains(WORDS) && message.contains(write.in_words()) && message.contains("422"), "{message}");
-        let (status, notices) = report::waiting(&e, &e.waits());
+        let (status, notices) = status::status_while(&e, &e.waits());
         assert_eq!(status.attempts, Some(1));
         assert!(status.next_attempt_time.is_some());
         assert!(notices[0].warning && notices[0].note.contains(WORDS));
@@ -63,7 +63,7 @@ fn a_refused_write_is_told_in_the_servers_words_and_not_tried_again_at_once() {
 #[test]
 fn the_receipt_stays_while_the_finalizer_does_not_come_off() {
     let e = receipt().after_refusal(Write::RemoveFinalizer);
-    let (status, _) = report::waiting(&e, &e.waits());
+    let (status, _) = status::status_while(&e, &e.waits());
     assert_eq!((status.status.as_deref(), status.deleted_at.is_some()), (Some("INACTIVE"), true));
     let again = e.told_and_again();
     assert_eq!(again.acts(), Effect::RemoveFinalizer(Proof::Receipt), "and AWS is not asked again");
@@ -91,13 +91,13 @@ fn a_refusal_does_not_bring_the_next_call_to_aws_forward() {
 
 #[test]
 fn a_lasting_refusal_stalls_from_the_second_one_and_after_a_minute() {
-    let stalled = |e: &Evidence| report::waiting(e, &e.waits()).0.condition(condition::STALLED).is_some();
+    let stalled = |e: &Evidence| status::status_while(e, &e.waits()).0.condition(condition::STALLED).is_some();
     let once = receipt().after_refusal(Write::RemoveFinalizer);
     assert!(!stalled(&once.clone().later(3_600)), "one hiccup is no stall");
     let due = once.from_now(Duration::from_mins(1));
     let twice = once.told_and_again().after_refusal(Write::RemoveFinalizer);
     assert!(!stalled(&twice));
-    assert_eq!(report::stalls_at(&twice, &twice.waits()), Some(due));
+    assert_eq!(status::stalls_at(&twice, &twice.waits()), Some(due));
     assert!(stalled(&twice.later(60)));
 }
 

@@ -6,7 +6,7 @@ use crate::core::decide::{Decision, Effect, Proof};
 use crate::core::evidence::{Caller, Deletion, Evidence, Sighting};
 use crate::core::outcome::{Class, Operation, Outcome, Reply};
 use crate::core::ownership::Neighbour;
-use crate::core::report;
+use crate::core::status;
 
 #[test]
 fn an_object_let_go_of_is_left_alone() {
@@ -188,7 +188,7 @@ fn an_attempt_that_was_asked_for_runs_to_its_end() {
 #[test]
 fn a_request_that_comes_during_an_attempt_is_answered_by_the_next() {
     let e = claimed().woken().asked("t1").after_describe(described("ACTIVE")).ours();
-    let (status, _) = report::waiting(&e.clone().with(|e| e.object.request = Some("t2".into())), &e.waits());
+    let (status, _) = status::status_while(&e.clone().with(|e| e.object.request = Some("t2".into())), &e.waits());
     assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("t1"));
 }
 
@@ -215,7 +215,7 @@ fn a_look_that_fails_takes_nothing_back() {
     let due = || claimed().next_attempt();
     let failed = due().after_describe(unknown(Operation::DescribeVpcConnector, Class::ServiceError));
     assert_eq!(failed.waits().reason, Reason::Available);
-    let (status, notices) = report::waiting(&failed, &failed.waits());
+    let (status, notices) = status::status_while(&failed, &failed.waits());
     assert_eq!((status.ready_reason(), notices), (Some("Available"), Vec::new()));
     assert_eq!(status.last_error.unwrap().operation, "DescribeVpcConnector");
     let denied = due().after_describe(refused(Operation::DescribeVpcConnector, Class::AccessDenied));
@@ -365,7 +365,7 @@ fn adopting_describes_reads_the_tag_writes_it_and_claims() {
     assert_eq!(free.acts(), Effect::WriteTag);
     let tagged = free.after(Effect::WriteTag, written());
     assert_eq!(tagged.waits_for(), (Reason::Adopting, 2));
-    assert_eq!(report::waiting(&tagged, &tagged.waits()).0, tagged.object.status, "no write is spent on that");
+    assert_eq!(status::status_while(&tagged, &tagged.waits()).0, tagged.object.status, "no write is spent on that");
     let tagged = tagged.next_attempt();
     assert_eq!(tagged.acts(), Effect::ReadTags, "another may have written theirs in the same moment");
     let tagged = tagged.ours();
@@ -440,7 +440,7 @@ fn a_claimed_connector_with_the_tag_of_another_is_claimed_no_more() {
     let lost = read("c2/shop/egress");
     let hold = lost.waits();
     assert_eq!((hold.reason, lost.waits_for().1), (Reason::OwnedByAnother, 600));
-    let (status, notices) = report::waiting(&lost, &hold);
+    let (status, notices) = status::status_while(&lost, &hold);
     assert_eq!((status.arn.as_deref(), notices[0].warning), (None, true));
     let given_up = lost.clone().with(|e| (e.object.status, e.memory.claimed) = (status, true)).woken();
     assert_eq!(given_up.waits(), hold, "our own write is no reason to look again");
@@ -452,7 +452,7 @@ fn a_claimed_connector_with_the_tag_of_another_is_claimed_no_more() {
     assert_eq!(found(Neighbour::Hidden).waits().reason, Reason::OwnedByAnother);
     let released = found(Neighbour::LetGo);
     assert_eq!(released.acts(), Effect::WriteTag);
-    let notice = report::tag_notice(&released, &Effect::WriteTag, &written()).unwrap();
+    let notice = status::tag_event(&released, &Effect::WriteTag, &written()).unwrap();
     assert_eq!(notice.reason.to_string(), "OwnershipTaken");
     assert_eq!(released.after(Effect::WriteTag, written()).waits().reason, Reason::Available);
 }
@@ -463,10 +463,10 @@ fn a_missing_tag_is_written_again_at_most_once_an_hour() {
         |e: Evidence| e.next_attempt().after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(None));
     let first = untagged(claimed());
     assert_eq!(first.acts(), Effect::WriteTag);
-    let notice = report::tag_notice(&first, &Effect::WriteTag, &written()).unwrap();
+    let notice = status::tag_event(&first, &Effect::WriteTag, &written()).unwrap();
     assert_eq!((notice.reason.to_string().as_str(), notice.warning), ("OwnerTagRestored", true));
     assert_eq!(
-        report::tag_notice(&first, &Effect::WriteTag, &unknown(Operation::TagResource, Class::Unreachable)),
+        status::tag_event(&first, &Effect::WriteTag, &unknown(Operation::TagResource, Class::Unreachable)),
         None
     );
     let restored = first.after(Effect::WriteTag, written());
@@ -508,7 +508,7 @@ fn a_claim_is_recorded_only_once_its_tag_is_read_back() {
     let gone = refused(Operation::ListTagsForResource, Class::NotFound);
     assert_eq!(written_tag().after(Effect::ReadTags, gone).next_attempt().acts(), Effect::Describe);
     let claim = written_tag().ours();
-    let (status, _) = report::entry(&claim, &Effect::RecordClaim);
+    let (status, _) = status::status_after(&claim, &Effect::RecordClaim);
     assert_eq!(status.subnets.len(), 2, "as it was described before");
 }
 
@@ -541,7 +541,7 @@ fn the_tag_of_a_released_object_that_is_still_shown_is_not_overwritten_in_a_loop
     let still_old = taken.next_attempt().after(Effect::ReadTags, old());
     assert_eq!(still_old.waits().reason, Reason::Adopting);
     let shown = still_old.next_attempt().ours();
-    let (_, notices) = report::entry(&shown, &Effect::RecordClaim);
+    let (_, notices) = status::status_after(&shown, &Effect::RecordClaim);
     assert_eq!(notices[0].reason.to_string(), "OwnershipTaken");
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::Reason;
-use crate::core::report::NoticeReason;
+use crate::core::status::NoticeReason;
 
 const RUNBOOK: &str = include_str!("../../../docs/runbook.md");
 

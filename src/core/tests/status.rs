@@ -9,10 +9,10 @@ use crate::api::{Reason, VpcConnectorStatus, condition};
 use crate::core::decide::{Effect, Proof};
 use crate::core::evidence::{Caller, Deletion, Evidence};
 use crate::core::outcome::{Class, Operation};
-use crate::core::report::{self, Notice};
+use crate::core::status::{self, Notice};
 
 fn told(e: &Evidence) -> (VpcConnectorStatus, Vec<Notice>) {
-    report::waiting(e, &e.waits())
+    status::status_while(e, &e.waits())
 }
 
 fn denied() -> Evidence {
@@ -45,7 +45,7 @@ fn an_event_is_told_once_for_each_reason() {
 fn success_clears_what_was_said_of_the_failure() {
     let status = told(&denied()).0;
     let e = claimed().deleting().with(|e| e.object.status = status).after_delete(described("INACTIVE"));
-    let (status, _) = report::entry(&e, &Effect::RecordReceipt);
+    let (status, _) = status::status_after(&e, &Effect::RecordReceipt);
     assert_eq!((status.last_error, status.attempts, status.next_attempt_time), (None, None, None));
     assert!(status.conditions.iter().all(|c| c.type_ == condition::READY));
 }
@@ -57,7 +57,7 @@ fn a_hiccup_of_access_is_no_stall_and_a_lasting_one_is() {
     assert!(!stalled(&first));
     let second = first.after_delete(refused(Operation::DeleteVpcConnector, Class::AccessDenied));
     assert!(!stalled(&second), "the second refusal, but not yet a minute");
-    assert_eq!(report::stalls_at(&second, &second.waits()), Some(second.from_now(Duration::from_mins(1))));
+    assert_eq!(status::stalls_at(&second, &second.waits()), Some(second.from_now(Duration::from_mins(1))));
     let late = second.later(60);
     assert!(stalled(&late));
     let restarted = denied().with(|e| e.object.status = told(&late).0);
@@ -91,7 +91,7 @@ fn what_only_a_person_can_end_stalls_at_once_and_is_removed_when_it_ends() {
 #[test]
 fn a_pause_keeps_what_is_known_and_ends_without_a_trace() {
     let e = claimed().with(|e| e.object.paused = true);
-    let paused = report::paused(&e);
+    let paused = status::status_while_paused(&e);
     assert_eq!(paused.condition(condition::PAUSED).unwrap().status, "True");
     assert_eq!(paused.ready_reason(), Some("Available"));
     let resumed = claimed().with(|e| e.object.status = paused);
@@ -111,19 +111,19 @@ fn numbers_and_times_alone_are_written_at_most_every_30_seconds() {
     let in_use = |e: Evidence| e.after_delete(refused(Operation::DeleteVpcConnector, Class::InUse));
     let first = in_use(claimed().deleting());
     let status = told(&first).0;
-    assert!(report::worth_writing(&first, &status));
+    assert!(status::needs_write(&first, &status));
     let again = in_use(first.with(|e| {
         e.object.status = status.clone();
         e.memory.status_written_at = Some(e.now.moment);
     }));
     let next = told(&again).0;
     assert_ne!(next, status);
-    assert!(!report::worth_writing(&again, &next));
+    assert!(!status::needs_write(&again, &next));
     let later = again.clone().later(30);
-    assert!(report::worth_writing(&later, &next));
+    assert!(status::needs_write(&later, &next));
     let other = again.with(|e| e.memory.seen.failure = Some(failure(Operation::DeleteVpcConnector, Class::Throttled)));
-    assert!(report::worth_writing(&other, &told(&other).0), "another reason is news");
-    assert!(!report::worth_writing(&later, &later.object.status), "the same is not");
+    assert!(status::needs_write(&other, &told(&other).0), "another reason is news");
+    assert!(!status::needs_write(&later, &later.object.status), "the same is not");
 }
 
 #[test]
@@ -139,22 +139,22 @@ fn an_attempt_that_was_asked_for_is_answered() {
 fn a_retained_connector_is_named_with_what_is_not_known_of_it() {
     let e = claimed().deleting().retained().deletion(Deletion::Unknown).ours();
     let e = e.after(Effect::RemoveTag, unknown(Operation::UntagResource, Class::Unreachable));
-    let note = report::farewell(&e, &Proof::Retained).unwrap().note;
+    let note = status::release_event(&e, &Proof::Retained).unwrap().note;
     assert!(note.contains(ARN) && note.contains("not known") && note.contains("could not be taken off"), "{note}");
     let refused = refused(Operation::GetCallerIdentity, Class::Unreachable);
     let unknown_caller = claimed().deleting().retained().with(|e| e.caller = Caller::Unasked);
-    let note = report::farewell(&unknown_caller.after(Effect::Identify, refused), &Proof::Retained).unwrap().note;
+    let note = status::release_event(&unknown_caller.after(Effect::Identify, refused), &Proof::Retained).unwrap().note;
     assert!(note.contains("could not be read and stays"), "{note}");
     let other_account = claimed().deleting().retained().of_account("999999999999");
-    let note = report::farewell(&other_account, &Proof::Retained).unwrap().note;
+    let note = status::release_event(&other_account, &Proof::Retained).unwrap().note;
     assert!(note.contains("its owner tag stays"), "{note}");
     let plain = claimed().deleting().retained().ours().after(Effect::RemoveTag, written());
-    assert_eq!(report::farewell(&plain, &Proof::Retained).unwrap().note, format!("left in AWS: {ARN}"));
+    assert_eq!(status::release_event(&plain, &Proof::Retained).unwrap().note, format!("left in AWS: {ARN}"));
 }
 
 #[test]
 fn letting_go_of_anothers_connector_names_owner_and_arn() {
-    let notice = report::farewell(&unclaimed().deleting(), &Proof::AnotherOwner { tag: "c2/a/b".into() }).unwrap();
+    let notice = status::release_event(&unclaimed().deleting(), &Proof::AnotherOwner { tag: "c2/a/b".into() }).unwrap();
     assert_eq!(notice.reason.to_string(), "NotOwned");
     assert!(notice.note.contains(ARN) && notice.note.contains("c2/a/b"));
 }
@@ -219,7 +219,7 @@ fn an_event_warns_of_what_failed_and_of_what_a_person_must_do() {
 fn a_claim_is_told_where_it_is_the_end_and_not_on_the_way_to_a_deletion() {
     let claim = |e: Evidence| {
         let e = e.without_tags().after_describe(described("ACTIVE"));
-        report::entry(&e, &Effect::RecordClaim)
+        status::status_after(&e, &Effect::RecordClaim)
     };
     let (status, notices) = claim(unclaimed());
     assert_eq!(status.ready_reason(), Some("Available"));
@@ -237,5 +237,5 @@ fn one_refusal_never_stalls_and_a_stall_that_is_there_is_waited_for_no_more() {
     assert_eq!(told(&once).0.condition(condition::STALLED), None);
     let twice = denied().after_delete(refused(Operation::DeleteVpcConnector, Class::AccessDenied));
     let twice = twice.later(60);
-    assert_eq!(report::stalls_at(&twice, &twice.waits()), None);
+    assert_eq!(status::stalls_at(&twice, &twice.waits()), None);
 }

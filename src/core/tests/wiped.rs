@@ -5,7 +5,7 @@ use crate::api::{Reason, VpcConnectorStatus};
 use crate::core::decide::{Decision, Effect};
 use crate::core::evidence::{Begun, Evidence};
 use crate::core::outcome::{Class, Operation, Service};
-use crate::core::report;
+use crate::core::status;
 use crate::core::survey::Users;
 
 impl Evidence {
@@ -52,9 +52,9 @@ fn what_is_remembered_is_told_again_without_a_call_to_aws() {
 fn is_told_again(e: &Evidence, reason: Reason) {
     let hold = e.waits();
     assert_eq!(hold.reason, reason);
-    let (status, _) = report::waiting(e, &hold);
+    let (status, _) = status::status_while(e, &hold);
     assert_eq!(status.ready_reason(), Some(reason.to_string().as_str()));
-    assert!(report::worth_writing(e, &status), "{reason}");
+    assert!(status::needs_write(e, &status), "{reason}");
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_claim_that_was_wiped_while_services_hold_it_is_no_reason_to_delete_again() 
     let again = looked.after(Effect::ReadTags, tag(Some("c1/shop/egress"))).after(Effect::RecordClaim, written());
     let hold = again.waits();
     assert_eq!(hold.reason, Reason::InUse);
-    let (status, _) = report::waiting(&again, &hold);
+    let (status, _) = status::status_while(&again, &hold);
     assert_eq!(status.blocked_by.len(), 1, "and they are named again");
 }
 

@@ -63,14 +63,14 @@ impl std::fmt::Display for NoticeReason {
 }
 
 /// The status that one of the recording effects writes, and what to tell once it is written.
-pub fn entry(e: &Evidence, effect: &Effect) -> (VpcConnectorStatus, Vec<Notice>) {
-    let mut status = fresh(e);
+pub fn status_after(e: &Evidence, effect: &Effect) -> (VpcConnectorStatus, Vec<Notice>) {
+    let mut status = base_status(e);
     let mut notices = Vec::new();
     match effect {
         Effect::CorrectStatus => {
             let other = status.arn.take().unwrap_or_default();
-            set_members(&mut status, &Connector::default());
-            nobody_blocks(&mut status);
+            set_connector_fields(&mut status, &Connector::default());
+            clear_blocked_by(&mut status);
             status.conditions.clear();
             if !e.object.deleting {
                 set_ready(e, &mut status, Reason::Adopting, LOOKED_UP);
@@ -87,15 +87,17 @@ pub fn entry(e: &Evidence, effect: &Effect) -> (VpcConnectorStatus, Vec<Notice>)
 }
 
 /// The status of an object that waits, and what to tell about it.
-pub fn waiting(e: &Evidence, hold: &Hold) -> (VpcConnectorStatus, Vec<Notice>) {
-    if claim_settles(e, hold) {
+pub fn status_while(e: &Evidence, hold: &Hold) -> (VpcConnectorStatus, Vec<Notice>) {
+    if claim_is_recent(e, hold) {
         return (e.object.status.clone(), Vec::new());
     }
-    let mut status = fresh(e);
+    let mut status = base_status(e);
     match &e.memory.seen.connector {
         // A claim on its way writes them with its record.
         _ if hold.reason == Reason::Adopting => {}
-        Some(Sighting::Active(connector) | Sighting::Inactive(connector)) => set_members(&mut status, connector),
+        Some(Sighting::Active(connector) | Sighting::Inactive(connector)) => {
+            set_connector_fields(&mut status, connector)
+        }
         Some(Sighting::NotFound) => status.status = None,
         None => {}
     }
@@ -103,7 +105,7 @@ pub fn waiting(e: &Evidence, hold: &Hold) -> (VpcConnectorStatus, Vec<Notice>) {
     if hold.reason == Reason::OwnedByAnother {
         status.arn = None;
     }
-    name_the_users(e, &mut status);
+    set_blocked_by(e, &mut status);
     let refusals = e.memory.refusals.as_ref().filter(|_| hold.reason == Reason::WriteRefused);
     let answered = hold.failure.is_none() && refusals.is_none() && hold.reason != Reason::Deleting;
     if !answered {
@@ -136,16 +138,16 @@ fn next_attempt_time(e: &Evidence, until: Moment) -> Option<Time> {
 }
 
 /// Whether an object that says Adopting waits for the tag that it has just written: a second or two later it says more.
-fn claim_settles(e: &Evidence, hold: &Hold) -> bool {
+fn claim_is_recent(e: &Evidence, hold: &Hold) -> bool {
     let written = e.memory.pending_claim.as_ref().is_some_and(|pending| pending.unseen == 0);
     let adopting = Reason::Adopting.to_string();
     written && hold.reason == Reason::Adopting && e.object.status.ready_reason() == Some(&adopting)
 }
 
 /// Names who holds the deletion; what was said of them before stands until something better is known.
-fn name_the_users(e: &Evidence, status: &mut VpcConnectorStatus) {
+fn set_blocked_by(e: &Evidence, status: &mut VpcConnectorStatus) {
     if matches!(e.memory.deletion, Deletion::Accepted { .. }) {
-        return nobody_blocks(status);
+        return clear_blocked_by(status);
     }
     let Some(users) = &e.users else { return };
     if users.services.is_empty() && !users.complete && users.hindered.is_none() {
@@ -172,14 +174,14 @@ fn summary(services: &[Service]) -> Option<String> {
     }
 }
 
-fn nobody_blocks(status: &mut VpcConnectorStatus) {
+fn clear_blocked_by(status: &mut VpcConnectorStatus) {
     status.blocked_by.clear();
     status.blocked_by_count = None;
     status.blocked_by_summary = None;
 }
 
 /// The status of a paused object: what is known stays as it stands.
-pub fn paused(e: &Evidence) -> VpcConnectorStatus {
+pub fn status_while_paused(e: &Evidence) -> VpcConnectorStatus {
     let mut status = e.object.status.clone();
     if status.condition(condition::READY).is_none() {
         let reason = if e.object.deleting { Reason::Deleting } else { Reason::Adopting };
@@ -197,29 +199,29 @@ pub fn paused(e: &Evidence) -> VpcConnectorStatus {
 }
 
 /// What to tell when an object is let go without its connector having been deleted.
-pub fn farewell(e: &Evidence, proof: &Proof) -> Option<Notice> {
+pub fn release_event(e: &Evidence, proof: &Proof) -> Option<Notice> {
     let arn = e.object.target.as_ref().map_or_else(ToString::to_string, ToString::to_string);
     match proof {
         Proof::Receipt | Proof::NotFound => None,
         Proof::AnotherOwner { tag } => {
-            let note = format!("let go without deleting anything: {arn} is owned by {tag}{}", sent_before(e));
+            let note = format!("let go without deleting anything: {arn} is owned by {tag}{}", unconfirmed_delete(e));
             Some(Notice { warning: true, reason: NoticeReason::NotOwned, note })
         }
         Proof::Retained => {
-            let note = format!("left in AWS: {arn}{}{}", sent_before(e), what_became_of_the_tag(e));
+            let note = format!("left in AWS: {arn}{}{}", unconfirmed_delete(e), owner_tag_result(e));
             Some(Notice { warning: false, reason: NoticeReason::State(Reason::Retained), note })
         }
     }
 }
 
-fn sent_before(e: &Evidence) -> &'static str {
+fn unconfirmed_delete(e: &Evidence) -> &'static str {
     match e.memory.deletion {
         Deletion::NotUnderWay => "",
         _ => "; a DeleteVpcConnector was sent before, and what became of it is not known",
     }
 }
 
-fn what_became_of_the_tag(e: &Evidence) -> String {
+fn owner_tag_result(e: &Evidence) -> String {
     let seen = &e.memory.seen;
     match (&seen.untagged, seen.ownership(), &seen.failure) {
         (Some(Some(failure)), ..) => format!("; its owner tag could not be taken off: {}", failure.said()),
@@ -237,7 +239,7 @@ fn what_became_of_the_tag(e: &Evidence) -> String {
 }
 
 /// What to tell when the owner tag of a claimed connector was written: it was missing, or of an object that released it.
-pub fn tag_notice(e: &Evidence, effect: &Effect, outcome: &Outcome) -> Option<Notice> {
+pub fn tag_event(e: &Evidence, effect: &Effect, outcome: &Outcome) -> Option<Notice> {
     let arn = e.object.claimed()?;
     if *effect != Effect::WriteTag || !matches!(outcome, Outcome::Done(_)) {
         return None;
@@ -257,17 +259,17 @@ fn taken_over(tag: &str) -> Notice {
 }
 
 /// Whether a status is worth a write: yes if it says something new, or if it was last written long enough ago.
-pub fn worth_writing(e: &Evidence, new: &VpcConnectorStatus) -> bool {
+pub fn needs_write(e: &Evidence, new: &VpcConnectorStatus) -> bool {
     let old = &e.object.status;
     if old == new {
         return false;
     }
     let refresh_due = e.memory.status_written_at.is_none_or(|at| e.now.moment >= at.after(e.rules.pace.status_refresh));
-    refresh_due || what_it_says(old) != what_it_says(new)
+    refresh_due || semantic_part(old) != semantic_part(new)
 }
 
 /// A status without what changes with every attempt.
-fn what_it_says(status: &VpcConnectorStatus) -> VpcConnectorStatus {
+fn semantic_part(status: &VpcConnectorStatus) -> VpcConnectorStatus {
     let mut said = status.clone();
     said.attempts = None;
     said.next_attempt_time = None;
@@ -281,7 +283,7 @@ fn what_it_says(status: &VpcConnectorStatus) -> VpcConnectorStatus {
 
 fn record_claim(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec<Notice>) {
     if let Some(Sighting::Active(connector)) = &e.memory.seen.connector {
-        set_members(status, connector);
+        set_connector_fields(status, connector);
     }
     status.arn = e.object.target.as_ref().ok().map(ToString::to_string);
     let released = match e.memory.seen.ownership() {
@@ -302,19 +304,19 @@ fn record_claim(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec
 
 fn record_gone(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec<Notice>) {
     let connector = e.memory.gone.as_ref().and_then(|gone| gone.connector.as_ref());
-    let (reason, message) = how_it_went(e, connector.is_some());
+    let (reason, message) = deletion_result(e, connector.is_some());
     match connector {
-        Some(connector) => set_members(status, connector),
+        Some(connector) => set_connector_fields(status, connector),
         None => status.status = None,
     }
-    nobody_blocks(status);
+    clear_blocked_by(status);
     set_ready(e, status, reason, message);
-    let note = gone_note(e, message, status.deleted_at.as_ref().filter(|_| connector.is_some()));
+    let note = deletion_note(e, message, status.deleted_at.as_ref().filter(|_| connector.is_some()));
     notices.push(Notice { warning: false, reason: NoticeReason::State(reason), note });
 }
 
 /// The Event outlives the object, so it names the connector and when it was deleted, as the receipt in the status does.
-fn gone_note(e: &Evidence, message: &str, deleted_at: Option<&Time>) -> String {
+fn deletion_note(e: &Evidence, message: &str, deleted_at: Option<&Time>) -> String {
     let arn = e.object.target.as_ref().map_or("", |arn| arn.as_str());
     match deleted_at {
         Some(at) => format!("{message}: {arn}, DeletedAt {}", at.0),
@@ -322,7 +324,7 @@ fn gone_note(e: &Evidence, message: &str, deleted_at: Option<&Time>) -> String {
     }
 }
 
-fn how_it_went(e: &Evidence, reported_inactive: bool) -> (Reason, &'static str) {
+fn deletion_result(e: &Evidence, reported_inactive: bool) -> (Reason, &'static str) {
     // Without a claim the connector was INACTIVE when it was first looked at: it is not this object that deleted it.
     match (reported_inactive, e.object.claimed()) {
         (true, Some(_)) => (Reason::Deleted, "App Runner reports the connector INACTIVE"),
@@ -334,15 +336,15 @@ fn how_it_went(e: &Evidence, reported_inactive: bool) -> (Reason, &'static str) 
 /// The refusal that the status tells of is over: the finalizer is off, and another one holds the object.
 fn record_let_go(e: &Evidence, status: &mut VpcConnectorStatus) {
     let (reason, message) = match &e.memory.gone {
-        Some(gone) => how_it_went(e, gone.connector.is_some()),
-        None if e.object.has_receipt() => how_it_went(e, true),
+        Some(gone) => deletion_result(e, gone.connector.is_some()),
+        None if e.object.has_receipt() => deletion_result(e, true),
         None => (Reason::Retained, "the operator has let go of the object, and another finalizer holds it"),
     };
     set_ready(e, status, reason, message);
 }
 
 /// The status to start from: what it recorded of the connector stays, what it said of the last attempt goes.
-fn fresh(e: &Evidence) -> VpcConnectorStatus {
+fn base_status(e: &Evidence) -> VpcConnectorStatus {
     let mut status = e.object.status.clone();
     status.observed_generation = e.object.generation;
     status.last_handled_reconcile_at = e.memory.seen.request.clone().or(status.last_handled_reconcile_at);
@@ -354,7 +356,7 @@ fn fresh(e: &Evidence) -> VpcConnectorStatus {
     status
 }
 
-fn set_members(status: &mut VpcConnectorStatus, connector: &Connector) {
+fn set_connector_fields(status: &mut VpcConnectorStatus, connector: &Connector) {
     status.name.clone_from(&connector.name);
     status.revision = connector.revision;
     status.subnets.clone_from(&connector.subnets);
