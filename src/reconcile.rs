@@ -29,7 +29,7 @@ use crate::core::evidence::{Caller, Evidence, Hold, Memory, Object, Rules};
 use crate::core::limiter::Rank;
 use crate::core::outcome::{Class, Failure, Operation, Outcome, Reply};
 use crate::core::refusal::{self, Refusal, Write};
-use crate::core::status::{self, Notice, NoticeReason};
+use crate::core::status::{self, EventReason, PendingEvent};
 use crate::core::transition::apply;
 use crate::core::waits;
 use crate::incidents::Trouble;
@@ -122,7 +122,7 @@ impl Operator {
             "the object does not parse"
         );
         let note = format!("the object does not parse and is left as it is: {}", object.error);
-        self.tell(&about, Notice { warning: true, reason: NoticeReason::Malformed, note });
+        self.tell(&about, PendingEvent { warning: true, reason: EventReason::Malformed, note });
     }
 
     async fn turns(&self, shown: impl Fn() -> Option<Arc<VpcConnector>>, memory: &mut Memory) -> Result<Action, Error> {
@@ -174,7 +174,7 @@ impl Operator {
             return Ok(Some(Action::await_change()));
         }
         let Evidence { object, memory, .. } = &mut turn.evidence;
-        object.unusual.tell(&mut memory.told).into_iter().for_each(|notice| self.tell(&turn.object, notice));
+        object.unusual.tell(&mut memory.told).into_iter().for_each(|event| self.tell(&turn.object, event));
         let decision = decide(&turn.evidence);
         let uid = turn.object.uid().unwrap_or_default();
         let ends_waiting = !matches!(decision, Decision::Act(_) | Decision::Wait(_));
@@ -194,8 +194,8 @@ impl Operator {
                     return self.wait_for_turn(turn, turn_in).await.map(Some);
                 }
                 let outcome = self.act(turn, &effect).await?;
-                if let Some(notice) = status::tag_event(&turn.evidence, &effect, &outcome) {
-                    self.tell(&turn.object, notice);
+                if let Some(event) = status::tag_event(&turn.evidence, &effect, &outcome) {
+                    self.tell(&turn.object, event);
                 }
                 apply(&mut turn.evidence, &effect, outcome);
                 Ok(None)
@@ -206,14 +206,14 @@ impl Operator {
                 Ok(Some(self.later()))
             }
             Decision::Hold(hold) => {
-                let (status, notices) = status::status_while(&turn.evidence, &hold);
-                self.settle(turn, status, notices).await?;
+                let (status, events) = status::status_while(&turn.evidence, &hold);
+                self.settle(turn, status, events).await?;
                 Ok(Some(next_look(&turn.evidence, &hold)))
             }
             Decision::Wait(hold) => {
                 turn.evidence.memory.wait = Some(hold.clone());
-                let (status, notices) = status::status_while(&turn.evidence, &hold);
-                self.settle(turn, status, notices).await?;
+                let (status, events) = status::status_while(&turn.evidence, &hold);
+                self.settle(turn, status, events).await?;
                 Ok(Some(next_look(&turn.evidence, &hold)))
             }
         }
@@ -236,8 +236,8 @@ impl Operator {
         if !telling {
             return Ok(None);
         }
-        if let Some(notice) = refusal::untold(&turn.evidence.memory) {
-            self.tell(&turn.object, notice);
+        if let Some(event) = refusal::untold(&turn.evidence.memory) {
+            self.tell(&turn.object, event);
         }
         Err(Error::WriteRefused(refusal))
     }
@@ -276,8 +276,8 @@ impl Operator {
             | Effect::RecordReceipt
             | Effect::RecordAlreadyGone
             | Effect::RecordLetGo => {
-                let (status, notices) = status::status_after(&turn.evidence, effect);
-                self.write(turn, status, notices, *effect == Effect::RecordAlreadyGone).await?;
+                let (status, events) = status::status_after(&turn.evidence, effect);
+                self.write(turn, status, events, *effect == Effect::RecordAlreadyGone).await?;
             }
             Effect::LookUpNeighbour { namespace, name } => {
                 let found = self.objects.look_up(namespace, name, &turn.object.spec.arn).await?;
@@ -338,16 +338,21 @@ impl Operator {
         let Object { namespace, name, status, .. } = &turn.evidence.object;
         let deleted_at = status.deleted_at.as_ref().map(|at| tracing::field::display(at.0));
         info!(namespace, name, arn = turn.object.spec.arn, ?proof, status = status.status, deleted_at, "let go");
-        if let Some(notice) = status::release_event(&turn.evidence, proof) {
-            self.tell(&turn.object, notice);
+        if let Some(event) = status::release_event(&turn.evidence, proof) {
+            self.tell(&turn.object, event);
         }
         Ok(())
     }
 
     /// Writes a status if it says something new.
-    async fn settle(&self, turn: &mut Turn, status: VpcConnectorStatus, notices: Vec<Notice>) -> Result<(), Error> {
+    async fn settle(
+        &self,
+        turn: &mut Turn,
+        status: VpcConnectorStatus,
+        events: Vec<PendingEvent>,
+    ) -> Result<(), Error> {
         if status::needs_write(&turn.evidence, &status) {
-            self.write(turn, status, notices, false).await?;
+            self.write(turn, status, events, false).await?;
         }
         Ok(())
     }
@@ -356,21 +361,21 @@ impl Operator {
         &self,
         turn: &mut Turn,
         status: VpcConnectorStatus,
-        notices: Vec<Notice>,
+        events: Vec<PendingEvent>,
         unchanged: bool,
     ) -> Result<(), Error> {
         self.objects.write_status(&turn.object, &status, unchanged).await?;
         turn.evidence.memory.status_written_at = Some(turn.evidence.now.moment);
         refusal::written(&mut turn.evidence.memory, Write::WriteStatus);
-        for notice in notices {
-            debug!(reason = %notice.reason, note = notice.note, "told");
-            self.tell(&turn.object, notice);
+        for event in events {
+            debug!(reason = %event.reason, note = event.note, "told");
+            self.tell(&turn.object, event);
         }
         Ok(())
     }
 
-    fn tell(&self, object: &VpcConnector, notice: Notice) {
-        self.events.tell(object.object_ref(&()), notice);
+    fn tell(&self, object: &VpcConnector, event: PendingEvent) {
+        self.events.tell(object.object_ref(&()), event);
     }
 
     fn recall(&self, object: &VpcConnector) -> Memory {

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
 use super::{Error, within_deadline};
-use crate::core::status::Notice;
+use crate::core::status::PendingEvent;
 use crate::metrics::{EventLoss, Metrics};
 
 /// More Events than this are not waiting to be sent; the API server would not take them any faster.
@@ -30,7 +30,7 @@ const MOST_KEPT: usize = 128;
 /// Takes Events, and drops them when there are too many.
 #[derive(Clone)]
 pub struct Events {
-    queue: mpsc::Sender<(ObjectReference, Notice)>,
+    queue: mpsc::Sender<(ObjectReference, PendingEvent)>,
     metrics: Arc<Metrics>,
 }
 
@@ -44,8 +44,8 @@ impl Events {
     }
 
     /// Hands over an Event about an object.
-    pub fn tell(&self, about: ObjectReference, notice: Notice) {
-        if let Err(error) = self.queue.try_send((about, notice)) {
+    pub fn tell(&self, about: ObjectReference, event: PendingEvent) {
+        if let Err(error) = self.queue.try_send((about, event)) {
             debug!(%error, "an Event is dropped");
             self.metrics.event_lost(EventLoss::QueueFull);
         }
@@ -91,24 +91,24 @@ fn loss_of(error: &Error) -> EventLoss {
     }
 }
 
-async fn send_all(client: Client, mut waiting: mpsc::Receiver<(ObjectReference, Notice)>, mut losses: Losses) {
+async fn send_all(client: Client, mut waiting: mpsc::Receiver<(ObjectReference, PendingEvent)>, mut losses: Losses) {
     let instance = std::env::var("HOSTNAME").ok();
     let reporter = Reporter { controller: "apprunner-operator".into(), instance };
     let new = || Recorder::new(client.clone(), reporter.clone());
     let (mut recorder, mut kept) = (new(), HashMap::new());
-    while let Some((about, mut notice)) = waiting.recv().await {
-        notice.note.truncate(notice.note.floor_char_boundary(LONGEST_NOTE));
-        let key = (about.uid.clone(), notice.reason);
+    while let Some((about, mut event)) = waiting.recv().await {
+        event.note.truncate(event.note.floor_char_boundary(LONGEST_NOTE));
+        let key = (about.uid.clone(), event.reason);
         // A recorder counts what it takes for the same, and would not send another note.
-        let differs = kept.get(&key).is_some_and(|note| *note != notice.note);
+        let differs = kept.get(&key).is_some_and(|note| *note != event.note);
         if differs || kept.len() == MOST_KEPT {
             (recorder, kept) = (new(), HashMap::new());
         }
-        kept.insert(key, notice.note.clone());
+        kept.insert(key, event.note.clone());
         let event = Event {
-            type_: if notice.warning { EventType::Warning } else { EventType::Normal },
-            reason: notice.reason.to_string(),
-            note: Some(notice.note),
+            type_: if event.warning { EventType::Warning } else { EventType::Normal },
+            reason: event.reason.to_string(),
+            note: Some(event.note),
             action: "Reconcile".into(),
             secondary: None,
         };

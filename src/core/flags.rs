@@ -1,6 +1,6 @@
 //! The annotations that hold an object while they are `"true"`, and what is told of values that nobody knows.
 
-use super::status::{Notice, NoticeReason};
+use super::status::{EventReason, PendingEvent};
 use crate::api::{PAUSED, PROTECTED, VpcConnector};
 
 /// No more of a value than this is quoted.
@@ -26,20 +26,20 @@ impl Unusual {
     }
 
     /// What to tell of values that are neither true nor false, and were not told before.
-    pub fn tell(&self, told: &mut Self) -> Vec<Notice> {
+    pub fn tell(&self, told: &mut Self) -> Vec<PendingEvent> {
         let unknown: Vec<_> = self.0.iter().filter(|(_, value)| !value.eq_ignore_ascii_case("true")).cloned().collect();
-        let notices = unknown.iter().filter(|unknown| !told.0.contains(unknown)).map(notice).collect();
+        let events = unknown.iter().filter(|unknown| !told.0.contains(unknown)).map(event).collect();
         *told = Self(unknown);
-        notices
+        events
     }
 }
 
-fn notice((name, value): &(&'static str, String)) -> Notice {
+fn event((name, value): &(&'static str, String)) -> PendingEvent {
     let note = format!(
         "the annotation {name} is {}, which is neither true nor false, and holds the object like true; set it to true, or remove it",
         quoted(value)
     );
-    Notice { warning: true, reason: NoticeReason::UnknownAnnotationValue, note }
+    PendingEvent { warning: true, reason: EventReason::UnknownAnnotationValue, note }
 }
 
 fn quoted(value: &str) -> String {
@@ -61,7 +61,7 @@ mod tests {
     }
 
     fn notes(unusual: &Unusual, told: &mut Unusual) -> Vec<String> {
-        unusual.tell(told).into_iter().map(|notice| notice.note).collect()
+        unusual.tell(told).into_iter().map(|event| event.note).collect()
     }
 
     #[test]

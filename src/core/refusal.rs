@@ -8,7 +8,7 @@ use super::clock::Moment;
 use super::decide::{Decision, Effect};
 use super::evidence::{Evidence, Hold, Memory};
 use super::outcome::presentable;
-use super::status::{Notice, NoticeReason};
+use super::status::{EventReason, PendingEvent};
 use crate::api::Reason;
 
 /// The writes that are made to an object.
@@ -121,8 +121,8 @@ pub(super) fn outlived(e: &Evidence) -> bool {
 /// What to tell of a refusal when the status can't tell it, being refused as well.
 ///
 /// It is repeated after twice as many attempts each time: Events are kept for an hour only.
-pub fn untold(memory: &Memory) -> Option<Notice> {
+pub fn untold(memory: &Memory) -> Option<PendingEvent> {
     let refusals = memory.refusals.as_ref().filter(|refusals| refusals.failures.is_power_of_two())?;
     let note = refusals.last.to_string();
-    Some(Notice { warning: true, reason: NoticeReason::State(Reason::WriteRefused), note })
+    Some(PendingEvent { warning: true, reason: EventReason::State(Reason::WriteRefused), note })
 }

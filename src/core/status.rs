@@ -25,18 +25,18 @@ const LOOKED_UP: &str = "the connector is being looked up";
 
 /// Something to tell as a Kubernetes Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
+pub struct PendingEvent {
     /// Warning rather than Normal.
     pub warning: bool,
     /// Its reason.
-    pub reason: NoticeReason,
+    pub reason: EventReason,
     /// Its note.
     pub note: String,
 }
 
 /// The reasons an Event may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NoticeReason {
+pub enum EventReason {
     /// The Ready condition took this reason, or the object was let go for it.
     State(Reason),
     /// The connector carried the tag of an object that let go of it.
@@ -53,7 +53,7 @@ pub enum NoticeReason {
     UnknownAnnotationValue,
 }
 
-impl std::fmt::Display for NoticeReason {
+impl std::fmt::Display for EventReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::State(reason) => reason.fmt(f),
@@ -63,9 +63,9 @@ impl std::fmt::Display for NoticeReason {
 }
 
 /// The status that one of the recording effects writes, and what to tell once it is written.
-pub fn status_after(e: &Evidence, effect: &Effect) -> (VpcConnectorStatus, Vec<Notice>) {
+pub fn status_after(e: &Evidence, effect: &Effect) -> (VpcConnectorStatus, Vec<PendingEvent>) {
     let mut status = base_status(e);
-    let mut notices = Vec::new();
+    let mut events = Vec::new();
     match effect {
         Effect::CorrectStatus => {
             let other = status.arn.take().unwrap_or_default();
@@ -76,18 +76,18 @@ pub fn status_after(e: &Evidence, effect: &Effect) -> (VpcConnectorStatus, Vec<N
                 set_ready(e, &mut status, Reason::Adopting, LOOKED_UP);
             }
             let note = format!("status named {other}, which is not the connector of spec.arn; it was taken out");
-            notices.push(Notice { warning: true, reason: NoticeReason::StatusCorrected, note });
+            events.push(PendingEvent { warning: true, reason: EventReason::StatusCorrected, note });
         }
-        Effect::RecordClaim => record_claim(e, &mut status, &mut notices),
-        Effect::RecordReceipt | Effect::RecordAlreadyGone => record_gone(e, &mut status, &mut notices),
+        Effect::RecordClaim => record_claim(e, &mut status, &mut events),
+        Effect::RecordReceipt | Effect::RecordAlreadyGone => record_gone(e, &mut status, &mut events),
         Effect::RecordLetGo => record_let_go(e, &mut status),
         _ => set_ready(e, &mut status, Reason::Adopting, LOOKED_UP),
     }
-    (status, notices)
+    (status, events)
 }
 
 /// The status of an object that waits, and what to tell about it.
-pub fn status_while(e: &Evidence, hold: &Hold) -> (VpcConnectorStatus, Vec<Notice>) {
+pub fn status_while(e: &Evidence, hold: &Hold) -> (VpcConnectorStatus, Vec<PendingEvent>) {
     if claim_is_recent(e, hold) {
         return (e.object.status.clone(), Vec::new());
     }
@@ -118,13 +118,13 @@ pub fn status_while(e: &Evidence, hold: &Hold) -> (VpcConnectorStatus, Vec<Notic
     if stalled(e, hold) {
         set(e, &mut status, condition::STALLED, "True", hold.reason, &hold.message);
     }
-    let notices = if e.object.status.ready_reason() == Some(&hold.reason.to_string()) {
+    let events = if e.object.status.ready_reason() == Some(&hold.reason.to_string()) {
         Vec::new()
     } else {
         let warning = hold.failure.is_some() || hold.reason.stalls();
-        vec![Notice { warning, reason: NoticeReason::State(hold.reason), note: hold.message.clone() }]
+        vec![PendingEvent { warning, reason: EventReason::State(hold.reason), note: hold.message.clone() }]
     };
-    (status, notices)
+    (status, events)
 }
 
 /// The time of the next attempt for people to read, who get the one they have read already while it is as good.
@@ -199,17 +199,17 @@ pub fn status_while_paused(e: &Evidence) -> VpcConnectorStatus {
 }
 
 /// What to tell when an object is let go without its connector having been deleted.
-pub fn release_event(e: &Evidence, proof: &Proof) -> Option<Notice> {
+pub fn release_event(e: &Evidence, proof: &Proof) -> Option<PendingEvent> {
     let arn = e.object.target.as_ref().map_or_else(ToString::to_string, ToString::to_string);
     match proof {
         Proof::Receipt | Proof::NotFound => None,
         Proof::AnotherOwner { tag } => {
             let note = format!("let go without deleting anything: {arn} is owned by {tag}{}", unconfirmed_delete(e));
-            Some(Notice { warning: true, reason: NoticeReason::NotOwned, note })
+            Some(PendingEvent { warning: true, reason: EventReason::NotOwned, note })
         }
         Proof::Retained => {
             let note = format!("left in AWS: {arn}{}{}", unconfirmed_delete(e), owner_tag_result(e));
-            Some(Notice { warning: false, reason: NoticeReason::State(Reason::Retained), note })
+            Some(PendingEvent { warning: false, reason: EventReason::State(Reason::Retained), note })
         }
     }
 }
@@ -239,7 +239,7 @@ fn owner_tag_result(e: &Evidence) -> String {
 }
 
 /// What to tell when the owner tag of a claimed connector was written: it was missing, or of an object that released it.
-pub fn tag_event(e: &Evidence, effect: &Effect, outcome: &Outcome) -> Option<Notice> {
+pub fn tag_event(e: &Evidence, effect: &Effect, outcome: &Outcome) -> Option<PendingEvent> {
     let arn = e.object.claimed()?;
     if *effect != Effect::WriteTag || !matches!(outcome, Outcome::Done(_)) {
         return None;
@@ -250,12 +250,12 @@ pub fn tag_event(e: &Evidence, effect: &Effect, outcome: &Outcome) -> Option<Not
     let note = format!(
         "the owner tag of {arn} was missing and is written again; if another tool takes it off, see the runbook"
     );
-    Some(Notice { warning: true, reason: NoticeReason::OwnerTagRestored, note })
+    Some(PendingEvent { warning: true, reason: EventReason::OwnerTagRestored, note })
 }
 
-fn taken_over(tag: &str) -> Notice {
+fn taken_over(tag: &str) -> PendingEvent {
     let note = format!("taken over from {tag}, which let go of it");
-    Notice { warning: false, reason: NoticeReason::OwnershipTaken, note }
+    PendingEvent { warning: false, reason: EventReason::OwnershipTaken, note }
 }
 
 /// Whether a status is worth a write: yes if it says something new, or if it was last written long enough ago.
@@ -281,7 +281,7 @@ fn semantic_part(status: &VpcConnectorStatus) -> VpcConnectorStatus {
     said
 }
 
-fn record_claim(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec<Notice>) {
+fn record_claim(e: &Evidence, status: &mut VpcConnectorStatus, events: &mut Vec<PendingEvent>) {
     if let Some(Sighting::Active(connector)) = &e.memory.seen.connector {
         set_connector_fields(status, connector);
     }
@@ -290,7 +290,7 @@ fn record_claim(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec
         Ownership::Released { tag } => Some(tag),
         _ => e.memory.seen.released_tag.as_deref(),
     };
-    notices.extend(released.map(taken_over));
+    events.extend(released.map(taken_over));
     let (reason, message) = if e.object.deleting {
         (Reason::Deleting, "the connector is owned by this object and is deleted next")
     } else {
@@ -298,11 +298,11 @@ fn record_claim(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec
     };
     set_ready(e, status, reason, message);
     if reason == Reason::Available {
-        notices.push(Notice { warning: false, reason: NoticeReason::State(reason), note: message.to_owned() });
+        events.push(PendingEvent { warning: false, reason: EventReason::State(reason), note: message.to_owned() });
     }
 }
 
-fn record_gone(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec<Notice>) {
+fn record_gone(e: &Evidence, status: &mut VpcConnectorStatus, events: &mut Vec<PendingEvent>) {
     let connector = e.memory.gone.as_ref().and_then(|gone| gone.connector.as_ref());
     let (reason, message) = deletion_result(e, connector.is_some());
     match connector {
@@ -312,7 +312,7 @@ fn record_gone(e: &Evidence, status: &mut VpcConnectorStatus, notices: &mut Vec<
     clear_blocked_by(status);
     set_ready(e, status, reason, message);
     let note = deletion_note(e, message, status.deleted_at.as_ref().filter(|_| connector.is_some()));
-    notices.push(Notice { warning: false, reason: NoticeReason::State(reason), note });
+    events.push(PendingEvent { warning: false, reason: EventReason::State(reason), note });
 }
 
 /// The Event outlives the object, so it names the connector and when it was deleted, as the receipt in the status does.

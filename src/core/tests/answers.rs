@@ -22,7 +22,7 @@ fn deleted_with(outcome: Outcome) -> Evidence {
 fn inactive_is_the_receipt() {
     let e = deleted_with(described("INACTIVE"));
     assert_eq!(e.acts(), Effect::RecordReceipt);
-    let (status, notices) = status::status_after(&e, &Effect::RecordReceipt);
+    let (status, events) = status::status_after(&e, &Effect::RecordReceipt);
     let from = |c: &Connector| (c.name.clone(), c.revision, c.subnets.clone(), c.security_groups.clone());
     let as_written = (status.name.clone(), status.revision, status.subnets.clone(), status.security_groups.clone());
     assert_eq!(as_written, from(&connector("INACTIVE")));
@@ -30,9 +30,9 @@ fn inactive_is_the_receipt() {
     assert_eq!(status.status.as_deref(), Some("INACTIVE"));
     assert_eq!(status.created_at.unwrap().0.as_second(), 1_780_000_000);
     assert_eq!(status.deleted_at.unwrap().0.as_second(), 1_794_999_999);
-    assert_eq!(notices[0].reason.to_string(), "Deleted");
+    assert_eq!(events[0].reason.to_string(), "Deleted");
     let note = format!("App Runner reports the connector INACTIVE: {ARN}, DeletedAt 2026-11-18T11:06:39Z");
-    assert_eq!(notices[0].note, note);
+    assert_eq!(events[0].note, note);
     let recorded = e.after(Effect::RecordReceipt, written());
     assert_eq!(recorded.acts(), Effect::RemoveFinalizer(Proof::Receipt));
 }

@@ -53,10 +53,10 @@ fn a_refused_write_is_told_in_the_servers_words_and_not_tried_again_at_once() {
         let Hold { reason, message, .. } = e.waits();
         assert_eq!(reason, Reason::WriteRefused);
         assert!(message.contains(WORDS) && message.contains(write.in_words()) && message.contains("422"), "{message}");
-        let (status, notices) = status::status_while(&e, &e.waits());
+        let (status, events) = status::status_while(&e, &e.waits());
         assert_eq!(status.attempts, Some(1));
         assert!(status.next_attempt_time.is_some());
-        assert!(notices[0].warning && notices[0].note.contains(WORDS));
+        assert!(events[0].warning && events[0].note.contains(WORDS));
     }
 }
 
@@ -119,8 +119,8 @@ fn what_the_status_cannot_tell_is_told_by_an_event_now_and_then() {
     let mut told = Vec::new();
     for attempt in 1..=9 {
         e = e.after_refusal(Write::RemoveFinalizer);
-        if let Some(notice) = refusal::untold(&e.memory) {
-            assert!(notice.warning && notice.reason.to_string() == "WriteRefused" && notice.note.contains(WORDS));
+        if let Some(event) = refusal::untold(&e.memory) {
+            assert!(event.warning && event.reason.to_string() == "WriteRefused" && event.note.contains(WORDS));
             told.push(attempt);
         }
         e = e.with(|e| e.memory.begin(&e.object, e.now.moment));

@@ -215,8 +215,8 @@ fn a_look_that_fails_takes_nothing_back() {
     let due = || claimed().next_attempt();
     let failed = due().after_describe(unknown(Operation::DescribeVpcConnector, Class::ServiceError));
     assert_eq!(failed.waits().reason, Reason::Available);
-    let (status, notices) = status::status_while(&failed, &failed.waits());
-    assert_eq!((status.ready_reason(), notices), (Some("Available"), Vec::new()));
+    let (status, events) = status::status_while(&failed, &failed.waits());
+    assert_eq!((status.ready_reason(), events), (Some("Available"), Vec::new()));
     assert_eq!(status.last_error.unwrap().operation, "DescribeVpcConnector");
     let denied = due().after_describe(refused(Operation::DescribeVpcConnector, Class::AccessDenied));
     assert_eq!(denied.waits().reason, Reason::AccessDenied, "that does not pass by itself");
@@ -440,8 +440,8 @@ fn a_claimed_connector_with_the_tag_of_another_is_claimed_no_more() {
     let lost = read("c2/shop/egress");
     let hold = lost.waits();
     assert_eq!((hold.reason, lost.waits_for().1), (Reason::OwnedByAnother, 600));
-    let (status, notices) = status::status_while(&lost, &hold);
-    assert_eq!((status.arn.as_deref(), notices[0].warning), (None, true));
+    let (status, events) = status::status_while(&lost, &hold);
+    assert_eq!((status.arn.as_deref(), events[0].warning), (None, true));
     let given_up = lost.clone().with(|e| (e.object.status, e.memory.claimed) = (status, true)).woken();
     assert_eq!(given_up.waits(), hold, "our own write is no reason to look again");
     let look = Effect::LookUpNeighbour { namespace: "shop".into(), name: "other".into() };
@@ -452,8 +452,8 @@ fn a_claimed_connector_with_the_tag_of_another_is_claimed_no_more() {
     assert_eq!(found(Neighbour::Hidden).waits().reason, Reason::OwnedByAnother);
     let released = found(Neighbour::LetGo);
     assert_eq!(released.acts(), Effect::WriteTag);
-    let notice = status::tag_event(&released, &Effect::WriteTag, &written()).unwrap();
-    assert_eq!(notice.reason.to_string(), "OwnershipTaken");
+    let event = status::tag_event(&released, &Effect::WriteTag, &written()).unwrap();
+    assert_eq!(event.reason.to_string(), "OwnershipTaken");
     assert_eq!(released.after(Effect::WriteTag, written()).waits().reason, Reason::Available);
 }
 
@@ -463,8 +463,8 @@ fn a_missing_tag_is_written_again_at_most_once_an_hour() {
         |e: Evidence| e.next_attempt().after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(None));
     let first = untagged(claimed());
     assert_eq!(first.acts(), Effect::WriteTag);
-    let notice = status::tag_event(&first, &Effect::WriteTag, &written()).unwrap();
-    assert_eq!((notice.reason.to_string().as_str(), notice.warning), ("OwnerTagRestored", true));
+    let event = status::tag_event(&first, &Effect::WriteTag, &written()).unwrap();
+    assert_eq!((event.reason.to_string().as_str(), event.warning), ("OwnerTagRestored", true));
     assert_eq!(
         status::tag_event(&first, &Effect::WriteTag, &unknown(Operation::TagResource, Class::Unreachable)),
         None
@@ -541,8 +541,8 @@ fn the_tag_of_a_released_object_that_is_still_shown_is_not_overwritten_in_a_loop
     let still_old = taken.next_attempt().after(Effect::ReadTags, old());
     assert_eq!(still_old.waits().reason, Reason::Adopting);
     let shown = still_old.next_attempt().ours();
-    let (_, notices) = status::status_after(&shown, &Effect::RecordClaim);
-    assert_eq!(notices[0].reason.to_string(), "OwnershipTaken");
+    let (_, events) = status::status_after(&shown, &Effect::RecordClaim);
+    assert_eq!(events[0].reason.to_string(), "OwnershipTaken");
 }
 
 #[test]

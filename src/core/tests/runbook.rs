@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::Reason;
-use crate::core::status::NoticeReason;
+use crate::core::status::EventReason;
 
 const RUNBOOK: &str = include_str!("../../../docs/runbook.md");
 
@@ -46,7 +46,7 @@ fn every_reason_has_an_entry_in_the_runbook_that_says_whether_it_stalls() {
 
 #[test]
 fn every_event_has_one_as_well() {
-    let events = all!(NoticeReason: OwnershipTaken, OwnerTagRestored, StatusCorrected, NotOwned, Malformed,
-        UnknownAnnotationValue; but NoticeReason::State(_));
+    let events = all!(EventReason: OwnershipTaken, OwnerTagRestored, StatusCorrected, NotOwned, Malformed,
+        UnknownAnnotationValue; but EventReason::State(_));
     assert_eq!(sorted(entries("Events that are no reasons").keys()), sorted(events));
 }

@@ -9,9 +9,9 @@ use crate::api::{Reason, VpcConnectorStatus, condition};
 use crate::core::decide::{Effect, Proof};
 use crate::core::evidence::{Caller, Deletion, Evidence};
 use crate::core::outcome::{Class, Operation};
-use crate::core::status::{self, Notice};
+use crate::core::status::{self, PendingEvent};
 
-fn told(e: &Evidence) -> (VpcConnectorStatus, Vec<Notice>) {
+fn told(e: &Evidence) -> (VpcConnectorStatus, Vec<PendingEvent>) {
     status::status_while(e, &e.waits())
 }
 
@@ -21,7 +21,7 @@ fn denied() -> Evidence {
 
 #[test]
 fn a_failure_is_told_in_aws_words() {
-    let (status, notices) = told(&denied());
+    let (status, events) = told(&denied());
     let error = status.last_error.unwrap();
     assert_eq!(error.operation, "DeleteVpcConnector");
     assert_eq!((error.code.as_str(), error.message.as_str()), ("AccessDeniedException", "AWS's words"));
@@ -29,7 +29,7 @@ fn a_failure_is_told_in_aws_words() {
     assert_eq!(status.attempts, Some(1));
     assert!(status.next_attempt_time.is_some());
     assert_eq!(status.observed_generation, Some(2));
-    assert!(notices[0].warning);
+    assert!(events[0].warning);
 }
 
 #[test]
@@ -154,9 +154,9 @@ fn a_retained_connector_is_named_with_what_is_not_known_of_it() {
 
 #[test]
 fn letting_go_of_anothers_connector_names_owner_and_arn() {
-    let notice = status::release_event(&unclaimed().deleting(), &Proof::AnotherOwner { tag: "c2/a/b".into() }).unwrap();
-    assert_eq!(notice.reason.to_string(), "NotOwned");
-    assert!(notice.note.contains(ARN) && notice.note.contains("c2/a/b"));
+    let event = status::release_event(&unclaimed().deleting(), &Proof::AnotherOwner { tag: "c2/a/b".into() }).unwrap();
+    assert_eq!(event.reason.to_string(), "NotOwned");
+    assert!(event.note.contains(ARN) && event.note.contains("c2/a/b"));
 }
 
 #[test]
@@ -221,14 +221,14 @@ fn a_claim_is_told_where_it_is_the_end_and_not_on_the_way_to_a_deletion() {
         let e = e.without_tags().after_describe(described("ACTIVE"));
         status::status_after(&e, &Effect::RecordClaim)
     };
-    let (status, notices) = claim(unclaimed());
+    let (status, events) = claim(unclaimed());
     assert_eq!(status.ready_reason(), Some("Available"));
     assert_eq!(
-        notices.iter().map(|n| (n.warning, n.reason.to_string())).collect::<Vec<_>>(),
+        events.iter().map(|n| (n.warning, n.reason.to_string())).collect::<Vec<_>>(),
         [(false, "Available".into())]
     );
-    let (status, notices) = claim(unclaimed().deleting());
-    assert_eq!((status.ready_reason(), notices), (Some("Deleting"), Vec::new()));
+    let (status, events) = claim(unclaimed().deleting());
+    assert_eq!((status.ready_reason(), events), (Some("Deleting"), Vec::new()));
 }
 
 #[test]
