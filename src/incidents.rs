@@ -17,7 +17,7 @@ use crate::core::arn::AccountRegion;
 use crate::core::clock::Moment;
 use crate::core::outcome::{Class, Failure, Operation};
 use crate::core::pace::millis;
-use crate::core::waits::{explain, is_of_clock};
+use crate::core::wait::{explain, is_of_clock};
 use crate::sync::lock;
 
 /// A trouble that comes and goes is not logged again before this time has passed.
@@ -119,7 +119,7 @@ impl Incidents {
         self.leave(party, |other| other == trouble);
     }
 
-    /// Takes note of the words that hold an object because of its account or region, if any do.
+    /// Takes note of the words that wait an object because of its account or region, if any do.
     pub fn held(&self, uid: &str, words: Option<&str>) {
         let now = words.map(|words| Trouble::WrongAccount(words.to_owned()));
         self.leave(uid, |other| matches!(other, Trouble::WrongAccount(_)) && Some(other) != now.as_ref());

@@ -25,13 +25,13 @@ use crate::cluster::events::Events;
 use crate::cluster::writes::Objects;
 use crate::core::clock::Moment;
 use crate::core::decide::{Decision, Effect, Proof, calls_of_attempt, decide};
-use crate::core::evidence::{Caller, Evidence, Hold, Memory, Object, Rules};
+use crate::core::evidence::{Caller, Evidence, Memory, Object, Rules, Wait};
 use crate::core::limiter::Rank;
 use crate::core::outcome::{Class, Failure, Operation, Outcome, Reply};
 use crate::core::refusal::{self, Refusal, Write};
 use crate::core::status::{self, EventReason, PendingEvent};
 use crate::core::transition::apply;
-use crate::core::waits;
+use crate::core::wait;
 use crate::incidents::Trouble;
 use crate::permission::Permission;
 use crate::sync::lock;
@@ -205,16 +205,16 @@ impl Operator {
                 self.settle(turn, status, Vec::new()).await?;
                 Ok(Some(self.later()))
             }
-            Decision::Hold(hold) => {
-                let (status, events) = status::status_while(&turn.evidence, &hold);
+            Decision::Blocked(wait) => {
+                let (status, events) = status::status_while(&turn.evidence, &wait);
                 self.settle(turn, status, events).await?;
-                Ok(Some(next_look(&turn.evidence, &hold)))
+                Ok(Some(next_look(&turn.evidence, &wait)))
             }
-            Decision::Wait(hold) => {
-                turn.evidence.memory.wait = Some(hold.clone());
-                let (status, events) = status::status_while(&turn.evidence, &hold);
+            Decision::Wait(wait) => {
+                turn.evidence.memory.wait = Some(wait.clone());
+                let (status, events) = status::status_while(&turn.evidence, &wait);
                 self.settle(turn, status, events).await?;
-                Ok(Some(next_look(&turn.evidence, &hold)))
+                Ok(Some(next_look(&turn.evidence, &wait)))
             }
         }
     }
@@ -257,13 +257,13 @@ impl Operator {
     }
 
     async fn wait_for_turn(&self, turn: &mut Turn, turn_in: Duration) -> Result<Action, Error> {
-        let hold = waits::for_turn(&turn.evidence, turn_in);
-        turn.evidence.memory.wait = Some(hold.clone());
+        let wait = wait::until_rate_limit(&turn.evidence, turn_in);
+        turn.evidence.memory.wait = Some(wait.clone());
         if turn_in > self.rules.pace.turn_told {
-            let (status, _) = status::status_while(&turn.evidence, &hold);
+            let (status, _) = status::status_while(&turn.evidence, &wait);
             self.settle(turn, status, Vec::new()).await?;
         }
-        Ok(until(hold.until))
+        Ok(until(wait.until))
     }
 
     async fn act(&self, turn: &mut Turn, effect: &Effect) -> Result<Outcome, Error> {
@@ -444,15 +444,15 @@ fn no_session() -> Outcome {
 }
 
 /// At the end of a wait, or before that when it turns into a stall.
-fn next_look(e: &Evidence, hold: &Hold) -> Action {
-    let stalls = status::stalls_at(e, hold);
-    until(stalls.map_or(hold.until, |at| at.min(hold.until)))
+fn next_look(e: &Evidence, wait: &Wait) -> Action {
+    let stalls = status::stalls_at(e, wait);
+    until(stalls.map_or(wait.until, |at| at.min(wait.until)))
 }
 
-/// The words that hold an object because the operator acts for another account or in other regions.
+/// The words that wait an object because the operator acts for another account or in other regions.
 fn wrong_account(decision: &Decision) -> Option<&str> {
     match decision {
-        Decision::Hold(hold) if hold.reason == Reason::WrongAccount => Some(&hold.message),
+        Decision::Blocked(wait) if wait.reason == Reason::WrongAccount => Some(&wait.message),
         _ => None,
     }
 }

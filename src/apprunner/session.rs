@@ -28,7 +28,7 @@ use super::exchange::Exchange;
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, plain, wire};
 use crate::core::arn::{AccountId, AccountRegion, Region};
 use crate::core::outcome::{Class, Failure, NO_CREDENTIALS, Operation, Outcome, Reply, WRONG_ACCOUNT};
-use crate::core::waits::explain;
+use crate::core::wait::explain;
 use crate::incidents::{Incidents, OPERATOR, Trouble};
 use crate::metrics::Metrics;
 use crate::sync::lock;

@@ -56,7 +56,7 @@ impl Bundle {
     }
 }
 
-/// The certificates of a bundle that can be used, if there are any. A bundle of a distribution may hold one that rustls
+/// The certificates of a bundle that can be used, if there are any. A bundle of a distribution may wait one that rustls
 /// does not take, over which the SDK would panic.
 fn store(bundle: &str) -> Option<TrustStore> {
     let mut known = RootCertStore::empty();

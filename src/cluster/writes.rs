@@ -104,7 +104,7 @@ impl Objects {
         Ok(found)
     }
 
-    /// Looks at the object that an owner tag names: does it still hold this connector?
+    /// Looks at the object that an owner tag names: does it still wait this connector?
     pub async fn look_up(&self, namespace: &str, name: &str, arn: &str) -> Result<Neighbour, Error> {
         match within_deadline("get", self.api(namespace).get(name)).await {
             Ok(found) if found.spec.arn == arn => Ok(Neighbour::Holds),

@@ -6,7 +6,7 @@
 use super::clock::Moment;
 use super::decide::{Decision, Effect, Proof};
 use super::evidence::{Evidence, Ownership, PendingClaim};
-use super::waits;
+use super::wait;
 
 /// Goes on from a connector that is ACTIVE and not claimed: by the owner tag, unless tags are off.
 pub(super) fn establish_ownership(e: &Evidence) -> Decision {
@@ -21,16 +21,16 @@ pub(super) fn establish_ownership(e: &Evidence) -> Decision {
         Ownership::Untagged | Ownership::Released { .. } if e.object.deleting => Effect::RecordClaim,
         Ownership::Untagged | Ownership::Released { .. } => Effect::WriteTag,
         Ownership::Another { tag } if e.object.deleting => release_to(tag),
-        Ownership::Another { tag } => return Decision::Wait(waits::owned_by_another(e, tag)),
+        Ownership::Another { tag } => return Decision::Wait(wait::owned_by_another(e, tag)),
     })
 }
 
 /// Waits until the tag that was written can be read back: of two that write at once, both then see who was last.
 pub(super) fn confirm_claim(e: &Evidence, pending: &PendingClaim) -> Decision {
     match e.memory.seen.ownership() {
-        Ownership::Unread if e.memory.seen.tagged => Decision::Wait(waits::tag_written(e)),
+        Ownership::Unread if e.memory.seen.tagged => Decision::Wait(wait::tag_written(e)),
         Ownership::Untagged if e.now.moment < pending.written_at.after(e.rules.pace.tag_rewrite) => {
-            Decision::Wait(waits::tag_not_shown(e, pending))
+            Decision::Wait(wait::tag_not_shown(e, pending))
         }
         // Once a tag is read, it decides as if it had been there before.
         _ => establish_ownership(e),
@@ -41,16 +41,16 @@ pub(super) fn confirm_claim(e: &Evidence, pending: &PendingClaim) -> Decision {
 pub(super) fn keep_ownership(e: &Evidence) -> Decision {
     let until = resync(e, 0.9, 0.2);
     if e.rules.cluster_id.is_none() {
-        return Decision::Wait(waits::available(until));
+        return Decision::Wait(wait::available(until));
     }
     match e.memory.seen.ownership() {
         Ownership::Unread => Decision::Act(Effect::ReadTags),
         Ownership::OfObject { namespace, name } => Decision::Act(look_up(namespace, name)),
-        Ownership::Ours => Decision::Wait(waits::available(until)),
+        Ownership::Ours => Decision::Wait(wait::available(until)),
         // Another tool may take the tag off as often as we write it.
-        Ownership::Untagged if restored_recently(e) => Decision::Wait(waits::available_untagged(until)),
+        Ownership::Untagged if restored_recently(e) => Decision::Wait(wait::available_untagged(until)),
         Ownership::Untagged | Ownership::Released { .. } => Decision::Act(Effect::WriteTag),
-        Ownership::Another { tag } => Decision::Wait(waits::owned_by_another(e, tag)),
+        Ownership::Another { tag } => Decision::Wait(wait::owned_by_another(e, tag)),
     }
 }
 

@@ -11,10 +11,10 @@
 use super::claims::{
     confirm_claim, delete_if_owned, establish_ownership, keep_ownership, owner_checked_recently, resync,
 };
-use super::evidence::{Begun, Caller, Deletion, Evidence, Hold, Ownership, RefusedDelete, Sighting};
+use super::evidence::{Begun, Caller, Deletion, Evidence, Ownership, RefusedDelete, Sighting, Wait};
 use super::outcome::{Class, Failure, Operation};
 use super::refusal::{self, write_refused};
-use super::waits;
+use super::wait;
 use crate::api::{DeletionPolicy, Reason, condition};
 
 /// What to do next.
@@ -27,9 +27,9 @@ pub enum Decision {
     /// Nothing while the object is paused; what is known stays as it stands.
     Pause,
     /// Nothing while the object, or whose credentials these are, stays as it is.
-    Hold(Hold),
+    Blocked(Wait),
     /// Nothing until a time, or until somebody asks.
-    Wait(Hold),
+    Wait(Wait),
 }
 
 /// One call, to the API server or to AWS.
@@ -49,7 +49,7 @@ pub enum Effect {
     RecordReceipt,
     /// Writes that AWS no longer knows the connector.
     RecordAlreadyGone,
-    /// Writes why the object was let go, in place of the refusal to take the finalizer off, while others hold it.
+    /// Writes why the object was let go, in place of the refusal to take the finalizer off, while others wait it.
     RecordLetGo,
     /// Reads the neighbour that an owner tag names.
     LookUpNeighbour {
@@ -182,7 +182,7 @@ fn known_to_be_gone(e: &Evidence) -> Option<Decision> {
 fn protected(e: &Evidence) -> Option<Decision> {
     let annotation = e.object.unusual.named(crate::api::PROTECTED);
     let message = format!("deletion is held by the annotation {annotation}; remove it to go on");
-    (e.object.deleting && e.object.protected).then(|| hold(e, Reason::Protected, message))
+    (e.object.deleting && e.object.protected).then(|| blocked(e, Reason::Protected, message))
 }
 
 fn status_of_another(e: &Evidence) -> Option<Decision> {
@@ -192,13 +192,13 @@ fn status_of_another(e: &Evidence) -> Option<Decision> {
 fn not_actionable(e: &Evidence) -> Option<Decision> {
     if let Err(error) = &e.object.target {
         let message = format!("spec.arn cannot be acted on: {error}. Retain lets the object go");
-        return Some(hold(e, Reason::InvalidRequest, message));
+        return Some(blocked(e, Reason::InvalidRequest, message));
     }
     let DeletionPolicy::Other(word) = &e.object.policy else {
         return None;
     };
     let message = format!("spec.deletionPolicy '{word}' is not known to this version; it knows Delete and Retain");
-    e.object.deleting.then(|| hold(e, Reason::InvalidRequest, message))
+    e.object.deleting.then(|| blocked(e, Reason::InvalidRequest, message))
 }
 
 /// After a refusal the services tell whether the connector is in use, and by whom.
@@ -215,7 +215,7 @@ fn attempt_failed(e: &Evidence) -> Option<Decision> {
     if failure.refuses_the_delete() {
         return refused_delete(e).and_then(|refused| wait_for_services(e, refused));
     }
-    Some(Decision::Wait(waits::after(e, failure)))
+    Some(Decision::Wait(wait::after_failure(e, failure)))
 }
 
 /// What is seen of the services may bring the next attempt forward.
@@ -231,13 +231,13 @@ fn not_our_account(e: &Evidence) -> Option<Decision> {
     let arn = e.object.target.as_ref().ok()?;
     if !e.rules.serves(arn) {
         let message = format!("region {} is not one this operator serves (--regions)", arn.region());
-        return Some(hold(e, Reason::WrongAccount, message));
+        return Some(blocked(e, Reason::WrongAccount, message));
     }
     match &e.caller {
         Caller::Unasked => due(e).then_some(Decision::Act(Effect::Identify)),
         Caller::Account(account) if account != arn.account() => {
             let message = format!("the credentials are of account {account}, the connector is of {}", arn.account());
-            Some(hold(e, Reason::WrongAccount, message))
+            Some(blocked(e, Reason::WrongAccount, message))
         }
         Caller::Account(_) => None,
     }
@@ -263,9 +263,9 @@ fn to_be_deleted(e: &Evidence) -> Option<Decision> {
     }
     let looked = e.memory.seen.looked;
     Some(match &e.memory.deletion {
-        Deletion::Accepted { since, looks } if e.now.moment < waits::asked_again(e, *since) => {
+        Deletion::Accepted { since, looks } if e.now.moment < wait::delete_retry_at(e, *since) => {
             if looked {
-                Decision::Wait(waits::for_aws(e, *since, *looks))
+                Decision::Wait(wait::until_deleted(e, *since, *looks))
             } else {
                 Decision::Act(Effect::Describe)
             }
@@ -287,10 +287,10 @@ fn to_be_adopted(e: &Evidence) -> Option<Decision> {
         None => Decision::Act(Effect::Describe),
         Some(Sighting::Active(_)) => establish_ownership(e),
         Some(Sighting::Inactive(_)) => {
-            for_person(e, Reason::Inactive, "the connector was deleted before this object claimed it")
+            until_user_acts(e, Reason::Inactive, "the connector was deleted before this object claimed it")
         }
         Some(Sighting::NotFound) => {
-            for_person(e, Reason::NotFound, "the account and region of spec.arn have no such connector")
+            until_user_acts(e, Reason::NotFound, "the account and region of spec.arn have no such connector")
         }
     })
 }
@@ -299,23 +299,23 @@ fn claimed(e: &Evidence) -> Decision {
     match &e.memory.seen.connector {
         // After a restart every object would be due at once.
         None if e.memory.wait.is_none() && e.object.shown_available() => {
-            Decision::Wait(waits::available(resync(e, 0.0, 1.0)))
+            Decision::Wait(wait::available(resync(e, 0.0, 1.0)))
         }
         None => Decision::Act(Effect::Describe),
         Some(Sighting::Active(_)) => keep_ownership(e),
         Some(Sighting::Inactive(_)) => {
-            for_person(e, Reason::Gone, "the connector was deleted in AWS, and not by this object")
+            until_user_acts(e, Reason::Gone, "the connector was deleted in AWS, and not by this object")
         }
-        Some(Sighting::NotFound) => for_person(e, Reason::Gone, "the connector no longer exists in AWS"),
+        Some(Sighting::NotFound) => until_user_acts(e, Reason::Gone, "the connector no longer exists in AWS"),
     }
 }
 
-fn hold(e: &Evidence, reason: Reason, message: String) -> Decision {
-    Decision::Hold(waits::for_person(e, reason, message))
+fn blocked(e: &Evidence, reason: Reason, message: String) -> Decision {
+    Decision::Blocked(wait::until_user_acts(e, reason, message))
 }
 
-fn for_person(e: &Evidence, reason: Reason, message: &str) -> Decision {
-    Decision::Wait(waits::for_person(e, reason, message.to_owned()))
+fn until_user_acts(e: &Evidence, reason: Reason, message: &str) -> Decision {
+    Decision::Wait(wait::until_user_acts(e, reason, message.to_owned()))
 }
 
 /// The refusals because of which the object waits for services to release its connector.
@@ -323,19 +323,19 @@ fn refused_delete(e: &Evidence) -> Option<&RefusedDelete> {
     e.memory.refused_delete.as_ref().filter(|_| e.object.deleting && e.object.claimed().is_some())
 }
 
-fn waits_after_refusal(wait: &Hold) -> bool {
+fn waits_after_refusal(wait: &Wait) -> bool {
     wait.failure.as_ref().is_some_and(Failure::refuses_the_delete)
 }
 
 fn wait_for_services(e: &Evidence, refused: &RefusedDelete) -> Option<Decision> {
-    let hold = waits::after_refusal(e, refused, e.users.as_ref()?);
-    (e.now.moment < hold.until).then_some(Decision::Wait(hold))
+    let wait = wait::after_refusal(e, refused, e.users.as_ref()?);
+    (e.now.moment < wait.until).then_some(Decision::Wait(wait))
 }
 
 /// Whether AWS may be asked now.
 fn due(e: &Evidence) -> bool {
-    let outlived = |wait: &Hold| match wait.reason {
-        // A status restored from a backup has lost its claim; what was true of the claim does not hold it up.
+    let outlived = |wait: &Wait| match wait.reason {
+        // A status restored from a backup has lost its claim; what was true of the claim does not wait it up.
         Reason::Available => e.object.claimed().is_none(),
         // A row above waits as long as the refusals last; once a delete was accepted, they are over.
         _ => waits_after_refusal(wait),

@@ -103,7 +103,7 @@ pub struct Memory {
     /// What AWS said that allows the object to go; a connector once gone stays gone.
     pub gone: Option<Gone>,
     /// What the object waits for.
-    pub wait: Option<Hold>,
+    pub wait: Option<Wait>,
     /// Failed attempts since the last success.
     pub attempts: u32,
     /// Those of them at the end that failed in the same way.
@@ -114,7 +114,7 @@ pub struct Memory {
     pub status_written_at: Option<Moment>,
     /// The values of annotations that an Event has told of.
     pub told: Unusual,
-    /// The phase the above belongs to; the wait of an adoption does not hold up a deletion.
+    /// The phase the above belongs to; the wait of an adoption does not wait up a deletion.
     pub deleting: bool,
     /// The object owned its connector when it was last looked at.
     pub claimed: bool,
@@ -240,7 +240,7 @@ pub enum Sighting {
 
 /// Why nothing is done now, and until when.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Hold {
+pub struct Wait {
     /// The reason of the Ready condition.
     pub reason: Reason,
     /// The message of the Ready condition; holds no time.

@@ -2,7 +2,7 @@
 //!
 //! Nothing here does I/O, reads a clock or draws a random number; the time and the jitter are part of the
 //! [`evidence::Evidence`]. So the table tests, the property tests and the running operator all execute the same
-//! function. `tests` hold this folder to it: no Kubernetes client, no AWS SDK, no async runtime, no clock.
+//! function. `tests` wait this folder to it: no Kubernetes client, no AWS SDK, no async runtime, no clock.
 //!
 //! Read [`decide`] first: it is the operator's behaviour on one page. [`record`] is its other half.
 
@@ -24,5 +24,5 @@ pub mod refusal;
 pub mod status;
 pub mod survey;
 pub mod transition;
-pub(crate) mod waits;
+pub(crate) mod wait;
 pub(crate) mod words;

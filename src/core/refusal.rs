@@ -6,7 +6,7 @@
 
 use super::clock::Moment;
 use super::decide::{Decision, Effect};
-use super::evidence::{Evidence, Hold, Memory};
+use super::evidence::{Evidence, Memory, Wait};
 use super::outcome::presentable;
 use super::status::{EventReason, PendingEvent};
 use crate::api::Reason;
@@ -104,7 +104,7 @@ pub fn written(memory: &mut Memory, write: Write) {
 /// The row of the table: after a refusal nothing more is tried in the same reconcile.
 pub(super) fn write_refused(e: &Evidence) -> Option<Decision> {
     let refusals = e.memory.refusals.as_ref().filter(|_| e.memory.seen.write_refused)?;
-    Some(Decision::Hold(Hold {
+    Some(Decision::Blocked(Wait {
         reason: Reason::WriteRefused,
         message: refusals.last.to_string(),
         until: e.from_now(e.rules.pace.retry.jittered(refusals.failures, e.jitter)),

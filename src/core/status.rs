@@ -8,9 +8,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::clock::Moment;
 use super::decide::{Effect, Proof};
-use super::evidence::{Deletion, Evidence, Hold, Ownership, Sighting};
+use super::evidence::{Deletion, Evidence, Ownership, Sighting, Wait};
 use super::outcome::{Connector, Failure, Outcome, Service};
-use super::waits::AVAILABLE;
+use super::wait::AVAILABLE;
 use crate::api::{BlockingService, LastError, Reason, VpcConnectorStatus, condition, whole_seconds};
 
 /// No more services than this are named in a status.
@@ -87,14 +87,14 @@ pub fn status_after(e: &Evidence, effect: &Effect) -> (VpcConnectorStatus, Vec<P
 }
 
 /// The status of an object that waits, and what to tell about it.
-pub fn status_while(e: &Evidence, hold: &Hold) -> (VpcConnectorStatus, Vec<PendingEvent>) {
-    if claim_is_recent(e, hold) {
+pub fn status_while(e: &Evidence, wait: &Wait) -> (VpcConnectorStatus, Vec<PendingEvent>) {
+    if claim_is_recent(e, wait) {
         return (e.object.status.clone(), Vec::new());
     }
     let mut status = base_status(e);
     match &e.memory.seen.connector {
         // A claim on its way writes them with its record.
-        _ if hold.reason == Reason::Adopting => {}
+        _ if wait.reason == Reason::Adopting => {}
         Some(Sighting::Active(connector) | Sighting::Inactive(connector)) => {
             set_connector_fields(&mut status, connector)
         }
@@ -102,27 +102,27 @@ pub fn status_while(e: &Evidence, hold: &Hold) -> (VpcConnectorStatus, Vec<Pendi
         None => {}
     }
     // Whoever's tag the connector carries owns it, whatever was recorded before.
-    if hold.reason == Reason::OwnedByAnother {
+    if wait.reason == Reason::OwnedByAnother {
         status.arn = None;
     }
     set_blocked_by(e, &mut status);
-    let refusals = e.memory.refusals.as_ref().filter(|_| hold.reason == Reason::WriteRefused);
-    let answered = hold.failure.is_none() && refusals.is_none() && hold.reason != Reason::Deleting;
+    let refusals = e.memory.refusals.as_ref().filter(|_| wait.reason == Reason::WriteRefused);
+    let answered = wait.failure.is_none() && refusals.is_none() && wait.reason != Reason::Deleting;
     if !answered {
         let attempts = refusals.map_or(e.memory.attempts, |refusals| refusals.failures);
         status.attempts = Some(i32::try_from(attempts).unwrap_or(i32::MAX));
-        status.next_attempt_time = next_attempt_time(e, hold.until);
+        status.next_attempt_time = next_attempt_time(e, wait.until);
     }
-    status.last_error = hold.failure.as_ref().map(last_error);
-    set_ready(e, &mut status, hold.reason, &hold.message);
-    if stalled(e, hold) {
-        set(e, &mut status, condition::STALLED, "True", hold.reason, &hold.message);
+    status.last_error = wait.failure.as_ref().map(last_error);
+    set_ready(e, &mut status, wait.reason, &wait.message);
+    if stalled(e, wait) {
+        set(e, &mut status, condition::STALLED, "True", wait.reason, &wait.message);
     }
-    let events = if e.object.status.ready_reason() == Some(&hold.reason.to_string()) {
+    let events = if e.object.status.ready_reason() == Some(&wait.reason.to_string()) {
         Vec::new()
     } else {
-        let warning = hold.failure.is_some() || hold.reason.stalls();
-        vec![PendingEvent { warning, reason: EventReason::State(hold.reason), note: hold.message.clone() }]
+        let warning = wait.failure.is_some() || wait.reason.stalls();
+        vec![PendingEvent { warning, reason: EventReason::State(wait.reason), note: wait.message.clone() }]
     };
     (status, events)
 }
@@ -138,10 +138,10 @@ fn next_attempt_time(e: &Evidence, until: Moment) -> Option<Time> {
 }
 
 /// Whether an object that says Adopting waits for the tag that it has just written: a second or two later it says more.
-fn claim_is_recent(e: &Evidence, hold: &Hold) -> bool {
+fn claim_is_recent(e: &Evidence, wait: &Wait) -> bool {
     let written = e.memory.pending_claim.as_ref().is_some_and(|pending| pending.unseen == 0);
     let adopting = Reason::Adopting.to_string();
-    written && hold.reason == Reason::Adopting && e.object.status.ready_reason() == Some(&adopting)
+    written && wait.reason == Reason::Adopting && e.object.status.ready_reason() == Some(&adopting)
 }
 
 /// Names who holds the deletion; what was said of them before stands until something better is known.
@@ -384,14 +384,14 @@ fn set(e: &Evidence, status: &mut VpcConnectorStatus, type_: &str, value: &str, 
 
 /// One hiccup is no stall: missing access, rejected credentials, an untrusted certificate and a refused write count from the second refusal and
 /// after a minute.
-fn stalled(e: &Evidence, hold: &Hold) -> bool {
-    let before = e.object.status.condition(condition::STALLED).is_some_and(|c| c.reason == hold.reason.to_string());
-    hold.reason.stalls() && (before || stalls_at(e, hold).is_none_or(|at| e.now.moment >= at))
+fn stalled(e: &Evidence, wait: &Wait) -> bool {
+    let before = e.object.status.condition(condition::STALLED).is_some_and(|c| c.reason == wait.reason.to_string());
+    wait.reason.stalls() && (before || stalls_at(e, wait).is_none_or(|at| e.now.moment >= at))
 }
 
 /// When a wait turns into a stall, if that is still to come.
-pub fn stalls_at(e: &Evidence, hold: &Hold) -> Option<Moment> {
-    let (failures, since) = match hold.reason {
+pub fn stalls_at(e: &Evidence, wait: &Wait) -> Option<Moment> {
+    let (failures, since) = match wait.reason {
         Reason::AccessDenied | Reason::CredentialsRejected | Reason::UntrustedCertificate => {
             e.memory.streak.map(|streak| (streak.failures, streak.since))?
         }

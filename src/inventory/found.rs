@@ -12,7 +12,7 @@ use super::scan::{NEEDED, Reading};
 use crate::api::whole_seconds;
 use crate::core::arn::AccountId;
 use crate::core::outcome::{Class, Connector, ConnectorState, ConnectorStatus, Failure, Operation};
-use crate::core::waits::explain;
+use crate::core::wait::explain;
 
 /// ACTIVE connectors of an account in a region, unless AWS raised it. Source: AWS General Reference, App Runner quotas.
 pub const DEFAULT_QUOTA: usize = 10;

@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use crate::cli::{Output, ReportArgs};
 use crate::core::outcome::{Failure, NO_CREDENTIALS, Operation};
-use crate::core::waits::explain;
+use crate::core::wait::explain;
 use found::Inventory;
 use objects::Object;
 

@@ -10,7 +10,7 @@ use crate::core::decide::{Effect, Proof};
 use crate::core::evidence::{Deletion, Evidence, Memory};
 use crate::core::outcome::{Class, Connector, Failure, NO_CREDENTIALS, Operation, Outcome, Reply, WireError, classify};
 use crate::core::status;
-use crate::core::waits::explain;
+use crate::core::wait::explain;
 
 const DELETE: Operation = Operation::DeleteVpcConnector;
 

@@ -10,7 +10,7 @@ use crate::api::{DeletionPolicy, VpcConnectorStatus, condition};
 use crate::core::arn::APP_RUNNER_REGIONS;
 use crate::core::clock::{Moment, Now};
 use crate::core::decide::{Decision, Effect, decide};
-use crate::core::evidence::{Caller, Deletion, Evidence, Hold, Memory, Object, Rules};
+use crate::core::evidence::{Caller, Deletion, Evidence, Memory, Object, Rules, Wait};
 use crate::core::flags::Unusual;
 use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Reply};
 use crate::core::pace::Pace;
@@ -156,9 +156,9 @@ impl Evidence {
     /// The next attempt, at its time.
     pub(super) fn next_attempt(self) -> Self {
         self.with(|e| {
-            let hold = e.waits();
-            e.now = e.now.at(hold.until);
-            e.memory.wait = Some(hold);
+            let wait = e.waits();
+            e.now = e.now.at(wait.until);
+            e.memory.wait = Some(wait);
             e.memory.begin(&e.object, e.now.moment);
         })
     }
@@ -190,9 +190,9 @@ impl Evidence {
     }
 
     #[track_caller]
-    pub(super) fn waits(&self) -> Hold {
+    pub(super) fn waits(&self) -> Wait {
         match decide(self) {
-            Decision::Wait(hold) | Decision::Hold(hold) => hold,
+            Decision::Wait(wait) | Decision::Blocked(wait) => wait,
             other => panic!("expected a wait, got {other:?}"),
         }
     }
@@ -200,8 +200,8 @@ impl Evidence {
     /// The wait and how many seconds it lasts.
     #[track_caller]
     pub(super) fn waits_for(&self) -> (crate::api::Reason, u64) {
-        let hold = self.waits();
-        (hold.reason, hold.until.since(self.now.moment).as_secs())
+        let wait = self.waits();
+        (wait.reason, wait.until.since(self.now.moment).as_secs())
     }
 }
 

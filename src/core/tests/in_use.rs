@@ -8,7 +8,7 @@ use crate::core::decide::{Effect, calls_of_attempt};
 use crate::core::evidence::Evidence;
 use crate::core::outcome::{Class, Operation, Service};
 use crate::core::survey::Users;
-use crate::core::{status, waits};
+use crate::core::{status, wait};
 
 const DELETE: Operation = Operation::DeleteVpcConnector;
 
@@ -223,13 +223,17 @@ fn an_attempt_that_is_asked_for_is_made_whoever_holds_it() {
 #[test]
 fn a_turn_that_is_waited_for_says_so_unless_something_else_was_waited_for() {
     let soon = Duration::from_secs(20);
-    let first = waits::for_turn(&claimed().deleting(), soon);
+    let first = wait::until_rate_limit(&claimed().deleting(), soon);
     assert_eq!((first.reason, first.until), (Reason::Deleting, claimed().from_now(soon)));
     assert!(first.message.contains("--aws-rate"), "{}", first.message);
-    assert_eq!(waits::for_turn(&super::evidence::unclaimed(), soon).reason, Reason::Adopting);
-    assert_eq!(waits::for_turn(&claimed(), soon).reason, Reason::Available, "a look that is late takes nothing back");
+    assert_eq!(wait::until_rate_limit(&super::evidence::unclaimed(), soon).reason, Reason::Adopting);
+    assert_eq!(
+        wait::until_rate_limit(&claimed(), soon).reason,
+        Reason::Available,
+        "a look that is late takes nothing back"
+    );
     let held = in_use().seen(held_by(&["web"])).woken_after(1);
-    assert_eq!(waits::for_turn(&held, soon).reason, Reason::InUse);
+    assert_eq!(wait::until_rate_limit(&held, soon).reason, Reason::InUse);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Laws that hold for every object, every memory and every sequence of answers.
+//! Laws that wait for every object, every memory and every sequence of answers.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::api::{DeletionPolicy, Reason};
 use crate::core::arn::ConnectorArn;
 use crate::core::clock::Moment;
 use crate::core::decide::{Decision, Effect, Proof, decide};
-use crate::core::evidence::{Caller, Deletion, Evidence, Hold, PendingClaim, RefusedDelete};
+use crate::core::evidence::{Caller, Deletion, Evidence, PendingClaim, RefusedDelete, Wait};
 use crate::core::outcome::{Class, Connector, Operation, Outcome, Reply, Service};
 use crate::core::ownership::Neighbour;
 use crate::core::refusal::{self, Refusal, Refusals, Write};
@@ -134,7 +134,7 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
                 if waiting {
                     let reason = if refused.is_some() { Reason::InUse } else { Reason::Available };
                     let failure = refused.as_ref().map(|refused| refused.failure.clone());
-                    e.memory.wait = Some(Hold { reason, failure, ..claimed().waits() });
+                    e.memory.wait = Some(Wait { reason, failure, ..claimed().waits() });
                 }
                 (e.memory.refused_delete, e.users, e.memory.refusals) = (refused, users, refusals);
                 (e.memory.pending_claim, e.memory.owner_checked_at, e.memory.tag_restored_at) = tag;
@@ -147,7 +147,7 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
 /// The effects so far, and what came of each.
 type Said = [(Effect, Outcome)];
 
-/// Every law that must hold at the moment an effect is named.
+/// Every law that must wait at the moment an effect is named.
 fn check(e: &Evidence, effect: &Effect, said: &Said) -> Result<(), TestCaseError> {
     let target = e.object.target.as_ref().ok();
     if names_an_arn(effect) {
@@ -253,12 +253,12 @@ proptest! {
             prop_assert_eq!(&first, &decide(&e));
             match first {
                 Decision::Act(effect) => perform(&mut e, &effect, answer),
-                Decision::Wait(hold) => {
-                    e.memory.wait = Some(hold.clone());
+                Decision::Wait(wait) => {
+                    e.memory.wait = Some(wait.clone());
                     e.memory.begin(&e.object, e.now.moment);
-                    prop_assert!(hold.until > e.now.moment, "a wait lies ahead");
+                    prop_assert!(wait.until > e.now.moment, "a wait lies ahead");
                     if !e.object.requested() {
-                        prop_assert_eq!(decide(&e), Decision::Wait(hold), "and holds until its time");
+                        prop_assert_eq!(decide(&e), Decision::Wait(wait), "and holds until its time");
                     }
                     break;
                 }

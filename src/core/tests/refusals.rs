@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::evidence::{claimed, described, refused as aws_refuses, tag, unclaimed, written};
 use crate::api::{Reason, condition};
 use crate::core::decide::{Decision, Effect, Proof};
-use crate::core::evidence::{Evidence, Hold};
+use crate::core::evidence::{Evidence, Wait};
 use crate::core::outcome::{Class, Operation};
 use crate::core::refusal::{self, Refusal, Write};
 use crate::core::status;
@@ -25,10 +25,10 @@ impl Evidence {
     /// Takes in what was told of it, and begins the reconcile after it.
     fn told_and_again(self) -> Self {
         self.with(|e| {
-            let hold = e.waits();
-            e.object.status = status::status_while(e, &hold).0;
+            let wait = e.waits();
+            e.object.status = status::status_while(e, &wait).0;
             refusal::written(&mut e.memory, Write::WriteStatus);
-            e.now = e.now.at(hold.until);
+            e.now = e.now.at(wait.until);
             e.memory.begin(&e.object, e.now.moment);
         })
     }
@@ -49,8 +49,8 @@ fn a_refused_write_is_told_in_the_servers_words_and_not_tried_again_at_once() {
         (claimed().with(|e| e.object.paused = true), Write::WriteStatus),
     ] {
         let e = e.after_refusal(write);
-        assert!(matches!(e.decision(), Decision::Hold(_)), "{write:?}");
-        let Hold { reason, message, .. } = e.waits();
+        assert!(matches!(e.decision(), Decision::Blocked(_)), "{write:?}");
+        let Wait { reason, message, .. } = e.waits();
         assert_eq!(reason, Reason::WriteRefused);
         assert!(message.contains(WORDS) && message.contains(write.in_words()) && message.contains("422"), "{message}");
         let (status, events) = status::status_while(&e, &e.waits());

@@ -130,9 +130,9 @@ fn what_cannot_be_acted_on_is_held_and_says_so() {
 #[test]
 fn with_another_accounts_credentials_nothing_is_called() {
     for e in [claimed(), claimed().deleting(), unclaimed(), unclaimed().deleting()] {
-        let hold = e.of_account("999999999999").waits();
-        assert_eq!(hold.reason, Reason::WrongAccount);
-        assert!(hold.message.contains("999999999999") && hold.message.contains("111122223333"), "{}", hold.message);
+        let wait = e.of_account("999999999999").waits();
+        assert_eq!(wait.reason, Reason::WrongAccount);
+        assert!(wait.message.contains("999999999999") && wait.message.contains("111122223333"), "{}", wait.message);
     }
 }
 
@@ -389,9 +389,9 @@ fn adopting_stops_at_what_is_not_there_or_not_ours() {
     let inactive = unclaimed().after_describe(described("INACTIVE"));
     assert_eq!(inactive.waits_for(), (Reason::Inactive, 300));
     let read = |v: &str| unclaimed().after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(Some(v)));
-    let hold = read("c2/shop/egress").waits();
-    assert_eq!(hold.reason, Reason::OwnedByAnother);
-    assert!(hold.message.contains("c2/shop/egress") && hold.message.contains("aws apprunner untag-resource"));
+    let wait = read("c2/shop/egress").waits();
+    assert_eq!(wait.reason, Reason::OwnedByAnother);
+    assert!(wait.message.contains("c2/shop/egress") && wait.message.contains("aws apprunner untag-resource"));
     assert_eq!(read("c2/shop/egress").waits_for(), (Reason::OwnedByAnother, 600));
     let look = Effect::LookUpNeighbour { namespace: "shop".into(), name: "other".into() };
     let found = |n| read("c1/shop/other").after(look.clone(), Outcome::Done(Reply::Neighbour(n)));
@@ -412,9 +412,9 @@ fn adopting_that_is_refused_says_by_whom() {
     ];
     let actions = ["apprunner:DescribeVpcConnector", "apprunner:ListTagsForResource", "apprunner:TagResource"];
     for (e, action) in refusals.iter().zip(actions) {
-        let hold = e.waits();
-        assert_eq!(hold.reason, Reason::AccessDenied);
-        assert!(hold.message.contains(action), "{}", hold.message);
+        let wait = e.waits();
+        assert_eq!(wait.reason, Reason::AccessDenied);
+        assert!(wait.message.contains(action), "{}", wait.message);
     }
 }
 
@@ -438,12 +438,12 @@ fn a_claimed_connector_with_the_tag_of_another_is_claimed_no_more() {
         claimed().next_attempt().after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(Some(value)))
     };
     let lost = read("c2/shop/egress");
-    let hold = lost.waits();
-    assert_eq!((hold.reason, lost.waits_for().1), (Reason::OwnedByAnother, 600));
-    let (status, events) = status::status_while(&lost, &hold);
+    let wait = lost.waits();
+    assert_eq!((wait.reason, lost.waits_for().1), (Reason::OwnedByAnother, 600));
+    let (status, events) = status::status_while(&lost, &wait);
     assert_eq!((status.arn.as_deref(), events[0].warning), (None, true));
     let given_up = lost.clone().with(|e| (e.object.status, e.memory.claimed) = (status, true)).woken();
-    assert_eq!(given_up.waits(), hold, "our own write is no reason to look again");
+    assert_eq!(given_up.waits(), wait, "our own write is no reason to look again");
     let look = Effect::LookUpNeighbour { namespace: "shop".into(), name: "other".into() };
     let other = read("c1/shop/other");
     assert_eq!(other.acts(), look);
@@ -473,9 +473,9 @@ fn a_missing_tag_is_written_again_at_most_once_an_hour() {
     assert_eq!(restored.waits().reason, Reason::Available);
     let mut stripped = untagged(restored);
     for _ in 0..5 {
-        let hold = stripped.waits();
-        assert_eq!(hold.reason, Reason::Available);
-        assert!(hold.message.contains("takes its owner tag off"), "{}", hold.message);
+        let wait = stripped.waits();
+        assert_eq!(wait.reason, Reason::Available);
+        assert!(wait.message.contains("takes its owner tag off"), "{}", wait.message);
         stripped = untagged(stripped);
     }
     assert_eq!(stripped.acts(), Effect::WriteTag, "an hour later");

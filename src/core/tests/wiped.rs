@@ -50,9 +50,9 @@ fn what_is_remembered_is_told_again_without_a_call_to_aws() {
 }
 
 fn is_told_again(e: &Evidence, reason: Reason) {
-    let hold = e.waits();
-    assert_eq!(hold.reason, reason);
-    let (status, _) = status::status_while(e, &hold);
+    let wait = e.waits();
+    assert_eq!(wait.reason, reason);
+    let (status, _) = status::status_while(e, &wait);
     assert_eq!(status.ready_reason(), Some(reason.to_string().as_str()));
     assert!(status::needs_write(e, &status), "{reason}");
 }
@@ -79,9 +79,9 @@ fn a_claim_that_was_wiped_while_services_hold_it_is_no_reason_to_delete_again() 
     assert_eq!(wiped.acts(), Effect::Describe);
     let looked = wiped.after_describe(described("ACTIVE"));
     let again = looked.after(Effect::ReadTags, tag(Some("c1/shop/egress"))).after(Effect::RecordClaim, written());
-    let hold = again.waits();
-    assert_eq!(hold.reason, Reason::InUse);
-    let (status, _) = status::status_while(&again, &hold);
+    let wait = again.waits();
+    assert_eq!(wait.reason, Reason::InUse);
+    let (status, _) = status::status_while(&again, &wait);
     assert_eq!(status.blocked_by.len(), 1, "and they are named again");
 }
 

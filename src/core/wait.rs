@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::arn::ConnectorArn;
 use super::clock::Moment;
-use super::evidence::{Evidence, Hold, PendingClaim, RefusedDelete};
+use super::evidence::{Evidence, PendingClaim, RefusedDelete, Wait};
 use super::outcome::{Class, Failure, NO_CREDENTIALS, Operation, Service, WRONG_ACCOUNT};
 use super::survey::Users;
 use super::words;
@@ -23,36 +23,36 @@ const THEN: &str = "the connector is deleted as soon as they let go";
 const NAMED: usize = 5;
 
 /// Until a person changes something.
-pub(super) fn for_person(e: &Evidence, reason: Reason, message: String) -> Hold {
-    Hold { reason, message, until: e.from_now(e.rules.pace.person), failure: None }
+pub(super) fn until_user_acts(e: &Evidence, reason: Reason, message: String) -> Wait {
+    Wait { reason, message, until: e.from_now(e.rules.pace.person), failure: None }
 }
 
 /// Until the next look at a connector that is well.
-pub(super) fn available(until: Moment) -> Hold {
-    Hold { reason: Reason::Available, message: AVAILABLE.into(), until, failure: None }
+pub(super) fn available(until: Moment) -> Wait {
+    Wait { reason: Reason::Available, message: AVAILABLE.into(), until, failure: None }
 }
 
 /// Until the next look at a connector whose owner tag something else takes off.
-pub(super) fn available_untagged(until: Moment) -> Hold {
-    Hold { message: AVAILABLE_UNTAGGED.into(), ..available(until) }
+pub(super) fn available_untagged(until: Moment) -> Wait {
+    Wait { message: AVAILABLE_UNTAGGED.into(), ..available(until) }
 }
 
 /// Until the owner tag that was written is read back.
-pub(super) fn tag_written(e: &Evidence) -> Hold {
+pub(super) fn tag_written(e: &Evidence) -> Wait {
     let message = "the owner tag is written, and is read back before the claim is recorded".to_owned();
     let until = e.from_now(e.rules.pace.tag_settle.drawn(e.jitter));
-    Hold { reason: Reason::Adopting, message, until, failure: None }
+    Wait { reason: Reason::Adopting, message, until, failure: None }
 }
 
 /// Until App Runner shows the owner tag that was written.
-pub(super) fn tag_not_shown(e: &Evidence, pending: &PendingClaim) -> Hold {
+pub(super) fn tag_not_shown(e: &Evidence, pending: &PendingClaim) -> Wait {
     let message = "the owner tag is written, and App Runner does not show it yet".to_owned();
     let until = e.from_now(e.rules.pace.tag_not_shown.jittered(pending.unseen, e.jitter));
-    Hold { reason: Reason::Adopting, message, until, failure: None }
+    Wait { reason: Reason::Adopting, message, until, failure: None }
 }
 
 /// Until the connector is somebody else's no more.
-pub(super) fn owned_by_another(e: &Evidence, tag: &str) -> Hold {
+pub(super) fn owned_by_another(e: &Evidence, tag: &str) -> Wait {
     let arn = e.object.target.as_ref().map(ConnectorArn::as_str).unwrap_or_default();
     let region = e.object.target.as_ref().map(|arn| arn.region().as_str()).unwrap_or_default();
     let message = format!(
@@ -60,44 +60,44 @@ pub(super) fn owned_by_another(e: &Evidence, tag: &str) -> Hold {
          connector; if it does not, so does: aws apprunner untag-resource --resource-arn {arn} --tag-keys {OWNER_TAG} \
          --region {region}"
     );
-    Hold { reason: Reason::OwnedByAnother, message, until: e.from_now(e.rules.pace.ownership), failure: None }
+    Wait { reason: Reason::OwnedByAnother, message, until: e.from_now(e.rules.pace.ownership), failure: None }
 }
 
 /// Until App Runner reports a deletion done that it accepted.
-pub(super) fn for_aws(e: &Evidence, since: Moment, looks: u32) -> Hold {
+pub(super) fn until_deleted(e: &Evidence, since: Moment, looks: u32) -> Wait {
     let next = e.from_now(e.rules.pace.accepted.exact(looks.saturating_add(1)));
-    Hold {
+    Wait {
         reason: Reason::Deleting,
         message: "App Runner accepted the deletion and still reports the connector ACTIVE".into(),
-        until: next.min(asked_again(e, since)),
+        until: next.min(delete_retry_at(e, since)),
         failure: None,
     }
 }
 
 /// When a deletion that App Runner accepted is asked for again.
-pub(super) fn asked_again(e: &Evidence, since: Moment) -> Moment {
+pub(super) fn delete_retry_at(e: &Evidence, since: Moment) -> Moment {
     since.after(e.rules.pace.delete_again)
 }
 
 /// Until it is this object's turn to have AWS called; what it waited for before is what it still waits for.
-pub(crate) fn for_turn(e: &Evidence, turn: Duration) -> Hold {
+pub(crate) fn until_rate_limit(e: &Evidence, turn: Duration) -> Wait {
     let until = e.from_now(turn);
     if let Some(wait) = e.memory.wait.clone() {
-        return Hold { until, ..wait };
+        return Wait { until, ..wait };
     }
     if !e.object.deleting && e.object.claimed().is_some() {
         return available(until);
     }
     let reason = if e.object.deleting { Reason::Deleting } else { Reason::Adopting };
     let message = "waiting for its turn: calls to AWS in one account and region are limited (--aws-rate)".to_owned();
-    Hold { reason, message, until, failure: None }
+    Wait { reason, message, until, failure: None }
 }
 
 /// Until the services release the connector, or nothing is seen to use it.
 ///
 /// When one releases it there is nothing to wait for. Otherwise what is not seen may still have happened, so the delete
 /// is tried again now and then; when many objects wait, less often, so that calls are left for looking.
-pub(super) fn after_refusal(e: &Evidence, refused: &RefusedDelete, users: &Users) -> Hold {
+pub(super) fn after_refusal(e: &Evidence, refused: &RefusedDelete, users: &Users) -> Wait {
     let unexplained = refused.failure.class == Class::InvalidRequest;
     let retry_since = users.retry_since(unexplained);
     let since = retry_since.unwrap_or(refused.since).max(refused.since);
@@ -111,7 +111,7 @@ pub(super) fn after_refusal(e: &Evidence, refused: &RefusedDelete, users: &Users
         _ => in_use_by_none(e, refused, users, lasted),
     };
     let wait = if retry_since.is_some_and(|at| at > refused.last) { Duration::ZERO } else { wait.max(users.share) };
-    Hold { reason, message, until: refused.last.after(wait), failure: Some(refused.failure.clone()) }
+    Wait { reason, message, until: refused.last.after(wait), failure: Some(refused.failure.clone()) }
 }
 
 /// App Runner says that the connector is in use, and no service is seen to use it.
@@ -163,14 +163,14 @@ fn used_by(services: &[Service]) -> String {
 }
 
 /// Until the attempt after one that failed.
-pub(super) fn after(e: &Evidence, failure: &Failure) -> Hold {
+pub(super) fn after_failure(e: &Evidence, failure: &Failure) -> Wait {
     let failures = e.memory.streak.map_or(1, |streak| streak.failures);
     let until = e.from_now(e.rules.pace.after_failure(failure.class, failures, e.jitter));
     // A look that failed takes nothing back: the connector was ACTIVE when it was last seen.
     if !e.object.deleting && e.object.claimed().is_some() && failure.class.passes() && e.object.was_available() {
-        return Hold { failure: Some(failure.clone()), ..available(until) };
+        return Wait { failure: Some(failure.clone()), ..available(until) };
     }
-    Hold { reason: failure.class.reason(), message: explain(failure), until, failure: Some(failure.clone()) }
+    Wait { reason: failure.class.reason(), message: explain(failure), until, failure: Some(failure.clone()) }
 }
 
 /// A failure in words: whose it is, and what AWS said.
@@ -180,7 +180,7 @@ pub(crate) fn explain(failure: &Failure) -> String {
         _ if *operation == Operation::ResolveCredentials => explain_credentials(failure),
         Class::AccessDenied => format!("IAM does not allow {}: {said}", operation.iam_action()),
         Class::CredentialsRejected if is_of_clock(failure) => {
-            // AWS's words hold times, which would make every attempt another message; they stand in lastError.
+            // AWS's words wait times, which would make every attempt another message; they stand in lastError.
             format!("the clock here differs from AWS's, which therefore rejects {operation}: {code}")
         }
         Class::CredentialsRejected if *code == WRONG_ACCOUNT => failure.message.clone(),
