@@ -24,7 +24,7 @@ use crate::api::VpcConnector;
 use crate::apprunner::surveys::Waiter;
 use crate::cluster;
 use crate::core::arn::{AccountRegion, ConnectorArn};
-use crate::core::pace::millis;
+use crate::core::intervals::millis;
 use crate::incidents::Trouble;
 use crate::reconcile::Operator;
 use crate::sight::Sight;
@@ -95,7 +95,7 @@ pub async fn run(
     for api in apis(&client, scope.namespaces) {
         let (door, wakes) = mpsc::unbounded_channel();
         doors.push(door);
-        let (trigger, store) = watch(api, &shared.operator.rules.pace, shared.clone());
+        let (trigger, store) = watch(api, &shared.operator.rules.intervals, shared.clone());
         sight.watch(store.clone());
         let watched = Arc::new(Watched { shared: shared.clone(), store: store.clone() });
         let controller = Controller::for_stream(trigger, store)
@@ -196,7 +196,7 @@ fn retry(object: Arc<Guarded>, failed: &Failed, watched: Arc<Watched>) -> Action
         failures.count = failures.count.saturating_add(1);
         (failures.count, failures.is_news(failed))
     };
-    let wait = shared.operator.rules.pace.retry.jittered(failures, rand::random());
+    let wait = shared.operator.rules.intervals.retry.jittered(failures, rand::random());
     let (namespace, name, retry_ms) = (object.namespace(), object.name_any(), millis(wait));
     if is_news {
         error!(namespace, name, error = %failed, failures, retry_ms, "reconcile failed; it is tried again");

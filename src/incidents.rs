@@ -16,7 +16,7 @@ use crate::clock;
 use crate::core::arn::AccountRegion;
 use crate::core::clock::Moment;
 use crate::core::outcome::{Class, Failure, Operation};
-use crate::core::pace::millis;
+use crate::core::intervals::millis;
 use crate::core::wait::{explain, is_of_clock};
 use crate::sync::lock;
 

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
-use crate::core::pace::millis;
+use crate::core::intervals::millis;
 
 /// What has to be so for anything to be begun.
 pub struct Permission {

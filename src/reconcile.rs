@@ -108,7 +108,7 @@ impl Operator {
     }
 
     fn later(&self) -> Action {
-        Action::requeue(self.rules.pace.person)
+        Action::requeue(self.rules.intervals.user_action)
     }
 
     /// Tells once of an object that does not parse. It is kept: nobody knows what it holds.
@@ -259,7 +259,7 @@ impl Operator {
     async fn wait_for_turn(&self, turn: &mut Turn, turn_in: Duration) -> Result<Action, Error> {
         let wait = wait::until_rate_limit(&turn.evidence, turn_in);
         turn.evidence.memory.wait = Some(wait.clone());
-        if turn_in > self.rules.pace.turn_told {
+        if turn_in > self.rules.intervals.rate_wait_reported_after {
             let (status, _) = status::status_while(&turn.evidence, &wait);
             self.settle(turn, status, Vec::new()).await?;
         }
@@ -390,7 +390,7 @@ impl Operator {
         memories.insert(object.uid().unwrap_or_default(), (Box::new(memory), Instant::now()));
         // Now and then is enough: what stands here too long is only memory.
         if memories.len().is_power_of_two() {
-            let forget_after = FORGET_AFTER.max(self.rules.pace.resync * 2);
+            let forget_after = FORGET_AFTER.max(self.rules.intervals.resync * 2);
             memories.retain(|_, (_, at)| at.elapsed() < forget_after);
         }
     }

@@ -20,7 +20,7 @@ use crate::controller::Scope;
 use crate::core::evidence::Rules;
 use crate::core::lease::Terms;
 use crate::core::ownership::ClusterId;
-use crate::core::pace::Pace;
+use crate::core::intervals::Intervals;
 use crate::incidents::{Incidents, OPERATOR, Trouble};
 use crate::metrics::{Metrics, Snapshot};
 use crate::permission::{Leadership, Permission};
@@ -75,13 +75,13 @@ async fn operate(args: &RunArgs) -> Result<(), RunError> {
     let election = (args.leader_election == Switch::On).then(|| enter(args, &client));
     let leadership = election.as_ref().map_or_else(Leadership::unquestioned, Election::leadership);
     let permission = Arc::new(Permission { stopping, leadership });
-    let pace = pace(args);
+    let intervals = intervals(args);
     let incidents = Arc::<Incidents>::default();
-    let aws = Arc::new(Aws::new(args.aws.limits(), pace.rate_recovery, metrics.clone(), incidents.clone()));
-    let (surveys, woken) = Surveys::new(aws.clone(), permission.clone(), pace.clone());
+    let aws = Arc::new(Aws::new(args.aws.limits(), intervals.rate_recovery, metrics.clone(), incidents.clone()));
+    let (surveys, woken) = Surveys::new(aws.clone(), permission.clone(), intervals.clone());
     let look = look(sight.clone(), aws.clone(), permission.clone());
     serve(args.health_address, args.metrics_address, sight.health.clone(), metrics.clone(), look)?;
-    let rules = rules(args, pace, &client, &permission.stopping, &sight.health, &incidents).await?;
+    let rules = rules(args, intervals, &client, &permission.stopping, &sight.health, &incidents).await?;
     let Some(rules) = rules else { return Ok(()) };
     let work = async {
         if turn_comes(&permission, &sight.health).await {
@@ -162,7 +162,7 @@ async fn lead(
 
 async fn rules(
     args: &RunArgs,
-    pace: Pace,
+    intervals: Intervals,
     client: &Client,
     stopping: &CancellationToken,
     health: &Health,
@@ -177,7 +177,7 @@ async fn rules(
         },
         None => None,
     };
-    let rules = Rules { pace, regions: args.aws.regions.clone(), cluster_id: cluster_id.filter(|_| tags) };
+    let rules = Rules { intervals, regions: args.aws.regions.clone(), cluster_id: cluster_id.filter(|_| tags) };
     info!(
         version = env!("CARGO_PKG_VERSION"),
         cluster_id = rules.cluster_id.as_ref().map_or("-", ClusterId::as_str),
@@ -188,8 +188,8 @@ async fn rules(
     Ok(Some(rules))
 }
 
-fn pace(args: &RunArgs) -> Pace {
-    Pace { resync: args.resync, ..Pace::default() }.divided_by(args.aws.pace_divisor)
+fn intervals(args: &RunArgs) -> Intervals {
+    Intervals { resync: args.resync, ..Intervals::default() }.divided_by(args.aws.pace_divisor)
 }
 
 /// Waits for an API server that is not up yet; one that refuses is a mistake somebody must mend.

@@ -25,7 +25,7 @@ use crate::cluster::WATCH_SECONDS;
 use crate::cluster::outage::{Again, Outage};
 use crate::cluster::own_writes::version;
 use crate::cluster::writes::trimmed;
-use crate::core::pace::Pace;
+use crate::core::intervals::Intervals;
 
 /// An object, or why it does not parse.
 pub type Guarded = DeserializeGuard<VpcConnector>;
@@ -43,11 +43,11 @@ pub trait Listener: Send + Sync + 'static {
 /// Watches, and gives the objects to look at; begins anew after a time, give or take a fifth.
 pub fn watch(
     api: Api<Guarded>,
-    pace: &Pace,
+    intervals: &Intervals,
     listener: Arc<impl Listener>,
 ) -> (impl Stream<Item = watcher::Result<Guarded>> + Send + 'static, Store<Guarded>) {
     let (store, writer) = reflector::store();
-    let (rebuild, again) = (pace.watch, Again::new(pace.watch_again));
+    let (rebuild, again) = (intervals.watch, Again::new(intervals.watch_again));
     let begin = move || {
         let lifetime = rebuild.mul_f64(0.8 + 0.4 * rand::random::<f64>());
         let watching = watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS));

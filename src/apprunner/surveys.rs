@@ -18,7 +18,7 @@ use crate::core::arn::{AccountRegion, ConnectorArn};
 use crate::core::clock::Moment;
 use crate::core::limiter::{Rank, half_of_the_rate};
 use crate::core::outcome::{Class, Failure, Operation, Outcome};
-use crate::core::pace::Pace;
+use crate::core::intervals::Intervals;
 use crate::core::survey::{CallTime, Step, Survey, Users};
 use crate::permission::Permission;
 use crate::sync::lock;
@@ -42,7 +42,7 @@ pub struct Surveys {
 struct Shared {
     aws: Arc<Aws>,
     permission: Arc<Permission>,
-    pace: Pace,
+    intervals: Intervals,
     wake: mpsc::UnboundedSender<Waiter>,
     state: Mutex<State>,
 }
@@ -62,9 +62,9 @@ struct Running {
 
 impl Surveys {
     /// Makes a place for surveys, and what tells who of those that wait has something new to know.
-    pub fn new(aws: Arc<Aws>, permission: Arc<Permission>, pace: Pace) -> (Self, mpsc::UnboundedReceiver<Waiter>) {
+    pub fn new(aws: Arc<Aws>, permission: Arc<Permission>, intervals: Intervals) -> (Self, mpsc::UnboundedReceiver<Waiter>) {
         let (wake, woken) = mpsc::unbounded_channel();
-        (Self { shared: Arc::new(Shared { aws, permission, pace, wake, state: Mutex::default() }) }, woken)
+        (Self { shared: Arc::new(Shared { aws, permission, intervals, wake, state: Mutex::default() }) }, woken)
     }
 
     /// Has the users of a connector looked for, until the waiter is forgotten; with `any_change` the waiter is woken by
@@ -92,7 +92,7 @@ impl Surveys {
             half_of_the_rate(u32::try_from(crowd).unwrap_or(u32::MAX), self.shared.aws.rates.rate(&account_region));
         state.by_account_region.get(&account_region)?.survey.users_of(
             arn.as_str(),
-            &self.shared.pace,
+            &self.shared.intervals,
             share,
             clock::now().moment,
         )
@@ -147,7 +147,7 @@ impl Shared {
     fn next(&self, account_region: &AccountRegion) -> Option<Step> {
         let rate = self.aws.rates.rate(account_region);
         let state = &mut *lock(&self.state);
-        let step = state.by_account_region.get(account_region)?.survey.next(&self.pace, rate, clock::now().moment);
+        let step = state.by_account_region.get(account_region)?.survey.next(&self.intervals, rate, clock::now().moment);
         if step == Step::Done {
             state.by_account_region.remove(account_region);
         }
@@ -174,7 +174,7 @@ impl Shared {
         let time = CallTime { sent, now: clock::now().moment, jitter: rand::random() };
         let state = &mut *lock(&self.state);
         let Some(running) = state.by_account_region.get_mut(account_region) else { return };
-        let news = running.survey.apply(step, outcome, &self.pace, time);
+        let news = running.survey.apply(step, outcome, &self.intervals, time);
         let woken = state.waiters.values().filter(|(_, arn)| news.contains(arn.as_str()));
         for (waiter, _) in woken {
             // Nobody listens any more once the operator stops.

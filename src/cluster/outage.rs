@@ -9,7 +9,7 @@ use kube::runtime::utils::Backoff;
 use kube::runtime::watcher;
 use tracing::{debug, info, warn};
 
-use crate::core::pace::Range;
+use crate::core::intervals;
 
 const UNKNOWN_KIND: &str =
     "the API server does not know VpcConnector; install it: apprunner-operator crd | kubectl apply -f -";
@@ -66,22 +66,22 @@ fn what_failed(error: &watcher::Error) -> &'static str {
 
 /// The waits between attempts to watch: they grow until it has worked for a while.
 pub struct Again {
-    range: Range,
+    backoff: intervals::Backoff,
     failures: u32,
     last: Option<Instant>,
 }
 
 impl Again {
     /// Waits of this range.
-    pub fn new(range: Range) -> Self {
-        Self { range, failures: 0, last: None }
+    pub fn new(backoff: intervals::Backoff) -> Self {
+        Self { backoff, failures: 0, last: None }
     }
 
     fn after_failure(&mut self, now: Instant, jitter: f64) -> Duration {
-        let worked_since = self.last.is_none_or(|last| now.saturating_duration_since(last) > self.range.longest * 3);
+        let worked_since = self.last.is_none_or(|last| now.saturating_duration_since(last) > self.backoff.max * 3);
         self.failures = if worked_since { 1 } else { self.failures.saturating_add(1) };
         self.last = Some(now);
-        self.range.jittered(self.failures, jitter)
+        self.backoff.jittered(self.failures, jitter)
     }
 }
 
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn waits_grow_to_their_longest_and_begin_anew_after_a_while_without_failures() {
-        let mut again = Again::new(Range { first: Duration::from_secs(1), longest: Duration::from_secs(10) });
+        let mut again = Again::new(intervals::Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(10) });
         let mut now = Instant::now();
         let mut waits = Vec::new();
         for _ in 0..6 {

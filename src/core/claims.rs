@@ -29,7 +29,7 @@ pub(super) fn establish_ownership(e: &Evidence) -> Decision {
 pub(super) fn confirm_claim(e: &Evidence, pending: &PendingClaim) -> Decision {
     match e.memory.seen.ownership() {
         Ownership::Unread if e.memory.seen.tagged => Decision::Wait(wait::tag_written(e)),
-        Ownership::Untagged if e.now.moment < pending.written_at.after(e.rules.pace.tag_rewrite) => {
+        Ownership::Untagged if e.now.moment < pending.written_at.after(e.rules.intervals.tag_rewrite) => {
             Decision::Wait(wait::tag_not_shown(e, pending))
         }
         // Once a tag is read, it decides as if it had been there before.
@@ -69,17 +69,17 @@ pub(super) fn delete_if_owned(e: &Evidence) -> Decision {
 
 /// Retries while the connector is in use come every few seconds; the tag need not be read for each.
 pub(super) fn owner_checked_recently(e: &Evidence) -> bool {
-    let fresh = |at: Moment| e.now.moment < at.after(e.rules.pace.owner_check);
+    let fresh = |at: Moment| e.now.moment < at.after(e.rules.intervals.owner_check);
     e.memory.refused_delete.is_some() && e.memory.owner_checked_at.is_some_and(fresh)
 }
 
 fn restored_recently(e: &Evidence) -> bool {
-    e.memory.tag_restored_at.is_some_and(|at| e.now.moment < at.after(e.rules.pace.tag_restore))
+    e.memory.tag_restored_at.is_some_and(|at| e.now.moment < at.after(e.rules.intervals.tag_restore))
 }
 
 /// The next resync: after a share of its interval, and up to so much more of it.
 pub(super) fn resync(e: &Evidence, share: f64, more: f64) -> Moment {
-    e.from_now(e.rules.pace.resync.mul_f64(share + more * e.jitter.clamp(0.0, 1.0)))
+    e.from_now(e.rules.intervals.resync.mul_f64(share + more * e.jitter.clamp(0.0, 1.0)))
 }
 
 fn look_up(namespace: &str, name: &str) -> Effect {

@@ -11,7 +11,7 @@ use super::clock::{Moment, Now};
 use super::flags::Unusual;
 use super::outcome::{Class, Connector, ConnectorState, ConnectorStatus, Failure, Operation};
 use super::ownership::{ClusterId, Neighbour, Owner, OwnerTag};
-use super::pace::Pace;
+use super::intervals::Intervals;
 use super::refusal::Refusals;
 use super::survey::Users;
 use crate::api::{self, DeletionPolicy, Reason, VpcConnector, VpcConnectorStatus};
@@ -39,7 +39,7 @@ pub struct Evidence {
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// Its intervals.
-    pub pace: Pace,
+    pub intervals: Intervals,
     /// The regions it calls.
     pub regions: Vec<Region>,
     /// The name of this cluster in owner tags; `None` when ownership tags are off.

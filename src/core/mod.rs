@@ -19,7 +19,7 @@ pub mod lease;
 pub mod limiter;
 pub mod outcome;
 pub mod ownership;
-pub mod pace;
+pub mod intervals;
 pub mod refusal;
 pub mod status;
 pub mod survey;

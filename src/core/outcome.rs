@@ -245,7 +245,7 @@ pub struct Failure {
     pub request_id: Option<String>,
 }
 
-/// The kinds of failure; each has one reason and one pace.
+/// The kinds of failure; each has one reason and one intervals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// The account and region have no such resource.

@@ -107,7 +107,7 @@ pub(super) fn write_refused(e: &Evidence) -> Option<Decision> {
     Some(Decision::Blocked(Wait {
         reason: Reason::WriteRefused,
         message: refusals.last.to_string(),
-        until: e.from_now(e.rules.pace.retry.jittered(refusals.failures, e.jitter)),
+        until: e.from_now(e.rules.intervals.retry.jittered(refusals.failures, e.jitter)),
         failure: None,
     }))
 }

@@ -264,7 +264,7 @@ pub fn needs_write(e: &Evidence, new: &VpcConnectorStatus) -> bool {
     if old == new {
         return false;
     }
-    let refresh_due = e.memory.status_written_at.is_none_or(|at| e.now.moment >= at.after(e.rules.pace.status_refresh));
+    let refresh_due = e.memory.status_written_at.is_none_or(|at| e.now.moment >= at.after(e.rules.intervals.status_refresh));
     refresh_due || semantic_part(old) != semantic_part(new)
 }
 
@@ -401,7 +401,7 @@ pub fn stalls_at(e: &Evidence, wait: &Wait) -> Option<Moment> {
     if failures < 2 {
         return Some(Moment::NEVER);
     }
-    Some(since.after(e.rules.pace.stall_after)).filter(|at| e.now.moment < *at)
+    Some(since.after(e.rules.intervals.stall_after)).filter(|at| e.now.moment < *at)
 }
 
 fn last_error(failure: &Failure) -> LastError {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::clock::Moment;
 use super::limiter::half_of_the_rate;
 use super::outcome::{Class, Failure, Operation, Outcome, Page, Reply, Service};
-use super::pace::Pace;
+use super::intervals::Intervals;
 
 /// A part of a list that failed this often in a row is given up, and the list begun anew.
 const MOST_TRIES: u32 = 3;
@@ -145,9 +145,9 @@ impl Survey {
     }
 
     /// What is known of the users of a connector that was asked for; each that waits may try again after its `share`.
-    pub fn users_of(&self, connector: &str, pace: &Pace, share: Duration, now: Moment) -> Option<Users> {
+    pub fn users_of(&self, connector: &str, intervals: &Intervals, share: Duration, now: Moment) -> Option<Users> {
         let known = self.waiting.get(connector)?;
-        let hindered = self.trouble.as_ref().filter(|trouble| trouble.blinds(pace, now));
+        let hindered = self.trouble.as_ref().filter(|trouble| trouble.blinds(intervals, now));
         Some(Users {
             services: if hindered.is_none() { known.users.clone() } else { Vec::new() },
             complete: known.complete,
@@ -160,7 +160,7 @@ impl Survey {
     }
 
     /// Names the next call; at this many calls a second, lists take no more than half of them.
-    pub fn next(&self, pace: &Pace, rate: f64, now: Moment) -> Step {
+    pub fn next(&self, intervals: &Intervals, rate: f64, now: Moment) -> Step {
         if self.waiting.is_empty() {
             return Step::Done;
         }
@@ -172,7 +172,7 @@ impl Survey {
         }
         let Some(listed) = self.listed else { return Step::List(None) };
         let share = half_of_the_rate(listed.pages, rate);
-        let due = listed.began.after(pace.sweep.max(share));
+        let due = listed.began.after(intervals.service_poll.max(share));
         match self.unread() {
             _ if now >= due => Step::List(None),
             Some(arn) => Step::Describe(arn.to_owned()),
@@ -181,11 +181,11 @@ impl Survey {
     }
 
     /// Takes in what came of a call; gives the connectors of which there is something new to tell.
-    pub fn apply(&mut self, step: &Step, outcome: Outcome, pace: &Pace, time: CallTime) -> BTreeSet<String> {
+    pub fn apply(&mut self, step: &Step, outcome: Outcome, intervals: &Intervals, time: CallTime) -> BTreeSet<String> {
         match (step, outcome) {
             (Step::List(_), Outcome::Done(Reply::Services(_))) if self.is_endless() => {
                 self.listing = None;
-                self.failed(step, unproven(Operation::ListServices, "the list has no end"), pace, time);
+                self.failed(step, unproven(Operation::ListServices, "the list has no end"), intervals, time);
             }
             (Step::List(token), Outcome::Done(Reply::Services(part))) => {
                 self.apply_page(token.is_none(), part, time);
@@ -200,14 +200,14 @@ impl Survey {
                 self.services.remove(arn);
                 self.succeeded(Operation::DescribeService);
             }
-            (_, outcome) => self.failed(step, step.failure_in(outcome), pace, time),
+            (_, outcome) => self.failed(step, step.failure_in(outcome), intervals, time),
         }
         let mut news = self.count_users(time.now);
         if self.changed_at == Some(time.now) {
             let interested = self.waiting.iter().filter(|(_, connector)| connector.any_change);
             news.extend(interested.map(|(arn, _)| arn.clone()));
         }
-        let blind = self.trouble.as_ref().is_some_and(|trouble| trouble.blinds(pace, time.now));
+        let blind = self.trouble.as_ref().is_some_and(|trouble| trouble.blinds(intervals, time.now));
         if std::mem::replace(&mut self.blind, blind) != blind {
             news.extend(self.waiting.keys().cloned());
         }
@@ -263,7 +263,7 @@ impl Survey {
         });
     }
 
-    fn failed(&mut self, step: &Step, failure: Failure, pace: &Pace, time: CallTime) {
+    fn failed(&mut self, step: &Step, failure: Failure, intervals: &Intervals, time: CallTime) {
         let before = self.trouble.take();
         let tries = before.as_ref().map_or(0, |trouble| trouble.tries).saturating_add(1);
         match step {
@@ -276,7 +276,7 @@ impl Survey {
             _ if failure.class == Class::InvalidRequest || tries >= MOST_TRIES => self.listing = None,
             _ => {}
         }
-        let wait = if needs_a_person(&failure) { pace.access.first } else { pace.retry.jittered(tries, time.jitter) };
+        let wait = if needs_a_person(&failure) { intervals.access.initial } else { intervals.retry.jittered(tries, time.jitter) };
         let again = time.now.after(wait);
         let since = before.map_or(time.now, |trouble| trouble.since);
         self.trouble = Some(Trouble { failure, since, tries, again });
@@ -353,8 +353,8 @@ impl Known {
 
 impl Trouble {
     /// A hiccup hides nothing: what was seen last still counts for a while.
-    fn blinds(&self, pace: &Pace, now: Moment) -> bool {
-        needs_a_person(&self.failure) || now >= self.since.after(pace.blind_after)
+    fn blinds(&self, intervals: &Intervals, now: Moment) -> bool {
+        needs_a_person(&self.failure) || now >= self.since.after(intervals.services_stale_after)
     }
 }
 

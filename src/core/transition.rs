@@ -117,7 +117,7 @@ fn apply_owner_tag(e: &mut Evidence, tag: Option<&str>) {
 /// Goes on with a claim from the connector as it was described before the tag was written, unless that is long ago.
 fn resume_claim(e: &mut Evidence) {
     let Some(pending) = e.memory.pending_claim.take() else { return };
-    if e.now.moment < pending.written_at.after(e.rules.pace.tag_settle.longest * 2) {
+    if e.now.moment < pending.written_at.after(e.rules.intervals.tag_settle.max * 2) {
         e.memory.seen.connector = pending.connector.map(Sighting::Active);
     }
     e.memory.seen.released_tag = pending.released_tag;

@@ -24,7 +24,7 @@ const NAMED: usize = 5;
 
 /// Until a person changes something.
 pub(super) fn until_user_acts(e: &Evidence, reason: Reason, message: String) -> Wait {
-    Wait { reason, message, until: e.from_now(e.rules.pace.person), failure: None }
+    Wait { reason, message, until: e.from_now(e.rules.intervals.user_action), failure: None }
 }
 
 /// Until the next look at a connector that is well.
@@ -40,14 +40,14 @@ pub(super) fn available_untagged(until: Moment) -> Wait {
 /// Until the owner tag that was written is read back.
 pub(super) fn tag_written(e: &Evidence) -> Wait {
     let message = "the owner tag is written, and is read back before the claim is recorded".to_owned();
-    let until = e.from_now(e.rules.pace.tag_settle.drawn(e.jitter));
+    let until = e.from_now(e.rules.intervals.tag_settle.drawn(e.jitter));
     Wait { reason: Reason::Adopting, message, until, failure: None }
 }
 
 /// Until App Runner shows the owner tag that was written.
 pub(super) fn tag_not_shown(e: &Evidence, pending: &PendingClaim) -> Wait {
     let message = "the owner tag is written, and App Runner does not show it yet".to_owned();
-    let until = e.from_now(e.rules.pace.tag_not_shown.jittered(pending.unseen, e.jitter));
+    let until = e.from_now(e.rules.intervals.tag_not_shown.jittered(pending.unseen, e.jitter));
     Wait { reason: Reason::Adopting, message, until, failure: None }
 }
 
@@ -60,12 +60,12 @@ pub(super) fn owned_by_another(e: &Evidence, tag: &str) -> Wait {
          connector; if it does not, so does: aws apprunner untag-resource --resource-arn {arn} --tag-keys {OWNER_TAG} \
          --region {region}"
     );
-    Wait { reason: Reason::OwnedByAnother, message, until: e.from_now(e.rules.pace.ownership), failure: None }
+    Wait { reason: Reason::OwnedByAnother, message, until: e.from_now(e.rules.intervals.ownership), failure: None }
 }
 
 /// Until App Runner reports a deletion done that it accepted.
 pub(super) fn until_deleted(e: &Evidence, since: Moment, looks: u32) -> Wait {
-    let next = e.from_now(e.rules.pace.accepted.exact(looks.saturating_add(1)));
+    let next = e.from_now(e.rules.intervals.accepted.without_jitter(looks.saturating_add(1)));
     Wait {
         reason: Reason::Deleting,
         message: "App Runner accepted the deletion and still reports the connector ACTIVE".into(),
@@ -76,7 +76,7 @@ pub(super) fn until_deleted(e: &Evidence, since: Moment, looks: u32) -> Wait {
 
 /// When a deletion that App Runner accepted is asked for again.
 pub(super) fn delete_retry_at(e: &Evidence, since: Moment) -> Moment {
-    since.after(e.rules.pace.delete_again)
+    since.after(e.rules.intervals.delete_again)
 }
 
 /// Until it is this object's turn to have AWS called; what it waited for before is what it still waits for.
@@ -104,8 +104,8 @@ pub(super) fn after_refusal(e: &Evidence, refused: &RefusedDelete, users: &Users
     let lasted = refused.last.since(since);
     let (reason, message, wait) = match users {
         Users { services, hindered: None, .. } if !services.is_empty() => {
-            let range = e.rules.pace.held;
-            (Reason::InUse, used_by(services), range.first.max(lasted).min(range.longest))
+            let range = e.rules.intervals.in_use;
+            (Reason::InUse, used_by(services), range.initial.max(lasted).min(range.max))
         }
         _ if unexplained => unexplained_refusal(e, refused, users),
         _ => in_use_by_none(e, refused, users, lasted),
@@ -121,22 +121,22 @@ fn in_use_by_none(
     users: &Users,
     lasted: Duration,
 ) -> (Reason, String, Duration) {
-    let pace = &e.rules.pace;
+    let intervals = &e.rules.intervals;
     let (message, steps) = match users {
-        Users { hindered: Some(failure), .. } => (hidden(refused, failure), pace.unseen),
-        Users { complete: true, .. } => (LETTING_GO.to_owned(), pace.letting_go),
+        Users { hindered: Some(failure), .. } => (hidden(refused, failure), intervals.in_use_but_unreadable),
+        Users { complete: true, .. } => (LETTING_GO.to_owned(), intervals.in_use_but_unreferenced),
         _ => {
             let message = format!("{}; the services that use it are being looked for", explain(&refused.failure));
-            (message, pace.letting_go)
+            (message, intervals.in_use_but_unreferenced)
         }
     };
-    (Reason::InUse, message, pace.stepped(steps, lasted))
+    (Reason::InUse, message, intervals.step(steps, lasted))
 }
 
 /// App Runner refuses the delete in words that nobody has documented, and no service is seen to use the connector.
 fn unexplained_refusal(e: &Evidence, refused: &RefusedDelete, users: &Users) -> (Reason, String, Duration) {
     let failures = e.memory.streak.map_or(1, |streak| streak.failures);
-    let wait = e.rules.pace.invalid.exact(failures);
+    let wait = e.rules.intervals.invalid.without_jitter(failures);
     match users {
         Users { hindered: Some(failure), .. } => (Reason::InvalidRequest, hidden(refused, failure), wait),
         Users { complete: true, .. } => (Reason::InvalidRequest, explain(&refused.failure), wait),
@@ -165,7 +165,7 @@ fn used_by(services: &[Service]) -> String {
 /// Until the attempt after one that failed.
 pub(super) fn after_failure(e: &Evidence, failure: &Failure) -> Wait {
     let failures = e.memory.streak.map_or(1, |streak| streak.failures);
-    let until = e.from_now(e.rules.pace.after_failure(failure.class, failures, e.jitter));
+    let until = e.from_now(e.rules.intervals.after_failure(failure.class, failures, e.jitter));
     // A look that failed takes nothing back: the connector was ACTIVE when it was last seen.
     if !e.object.deleting && e.object.claimed().is_some() && failure.class.passes() && e.object.was_available() {
         return Wait { failure: Some(failure.clone()), ..available(until) };

@@ -17,7 +17,7 @@ use crate::cli::AwsArgs;
 use crate::core::arn::{AccountId, AccountRegion, Region};
 use crate::core::limiter::Rank;
 use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Page, Reply, Service};
-use crate::core::pace::Pace;
+use crate::core::intervals::Intervals;
 
 /// A call that failed this often in a row is given up.
 const MOST_TRIES: u32 = 4;
@@ -63,32 +63,32 @@ pub struct Use {
 
 struct Scan {
     aws: Aws,
-    pace: Pace,
+    intervals: Intervals,
     account: AccountId,
 }
 
 /// Reads the regions of the account whose credentials these are.
 pub async fn account(args: &AwsArgs) -> Result<(AccountId, Vec<Reading>), Failure> {
-    let pace = Pace::default().divided_by(args.pace_divisor);
+    let intervals = Intervals::default().divided_by(args.pace_divisor);
     let mut regions = args.regions.clone();
     regions.sort();
     regions.dedup();
-    let (aws, account) = identify(args, &regions, &pace).await?;
+    let (aws, account) = identify(args, &regions, &intervals).await?;
     say(&format!("reading {} of account {account}", counted(regions.len(), "region")));
-    let scan = Scan { aws, pace, account };
+    let scan = Scan { aws, intervals, account };
     let readings = join_all(regions.into_iter().map(|region| scan.region(region))).await;
     Ok((scan.account, readings))
 }
 
 /// One region that is down, or that does not know these credentials, is no reason not to ask in the next.
-async fn identify(args: &AwsArgs, regions: &[Region], pace: &Pace) -> Result<(Aws, AccountId), Failure> {
+async fn identify(args: &AwsArgs, regions: &[Region], intervals: &Intervals) -> Result<(Aws, AccountId), Failure> {
     let started = Instant::now();
     let mut tries = 0;
     loop {
         let mut first = None;
         for region in regions {
             // Each time anew, because a failure is remembered; what is counted is read by nobody.
-            let aws = Aws::new(args.limits(), pace.rate_recovery, Arc::default(), Arc::default());
+            let aws = Aws::new(args.limits(), intervals.rate_recovery, Arc::default(), Arc::default());
             let failure = match aws.sessions.identify(region).await {
                 Ok(session) => return Ok((aws, session.account().clone())),
                 Err(failure) => failure,
@@ -104,7 +104,7 @@ async fn identify(args: &AwsArgs, regions: &[Region], pace: &Pace) -> Result<(Aw
         if tries >= most_tries(failure.class) {
             return Err(failure);
         }
-        tokio::time::sleep(pace.retry.jittered(tries, rand::random())).await;
+        tokio::time::sleep(intervals.retry.jittered(tries, rand::random())).await;
     }
 }
 
@@ -216,7 +216,7 @@ impl Scan {
             if tries >= most_tries(failure.class) {
                 return Err(failure);
             }
-            tokio::time::sleep(self.pace.retry.jittered(tries, rand::random())).await;
+            tokio::time::sleep(self.intervals.retry.jittered(tries, rand::random())).await;
         }
     }
 

@@ -95,7 +95,7 @@ async fn three_services_in_three_states_are_named_after_one_sweep_and_the_last_t
 #[tokio::test]
 async fn in_use_that_outlives_the_services_is_said_so_and_ends_within_ten_seconds() {
     let mut world = World::new().await;
-    world.settings.pace = 1;
+    world.settings.intervals = 1;
     let _operator = world.operator();
     let (arn, services) = world.held_by(&["web"]).await;
     world.emulator.change_behaviors(|b| b.in_use_after_release_ms = 30_000);
@@ -111,7 +111,7 @@ async fn what_is_held_for_long_is_noticed_within_one_sweep() {
     let world = World::new().await;
     let _operator = world.operator();
     let (arn, services) = world.held_by(&["web"]).await;
-    // Ten minutes, at this pace.
+    // Ten minutes, at this intervals.
     let sweeps = async || (world.calls(LIST).len() > 120).then_some(());
     assert!(eventually(sweeps).await.is_some(), "the sweeps ended");
     assert!(world.emulator.delete_service(&services[0]));
@@ -200,7 +200,7 @@ async fn throttling_in_the_middle_of_a_sweep_loses_nothing() {
 async fn a_service_that_vanishes_between_list_and_look_is_no_error() {
     let mut world = World::new().await;
     // Slow enough that the delete is not tried again before the list has come.
-    world.settings.pace = 2;
+    world.settings.intervals = 2;
     world.emulator.change_behaviors(|b| b.deleted_service_kept_ms = 0);
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -245,7 +245,7 @@ async fn sweeps_end_with_the_last_object_that_waits() {
     world.gone("egress").await;
     world.emulator.clear_calls();
     world.claimed("other").await;
-    // Half a minute at this pace, in which six sweeps would have begun.
+    // Half a minute at this intervals, in which six sweeps would have begun.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert!(world.calls(LIST).is_empty(), "nobody waits any more");
 }
@@ -254,7 +254,7 @@ async fn sweeps_end_with_the_last_object_that_waits() {
 #[tokio::test]
 async fn one_of_a_hundred_services_that_ends_before_it_was_looked_at_is_waited_for_no_longer_than_ten_seconds() {
     let mut world = World::new().await;
-    (world.settings.pace, world.settings.limits) = (1, DEFAULTS);
+    (world.settings.intervals, world.settings.limits) = (1, DEFAULTS);
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
     world.other_services(99);
@@ -293,8 +293,8 @@ async fn a_connector_in_use_is_known_by_its_services_whatever_app_runner_says() 
 #[tokio::test]
 async fn a_refusal_that_no_service_explains_stalls_and_is_tried_again_when_a_service_changes() {
     let mut world = World::new().await;
-    // At full pace it would be tried again after a minute at the earliest.
-    world.settings.pace = 1;
+    // At full intervals it would be tried again after a minute at the earliest.
+    world.settings.intervals = 1;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
     let other = world.emulator.create_service(ACCOUNT, REGION, "other", None);

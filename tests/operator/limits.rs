@@ -57,7 +57,7 @@ async fn a_hundred_that_wait_for_25_services_cost_a_delete_each_a_look_at_each_s
     world.claimed_before(&arns).await;
     let services: Vec<_> =
         arns[..25].iter().map(|arn| world.emulator.create_service(ACCOUNT, REGION, "holder", Some(arn))).collect();
-    world.settings.pace = FASTER;
+    world.settings.intervals = FASTER;
     world.settings.limits = Limits { rate: 5 * FASTER, burst: 10 };
     world.emulator.clear_calls();
     // While no operator runs, so that none looks at what is well meanwhile.

@@ -82,7 +82,7 @@ fn expired() -> FaultKind {
 /// A world where waiting for credentials is short.
 async fn hurried() -> World {
     let mut world = World::new().await;
-    world.settings.pace = 100;
+    world.settings.intervals = 100;
     world
 }
 

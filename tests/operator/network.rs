@@ -138,7 +138,7 @@ async fn what_was_retained_is_not_deleted_when_the_watch_repeats_itself() {
 #[tokio::test]
 async fn a_connection_that_died_unnoticed_is_noticed_long_before_the_watch_is_begun_anew() {
     let mut world = World::new().await;
-    world.settings.pace = 1;
+    world.settings.intervals = 1;
     let proxy = world.proxy().await;
     let _operator = world.operator_through(&proxy);
     let arn = world.claimed("egress").await;

@@ -154,7 +154,7 @@ async fn a_crd_that_is_deleted_and_created_again_is_watched_again_within_seconds
     let cluster = tokio::task::spawn_blocking(private).await.unwrap();
     install_crd(&cluster);
     let mut world = World::on(cluster.clone()).await;
-    world.settings.pace = 1;
+    world.settings.intervals = 1;
     let operator = world.operator();
     let arn = world.claimed("first").await;
     run(cluster.kubectl().args(["delete", "crd", CRD, "--timeout=60s"]));

@@ -231,7 +231,7 @@ async fn a_status_that_was_lost_is_found_again() {
 #[tokio::test]
 async fn a_status_that_was_wiped_by_hand_is_restored_at_once() {
     let mut world = World::new().await;
-    world.settings.pace = 1;
+    world.settings.intervals = 1;
     let _operator = world.operator_with(&["--resync=24h"]);
     let well = world.claimed("well").await;
     let held = world.claimed("held").await;

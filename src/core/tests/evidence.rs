@@ -13,7 +13,7 @@ use crate::core::decide::{Decision, Effect, decide};
 use crate::core::evidence::{Caller, Deletion, Evidence, Memory, Object, Rules, Wait};
 use crate::core::flags::Unusual;
 use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Reply};
-use crate::core::pace::Pace;
+use crate::core::intervals::Intervals;
 use crate::core::status;
 use crate::core::transition::apply;
 
@@ -47,7 +47,7 @@ pub(super) fn unclaimed() -> Evidence {
         memory: Memory::default(),
         users: None,
         rules: Arc::new(Rules {
-            pace: Pace::default(),
+            intervals: Intervals::default(),
             regions: APP_RUNNER_REGIONS.iter().map(|r| r.parse().unwrap()).collect(),
             cluster_id: Some("c1".parse().unwrap()),
         }),

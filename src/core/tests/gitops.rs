@@ -67,7 +67,7 @@ fn lasting(class: Class) -> Vec<Case> {
     let twice = |e: Evidence, effect: &Effect, operation| {
         let refusal = || refused(operation, class);
         let e = e.after(effect.clone(), refusal()).next_attempt().after(effect.clone(), refusal());
-        e.with(|e| e.now = e.now.at(e.from_now(e.rules.pace.stall_after)))
+        e.with(|e| e.now = e.now.at(e.from_now(e.rules.intervals.stall_after)))
     };
     vec![
         waiting(unclaimed().after_describe(refused(DESCRIBE, class)), Health::Progressing),
@@ -172,7 +172,7 @@ fn cases(reason: Reason) -> Vec<Case> {
             let receipt = || deleting().after_delete(described("INACTIVE")).after(Effect::RecordReceipt, written());
             let lasting = |e: Evidence, write| {
                 let e = e.after_refusal(write).after_refusal(write);
-                e.with(|e| e.now = e.now.at(e.from_now(e.rules.pace.stall_after)))
+                e.with(|e| e.now = e.now.at(e.from_now(e.rules.intervals.stall_after)))
             };
             vec![
                 waiting(new().after_refusal(Write::AddFinalizer), Progressing),

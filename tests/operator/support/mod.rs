@@ -89,7 +89,7 @@ impl World {
             access_key: (AccessKey::default().id, AccessKey::default().secret),
             arguments: vec![format!("--namespace={namespace}")],
             environment: Vec::new(),
-            pace: PACE,
+            intervals: PACE,
             limits: UNLIMITED,
         };
         let versions = watch_all(&api).await;

@@ -18,7 +18,7 @@ pub struct Settings {
     pub access_key: (String, String),
     pub arguments: Vec<String>,
     pub environment: Vec<(String, String)>,
-    pub pace: u32,
+    pub intervals: u32,
     pub limits: Limits,
 }
 
@@ -56,7 +56,7 @@ impl Operator {
             .env("AWS_ACCESS_KEY_ID", &settings.access_key.0)
             .env("AWS_SECRET_ACCESS_KEY", &settings.access_key.1)
             .env("AWS_EC2_METADATA_DISABLED", "true")
-            .env("APPRUNNER_OPERATOR_PACE_DIVISOR", settings.pace.to_string())
+            .env("APPRUNNER_OPERATOR_PACE_DIVISOR", settings.intervals.to_string())
             .env("APPRUNNER_OPERATOR_AWS_RATE", settings.limits.rate.to_string())
             .env("APPRUNNER_OPERATOR_AWS_BURST", settings.limits.burst.to_string())
             .env("APPRUNNER_OPERATOR_LOG", "info,apprunner_operator=debug")

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::evidence::{ARN, NOW, OTHER_ARN, failure, refused};
 use crate::core::clock::Moment;
 use crate::core::outcome::{Class, Operation, Outcome, Page, Reply, Service};
-use crate::core::pace::Pace;
+use crate::core::intervals::Intervals;
 use crate::core::survey::{CallTime, Step, Survey, Users};
 
 const LIST: Operation = Operation::ListServices;
@@ -51,7 +51,7 @@ impl World {
     }
 
     fn next(&self) -> Step {
-        self.survey.next(&Pace::default(), 5.0, self.now)
+        self.survey.next(&Intervals::default(), 5.0, self.now)
     }
 
     fn later(&mut self, milliseconds: u64) {
@@ -81,7 +81,7 @@ impl World {
         let sent = self.now;
         self.later(10);
         let time = CallTime { sent, now: self.now, jitter: 0.0 };
-        let told = self.survey.apply(&step, outcome, &Pace::default(), time);
+        let told = self.survey.apply(&step, outcome, &Intervals::default(), time);
         self.asked.push(step);
         told.into_iter().collect()
     }
@@ -102,7 +102,7 @@ impl World {
     }
 
     fn users(&self) -> Users {
-        self.survey.users_of(ARN, &Pace::default(), SHARE, self.now).unwrap()
+        self.survey.users_of(ARN, &Intervals::default(), SHARE, self.now).unwrap()
     }
 
     fn names(&self) -> Vec<String> {
@@ -118,7 +118,7 @@ fn nothing_is_asked_while_nobody_waits() {
     assert_eq!(world.next(), Step::List(None));
     world.survey.forget(ARN);
     assert_eq!(world.next(), Step::Done);
-    assert_eq!(world.survey.users_of(ARN, &Pace::default(), SHARE, NOW), None);
+    assert_eq!(world.survey.users_of(ARN, &Intervals::default(), SHARE, NOW), None);
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_connector_that_nobody_references_is_found_so_by_the_first_whole_look_that_b
 
     world.later(1_000);
     world.survey.want(OTHER_ARN, false, world.now);
-    let other = |world: &World| world.survey.users_of(OTHER_ARN, &Pace::default(), SHARE, world.now).unwrap();
+    let other = |world: &World| world.survey.users_of(OTHER_ARN, &Intervals::default(), SHARE, world.now).unwrap();
     assert!(!other(&world).complete, "the last list is older than the question");
     world.next_sweep();
     assert!(other(&world).complete && other(&world).unused_at.is_some());
@@ -210,7 +210,7 @@ fn what_is_known_already_is_told_at_once() {
     let mut world = World::new().with("web", "RUNNING", Some(OTHER_ARN)).waiting();
     world.sweep();
     world.survey.want(OTHER_ARN, false, world.now);
-    assert_eq!(world.survey.users_of(OTHER_ARN, &Pace::default(), SHARE, world.now).unwrap().services[0].name, "web");
+    assert_eq!(world.survey.users_of(OTHER_ARN, &Intervals::default(), SHARE, world.now).unwrap().services[0].name, "web");
 }
 
 #[test]
