@@ -21,7 +21,7 @@ use tracing::{debug, error};
 
 use crate::admin::TURN;
 use crate::api::VpcConnector;
-use crate::apprunner::surveys::Waiter;
+use crate::apprunner::service_scans::Subscriber;
 use crate::cluster;
 use crate::core::arn::{AccountRegion, ConnectorArn};
 use crate::core::intervals::millis;
@@ -74,11 +74,11 @@ enum Failed {
 
 /// Runs until the operator is told to stop, and then until every reconcile under way has finished its calls.
 ///
-/// Who comes through `woken` has something new to know, and is looked at.
+/// Who comes through `triggered` has something new to know, and is looked at.
 pub async fn run(
     client: Client,
     operator: Operator,
-    woken: UnboundedReceiver<Waiter>,
+    triggered: UnboundedReceiver<Subscriber>,
     scope: Scope<'_>,
     sight: Arc<Sight>,
 ) {
@@ -104,7 +104,7 @@ pub async fn run(
             .run(reconcile, retry, watched);
         controllers.push(controller.boxed());
     }
-    let waking = tokio::spawn(pass_on(woken, doors));
+    let waking = tokio::spawn(pass_on(triggered, doors));
     // What turns is told by the very loop that drives everything.
     let turns = stream::unfold((), |()| async { Some((tokio::time::sleep(TURN).await, ())) }).map(Ok);
     let turning = stream::select(turns, controllers.map(|result| result.map(|_| ()))).for_each(|result| {
@@ -128,9 +128,9 @@ pub async fn run(
 }
 
 /// Each watch looks only at what its own store has, so all are told.
-async fn pass_on(mut woken: UnboundedReceiver<Waiter>, doors: Vec<UnboundedSender<ObjectRef<Guarded>>>) {
-    while let Some(waiter) = woken.recv().await {
-        let object = ObjectRef::<Guarded>::new(&waiter.name).within(&waiter.namespace);
+async fn pass_on(mut triggered: UnboundedReceiver<Subscriber>, doors: Vec<UnboundedSender<ObjectRef<Guarded>>>) {
+    while let Some(subscriber) = triggered.recv().await {
+        let object = ObjectRef::<Guarded>::new(&subscriber.name).within(&subscriber.namespace);
         for door in &doors {
             // A controller that has ended looks at nothing any more.
             let _ = door.send(object.clone());

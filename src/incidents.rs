@@ -15,8 +15,8 @@ use crate::api::Reason;
 use crate::clock;
 use crate::core::arn::AccountRegion;
 use crate::core::clock::Moment;
-use crate::core::outcome::{Class, Failure, Operation};
 use crate::core::intervals::millis;
+use crate::core::outcome::{Class, Failure, Operation};
 use crate::core::wait::{explain, is_of_clock};
 use crate::sync::lock;
 

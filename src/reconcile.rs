@@ -16,8 +16,8 @@ use tracing::{debug, error, info};
 use crate::api::{DeletionPolicy, Reason, VpcConnector, VpcConnectorStatus};
 use crate::apprunner::client::Subject;
 use crate::apprunner::rate::Permit;
+use crate::apprunner::service_scans::{ServiceScans, Subscriber};
 use crate::apprunner::session::Session;
-use crate::apprunner::surveys::{Surveys, Waiter};
 use crate::apprunner::{Aws, CALL_DEADLINE, UNTAG_DEADLINE};
 use crate::clock;
 use crate::cluster::Error;
@@ -52,7 +52,7 @@ pub struct Operator {
     /// The way to AWS.
     pub aws: Arc<Aws>,
     /// Who uses the connectors that wait.
-    pub surveys: Surveys,
+    pub service_scans: ServiceScans,
     /// How the operator was started.
     pub rules: Arc<Rules>,
     /// Whether anything may be begun.
@@ -74,12 +74,12 @@ impl Operator {
         objects: Objects,
         events: Events,
         aws: Arc<Aws>,
-        surveys: Surveys,
+        service_scans: ServiceScans,
         rules: Rules,
         permission: Arc<Permission>,
     ) -> Self {
         let (memories, locked) = (Mutex::default(), Mutex::default());
-        Self { objects, events, aws, surveys, rules: Arc::new(rules), permission, memories, locked }
+        Self { objects, events, aws, service_scans, rules: Arc::new(rules), permission, memories, locked }
     }
 
     /// Takes one object as far as it can go now, and says when to look again.
@@ -158,7 +158,7 @@ impl Operator {
         let uid = newest.object.uid().unwrap_or_default();
         let evidence = Evidence {
             object: Object::read(&newest.object, newest.released),
-            users: self.surveys.users_for(&uid),
+            blockers: self.service_scans.blockers_for(&uid),
             caller: session.as_ref().map_or(Caller::Unasked, |session| Caller::Account(session.account().clone())),
             memory: memory.clone(),
             rules: self.rules.clone(),
@@ -179,7 +179,7 @@ impl Operator {
         let uid = turn.object.uid().unwrap_or_default();
         let ends_waiting = !matches!(decision, Decision::Act(_) | Decision::Wait(_));
         if ends_waiting && !turn.evidence.memory.seen.write_refused {
-            self.surveys.forget(&uid);
+            self.service_scans.unwatch(&uid);
         }
         if !matches!(decision, Decision::Act(_)) {
             self.aws.incidents.held(&uid, wrong_account(&decision));
@@ -283,7 +283,7 @@ impl Operator {
                 let found = self.objects.look_up(namespace, name, &turn.object.spec.arn).await?;
                 return Ok(Outcome::Done(Reply::Neighbour(found)));
             }
-            Effect::Survey => self.survey(turn),
+            Effect::ScanServices => self.scan_services(turn),
             Effect::Identify => return Ok(self.identify(turn).await),
             Effect::Describe | Effect::ReadTags | Effect::WriteTag | Effect::RemoveTag | Effect::Delete => {
                 return Ok(self.ask(turn, effect).await);
@@ -292,13 +292,17 @@ impl Operator {
         Ok(Outcome::Done(Reply::Written))
     }
 
-    fn survey(&self, turn: &Turn) {
+    fn scan_services(&self, turn: &Turn) {
         let Object { namespace, name, target, .. } = &turn.evidence.object;
         if let Ok(arn) = target {
             let uid = turn.object.uid().unwrap_or_default();
             let refused = turn.evidence.memory.refused_delete.as_ref();
             let any_change = refused.is_some_and(|refused| refused.failure.class == Class::InvalidRequest);
-            self.surveys.want(arn, any_change, Waiter { uid, namespace: namespace.clone(), name: name.clone() });
+            self.service_scans.watch(
+                arn,
+                any_change,
+                Subscriber { uid, namespace: namespace.clone(), name: name.clone() },
+            );
         }
     }
 
@@ -331,7 +335,7 @@ impl Operator {
 
     async fn let_go(&self, turn: &Turn, proof: &Proof) -> Result<(), Error> {
         self.objects.remove_finalizer(&turn.object).await?;
-        self.surveys.forget(&turn.object.uid().unwrap_or_default());
+        self.service_scans.unwatch(&turn.object.uid().unwrap_or_default());
         let asked = turn.object.metadata.deletion_timestamp.as_ref().map(|asked| asked.0);
         let took = asked.and_then(|asked| Duration::try_from(turn.evidence.now.wall.duration_since(asked)).ok());
         self.aws.metrics.let_go(proof, took.unwrap_or_default());
@@ -398,7 +402,7 @@ impl Operator {
     /// Takes note of an object whose DELETED event came.
     pub fn gone(&self, uid: &str) {
         self.objects.gone(uid);
-        self.surveys.forget(uid);
+        self.service_scans.unwatch(uid);
         self.aws.incidents.gone(uid);
         lock(&self.memories).remove(uid);
     }

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use crate::admin::{Health, ListenError, Look, TURN, serve};
 use crate::apprunner::Aws;
-use crate::apprunner::surveys::Surveys;
+use crate::apprunner::service_scans::ServiceScans;
 use crate::cli::{AccessArgs, RunArgs, Switch};
 use crate::cluster::client::{self, StartError};
 use crate::cluster::events::Events;
@@ -18,9 +18,9 @@ use crate::cluster::lease::Election;
 use crate::cluster::writes::Objects;
 use crate::controller::Scope;
 use crate::core::evidence::Rules;
+use crate::core::intervals::Intervals;
 use crate::core::lease::Terms;
 use crate::core::ownership::ClusterId;
-use crate::core::intervals::Intervals;
 use crate::incidents::{Incidents, OPERATOR, Trouble};
 use crate::metrics::{Metrics, Snapshot};
 use crate::permission::{Leadership, Permission};
@@ -78,7 +78,7 @@ async fn operate(args: &RunArgs) -> Result<(), RunError> {
     let intervals = intervals(args);
     let incidents = Arc::<Incidents>::default();
     let aws = Arc::new(Aws::new(args.aws.limits(), intervals.rate_recovery, metrics.clone(), incidents.clone()));
-    let (surveys, woken) = Surveys::new(aws.clone(), permission.clone(), intervals.clone());
+    let (service_scans, triggered) = ServiceScans::new(aws.clone(), permission.clone(), intervals.clone());
     let look = look(sight.clone(), aws.clone(), permission.clone());
     serve(args.health_address, args.metrics_address, sight.health.clone(), metrics.clone(), look)?;
     let rules = rules(args, intervals, &client, &permission.stopping, &sight.health, &incidents).await?;
@@ -87,9 +87,10 @@ async fn operate(args: &RunArgs) -> Result<(), RunError> {
         if turn_comes(&permission, &sight.health).await {
             let (events, sending) = Events::start(client.clone(), metrics);
             let objects = Objects::new(client.clone());
-            let operator = Operator::new(objects, events, aws, surveys, rules, permission.clone());
+            let operator = Operator::new(objects, events, aws, service_scans, rules, permission.clone());
             let scope = Scope { namespaces: &args.namespaces, concurrency: args.concurrency };
-            until_stopped(&permission, controller::run(client.clone(), operator, woken, scope, sight.clone())).await;
+            until_stopped(&permission, controller::run(client.clone(), operator, triggered, scope, sight.clone()))
+                .await;
             let _ = tokio::time::timeout(EVENTS_WITHIN, sending).await;
         }
     };

@@ -19,9 +19,9 @@ use super::session::Session;
 use super::{CALL_DEADLINE, UNTAG_DEADLINE, wire};
 use crate::api::OWNER_TAG;
 use crate::core::arn::{ConnectorArn, Region};
+use crate::core::intervals::millis;
 use crate::core::outcome::{Class, Failure, Operation, Outcome, Page, Reply};
 use crate::core::ownership::OwnerTag;
-use crate::core::intervals::millis;
 
 /// A page of services has no more than this. Source: App Runner API, `ListServices`.
 const SERVICES_A_PAGE: i32 = 20;

@@ -8,7 +8,7 @@
 //!
 //! [`session`] knows whose credentials these are; [`environment`] and [`trust`] read what the SDK does not read; [`client`] makes the calls; [`exchange`] looks at each as it
 //! stands on the wire; [`wire`] reads answers; [`plain`] has the words where AWS has none; [`rate`] says when
-//! the next may be made; [`surveys`] finds out who uses the connectors that wait.
+//! the next may be made; [`service_scans`] finds out who uses the connectors that wait.
 
 mod aws;
 pub mod client;
@@ -16,8 +16,8 @@ mod environment;
 mod exchange;
 mod plain;
 pub mod rate;
+pub mod service_scans;
 pub mod session;
-pub mod surveys;
 mod trust;
 pub mod wire;
 

@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn waits_grow_to_their_longest_and_begin_anew_after_a_while_without_failures() {
-        let mut again = Again::new(intervals::Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(10) });
+        let mut again =
+            Again::new(intervals::Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(10) });
         let mut now = Instant::now();
         let mut waits = Vec::new();
         for _ in 0..6 {

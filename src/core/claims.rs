@@ -77,9 +77,9 @@ fn restored_recently(e: &Evidence) -> bool {
     e.memory.tag_restored_at.is_some_and(|at| e.now.moment < at.after(e.rules.intervals.tag_restore))
 }
 
-/// The next resync: after a share of its interval, and up to so much more of it.
-pub(super) fn resync(e: &Evidence, share: f64, more: f64) -> Moment {
-    e.from_now(e.rules.intervals.resync.mul_f64(share + more * e.jitter.clamp(0.0, 1.0)))
+/// The next resync: after a min_interval of its interval, and up to so much more of it.
+pub(super) fn resync(e: &Evidence, min_interval: f64, more: f64) -> Moment {
+    e.from_now(e.rules.intervals.resync.mul_f64(min_interval + more * e.jitter.clamp(0.0, 1.0)))
 }
 
 fn look_up(namespace: &str, name: &str) -> Effect {

@@ -59,7 +59,7 @@ pub enum Effect {
         name: String,
     },
     /// Has the services looked for that use the connector.
-    Survey,
+    ScanServices,
     /// Asks whose credentials these are.
     Identify,
     /// `DescribeVpcConnector`
@@ -203,8 +203,8 @@ fn not_actionable(e: &Evidence) -> Option<Decision> {
 
 /// After a refusal the services tell whether the connector is in use, and by whom.
 fn services_unknown(e: &Evidence) -> Option<Decision> {
-    let unknown = e.users.is_none() && !wants_second_look(e);
-    refused_delete(e).filter(|_| unknown).map(|_| Decision::Act(Effect::Survey))
+    let unknown = e.blockers.is_none() && !wants_second_look(e);
+    refused_delete(e).filter(|_| unknown).map(|_| Decision::Act(Effect::ScanServices))
 }
 
 fn attempt_failed(e: &Evidence) -> Option<Decision> {
@@ -328,7 +328,7 @@ fn waits_after_refusal(wait: &Wait) -> bool {
 }
 
 fn wait_for_services(e: &Evidence, refused: &RefusedDelete) -> Option<Decision> {
-    let wait = wait::after_refusal(e, refused, e.users.as_ref()?);
+    let wait = wait::after_refusal(e, refused, e.blockers.as_ref()?);
     (e.now.moment < wait.until).then_some(Decision::Wait(wait))
 }
 

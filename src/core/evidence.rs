@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::arn::{AccountId, ArnError, ConnectorArn, Region};
+use super::blockers::Blockers;
 use super::clock::{Moment, Now};
 use super::flags::Unusual;
+use super::intervals::Intervals;
 use super::outcome::{Class, Connector, ConnectorState, ConnectorStatus, Failure, Operation};
 use super::ownership::{ClusterId, Neighbour, Owner, OwnerTag};
-use super::intervals::Intervals;
 use super::refusal::Refusals;
-use super::survey::Users;
 use crate::api::{self, DeletionPolicy, Reason, VpcConnector, VpcConnectorStatus};
 
 /// Everything a decision is made from.
@@ -26,7 +26,7 @@ pub struct Evidence {
     /// What this process remembers.
     pub memory: Memory,
     /// Who uses the connector, once somebody looks for them.
-    pub users: Option<Users>,
+    pub blockers: Option<Blockers>,
     /// How the operator was started.
     pub rules: Arc<Rules>,
     /// The time.

@@ -10,19 +10,19 @@
 mod tests;
 
 pub mod arn;
+pub mod blockers;
 mod claims;
 pub mod clock;
 pub mod decide;
 pub mod evidence;
 pub mod flags;
+pub mod intervals;
 pub mod lease;
 pub mod limiter;
 pub mod outcome;
 pub mod ownership;
-pub mod intervals;
 pub mod refusal;
 pub mod status;
-pub mod survey;
 pub mod transition;
 pub(crate) mod wait;
 pub(crate) mod words;

@@ -35,7 +35,7 @@ impl Write {
             | Effect::RecordAlreadyGone
             | Effect::RecordLetGo => Some(Self::WriteStatus),
             Effect::LookUpNeighbour { .. }
-            | Effect::Survey
+            | Effect::ScanServices
             | Effect::Identify
             | Effect::Describe
             | Effect::ReadTags

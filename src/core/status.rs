@@ -149,8 +149,8 @@ fn set_blocked_by(e: &Evidence, status: &mut VpcConnectorStatus) {
     if matches!(e.memory.deletion, Deletion::Accepted { .. }) {
         return clear_blocked_by(status);
     }
-    let Some(users) = &e.users else { return };
-    if users.services.is_empty() && !users.complete && users.hindered.is_none() {
+    let Some(blockers) = &e.blockers else { return };
+    if blockers.services.is_empty() && !blockers.complete && blockers.unreadable.is_none() {
         return;
     }
     let named = |service: &Service| BlockingService {
@@ -158,10 +158,10 @@ fn set_blocked_by(e: &Evidence, status: &mut VpcConnectorStatus) {
         name: service.name.clone(),
         status: service.status.clone(),
     };
-    status.blocked_by = users.services.iter().take(MOST_BLOCKERS).map(named).collect();
+    status.blocked_by = blockers.services.iter().take(MOST_BLOCKERS).map(named).collect();
     status.blocked_by_count =
-        (!users.services.is_empty()).then(|| i32::try_from(users.services.len()).unwrap_or(i32::MAX));
-    status.blocked_by_summary = summary(&users.services);
+        (!blockers.services.is_empty()).then(|| i32::try_from(blockers.services.len()).unwrap_or(i32::MAX));
+    status.blocked_by_summary = summary(&blockers.services);
 }
 
 /// The first two by name, and how many more: what fits into a column.
@@ -264,7 +264,8 @@ pub fn needs_write(e: &Evidence, new: &VpcConnectorStatus) -> bool {
     if old == new {
         return false;
     }
-    let refresh_due = e.memory.status_written_at.is_none_or(|at| e.now.moment >= at.after(e.rules.intervals.status_refresh));
+    let refresh_due =
+        e.memory.status_written_at.is_none_or(|at| e.now.moment >= at.after(e.rules.intervals.status_refresh));
     refresh_due || semantic_part(old) != semantic_part(new)
 }
 

@@ -3,12 +3,12 @@
 //! Total, like the table: there is no outcome of any effect that leaves the evidence as it was and lets the same call be
 //! made again at once. A property test holds it to that.
 
+use super::blockers::Blockers;
 use super::decide::Effect;
 use super::evidence::{Caller, Deletion, Evidence, Gone, Ownership, PendingClaim, RefusedDelete, Sighting, Streak};
 use super::outcome::{Class, Connector, ConnectorState, Failure, Operation, Outcome, Reply};
 use super::ownership::{Neighbour, Owner};
 use super::refusal::{self, Write};
-use super::survey::Users;
 
 const WRONG_KIND: &str = "the answer is of another kind";
 
@@ -53,7 +53,7 @@ pub fn apply(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
             e.memory.claimed = true;
             succeed(e);
         }
-        Effect::Survey => e.users = e.users.take().or_else(|| Some(Users::default())),
+        Effect::ScanServices => e.blockers = e.blockers.take().or_else(|| Some(Blockers::default())),
         Effect::AddFinalizer
         | Effect::RemoveFinalizer(_)
         | Effect::CorrectStatus

@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use super::arn::ConnectorArn;
+use super::blockers::Blockers;
 use super::clock::Moment;
 use super::evidence::{Evidence, PendingClaim, RefusedDelete, Wait};
 use super::outcome::{Class, Failure, NO_CREDENTIALS, Operation, Service, WRONG_ACCOUNT};
-use super::survey::Users;
 use super::words;
 use crate::api::{OWNER_TAG, Reason};
 
@@ -97,20 +97,21 @@ pub(crate) fn until_rate_limit(e: &Evidence, turn: Duration) -> Wait {
 ///
 /// When one releases it there is nothing to wait for. Otherwise what is not seen may still have happened, so the delete
 /// is tried again now and then; when many objects wait, less often, so that calls are left for looking.
-pub(super) fn after_refusal(e: &Evidence, refused: &RefusedDelete, users: &Users) -> Wait {
+pub(super) fn after_refusal(e: &Evidence, refused: &RefusedDelete, blockers: &Blockers) -> Wait {
     let unexplained = refused.failure.class == Class::InvalidRequest;
-    let retry_since = users.retry_since(unexplained);
+    let retry_since = blockers.retry_since(unexplained);
     let since = retry_since.unwrap_or(refused.since).max(refused.since);
     let lasted = refused.last.since(since);
-    let (reason, message, wait) = match users {
-        Users { services, hindered: None, .. } if !services.is_empty() => {
+    let (reason, message, wait) = match blockers {
+        Blockers { services, unreadable: None, .. } if !services.is_empty() => {
             let range = e.rules.intervals.in_use;
             (Reason::InUse, used_by(services), range.initial.max(lasted).min(range.max))
         }
-        _ if unexplained => unexplained_refusal(e, refused, users),
-        _ => in_use_by_none(e, refused, users, lasted),
+        _ if unexplained => unexplained_refusal(e, refused, blockers),
+        _ => in_use_by_none(e, refused, blockers, lasted),
     };
-    let wait = if retry_since.is_some_and(|at| at > refused.last) { Duration::ZERO } else { wait.max(users.share) };
+    let wait =
+        if retry_since.is_some_and(|at| at > refused.last) { Duration::ZERO } else { wait.max(blockers.min_interval) };
     Wait { reason, message, until: refused.last.after(wait), failure: Some(refused.failure.clone()) }
 }
 
@@ -118,13 +119,13 @@ pub(super) fn after_refusal(e: &Evidence, refused: &RefusedDelete, users: &Users
 fn in_use_by_none(
     e: &Evidence,
     refused: &RefusedDelete,
-    users: &Users,
+    blockers: &Blockers,
     lasted: Duration,
 ) -> (Reason, String, Duration) {
     let intervals = &e.rules.intervals;
-    let (message, steps) = match users {
-        Users { hindered: Some(failure), .. } => (hidden(refused, failure), intervals.in_use_but_unreadable),
-        Users { complete: true, .. } => (LETTING_GO.to_owned(), intervals.in_use_but_unreferenced),
+    let (message, steps) = match blockers {
+        Blockers { unreadable: Some(failure), .. } => (hidden(refused, failure), intervals.in_use_but_unreadable),
+        Blockers { complete: true, .. } => (LETTING_GO.to_owned(), intervals.in_use_but_unreferenced),
         _ => {
             let message = format!("{}; the services that use it are being looked for", explain(&refused.failure));
             (message, intervals.in_use_but_unreferenced)
@@ -134,12 +135,12 @@ fn in_use_by_none(
 }
 
 /// App Runner refuses the delete in words that nobody has documented, and no service is seen to use the connector.
-fn unexplained_refusal(e: &Evidence, refused: &RefusedDelete, users: &Users) -> (Reason, String, Duration) {
+fn unexplained_refusal(e: &Evidence, refused: &RefusedDelete, blockers: &Blockers) -> (Reason, String, Duration) {
     let failures = e.memory.streak.map_or(1, |streak| streak.failures);
     let wait = e.rules.intervals.invalid.without_jitter(failures);
-    match users {
-        Users { hindered: Some(failure), .. } => (Reason::InvalidRequest, hidden(refused, failure), wait),
-        Users { complete: true, .. } => (Reason::InvalidRequest, explain(&refused.failure), wait),
+    match blockers {
+        Blockers { unreadable: Some(failure), .. } => (Reason::InvalidRequest, hidden(refused, failure), wait),
+        Blockers { complete: true, .. } => (Reason::InvalidRequest, explain(&refused.failure), wait),
         _ => {
             let message = format!("{}; the services that may use it are being looked for", explain(&refused.failure));
             (Reason::Deleting, message, wait)

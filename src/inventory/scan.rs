@@ -15,9 +15,9 @@ use crate::apprunner::client::{Call, Subject};
 use crate::apprunner::session::Session;
 use crate::cli::AwsArgs;
 use crate::core::arn::{AccountId, AccountRegion, Region};
+use crate::core::intervals::Intervals;
 use crate::core::limiter::Rank;
 use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Page, Reply, Service};
-use crate::core::intervals::Intervals;
 
 /// A call that failed this often in a row is given up.
 const MOST_TRIES: u32 = 4;

@@ -58,7 +58,7 @@ async fn stopped_while_it_deletes(world: &World) {
 }
 
 async fn frozen_while_it_deletes(world: &World) {
-    // The kubelet would kill it before it can be woken.
+    // The kubelet would kill it before it can be triggered.
     world.install(&[&TWO[..], &["livenessProbe.failureThreshold=60"]].concat());
     let [arn, other] = ["shop-egress", "jobs-egress"].map(|name| world.adopted(name));
     let leader = world.leader().await;
@@ -77,7 +77,7 @@ async fn frozen_while_it_deletes(world: &World) {
     let said = world.kubectl(&["logs", "--previous", &leader.pod]);
     assert!(said.contains("the Lease was lost"), "{said}");
     goes_on(world, &other);
-    assert_eq!(done(), before, "it went on when it was woken: {:?}", world.writes_of(&leader.pod));
+    assert_eq!(done(), before, "it went on when it was triggered: {:?}", world.writes_of(&leader.pod));
     assert_eq!(world.leader().await, next);
     world.uninstall();
 }

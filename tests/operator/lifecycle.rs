@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use apprunner_emulator::{Fault, FaultKind, Operation};
 use apprunner_operator::apprunner::Aws;
-use apprunner_operator::apprunner::surveys::Surveys;
+use apprunner_operator::apprunner::service_scans::ServiceScans;
 use apprunner_operator::cluster::events::Events;
 use apprunner_operator::cluster::writes::Objects;
 use apprunner_operator::controller::{self, Scope};
 use apprunner_operator::core::evidence::Rules;
-use apprunner_operator::core::limiter::Limits;
 use apprunner_operator::core::intervals::Intervals;
+use apprunner_operator::core::limiter::Limits;
 use apprunner_operator::permission::{Leadership, Permission};
 use apprunner_operator::reconcile::Operator;
 use futures::future::join_all;
@@ -183,13 +183,13 @@ async fn a_panic_in_one_reconcile_is_the_trouble_of_one_object() {
     let rules = Rules { intervals: Intervals::default().divided_by(PACE), regions: Vec::new(), cluster_id: None };
     let permission = Arc::new(Permission { stopping: stopping.clone(), leadership: Leadership::unquestioned() });
     let aws = Arc::new(Aws::new(limits, rules.intervals.rate_recovery, Arc::default(), Arc::default()));
-    let (surveys, woken) = Surveys::new(aws.clone(), permission.clone(), rules.intervals.clone());
+    let (service_scans, triggered) = ServiceScans::new(aws.clone(), permission.clone(), rules.intervals.clone());
     let objects = Objects::new(client.clone());
-    let operator = Operator::new(objects, events, aws, surveys, rules, permission);
+    let operator = Operator::new(objects, events, aws, service_scans, rules, permission);
     let namespaces = [world.namespace.clone()];
     let running = tokio::spawn(async move {
         let scope = Scope { namespaces: &namespaces, concurrency: 4 };
-        controller::run(client, operator, woken, scope, Arc::default()).await;
+        controller::run(client, operator, triggered, scope, Arc::default()).await;
     });
 
     for name in names {

@@ -167,7 +167,7 @@ fn an_unexplained_refusal_is_looked_into_once() {
     let gone = e.clone().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
     assert_eq!(gone.acts(), Effect::RecordAlreadyGone);
     let active = e.after_describe(described("ACTIVE"));
-    assert_eq!(active.acts(), Effect::Survey, "it may be in use: AWS's words for that are not documented");
+    assert_eq!(active.acts(), Effect::ScanServices, "it may be in use: AWS's words for that are not documented");
 }
 
 #[test]

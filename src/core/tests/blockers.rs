@@ -5,19 +5,19 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::evidence::{ARN, NOW, OTHER_ARN, failure, refused};
+use crate::core::blockers::{Blockers, CallTime, ServiceScan, Step};
 use crate::core::clock::Moment;
-use crate::core::outcome::{Class, Operation, Outcome, Page, Reply, Service};
 use crate::core::intervals::Intervals;
-use crate::core::survey::{CallTime, Step, Survey, Users};
+use crate::core::outcome::{Class, Operation, Outcome, Page, Reply, Service};
 
 const LIST: Operation = Operation::ListServices;
 const DESCRIBE: Operation = Operation::DescribeService;
 const SHARE: Duration = Duration::from_secs(2);
 
-/// A survey, the time, and an App Runner whose services it looks at.
+/// A scan, the time, and an App Runner whose services it looks at.
 #[derive(Clone)]
 struct World {
-    survey: Survey,
+    scan: ServiceScan,
     now: Moment,
     services: Vec<(Service, Option<&'static str>)>,
     asked: Vec<Step>,
@@ -25,7 +25,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { survey: Survey::default(), now: NOW, services: Vec::new(), asked: Vec::new() }
+        Self { scan: ServiceScan::default(), now: NOW, services: Vec::new(), asked: Vec::new() }
     }
 
     fn with(mut self, name: &str, status: &str, uses: Option<&'static str>) -> Self {
@@ -34,7 +34,7 @@ impl World {
     }
 
     fn waiting(mut self) -> Self {
-        self.survey.want(ARN, false, self.now);
+        self.scan.watch(ARN, false, self.now);
         self
     }
 
@@ -51,7 +51,7 @@ impl World {
     }
 
     fn next(&self) -> Step {
-        self.survey.next(&Intervals::default(), 5.0, self.now)
+        self.scan.next(&Intervals::default(), 5.0, self.now)
     }
 
     fn later(&mut self, milliseconds: u64) {
@@ -81,13 +81,13 @@ impl World {
         let sent = self.now;
         self.later(10);
         let time = CallTime { sent, now: self.now, jitter: 0.0 };
-        let told = self.survey.apply(&step, outcome, &Intervals::default(), time);
+        let told = self.scan.apply(&step, outcome, &Intervals::default(), time);
         self.asked.push(step);
         told.into_iter().collect()
     }
 
     /// Answers until there is nothing more to ask, and gives what was asked: `L` a list, `D` a description.
-    fn sweep(&mut self) -> String {
+    fn scan_all(&mut self) -> String {
         self.asked.clear();
         while !matches!(self.next(), Step::Rest(_) | Step::Done) {
             self.answer();
@@ -98,15 +98,15 @@ impl World {
     fn next_sweep(&mut self) -> String {
         let Step::Rest(until) = self.next() else { panic!("it does not rest") };
         self.now = until;
-        self.sweep()
+        self.scan_all()
     }
 
-    fn users(&self) -> Users {
-        self.survey.users_of(ARN, &Intervals::default(), SHARE, self.now).unwrap()
+    fn blockers(&self) -> Blockers {
+        self.scan.blockers_of(ARN, &Intervals::default(), SHARE, self.now).unwrap()
     }
 
     fn names(&self) -> Vec<String> {
-        self.users().services.into_iter().map(|service| service.name).collect()
+        self.blockers().services.into_iter().map(|service| service.name).collect()
     }
 }
 
@@ -116,9 +116,9 @@ fn nothing_is_asked_while_nobody_waits() {
     assert_eq!(world.next(), Step::Done);
     world = world.waiting();
     assert_eq!(world.next(), Step::List(None));
-    world.survey.forget(ARN);
+    world.scan.unwatch(ARN);
     assert_eq!(world.next(), Step::Done);
-    assert_eq!(world.survey.users_of(ARN, &Intervals::default(), SHARE, NOW), None);
+    assert_eq!(world.scan.blockers_of(ARN, &Intervals::default(), SHARE, NOW), None);
 }
 
 #[test]
@@ -130,15 +130,15 @@ fn every_service_that_references_the_connector_is_named_whatever_its_state() {
         .with("public", "RUNNING", None)
         .with("api", "OPERATION_IN_PROGRESS", Some(ARN))
         .waiting();
-    assert_eq!(world.sweep(), "LLLDDDDD");
+    assert_eq!(world.scan_all(), "LLLDDDDD");
     assert_eq!(world.names(), ["api", "jobs", "web"], "sorted by ARN");
-    assert!(world.users().complete);
+    assert!(world.blockers().complete);
 }
 
 #[test]
 fn a_service_is_described_again_only_when_its_status_or_its_time_changed() {
     let mut world = World::new().with("web", "RUNNING", Some(ARN)).with("jobs", "RUNNING", Some(ARN)).waiting();
-    assert_eq!(world.sweep(), "LDD");
+    assert_eq!(world.scan_all(), "LDD");
     assert_eq!(world.next_sweep(), "L");
     world.put("web", "PAUSED", Some(ARN));
     assert_eq!(world.next_sweep(), "LD");
@@ -162,7 +162,7 @@ fn many_pages_are_listed_less_often_so_that_half_of_the_rate_is_left() {
     for n in 0..40 {
         world.put(&format!("s{n:02}"), "RUNNING", None);
     }
-    world.sweep();
+    world.scan_all();
     let begun = NOW;
     let Step::Rest(until) = world.next() else { panic!("it rests") };
     assert_eq!(until.since(begun).as_secs(), 8, "20 pages at 5 a second, twice over");
@@ -171,21 +171,21 @@ fn many_pages_are_listed_less_often_so_that_half_of_the_rate_is_left() {
 #[test]
 fn letting_go_and_changing_are_reasons_to_try_again_and_coming_is_none() {
     let mut world = World::new().with("web", "RUNNING", Some(ARN)).with("jobs", "RUNNING", Some(ARN)).waiting();
-    world.sweep();
-    assert_eq!(world.users().released_at, None, "what holds it was there all along");
+    world.scan_all();
+    assert_eq!(world.blockers().released_at, None, "what holds it was there all along");
     world.put("new", "RUNNING", Some(ARN));
     world.next_sweep();
-    assert_eq!((world.names().len(), world.users().released_at), (3, None));
+    assert_eq!((world.names().len(), world.blockers().released_at), (3, None));
     world.put("web", "PAUSED", Some(ARN));
     world.next_sweep();
-    let changed = world.users().released_at.expect("a status that changed");
+    let changed = world.blockers().released_at.expect("a status that changed");
     world.remove("jobs");
     world.next_sweep();
-    let went = world.users().released_at.expect("a service that went");
+    let went = world.blockers().released_at.expect("a service that went");
     assert!(went > changed);
     world.put("new", "RUNNING", None);
     world.next_sweep();
-    assert!(world.users().released_at.expect("a service that goes another way now") > went);
+    assert!(world.blockers().released_at.expect("a service that goes another way now") > went);
     assert_eq!(world.names(), ["web"]);
 }
 
@@ -193,30 +193,33 @@ fn letting_go_and_changing_are_reasons_to_try_again_and_coming_is_none() {
 fn a_connector_that_nobody_references_is_found_so_by_the_first_whole_look_that_began_after_it_was_asked_for() {
     let mut world = World::new().with("web", "RUNNING", None).waiting();
     world.answer();
-    assert!(!world.users().complete, "one service is still to be described");
+    assert!(!world.blockers().complete, "one service is still to be described");
     assert_eq!(world.answer(), [ARN]);
-    assert!(world.users().complete && world.users().unused_at.is_some());
+    assert!(world.blockers().complete && world.blockers().unreferenced_at.is_some());
 
     world.later(1_000);
-    world.survey.want(OTHER_ARN, false, world.now);
-    let other = |world: &World| world.survey.users_of(OTHER_ARN, &Intervals::default(), SHARE, world.now).unwrap();
+    world.scan.watch(OTHER_ARN, false, world.now);
+    let other = |world: &World| world.scan.blockers_of(OTHER_ARN, &Intervals::default(), SHARE, world.now).unwrap();
     assert!(!other(&world).complete, "the last list is older than the question");
     world.next_sweep();
-    assert!(other(&world).complete && other(&world).unused_at.is_some());
+    assert!(other(&world).complete && other(&world).unreferenced_at.is_some());
 }
 
 #[test]
 fn what_is_known_already_is_told_at_once() {
     let mut world = World::new().with("web", "RUNNING", Some(OTHER_ARN)).waiting();
-    world.sweep();
-    world.survey.want(OTHER_ARN, false, world.now);
-    assert_eq!(world.survey.users_of(OTHER_ARN, &Intervals::default(), SHARE, world.now).unwrap().services[0].name, "web");
+    world.scan_all();
+    world.scan.watch(OTHER_ARN, false, world.now);
+    assert_eq!(
+        world.scan.blockers_of(OTHER_ARN, &Intervals::default(), SHARE, world.now).unwrap().services[0].name,
+        "web"
+    );
 }
 
 #[test]
 fn only_those_are_told_for_whom_something_changed() {
     let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
-    world.survey.want(OTHER_ARN, false, world.now);
+    world.scan.watch(OTHER_ARN, false, world.now);
     assert!(world.answer().is_empty(), "a list without descriptions says nothing");
     assert_eq!(world.answer().len(), 2, "one has a user, and the other is known to have none");
     let Step::Rest(until) = world.next() else { panic!("it rests") };
@@ -227,36 +230,38 @@ fn only_those_are_told_for_whom_something_changed() {
 #[test]
 fn after_an_unexplained_refusal_any_change_of_a_service_is_news() {
     let mut world = World::new().with("web", "RUNNING", None).with("jobs", "RUNNING", None);
-    world.survey.want(ARN, true, world.now);
-    world.survey.want(OTHER_ARN, false, world.now);
-    world.sweep();
-    assert_eq!(world.users().changed_at, None, "the first list changes nothing");
-    assert_eq!(world.users().retry_since(true), None, "and being unused is no reason to try again");
+    world.scan.watch(ARN, true, world.now);
+    world.scan.watch(OTHER_ARN, false, world.now);
+    world.scan_all();
+    assert_eq!(world.blockers().changed_at, None, "the first list changes nothing");
+    assert_eq!(world.blockers().retry_since(true), None, "and being unused is no reason to try again");
     let changes: [fn(&mut World); 3] = [
         |world| world.put("web", "PAUSED", None),
         |world| world.remove("jobs"),
         |world| world.put("new", "RUNNING", None),
     ];
     for change in changes {
-        let before = world.users().changed_at;
+        let before = world.blockers().changed_at;
         change(&mut world);
         let Step::Rest(until) = world.next() else { panic!("it rests") };
         world.now = until;
         assert_eq!(world.answer(), [ARN], "only to the one that asked for it");
-        assert!(world.users().changed_at > before && world.users().retry_since(true) == world.users().changed_at);
-        world.sweep();
+        assert!(
+            world.blockers().changed_at > before && world.blockers().retry_since(true) == world.blockers().changed_at
+        );
+        world.scan_all();
     }
 }
 
 #[test]
 fn a_service_that_is_deleted_uses_nothing_even_if_it_is_still_listed() {
     let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
-    world.sweep();
+    world.scan_all();
     for word in ["DELETED", "deleted"] {
         let mut world = world.clone();
         world.put("web", word, Some(ARN));
         assert_eq!(world.next_sweep(), "L");
-        assert!(world.names().is_empty() && world.users().released_at.is_some(), "{word}");
+        assert!(world.names().is_empty() && world.blockers().released_at.is_some(), "{word}");
     }
 }
 
@@ -265,23 +270,23 @@ fn a_service_that_vanishes_between_list_and_look_is_no_error() {
     let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
     world.answer();
     world.remove("web");
-    assert_eq!(world.sweep(), "D");
-    assert!(world.users().complete && world.users().hindered.is_none());
+    assert_eq!(world.scan_all(), "D");
+    assert!(world.blockers().complete && world.blockers().unreadable.is_none());
 }
 
 #[test]
 fn a_missing_right_hides_the_users_until_it_is_given() {
     let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
-    world.sweep();
+    world.scan_all();
     let Step::Rest(until) = world.next() else { panic!("it rests") };
     world.now = until;
     assert_eq!(world.answer_with(refused(LIST, Class::AccessDenied)), [ARN], "that is news");
     assert!(world.names().is_empty());
-    assert_eq!(world.users().hindered, Some(failure(LIST, Class::AccessDenied)));
-    let retry = world.users().retry_since(false);
+    assert_eq!(world.blockers().unreadable, Some(failure(LIST, Class::AccessDenied)));
+    let retry = world.blockers().retry_since(false);
     assert_eq!(world.next_sweep(), "L", "tried again after a while");
-    assert_eq!((world.names(), world.users().hindered), (vec!["web".to_owned()], None));
-    assert_eq!(world.users().retry_since(false), retry, "not seeing is not letting go");
+    assert_eq!((world.names(), world.blockers().unreadable), (vec!["web".to_owned()], None));
+    assert_eq!(world.blockers().retry_since(false), retry, "not seeing is not letting go");
 }
 
 #[test]
@@ -292,9 +297,9 @@ fn being_allowed_to_list_is_not_being_allowed_to_describe() {
     let Step::Rest(until) = world.next() else { panic!("it waits") };
     world.now = until;
     world.answer();
-    assert_eq!(world.users().hindered, Some(failure(DESCRIBE, Class::AccessDenied)), "a list changes nothing");
+    assert_eq!(world.blockers().unreadable, Some(failure(DESCRIBE, Class::AccessDenied)), "a list changes nothing");
     world.answer();
-    assert_eq!((world.names(), world.users().hindered), (vec!["web".to_owned()], None));
+    assert_eq!((world.names(), world.blockers().unreadable), (vec!["web".to_owned()], None));
 }
 
 #[test]
@@ -304,7 +309,7 @@ fn what_could_not_be_described_and_is_gone_stands_in_nobodys_way() {
     world.answer_with(refused(DESCRIBE, Class::AccessDenied));
     world.remove("web");
     assert_eq!(world.next_sweep(), "L");
-    assert!(world.users().complete && world.users().hindered.is_none());
+    assert!(world.blockers().complete && world.blockers().unreadable.is_none());
 }
 
 #[test]
@@ -318,7 +323,7 @@ fn a_hiccup_in_the_middle_of_a_list_is_tried_again_from_there() {
     assert_eq!(until.since(world.now).as_secs(), 1);
     world.now = until;
     assert_eq!(world.next(), Step::List(Some("2".into())));
-    world.sweep();
+    world.scan_all();
     assert_eq!(world.names(), ["a"]);
 }
 
@@ -334,8 +339,8 @@ fn a_token_that_is_refused_and_a_page_that_fails_three_times_begin_the_list_anew
             world.later(60_000);
         }
         assert_eq!(world.next(), Step::List(None), "{class:?}");
-        world.sweep();
-        assert!(world.users().complete);
+        world.scan_all();
+        assert!(world.blockers().complete);
     }
 }
 
@@ -348,13 +353,13 @@ fn one_service_that_cannot_be_described_does_not_hold_up_the_others() {
     assert_eq!(world.next(), Step::Describe("arn:…:service/b/1".into()));
     world.answer();
     assert_eq!(world.names(), ["b"]);
-    assert!(!world.users().complete);
+    assert!(!world.blockers().complete);
 }
 
 #[test]
 fn what_was_seen_counts_through_a_hiccup_and_not_for_ever() {
     let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
-    world.sweep();
+    world.scan_all();
     let Step::Rest(until) = world.next() else { panic!("it rests") };
     world.now = until;
     world.answer_with(refused(LIST, Class::ServiceError));
@@ -363,7 +368,7 @@ fn what_was_seen_counts_through_a_hiccup_and_not_for_ever() {
     assert!(world.names().is_empty(), "after half a minute nobody knows any more");
     assert_eq!(world.answer_with(refused(LIST, Class::ServiceError)), [ARN], "and that is news");
     assert!(world.answer_with(refused(LIST, Class::ServiceError)).is_empty(), "once");
-    assert_eq!(world.users().hindered, Some(failure(LIST, Class::ServiceError)));
+    assert_eq!(world.blockers().unreadable, Some(failure(LIST, Class::ServiceError)));
 }
 
 #[test]

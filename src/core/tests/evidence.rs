@@ -12,8 +12,8 @@ use crate::core::clock::{Moment, Now};
 use crate::core::decide::{Decision, Effect, decide};
 use crate::core::evidence::{Caller, Deletion, Evidence, Memory, Object, Rules, Wait};
 use crate::core::flags::Unusual;
-use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Reply};
 use crate::core::intervals::Intervals;
+use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Reply};
 use crate::core::status;
 use crate::core::transition::apply;
 
@@ -45,7 +45,7 @@ pub(super) fn unclaimed() -> Evidence {
         },
         caller: Caller::Account("111122223333".parse().unwrap()),
         memory: Memory::default(),
-        users: None,
+        blockers: None,
         rules: Arc::new(Rules {
             intervals: Intervals::default(),
             regions: APP_RUNNER_REGIONS.iter().map(|r| r.parse().unwrap()).collect(),
@@ -126,7 +126,7 @@ impl Evidence {
     /// A connector in use is looked into at once.
     pub(super) fn after_delete(self, outcome: Outcome) -> Self {
         let e = self.after(Effect::Delete, outcome);
-        if e.decision() == Decision::Act(Effect::Survey) { e.after(Effect::Survey, written()) } else { e }
+        if e.decision() == Decision::Act(Effect::ScanServices) { e.after(Effect::ScanServices, written()) } else { e }
     }
 
     pub(super) fn after_describe(self, outcome: Outcome) -> Self {

@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use super::evidence::{ARN, claimed, described, refused, tag, unclaimed, unknown, written};
 use crate::api::{Reason, VpcConnectorStatus, condition};
+use crate::core::blockers::Blockers;
 use crate::core::decide::Effect;
 use crate::core::evidence::Evidence;
 use crate::core::outcome::{Class, Operation};
 use crate::core::refusal::Write;
 use crate::core::status;
-use crate::core::survey::Users;
 
 #[path = "../../../tests/operator/support/verdicts.rs"]
 mod verdicts;
@@ -102,7 +102,7 @@ fn cases(reason: Reason) -> Vec<Case> {
                 deleting()
                     .after_delete(refused(DELETE, Class::InvalidRequest))
                     .after_describe(described("ACTIVE"))
-                    .after(Effect::Survey, written()),
+                    .after(Effect::ScanServices, written()),
                 Progressing,
             ),
             entered(unclaimed().deleting().after_describe(described("ACTIVE")), &Effect::RecordClaim, Progressing),
@@ -159,7 +159,7 @@ fn cases(reason: Reason) -> Vec<Case> {
                 deleting()
                     .after_delete(refused(DELETE, Class::InvalidRequest))
                     .after_describe(described("ACTIVE"))
-                    .with(|e| e.users = Some(Users { complete: true, ..Users::default() })),
+                    .with(|e| e.blockers = Some(Blockers { complete: true, ..Blockers::default() })),
                 Degraded,
             ),
         ],

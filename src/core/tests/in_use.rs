@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::evidence::{claimed, described, failure, refused, written};
 use crate::api::Reason;
+use crate::core::blockers::Blockers;
 use crate::core::decide::{Effect, calls_of_attempt};
 use crate::core::evidence::Evidence;
 use crate::core::outcome::{Class, Operation, Service};
-use crate::core::survey::Users;
 use crate::core::{status, wait};
 
 const DELETE: Operation = Operation::DeleteVpcConnector;
@@ -20,13 +20,17 @@ fn service(name: &str, status: &str) -> Service {
     Service { arn: format!("arn:…:service/{name}/1"), name: name.into(), status: status.into(), updated_at: None }
 }
 
-fn held_by(names: &[&str]) -> Users {
-    Users { services: names.iter().map(|name| service(name, "RUNNING")).collect(), complete: true, ..Users::default() }
+fn held_by(names: &[&str]) -> Blockers {
+    Blockers {
+        services: names.iter().map(|name| service(name, "RUNNING")).collect(),
+        complete: true,
+        ..Blockers::default()
+    }
 }
 
 impl Evidence {
-    fn seen(self, users: Users) -> Self {
-        self.with(|e| e.users = Some(users))
+    fn seen(self, blockers: Blockers) -> Self {
+        self.with(|e| e.blockers = Some(blockers))
     }
 
     /// Woken so many seconds later, as the survey does when it has news.
@@ -57,8 +61,8 @@ impl Evidence {
 #[test]
 fn its_users_are_looked_for_before_anything_is_waited_for() {
     let e = claimed().deleting().after(Effect::Delete, refused(DELETE, Class::InUse));
-    assert_eq!(e.acts(), Effect::Survey);
-    let told = e.after(Effect::Survey, written()).waits();
+    assert_eq!(e.acts(), Effect::ScanServices);
+    let told = e.after(Effect::ScanServices, written()).waits();
     assert_eq!(told.reason, Reason::InUse);
     assert!(told.message.contains("AWS's words") && told.message.contains("being looked for"), "{}", told.message);
 }
@@ -114,7 +118,7 @@ fn while_services_hold_it_nothing_is_tried_but_now_and_then() {
 fn as_soon_as_one_lets_go_or_changes_it_is_tried_at_once_and_only_once() {
     let held = in_use().seen(held_by(&["jobs", "web"])).woken_after(20);
     let released_at = Some(held.now.moment);
-    let let_go = held.seen(Users { released_at, ..held_by(&["web"]) });
+    let let_go = held.seen(Blockers { released_at, ..held_by(&["web"]) });
     assert_eq!(let_go.acts_if_ours(), Effect::Delete);
     let again = let_go.later(1).after_delete(refused(DELETE, Class::InUse));
     assert_eq!(again.waits_for(), (Reason::InUse, 60));
@@ -124,7 +128,7 @@ fn as_soon_as_one_lets_go_or_changes_it_is_tried_at_once_and_only_once() {
 fn a_delete_that_is_accepted_early_ends_the_wait_for_services() {
     let held = in_use().seen(held_by(&["web"])).woken_after(20);
     let released_at = Some(held.now.moment);
-    let released = held.seen(Users { released_at, ..held_by(&[]) });
+    let released = held.seen(Blockers { released_at, ..held_by(&[]) });
     assert_eq!(released.acts_if_ours(), Effect::Delete);
     assert_eq!(released.after_delete(described("ACTIVE")).waits_for(), (Reason::Deleting, 1));
 }
@@ -134,8 +138,8 @@ fn unexplained() -> Evidence {
     let refused = claimed().deleting().ours().after(Effect::Delete, refused(DELETE, Class::InvalidRequest));
     assert_eq!(refused.acts(), Effect::Describe, "it may be gone");
     let e = refused.after_describe(described("ACTIVE"));
-    assert_eq!(e.acts(), Effect::Survey);
-    e.after(Effect::Survey, written())
+    assert_eq!(e.acts(), Effect::ScanServices);
+    e.after(Effect::ScanServices, written())
 }
 
 #[test]
@@ -150,7 +154,7 @@ fn after_any_refusal_of_an_active_connector_its_services_decide_whether_it_is_in
     assert_eq!(unused.waits_for(), (Reason::InvalidRequest, 60));
     assert!(unused.waits().message.ends_with("AWS's words"), "{}", unused.waits().message);
     let denied = failure(Operation::ListServices, Class::AccessDenied);
-    let hidden = unexplained().seen(Users { hindered: Some(denied), ..Users::default() }).waits();
+    let hidden = unexplained().seen(Blockers { unreadable: Some(denied), ..Blockers::default() }).waits();
     assert_eq!(hidden.reason, Reason::InvalidRequest);
     assert!(hidden.message.contains("apprunner:ListServices"), "{}", hidden.message);
 }
@@ -159,20 +163,20 @@ fn after_any_refusal_of_an_active_connector_its_services_decide_whether_it_is_in
 fn after_an_unexplained_refusal_a_release_or_any_change_of_a_service_brings_the_attempt_forward() {
     let used = unexplained().seen(held_by(&["web"])).woken_after(20);
     let now = Some(used.now.moment);
-    assert_eq!(used.seen(Users { released_at: now, ..held_by(&[]) }).acts_if_ours(), Effect::Delete);
+    assert_eq!(used.seen(Blockers { released_at: now, ..held_by(&[]) }).acts_if_ours(), Effect::Delete);
     let unused = || unexplained().seen(held_by(&[])).woken_after(20);
-    assert_eq!(unused().seen(Users { changed_at: now, ..held_by(&[]) }).acts_if_ours(), Effect::Delete);
-    let still = unused().seen(Users { unused_at: now, ..held_by(&[]) });
+    assert_eq!(unused().seen(Blockers { changed_at: now, ..held_by(&[]) }).acts_if_ours(), Effect::Delete);
+    let still = unused().seen(Blockers { unreferenced_at: now, ..held_by(&[]) });
     assert_eq!(still.waits().reason, Reason::InvalidRequest, "that none uses it is no news");
     let in_use = in_use().seen(held_by(&["web"])).woken_after(20);
-    assert_eq!(in_use.seen(Users { changed_at: now, ..held_by(&["web"]) }).waits().reason, Reason::InUse);
+    assert_eq!(in_use.seen(Blockers { changed_at: now, ..held_by(&["web"]) }).waits().reason, Reason::InUse);
 }
 
 #[test]
 fn when_none_uses_it_any_more_it_is_tried_at_once_and_every_5_and_after_5_minutes_every_30_seconds() {
     let held = in_use().seen(held_by(&["web"])).woken_after(7);
     let released_at = Some(held.now.moment);
-    let free = held.seen(Users { released_at, ..held_by(&[]) });
+    let free = held.seen(Blockers { released_at, ..held_by(&[]) });
     assert_eq!(free.acts_if_ours(), Effect::Delete);
     let refused_again = free.after_delete(refused(DELETE, Class::InUse));
     assert!(refused_again.waits().message.contains("no service references it; it is letting go"));
@@ -184,7 +188,7 @@ fn when_none_uses_it_any_more_it_is_tried_at_once_and_every_5_and_after_5_minute
 #[test]
 fn where_nobody_can_be_seen_it_is_tried_every_10_and_after_5_minutes_every_30_seconds() {
     let denied = failure(Operation::ListServices, Class::AccessDenied);
-    let blind = in_use().seen(Users { hindered: Some(denied), ..Users::default() });
+    let blind = in_use().seen(Blockers { unreadable: Some(denied), ..Blockers::default() });
     let message = blind.waits().message;
     assert!(message.contains("IAM does not allow apprunner:ListServices"), "{message}");
     let waits = blind.attempts(33);
@@ -195,7 +199,7 @@ fn where_nobody_can_be_seen_it_is_tried_every_10_and_after_5_minutes_every_30_se
 
 #[test]
 fn in_a_crowd_each_tries_less_often_but_for_what_it_has_seen() {
-    let crowded = |released_at| Users { share: Duration::from_secs(40), released_at, ..held_by(&[]) };
+    let crowded = |released_at| Blockers { min_interval: Duration::from_secs(40), released_at, ..held_by(&[]) };
     assert_eq!(in_use().seen(crowded(None)).waits_for().1, 40);
     let held = in_use().seen(held_by(&["web"])).woken_after(7);
     let released_at = Some(held.now.moment);
@@ -206,12 +210,12 @@ fn in_a_crowd_each_tries_less_often_but_for_what_it_has_seen() {
 fn what_is_seen_while_another_answer_is_waited_for_does_not_bring_it_forward() {
     let throttled = in_use().next_attempt().after_delete(refused(DELETE, Class::Throttled)).woken();
     let released_at = Some(throttled.from_now(Duration::from_millis(1)));
-    assert_eq!(throttled.seen(Users { released_at, ..held_by(&[]) }).waits().reason, Reason::Throttled);
+    assert_eq!(throttled.seen(Blockers { released_at, ..held_by(&[]) }).waits().reason, Reason::Throttled);
 }
 
 #[test]
 fn a_claim_that_was_lost_meanwhile_is_established_anew() {
-    let lost = in_use().with(|e| (e.users, e.object.status.arn) = (None, None));
+    let lost = in_use().with(|e| (e.blockers, e.object.status.arn) = (None, None));
     assert_eq!(lost.acts(), Effect::Describe);
 }
 

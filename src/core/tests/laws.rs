@@ -11,13 +11,13 @@ use super::evidence::{
 };
 use crate::api::{DeletionPolicy, Reason};
 use crate::core::arn::ConnectorArn;
+use crate::core::blockers::Blockers;
 use crate::core::clock::Moment;
 use crate::core::decide::{Decision, Effect, Proof, decide};
 use crate::core::evidence::{Caller, Deletion, Evidence, PendingClaim, RefusedDelete, Wait};
 use crate::core::outcome::{Class, Connector, Operation, Outcome, Reply, Service};
 use crate::core::ownership::Neighbour;
 use crate::core::refusal::{self, Refusal, Refusals, Write};
-use crate::core::survey::Users;
 
 /// Far more than any way through the table takes.
 const MOST_TURNS: usize = 16;
@@ -55,7 +55,7 @@ fn any_answer() -> impl Strategy<Value = Outcome> {
 }
 
 /// Refusals to delete a connector, and what is seen of who uses it.
-fn any_use() -> impl Strategy<Value = (Option<RefusedDelete>, Option<Users>)> {
+fn any_use() -> impl Strategy<Value = (Option<RefusedDelete>, Option<Blockers>)> {
     let ago = |seconds: u64| Moment::new(NOW.since(Moment::new(Duration::from_secs(seconds))));
     let class = prop::sample::select(vec![Class::InUse, Class::InvalidRequest]);
     let refused = (0..1_000_u64, 0..400_u64, class).prop_map(move |(since, last, class)| RefusedDelete {
@@ -64,18 +64,18 @@ fn any_use() -> impl Strategy<Value = (Option<RefusedDelete>, Option<Users>)> {
         failure: failure(Operation::DeleteVpcConnector, class),
     });
     let times = prop::array::uniform3(prop::option::of(0..400_u64));
-    let users = (0..3_usize, any::<bool>(), times, any::<bool>(), 0..100_u64).prop_map(
-        move |(services, complete, [released, unused, changed], hindered, share)| Users {
+    let blockers = (0..3_usize, any::<bool>(), times, any::<bool>(), 0..100_u64).prop_map(
+        move |(services, complete, [released, unused, changed], unreadable, min_interval)| Blockers {
             services: vec![Service::default(); services],
             complete,
             released_at: released.map(ago),
-            unused_at: unused.map(ago),
+            unreferenced_at: unused.map(ago),
             changed_at: changed.map(ago),
-            hindered: hindered.then(|| failure(Operation::ListServices, Class::AccessDenied)),
-            share: Duration::from_secs(share),
+            unreadable: unreadable.then(|| failure(Operation::ListServices, Class::AccessDenied)),
+            min_interval: Duration::from_secs(min_interval),
         },
     );
-    (prop::option::of(refused), prop::option::of(users))
+    (prop::option::of(refused), prop::option::of(blockers))
 }
 
 /// What is remembered of the owner tag: a claim that waits for it, when it was last read, and when it was restored.
@@ -117,7 +117,18 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
     ]);
     (flags, status_arn, word, target, caller, deletion, policy, 0.0..1.0f64, any_use(), (any_tag_memory(), refusals))
         .prop_map(
-            |(flags, status_arn, word, target, caller, deletion, policy, jitter, (refused, users), (tag, refusals))| {
+            |(
+                flags,
+                status_arn,
+                word,
+                target,
+                caller,
+                deletion,
+                policy,
+                jitter,
+                (refused, blockers),
+                (tag, refusals),
+            )| {
                 let [deleting, finalizer, paused, protected, requested, tags, told, waiting, was_claimed] = flags;
                 let mut e = if told { claimed() } else { unclaimed().with(|e| e.object.status.conditions.clear()) };
                 e.object.status.arn = status_arn.map(str::to_owned);
@@ -136,7 +147,7 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
                     let failure = refused.as_ref().map(|refused| refused.failure.clone());
                     e.memory.wait = Some(Wait { reason, failure, ..claimed().waits() });
                 }
-                (e.memory.refused_delete, e.users, e.memory.refusals) = (refused, users, refusals);
+                (e.memory.refused_delete, e.blockers, e.memory.refusals) = (refused, blockers, refusals);
                 (e.memory.pending_claim, e.memory.owner_checked_at, e.memory.tag_restored_at) = tag;
                 e.memory.begin(&e.object, e.now.moment);
                 if tags { e } else { e.without_tags() }

@@ -12,6 +12,7 @@ macro_rules! all {
 
 mod access;
 mod answers;
+mod blockers;
 mod evidence;
 mod flags;
 mod gitops;
@@ -23,5 +24,4 @@ mod refusals;
 mod rows;
 mod runbook;
 mod status;
-mod survey;
 mod wiped;

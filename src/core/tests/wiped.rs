@@ -2,11 +2,11 @@
 
 use super::evidence::{ARN, claimed, described, refused, tag, unclaimed, unknown, written};
 use crate::api::{Reason, VpcConnectorStatus};
+use crate::core::blockers::Blockers;
 use crate::core::decide::{Decision, Effect};
 use crate::core::evidence::{Begun, Evidence};
 use crate::core::outcome::{Class, Operation, Service};
 use crate::core::status;
-use crate::core::survey::Users;
 
 impl Evidence {
     /// Woken because its conditions are gone.
@@ -29,7 +29,7 @@ impl Evidence {
 fn in_use() -> Evidence {
     let service = Service { name: "shop".into(), ..Service::default() };
     let e = claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, Class::InUse));
-    e.with(|e| e.users = Some(Users { services: vec![service], complete: true, ..Users::default() })).woken()
+    e.with(|e| e.blockers = Some(Blockers { services: vec![service], complete: true, ..Blockers::default() })).woken()
 }
 
 fn anothers() -> Evidence {

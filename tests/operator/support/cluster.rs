@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 
 use devcluster::{DevCluster, Options};
 
-/// Users of this group have the rights of `examples/rbac.yaml`.
+/// Blockers of this group have the rights of `examples/rbac.yaml`.
 const OPERATORS: &str = "apprunner-operators";
 
 static SHARED: LazyLock<Arc<DevCluster>> = LazyLock::new(|| {
