@@ -55,7 +55,7 @@ pub struct Operator {
     pub service_scans: ServiceScans,
     /// How the operator was started.
     pub rules: Arc<Rules>,
-    /// Whether anything may be begun.
+    /// Whether anything may be trigger.
     pub permission: Arc<Permission>,
     memories: Mutex<HashMap<String, (Box<Memory>, Instant)>>,
     locked: Mutex<HashSet<String>>,
@@ -159,7 +159,7 @@ impl Operator {
         let evidence = Evidence {
             object: Object::read(&newest.object, newest.released),
             blockers: self.service_scans.blockers_for(&uid),
-            caller: session.as_ref().map_or(Caller::Unasked, |session| Caller::Account(session.account().clone())),
+            caller: session.as_ref().map_or(Caller::Unknown, |session| Caller::Account(session.account().clone())),
             memory: memory.clone(),
             rules: self.rules.clone(),
             now: clock::now(),

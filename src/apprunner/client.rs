@@ -166,9 +166,9 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     let operation = call.operation;
-    let begun = Instant::now();
+    let trigger = Instant::now();
     let result = tokio::time::timeout(deadline, sent).await;
-    let took = begun.elapsed();
+    let took = trigger.elapsed();
     let (request_id, outcome) = match result {
         Ok(Ok(output)) => {
             let request_id = output.request_id().map(str::to_owned);
@@ -178,5 +178,5 @@ where
         Ok(Err(error)) => (wire::request_id_of(&error), wire::outcome_of(call, &error)),
         Err(_) => (None, Outcome::Unknown(Failure::new(operation, Class::Unreachable, "Timeout", wire::NO_ANSWER))),
     };
-    Call { operation, request_id, sent: begun, took, outcome }
+    Call { operation, request_id, sent: trigger, took, outcome }
 }

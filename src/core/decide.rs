@@ -11,7 +11,7 @@
 use super::claims::{
     confirm_claim, delete_if_owned, establish_ownership, keep_ownership, owner_checked_recently, resync,
 };
-use super::evidence::{Begun, Caller, Deletion, Evidence, Ownership, RefusedDelete, Sighting, Wait};
+use super::evidence::{Caller, Deletion, Evidence, Observed, Ownership, RefusedDelete, Trigger, Wait};
 use super::outcome::{Class, Failure, Operation};
 use super::refusal::{self, write_refused};
 use super::wait;
@@ -139,7 +139,7 @@ fn retained(e: &Evidence) -> Option<Decision> {
     let taggable = e.rules.cluster_id.is_some() && seen.untagged.is_none() && !tag_unreadable;
     let target = e.object.target.as_ref().ok().filter(|arn| taggable && e.rules.serves(arn));
     Some(Decision::Act(match (target, &e.caller, seen.ownership()) {
-        (Some(_), Caller::Unasked, _) => Effect::Identify,
+        (Some(_), Caller::Unknown, _) => Effect::Identify,
         (Some(arn), Caller::Account(account), Ownership::Unread) if account == arn.account() => Effect::ReadTags,
         (Some(arn), Caller::Account(account), Ownership::Ours) if account == arn.account() => Effect::RemoveTag,
         _ => Effect::RemoveFinalizer(Proof::Retained),
@@ -222,7 +222,7 @@ fn attempt_failed(e: &Evidence) -> Option<Decision> {
 fn still_refused(e: &Evidence) -> Option<Decision> {
     let waits = e.memory.wait.as_ref().is_some_and(waits_after_refusal);
     refused_delete(e)
-        .filter(|_| waits && e.memory.seen.begun != Begun::Asked)
+        .filter(|_| waits && e.memory.seen.trigger != Trigger::Requested)
         .and_then(|refused| wait_for_services(e, refused))
 }
 
@@ -234,7 +234,7 @@ fn not_our_account(e: &Evidence) -> Option<Decision> {
         return Some(blocked(e, Reason::WrongAccount, message));
     }
     match &e.caller {
-        Caller::Unasked => due(e).then_some(Decision::Act(Effect::Identify)),
+        Caller::Unknown => due(e).then_some(Decision::Act(Effect::Identify)),
         Caller::Account(account) if account != arn.account() => {
             let message = format!("the credentials are of account {account}, the connector is of {}", arn.account());
             Some(blocked(e, Reason::WrongAccount, message))
@@ -252,7 +252,7 @@ fn to_be_deleted_unclaimed(e: &Evidence) -> Option<Decision> {
         return None;
     }
     Some(match &e.memory.seen.connector {
-        Some(Sighting::Active(_)) => establish_ownership(e),
+        Some(Observed::Active(_)) => establish_ownership(e),
         _ => Decision::Act(Effect::Describe),
     })
 }
@@ -285,11 +285,11 @@ fn to_be_adopted(e: &Evidence) -> Option<Decision> {
     }
     Some(match &e.memory.seen.connector {
         None => Decision::Act(Effect::Describe),
-        Some(Sighting::Active(_)) => establish_ownership(e),
-        Some(Sighting::Inactive(_)) => {
+        Some(Observed::Active(_)) => establish_ownership(e),
+        Some(Observed::Inactive(_)) => {
             until_user_acts(e, Reason::Inactive, "the connector was deleted before this object claimed it")
         }
-        Some(Sighting::NotFound) => {
+        Some(Observed::NotFound) => {
             until_user_acts(e, Reason::NotFound, "the account and region of spec.arn have no such connector")
         }
     })
@@ -302,11 +302,11 @@ fn claimed(e: &Evidence) -> Decision {
             Decision::Wait(wait::available(resync(e, 0.0, 1.0)))
         }
         None => Decision::Act(Effect::Describe),
-        Some(Sighting::Active(_)) => keep_ownership(e),
-        Some(Sighting::Inactive(_)) => {
+        Some(Observed::Active(_)) => keep_ownership(e),
+        Some(Observed::Inactive(_)) => {
             until_user_acts(e, Reason::Gone, "the connector was deleted in AWS, and not by this object")
         }
-        Some(Sighting::NotFound) => until_user_acts(e, Reason::Gone, "the connector no longer exists in AWS"),
+        Some(Observed::NotFound) => until_user_acts(e, Reason::Gone, "the connector no longer exists in AWS"),
     }
 }
 
@@ -340,12 +340,12 @@ fn due(e: &Evidence) -> bool {
         // A row above waits as long as the refusals last; once a delete was accepted, they are over.
         _ => waits_after_refusal(wait),
     };
-    e.memory.seen.begun != Begun::Early || e.memory.wait.as_ref().is_none_or(outlived)
+    e.memory.seen.trigger != Trigger::Early || e.memory.wait.as_ref().is_none_or(outlived)
 }
 
 /// The calls to App Runner that an attempt may take which begins with this effect; none for what calls nobody there.
 ///
-/// They are taken from the rate limit together, so that an attempt that has begun can run to its end.
+/// They are taken from the rate limit together, so that an attempt that has trigger can run to its end.
 pub fn calls_of_attempt(e: &Evidence, effect: &Effect) -> u32 {
     let tags = u32::from(e.rules.cluster_id.is_some());
     let (deleting, claimed) = (e.object.deleting, e.object.claimed().is_some());

@@ -50,7 +50,7 @@ pub struct Rules {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// Not known: not asked yet, or asked in vain.
-    Unasked,
+    Unknown,
     /// Credentials of this account.
     Account(AccountId),
 }
@@ -107,7 +107,7 @@ pub struct Memory {
     /// Failed attempts since the last success.
     pub attempts: u32,
     /// Those of them at the end that failed in the same way.
-    pub streak: Option<Streak>,
+    pub streak: Option<FailureStreak>,
     /// Refusals of a write to the object, since it last succeeded.
     pub refusals: Option<Refusals>,
     /// When the status was last written.
@@ -124,7 +124,7 @@ pub struct Memory {
 
 /// Failures of one class in a row; another class is another trouble, with a patience of its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Streak {
+pub struct FailureStreak {
     /// Their class.
     pub class: Class,
     /// How many.
@@ -168,7 +168,7 @@ pub enum Deletion {
     NotUnderWay,
     /// One was sent and no answer came, or one that proves nothing: look before sending another.
     Unknown,
-    /// App Runner answered 200 and ACTIVE: it has begun, or so it seems.
+    /// App Runner answered 200 and ACTIVE: it has trigger, or so it seems.
     Accepted {
         /// When it answered so.
         since: Moment,
@@ -190,12 +190,12 @@ pub struct Gone {
 
 /// Why a reconcile began, settled when it does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Begun {
+pub enum Trigger {
     /// It is time.
     #[default]
     Due,
     /// Somebody asked for an attempt.
-    Asked,
+    Requested,
     /// The object was woken before its time, and nobody asked: AWS is not called.
     Early,
 }
@@ -204,11 +204,11 @@ pub enum Begun {
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// Why this reconcile began.
-    pub begun: Begun,
+    pub trigger: Trigger,
     /// The reconcile-requested-at annotation, as it was when this reconcile began: what it answers.
     pub request: Option<String>,
     /// The connector.
-    pub connector: Option<Sighting>,
+    pub connector: Option<Observed>,
     /// The owner tag.
     pub owner: Option<Owner>,
     /// The neighbour that the owner tag names.
@@ -229,7 +229,7 @@ pub struct Seen {
 
 /// The connector as last described.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Sighting {
+pub enum Observed {
     /// It can be used.
     Active(Connector),
     /// It was deleted.
@@ -362,8 +362,8 @@ impl Memory {
 
     /// Begins a reconcile: nothing is seen yet, and a wait of the other phase is over.
     ///
-    /// Whether it is due is settled here, once: an attempt that has begun runs to its end, also when on its way it answers
-    /// the request that it was begun for. A claim that is lost, as by a status that was wiped by hand, ends every wait: it
+    /// Whether it is due is settled here, once: an attempt that has trigger runs to its end, also when on its way it answers
+    /// the request that it was trigger for. A claim that is lost, as by a status that was wiped by hand, ends every wait: it
     /// is established anew. A claim that was given up to another owner is none of these.
     pub fn begin(&mut self, object: &Object, now: Moment) {
         if self.deleting != object.deleting {
@@ -374,12 +374,12 @@ impl Memory {
         let given_up = self.wait.as_ref().is_some_and(|wait| wait.reason == Reason::OwnedByAnother);
         let lost = self.claimed && object.claimed().is_none() && !given_up;
         self.claimed = object.claimed().is_some();
-        let begun = match &self.wait {
-            _ if object.requested() => Begun::Asked,
-            Some(wait) if now < wait.until && !lost => Begun::Early,
-            _ => Begun::Due,
+        let trigger = match &self.wait {
+            _ if object.requested() => Trigger::Requested,
+            Some(wait) if now < wait.until && !lost => Trigger::Early,
+            _ => Trigger::Due,
         };
-        self.seen = Seen { begun, request: object.request.clone(), ..Seen::default() };
+        self.seen = Seen { trigger, request: object.request.clone(), ..Seen::default() };
     }
 
     /// Ends an attempt: what was seen in it is seen anew in the next, and need not be kept until then.

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::clock::Moment;
 use super::decide::{Effect, Proof};
-use super::evidence::{Deletion, Evidence, Ownership, Sighting, Wait};
+use super::evidence::{Deletion, Evidence, Observed, Ownership, Wait};
 use super::outcome::{Connector, Failure, Outcome, Service};
 use super::wait::AVAILABLE;
 use crate::api::{BlockingService, LastError, Reason, VpcConnectorStatus, condition, whole_seconds};
@@ -95,10 +95,10 @@ pub fn status_while(e: &Evidence, wait: &Wait) -> (VpcConnectorStatus, Vec<Pendi
     match &e.memory.seen.connector {
         // A claim on its way writes them with its record.
         _ if wait.reason == Reason::Adopting => {}
-        Some(Sighting::Active(connector) | Sighting::Inactive(connector)) => {
+        Some(Observed::Active(connector) | Observed::Inactive(connector)) => {
             set_connector_fields(&mut status, connector)
         }
-        Some(Sighting::NotFound) => status.status = None,
+        Some(Observed::NotFound) => status.status = None,
         None => {}
     }
     // Whoever's tag the connector carries owns it, whatever was recorded before.
@@ -283,7 +283,7 @@ fn semantic_part(status: &VpcConnectorStatus) -> VpcConnectorStatus {
 }
 
 fn record_claim(e: &Evidence, status: &mut VpcConnectorStatus, events: &mut Vec<PendingEvent>) {
-    if let Some(Sighting::Active(connector)) = &e.memory.seen.connector {
+    if let Some(Observed::Active(connector)) = &e.memory.seen.connector {
         set_connector_fields(status, connector);
     }
     status.arn = e.object.target.as_ref().ok().map(ToString::to_string);

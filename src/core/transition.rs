@@ -5,7 +5,9 @@
 
 use super::blockers::Blockers;
 use super::decide::Effect;
-use super::evidence::{Caller, Deletion, Evidence, Gone, Ownership, PendingClaim, RefusedDelete, Sighting, Streak};
+use super::evidence::{
+    Caller, Deletion, Evidence, FailureStreak, Gone, Observed, Ownership, PendingClaim, RefusedDelete,
+};
 use super::outcome::{Class, Connector, ConnectorState, Failure, Operation, Outcome, Reply};
 use super::ownership::{Neighbour, Owner};
 use super::refusal::{self, Write};
@@ -64,8 +66,8 @@ pub fn apply(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
 
 fn apply_delete(e: &mut Evidence, outcome: Outcome) {
     match outcome {
-        Outcome::Done(Reply::Connector(connector)) => match read_sighting(e, connector) {
-            Ok(Sighting::Inactive(connector)) => gone(e, Some(connector)),
+        Outcome::Done(Reply::Connector(connector)) => match read_description(e, connector) {
+            Ok(Observed::Inactive(connector)) => gone(e, Some(connector)),
             Ok(_) => {
                 e.memory.deletion = Deletion::Accepted { since: e.now.moment, looks: 0 };
                 e.memory.refused_delete = None;
@@ -118,7 +120,7 @@ fn apply_owner_tag(e: &mut Evidence, tag: Option<&str>) {
 fn resume_claim(e: &mut Evidence) {
     let Some(pending) = e.memory.pending_claim.take() else { return };
     if e.now.moment < pending.written_at.after(e.rules.intervals.tag_settle.max * 2) {
-        e.memory.seen.connector = pending.connector.map(Sighting::Active);
+        e.memory.seen.connector = pending.connector.map(Observed::Active);
     }
     e.memory.seen.released_tag = pending.released_tag;
 }
@@ -143,7 +145,7 @@ fn apply_tag_written(e: &mut Evidence) {
     }
     let seen = &mut e.memory.seen;
     let connector = match seen.connector.take() {
-        Some(Sighting::Active(connector)) => Some(connector),
+        Some(Observed::Active(connector)) => Some(connector),
         _ => None,
     };
     (seen.owner, seen.neighbour) = (None, None);
@@ -153,8 +155,8 @@ fn apply_tag_written(e: &mut Evidence) {
 
 fn apply_describe(e: &mut Evidence, outcome: Outcome) {
     let seen = match outcome {
-        Outcome::Done(Reply::Connector(connector)) => read_sighting(e, connector),
-        Outcome::Refused(failure) if failure.class == Class::NotFound => Ok(Sighting::NotFound),
+        Outcome::Done(Reply::Connector(connector)) => read_description(e, connector),
+        Outcome::Refused(failure) if failure.class == Class::NotFound => Ok(Observed::NotFound),
         other => Err(failure_of(Operation::DescribeVpcConnector, other).unwrap_or_else(|| unproven(WRONG_KIND))),
     };
     if e.object.deleting && e.object.claimed().is_some() {
@@ -165,36 +167,36 @@ fn apply_describe(e: &mut Evidence, outcome: Outcome) {
 }
 
 /// A look in the course of a deletion: it proves the connector gone, or it is no obstacle to asking again.
-fn apply_describe_while_deleting(e: &mut Evidence, seen: Option<Sighting>) {
+fn apply_describe_while_deleting(e: &mut Evidence, seen: Option<Observed>) {
     e.memory.seen.looked = true;
     if let Deletion::Accepted { looks, .. } = &mut e.memory.deletion {
         *looks = looks.saturating_add(1);
     }
     match seen {
-        Some(Sighting::Inactive(connector)) => gone(e, Some(connector)),
-        Some(Sighting::NotFound) => gone(e, None),
-        Some(Sighting::Active(_)) | None => {}
+        Some(Observed::Inactive(connector)) => gone(e, Some(connector)),
+        Some(Observed::NotFound) => gone(e, None),
+        Some(Observed::Active(_)) | None => {}
     }
 }
 
-fn apply_description(e: &mut Evidence, seen: Result<Sighting, Failure>) {
+fn apply_description(e: &mut Evidence, seen: Result<Observed, Failure>) {
     match seen {
         Err(failure) => failed(e, failure),
-        Ok(Sighting::Inactive(connector)) if e.object.deleting => gone(e, Some(connector)),
-        Ok(Sighting::NotFound) if e.object.deleting => gone(e, None),
-        Ok(sighting) => {
+        Ok(Observed::Inactive(connector)) if e.object.deleting => gone(e, Some(connector)),
+        Ok(Observed::NotFound) if e.object.deleting => gone(e, None),
+        Ok(observed) => {
             // An ACTIVE connector is not enough where its owner tag is still to be read.
             let ends = e.object.claimed().is_some() && e.rules.cluster_id.is_none();
-            if ends || !matches!(sighting, Sighting::Active(_)) {
+            if ends || !matches!(observed, Observed::Active(_)) {
                 succeed(e);
             }
-            e.memory.seen.connector = Some(sighting);
+            e.memory.seen.connector = Some(observed);
         }
     }
 }
 
 /// Reads a description; only our own ARN with a Status the API's model knows proves anything.
-fn read_sighting(e: &Evidence, connector: Connector) -> Result<Sighting, Failure> {
+fn read_description(e: &Evidence, connector: Connector) -> Result<Observed, Failure> {
     let target = e.object.target.as_ref().map(super::arn::ConnectorArn::as_str).unwrap_or_default();
     match (&connector.arn, connector.status.as_ref().map(|status| (status.state(), status.as_str()))) {
         (Some(arn), _) if arn != target => Err(unproven(&format!("the answer describes another connector, {arn}"))),
@@ -204,8 +206,8 @@ fn read_sighting(e: &Evidence, connector: Connector) -> Result<Sighting, Failure
         (_, Some((ConnectorState::Unknown, word))) => {
             Err(unproven(&format!("the answer has the unknown Status '{word}'")))
         }
-        (_, Some((ConnectorState::Active, _))) => Ok(Sighting::Active(connector)),
-        (_, Some((ConnectorState::Inactive, _))) => Ok(Sighting::Inactive(connector)),
+        (_, Some((ConnectorState::Active, _))) => Ok(Observed::Active(connector)),
+        (_, Some((ConnectorState::Inactive, _))) => Ok(Observed::Inactive(connector)),
     }
 }
 
@@ -224,9 +226,9 @@ fn succeed(e: &mut Evidence) {
 
 fn failed(e: &mut Evidence, failure: Failure) {
     e.memory.attempts = e.memory.attempts.saturating_add(1);
-    let begun = Streak { class: failure.class, failures: 0, since: e.now.moment };
-    let streak = e.memory.streak.filter(|streak| streak.class == failure.class).unwrap_or(begun);
-    e.memory.streak = Some(Streak { failures: streak.failures.saturating_add(1), ..streak });
+    let trigger = FailureStreak { class: failure.class, failures: 0, since: e.now.moment };
+    let streak = e.memory.streak.filter(|streak| streak.class == failure.class).unwrap_or(trigger);
+    e.memory.streak = Some(FailureStreak { failures: streak.failures.saturating_add(1), ..streak });
     e.memory.seen.failure = Some(failure);
 }
 

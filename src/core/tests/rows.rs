@@ -3,7 +3,7 @@
 use super::evidence::{ARN, OTHER_ARN, claimed, connector, described, refused, tag, unclaimed, unknown, written};
 use crate::api::{DeletionPolicy, Reason};
 use crate::core::decide::{Decision, Effect, Proof};
-use crate::core::evidence::{Caller, Deletion, Evidence, Sighting};
+use crate::core::evidence::{Caller, Deletion, Evidence, Observed};
 use crate::core::outcome::{Class, Operation, Outcome, Reply};
 use crate::core::ownership::Neighbour;
 use crate::core::status;
@@ -43,7 +43,7 @@ fn retain_lets_go_whatever_else_holds() {
     assert_eq!(e().with(|e| e.object.protected = true).acts_if_ours(), Effect::RemoveTag);
     assert_eq!(e().with(|e| e.object.target = "nonsense".parse()).acts(), off);
     assert_eq!(e().deletion(Deletion::Unknown).acts_if_ours(), Effect::RemoveTag);
-    let identify = e().with(|e| e.caller = Caller::Unasked);
+    let identify = e().with(|e| e.caller = Caller::Unknown);
     assert_eq!(identify.acts(), Effect::Identify);
     let in_vain = identify.after(Effect::Identify, refused(Operation::GetCallerIdentity, Class::CredentialsRejected));
     assert_eq!(in_vain.acts(), off);
@@ -60,7 +60,7 @@ fn paused_does_nothing_at_all() {
 
 #[test]
 fn the_finalizer_comes_before_any_call_to_aws() {
-    let e = unclaimed().with(|e| (e.object.finalizer, e.caller) = (false, Caller::Unasked));
+    let e = unclaimed().with(|e| (e.object.finalizer, e.caller) = (false, Caller::Unknown));
     assert_eq!(e.acts(), Effect::AddFinalizer);
 }
 
@@ -147,7 +147,7 @@ fn a_region_or_partition_that_is_not_served_is_not_called() {
 #[test]
 fn the_account_is_asked_before_anything_names_an_arn() {
     for e in [claimed().deleting(), unclaimed(), unclaimed().deleting()] {
-        let e = e.with(|e| e.caller = Caller::Unasked);
+        let e = e.with(|e| e.caller = Caller::Unknown);
         assert_eq!(e.acts(), Effect::Identify);
         let known = e.clone().after(Effect::Identify, Outcome::Done(Reply::Caller("111122223333".parse().unwrap())));
         assert!(matches!(known.acts(), Effect::Describe | Effect::ReadTags));
@@ -429,7 +429,7 @@ fn a_claimed_connector_is_looked_at_every_resync() {
     assert_eq!(gone.waits_for(), (Reason::Gone, 300));
     let inactive = due.after_describe(described("INACTIVE"));
     assert_eq!(inactive.waits_for(), (Reason::Gone, 300));
-    assert_eq!(inactive.memory.seen.connector, Some(Sighting::Inactive(connector("INACTIVE"))));
+    assert_eq!(inactive.memory.seen.connector, Some(Observed::Inactive(connector("INACTIVE"))));
 }
 
 #[test]

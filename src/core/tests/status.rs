@@ -142,7 +142,7 @@ fn a_retained_connector_is_named_with_what_is_not_known_of_it() {
     let note = status::release_event(&e, &Proof::Retained).unwrap().note;
     assert!(note.contains(ARN) && note.contains("not known") && note.contains("could not be taken off"), "{note}");
     let refused = refused(Operation::GetCallerIdentity, Class::Unreachable);
-    let unknown_caller = claimed().deleting().retained().with(|e| e.caller = Caller::Unasked);
+    let unknown_caller = claimed().deleting().retained().with(|e| e.caller = Caller::Unknown);
     let note = status::release_event(&unknown_caller.after(Effect::Identify, refused), &Proof::Retained).unwrap().note;
     assert!(note.contains("could not be read and stays"), "{note}");
     let other_account = claimed().deleting().retained().of_account("999999999999");

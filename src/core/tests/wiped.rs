@@ -4,7 +4,7 @@ use super::evidence::{ARN, claimed, described, refused, tag, unclaimed, unknown,
 use crate::api::{Reason, VpcConnectorStatus};
 use crate::core::blockers::Blockers;
 use crate::core::decide::{Decision, Effect};
-use crate::core::evidence::{Begun, Evidence};
+use crate::core::evidence::{Evidence, Trigger};
 use crate::core::outcome::{Class, Operation, Service};
 use crate::core::status;
 
@@ -91,7 +91,7 @@ fn a_claim_that_is_lost_for_good_is_no_reason_to_ask_again_and_again() {
     let theirs = wiped.after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(Some("c2/shop/egress")));
     assert_eq!(theirs.waits().reason, Reason::OwnedByAnother);
     let woken = theirs.woken();
-    assert_eq!(woken.memory.seen.begun, Begun::Early);
+    assert_eq!(woken.memory.seen.trigger, Trigger::Early);
     assert!(matches!(woken.decision(), Decision::Wait(_)));
 }
 
@@ -100,5 +100,5 @@ fn a_claim_of_this_reconcile_that_is_wiped_at_once_is_noticed() {
     let active = unclaimed().without_tags().after_describe(described("ACTIVE"));
     let just_claimed = active.after(Effect::RecordClaim, written());
     let waiting = just_claimed.with(|e| e.memory.wait = Some(e.waits()));
-    assert_eq!(waiting.wiped().memory.seen.begun, Begun::Due);
+    assert_eq!(waiting.wiped().memory.seen.trigger, Trigger::Due);
 }
