@@ -279,9 +279,9 @@ impl Operator {
                 let (status, events) = status::status_after(&turn.evidence, effect);
                 self.write(turn, status, events, *effect == Effect::RecordAlreadyGone).await?;
             }
-            Effect::LookUpNeighbour { namespace, name } => {
-                let found = self.objects.look_up(namespace, name, &turn.object.spec.arn).await?;
-                return Ok(Outcome::Done(Reply::Neighbour(found)));
+            Effect::ReadOtherObject { namespace, name } => {
+                let found = self.objects.get_other_object(namespace, name, &turn.object.spec.arn).await?;
+                return Ok(Outcome::Done(Reply::OtherObject(found)));
             }
             Effect::ScanServices => self.scan_services(turn),
             Effect::Identify => return Ok(self.identify(turn).await),

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::own_writes::{Newest, OwnWrites};
 use super::{Error, within_deadline};
 use crate::api::{FINALIZER, GROUP, Reason, VpcConnector, VpcConnectorStatus};
-use crate::core::ownership::Neighbour;
+use crate::core::ownership::OtherObjectState;
 use crate::core::refusal::{Refusal, Write};
 
 /// The API server, as far as it knows `VpcConnector` objects.
@@ -105,11 +105,11 @@ impl Objects {
     }
 
     /// Looks at the object that an owner tag names: does it still wait this connector?
-    pub async fn look_up(&self, namespace: &str, name: &str, arn: &str) -> Result<Neighbour, Error> {
+    pub async fn get_other_object(&self, namespace: &str, name: &str, arn: &str) -> Result<OtherObjectState, Error> {
         match within_deadline("get", self.api(namespace).get(name)).await {
-            Ok(found) if found.spec.arn == arn => Ok(Neighbour::Holds),
-            Ok(_) | Err(Error::Gone) => Ok(Neighbour::LetGo),
-            Err(Error::Refused { code: 403, .. }) => Ok(Neighbour::Hidden),
+            Ok(found) if found.spec.arn == arn => Ok(OtherObjectState::Claims),
+            Ok(_) | Err(Error::Gone) => Ok(OtherObjectState::Released),
+            Err(Error::Refused { code: 403, .. }) => Ok(OtherObjectState::Unreadable),
             Err(error) => Err(error),
         }
     }

@@ -15,7 +15,7 @@ pub(super) fn establish_ownership(e: &Evidence) -> Decision {
     }
     Decision::Act(match e.memory.seen.ownership() {
         Ownership::Unread => Effect::ReadTags,
-        Ownership::OfObject { namespace, name } => look_up(namespace, name),
+        Ownership::OfObject { namespace, name } => get_other_object(namespace, name),
         Ownership::Ours => Effect::RecordClaim,
         // What is deleted next is not tagged.
         Ownership::Untagged | Ownership::Released { .. } if e.object.deleting => Effect::RecordClaim,
@@ -45,7 +45,7 @@ pub(super) fn keep_ownership(e: &Evidence) -> Decision {
     }
     match e.memory.seen.ownership() {
         Ownership::Unread => Decision::Act(Effect::ReadTags),
-        Ownership::OfObject { namespace, name } => Decision::Act(look_up(namespace, name)),
+        Ownership::OfObject { namespace, name } => Decision::Act(get_other_object(namespace, name)),
         Ownership::Ours => Decision::Wait(wait::available(until)),
         // Another tool may take the tag off as often as we write it.
         Ownership::Untagged if restored_recently(e) => Decision::Wait(wait::available_untagged(until)),
@@ -61,7 +61,7 @@ pub(super) fn delete_if_owned(e: &Evidence) -> Decision {
     }
     Decision::Act(match e.memory.seen.ownership() {
         Ownership::Unread => Effect::ReadTags,
-        Ownership::OfObject { namespace, name } => look_up(namespace, name),
+        Ownership::OfObject { namespace, name } => get_other_object(namespace, name),
         Ownership::Ours | Ownership::Untagged | Ownership::Released { .. } => Effect::Delete,
         Ownership::Another { tag } => release_to(tag),
     })
@@ -82,8 +82,8 @@ pub(super) fn resync(e: &Evidence, min_interval: f64, more: f64) -> Moment {
     e.from_now(e.rules.intervals.resync.mul_f64(min_interval + more * e.jitter.clamp(0.0, 1.0)))
 }
 
-fn look_up(namespace: &str, name: &str) -> Effect {
-    Effect::LookUpNeighbour { namespace: namespace.to_owned(), name: name.to_owned() }
+fn get_other_object(namespace: &str, name: &str) -> Effect {
+    Effect::ReadOtherObject { namespace: namespace.to_owned(), name: name.to_owned() }
 }
 
 fn release_to(tag: &str) -> Effect {

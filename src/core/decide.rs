@@ -51,8 +51,8 @@ pub enum Effect {
     RecordAlreadyGone,
     /// Writes why the object was let go, in place of the refusal to take the finalizer off, while others wait it.
     RecordLetGo,
-    /// Reads the neighbour that an owner tag names.
-    LookUpNeighbour {
+    /// Reads the other_object that an owner tag names.
+    ReadOtherObject {
         /// Its namespace.
         namespace: String,
         /// Its name.

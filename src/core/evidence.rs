@@ -12,7 +12,7 @@ use super::clock::{Moment, Now};
 use super::flags::Unusual;
 use super::intervals::Intervals;
 use super::outcome::{Class, Connector, ConnectorState, ConnectorStatus, Failure, Operation};
-use super::ownership::{ClusterId, Neighbour, Owner, OwnerTag};
+use super::ownership::{ClusterId, OtherObjectState, Owner, OwnerTag};
 use super::refusal::Refusals;
 use crate::api::{self, DeletionPolicy, Reason, VpcConnector, VpcConnectorStatus};
 
@@ -211,8 +211,8 @@ pub struct Seen {
     pub connector: Option<Observed>,
     /// The owner tag.
     pub owner: Option<Owner>,
-    /// The neighbour that the owner tag names.
-    pub neighbour: Option<Neighbour>,
+    /// The other_object that the owner tag names.
+    pub other_object: Option<OtherObjectState>,
     /// The owner tag was written.
     pub tagged: bool,
     /// The tag that was on the connector before, of an object that no longer names it.
@@ -282,13 +282,13 @@ pub enum Ownership<'a> {
 impl Seen {
     /// What the owner tag means for the object.
     pub fn ownership(&self) -> Ownership<'_> {
-        match (&self.owner, self.neighbour) {
+        match (&self.owner, self.other_object) {
             (None, _) => Ownership::Unread,
             (Some(Owner::Us), _) => Ownership::Ours,
             (Some(Owner::Nobody), _) => Ownership::Untagged,
-            (Some(Owner::Neighbour { namespace, name, .. }), None) => Ownership::OfObject { namespace, name },
-            (Some(Owner::Neighbour { tag, .. }), Some(Neighbour::LetGo)) => Ownership::Released { tag },
-            (Some(Owner::Neighbour { tag, .. } | Owner::Stranger { tag }), _) => Ownership::Another { tag },
+            (Some(Owner::OtherObject { namespace, name, .. }), None) => Ownership::OfObject { namespace, name },
+            (Some(Owner::OtherObject { tag, .. }), Some(OtherObjectState::Released)) => Ownership::Released { tag },
+            (Some(Owner::OtherObject { tag, .. } | Owner::OtherCluster { tag }), _) => Ownership::Another { tag },
         }
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::arn::AccountId;
-use super::ownership::Neighbour;
+use super::ownership::OtherObjectState;
 use super::words;
 use crate::api::Reason;
 
@@ -133,8 +133,8 @@ pub enum Reply {
     Egress(Option<String>),
     /// The account whose credentials these are.
     Caller(AccountId),
-    /// What the neighbour that an owner tag names turned out to be.
-    Neighbour(Neighbour),
+    /// What the other_object that an owner tag names turned out to be.
+    OtherObject(OtherObjectState),
     /// It was written: a tag in AWS, or a patch in Kubernetes.
     Written,
 }

@@ -51,7 +51,7 @@ pub enum Owner {
     /// The tag names this object.
     Us,
     /// The tag names another object of this cluster.
-    Neighbour {
+    OtherObject {
         /// The other object's namespace.
         namespace: String,
         /// The other object's name.
@@ -60,21 +60,21 @@ pub enum Owner {
         tag: String,
     },
     /// The tag names another cluster, or nothing that can be read.
-    Stranger {
+    OtherCluster {
         /// The tag's value.
         tag: String,
     },
 }
 
-/// What a live look at the neighbour that a tag names came to.
+/// What a live look at the other_object that a tag names came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Neighbour {
+pub enum OtherObjectState {
     /// It is gone, or names another connector by now.
-    LetGo,
+    Released,
     /// It exists and names this connector.
-    Holds,
+    Claims,
     /// The API server does not let us look.
-    Hidden,
+    Unreadable,
 }
 
 impl OwnerTag {
@@ -92,10 +92,10 @@ impl OwnerTag {
                 if namespace == self.namespace && name == self.name {
                     Owner::Us
                 } else {
-                    Owner::Neighbour { namespace: namespace.to_owned(), name: name.to_owned(), tag: tag.to_owned() }
+                    Owner::OtherObject { namespace: namespace.to_owned(), name: name.to_owned(), tag: tag.to_owned() }
                 }
             }
-            _ => Owner::Stranger { tag: tag.to_owned() },
+            _ => Owner::OtherCluster { tag: tag.to_owned() },
         }
     }
 }
@@ -125,11 +125,11 @@ mod tests {
     fn a_tag_is_read_from_the_objects_point_of_view() {
         assert_eq!(ours().read(None), Owner::Nobody);
         assert_eq!(ours().read(Some(&ours().to_string())), Owner::Us);
-        let neighbour =
-            Owner::Neighbour { namespace: "shop".into(), name: "other".into(), tag: "c1/shop/other".into() };
-        assert_eq!(ours().read(Some("c1/shop/other")), neighbour);
+        let other_object =
+            Owner::OtherObject { namespace: "shop".into(), name: "other".into(), tag: "c1/shop/other".into() };
+        assert_eq!(ours().read(Some("c1/shop/other")), other_object);
         for strange in ["c2/shop/egress", "", "c1", "c1/shop", "c1/shop/egress/x", "c1//x", "c1/../x", "c1/shop/a b"] {
-            assert_eq!(ours().read(Some(strange)), Owner::Stranger { tag: strange.into() });
+            assert_eq!(ours().read(Some(strange)), Owner::OtherCluster { tag: strange.into() });
         }
     }
 

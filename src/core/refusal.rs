@@ -34,7 +34,7 @@ impl Write {
             | Effect::RecordReceipt
             | Effect::RecordAlreadyGone
             | Effect::RecordLetGo => Some(Self::WriteStatus),
-            Effect::LookUpNeighbour { .. }
+            Effect::ReadOtherObject { .. }
             | Effect::ScanServices
             | Effect::Identify
             | Effect::Describe

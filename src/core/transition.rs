@@ -9,7 +9,7 @@ use super::evidence::{
     Caller, Deletion, Evidence, FailureStreak, Gone, Observed, Ownership, PendingClaim, RefusedDelete,
 };
 use super::outcome::{Class, Connector, ConnectorState, Failure, Operation, Outcome, Reply};
-use super::ownership::{Neighbour, Owner};
+use super::ownership::{OtherObjectState, Owner};
 use super::refusal::{self, Write};
 
 const WRONG_KIND: &str = "the answer is of another kind";
@@ -41,9 +41,13 @@ pub fn apply(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
             Outcome::Done(Reply::Caller(account)) => e.caller = Caller::Account(account),
             other => fail(e, Operation::GetCallerIdentity, other),
         },
-        Effect::LookUpNeighbour { .. } => {
-            let found = if let Outcome::Done(Reply::Neighbour(found)) = outcome { found } else { Neighbour::Hidden };
-            e.memory.seen.neighbour = Some(found);
+        Effect::ReadOtherObject { .. } => {
+            let found = if let Outcome::Done(Reply::OtherObject(found)) = outcome {
+                found
+            } else {
+                OtherObjectState::Unreadable
+            };
+            e.memory.seen.other_object = Some(found);
             note_owner_check(e);
         }
         Effect::RecordReceipt | Effect::RecordAlreadyGone => {
@@ -148,7 +152,7 @@ fn apply_tag_written(e: &mut Evidence) {
         Some(Observed::Active(connector)) => Some(connector),
         _ => None,
     };
-    (seen.owner, seen.neighbour) = (None, None);
+    (seen.owner, seen.other_object) = (None, None);
     let (released_tag, written_at) = (seen.released_tag.take(), e.now.moment);
     e.memory.pending_claim = Some(PendingClaim { connector, released_tag, written_at, unseen: 0 });
 }

@@ -16,7 +16,7 @@ use crate::core::clock::Moment;
 use crate::core::decide::{Decision, Effect, Proof, decide};
 use crate::core::evidence::{Caller, Deletion, Evidence, PendingClaim, RefusedDelete, Wait};
 use crate::core::outcome::{Class, Connector, Operation, Outcome, Reply, Service};
-use crate::core::ownership::Neighbour;
+use crate::core::ownership::OtherObjectState;
 use crate::core::refusal::{self, Refusal, Refusals, Write};
 
 /// Far more than any way through the table takes.
@@ -46,8 +46,8 @@ fn any_answer() -> impl Strategy<Value = Outcome> {
         Just(written()),
         Just(Outcome::Done(Reply::Caller("111122223333".parse().unwrap()))),
         Just(Outcome::Done(Reply::Caller("999999999999".parse().unwrap()))),
-        prop::sample::select(vec![Neighbour::LetGo, Neighbour::Holds, Neighbour::Hidden])
-            .prop_map(|n| Outcome::Done(Reply::Neighbour(n))),
+        prop::sample::select(vec![OtherObjectState::Released, OtherObjectState::Claims, OtherObjectState::Unreadable])
+            .prop_map(|n| Outcome::Done(Reply::OtherObject(n))),
         class.clone().prop_map(|c| refused(Operation::DeleteVpcConnector, c)),
         class.clone().prop_map(|c| unknown(Operation::DeleteVpcConnector, c)),
         class.prop_map(|c| not_sent(Operation::DescribeVpcConnector, c)),
@@ -204,7 +204,8 @@ fn owner_read(said: &Said) -> Option<&Option<String>> {
 fn owner_allows(e: &Evidence, said: &Said) -> bool {
     let recently = |at: Moment| e.now.moment.since(at) < Duration::from_mins(1);
     let retries = e.memory.refused_delete.is_some() && e.memory.owner_checked_at.is_some_and(recently);
-    let released = || said.iter().any(|(_, outcome)| *outcome == Outcome::Done(Reply::Neighbour(Neighbour::LetGo)));
+    let released =
+        || said.iter().any(|(_, outcome)| *outcome == Outcome::Done(Reply::OtherObject(OtherObjectState::Released)));
     let read_in_this_attempt = match owner_read(said).map(Option::as_deref) {
         Some(None | Some("c1/shop/egress")) => true,
         Some(Some("c1/shop/other")) => released(),
@@ -246,7 +247,7 @@ proptest! {
                 refusal::refused(&mut e, Refusal { write, code: 403, message: "denied".into() });
                 continue;
             }
-            let answer = if names_an_arn(&effect) || matches!(effect, Effect::Identify | Effect::LookUpNeighbour { .. }) {
+            let answer = if names_an_arn(&effect) || matches!(effect, Effect::Identify | Effect::ReadOtherObject { .. }) {
                 answers.next().unwrap()
             } else {
                 written()

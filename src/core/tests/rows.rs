@@ -5,7 +5,7 @@ use crate::api::{DeletionPolicy, Reason};
 use crate::core::decide::{Decision, Effect, Proof};
 use crate::core::evidence::{Caller, Deletion, Evidence, Observed};
 use crate::core::outcome::{Class, Operation, Outcome, Reply};
-use crate::core::ownership::Neighbour;
+use crate::core::ownership::OtherObjectState;
 use crate::core::status;
 
 #[test]
@@ -278,15 +278,15 @@ fn deleting_unclaimed_lets_go_of_what_is_anothers() {
     };
     let foreign = Effect::RemoveFinalizer(Proof::AnotherOwner { tag: "c2/shop/egress".into() });
     assert_eq!(read("c2/shop/egress").acts(), foreign);
-    let neighbour = read("c1/shop/other");
-    let look = Effect::LookUpNeighbour { namespace: "shop".into(), name: "other".into() };
-    assert_eq!(neighbour.acts(), look);
-    let found = |n| neighbour.clone().after(look.clone(), Outcome::Done(Reply::Neighbour(n))).acts();
+    let other_object = read("c1/shop/other");
+    let look = Effect::ReadOtherObject { namespace: "shop".into(), name: "other".into() };
+    assert_eq!(other_object.acts(), look);
+    let found = |n| other_object.clone().after(look.clone(), Outcome::Done(Reply::OtherObject(n))).acts();
     let theirs = Effect::RemoveFinalizer(Proof::AnotherOwner { tag: "c1/shop/other".into() });
-    assert_eq!(found(Neighbour::Holds), theirs);
-    assert_eq!(found(Neighbour::Hidden), theirs);
-    assert_eq!(found(Neighbour::LetGo), Effect::RecordClaim);
-    assert_eq!(neighbour.after(look, written()).acts(), theirs, "what is no answer is not asked for again");
+    assert_eq!(found(OtherObjectState::Claims), theirs);
+    assert_eq!(found(OtherObjectState::Unreadable), theirs);
+    assert_eq!(found(OtherObjectState::Released), Effect::RecordClaim);
+    assert_eq!(other_object.after(look, written()).acts(), theirs, "what is no answer is not asked for again");
 }
 
 #[test]
@@ -299,13 +299,13 @@ fn deleting_claimed_reads_the_tag_and_deletes_what_is_not_anothers() {
     }
     let theirs = |tag: &str| Effect::RemoveFinalizer(Proof::AnotherOwner { tag: tag.into() });
     assert_eq!(e().after(Effect::ReadTags, tag(Some("c2/shop/egress"))).acts(), theirs("c2/shop/egress"));
-    let look = Effect::LookUpNeighbour { namespace: "shop".into(), name: "other".into() };
+    let look = Effect::ReadOtherObject { namespace: "shop".into(), name: "other".into() };
     let other = e().after(Effect::ReadTags, tag(Some("c1/shop/other")));
     assert_eq!(other.acts(), look);
-    let found = |n| other.clone().after(look.clone(), Outcome::Done(Reply::Neighbour(n))).acts();
-    assert_eq!(found(Neighbour::LetGo), Effect::Delete);
-    assert_eq!(found(Neighbour::Holds), theirs("c1/shop/other"));
-    assert_eq!(found(Neighbour::Hidden), theirs("c1/shop/other"));
+    let found = |n| other.clone().after(look.clone(), Outcome::Done(Reply::OtherObject(n))).acts();
+    assert_eq!(found(OtherObjectState::Released), Effect::Delete);
+    assert_eq!(found(OtherObjectState::Claims), theirs("c1/shop/other"));
+    assert_eq!(found(OtherObjectState::Unreadable), theirs("c1/shop/other"));
 }
 
 #[test]
@@ -393,11 +393,11 @@ fn adopting_stops_at_what_is_not_there_or_not_ours() {
     assert_eq!(wait.reason, Reason::OwnedByAnother);
     assert!(wait.message.contains("c2/shop/egress") && wait.message.contains("aws apprunner untag-resource"));
     assert_eq!(read("c2/shop/egress").waits_for(), (Reason::OwnedByAnother, 600));
-    let look = Effect::LookUpNeighbour { namespace: "shop".into(), name: "other".into() };
-    let found = |n| read("c1/shop/other").after(look.clone(), Outcome::Done(Reply::Neighbour(n)));
-    assert_eq!(found(Neighbour::Holds).waits().reason, Reason::OwnedByAnother);
-    assert_eq!(found(Neighbour::Hidden).waits().reason, Reason::OwnedByAnother);
-    assert_eq!(found(Neighbour::LetGo).acts(), Effect::WriteTag, "what its owner let go of is taken over");
+    let look = Effect::ReadOtherObject { namespace: "shop".into(), name: "other".into() };
+    let found = |n| read("c1/shop/other").after(look.clone(), Outcome::Done(Reply::OtherObject(n)));
+    assert_eq!(found(OtherObjectState::Claims).waits().reason, Reason::OwnedByAnother);
+    assert_eq!(found(OtherObjectState::Unreadable).waits().reason, Reason::OwnedByAnother);
+    assert_eq!(found(OtherObjectState::Released).acts(), Effect::WriteTag, "what its owner let go of is taken over");
 }
 
 #[test]
@@ -444,13 +444,13 @@ fn a_claimed_connector_with_the_tag_of_another_is_claimed_no_more() {
     assert_eq!((status.arn.as_deref(), events[0].warning), (None, true));
     let given_up = lost.clone().with(|e| (e.object.status, e.memory.claimed) = (status, true)).woken();
     assert_eq!(given_up.waits(), wait, "our own write is no reason to look again");
-    let look = Effect::LookUpNeighbour { namespace: "shop".into(), name: "other".into() };
+    let look = Effect::ReadOtherObject { namespace: "shop".into(), name: "other".into() };
     let other = read("c1/shop/other");
     assert_eq!(other.acts(), look);
-    let found = |n| other.clone().after(look.clone(), Outcome::Done(Reply::Neighbour(n)));
-    assert_eq!(found(Neighbour::Holds).waits().reason, Reason::OwnedByAnother);
-    assert_eq!(found(Neighbour::Hidden).waits().reason, Reason::OwnedByAnother);
-    let released = found(Neighbour::LetGo);
+    let found = |n| other.clone().after(look.clone(), Outcome::Done(Reply::OtherObject(n)));
+    assert_eq!(found(OtherObjectState::Claims).waits().reason, Reason::OwnedByAnother);
+    assert_eq!(found(OtherObjectState::Unreadable).waits().reason, Reason::OwnedByAnother);
+    let released = found(OtherObjectState::Released);
     assert_eq!(released.acts(), Effect::WriteTag);
     let event = status::tag_event(&released, &Effect::WriteTag, &written()).unwrap();
     assert_eq!(event.reason.to_string(), "OwnershipTaken");
@@ -503,7 +503,7 @@ fn a_claim_is_recorded_only_once_its_tag_is_read_back() {
     };
     let lost = written_tag().after(Effect::ReadTags, tag(Some("c2/shop/egress")));
     assert_eq!(lost.waits().reason, Reason::OwnedByAnother, "the other wrote later");
-    let look = Effect::LookUpNeighbour { namespace: "shop".into(), name: "other".into() };
+    let look = Effect::ReadOtherObject { namespace: "shop".into(), name: "other".into() };
     assert_eq!(written_tag().after(Effect::ReadTags, tag(Some("c1/shop/other"))).acts(), look);
     let gone = refused(Operation::ListTagsForResource, Class::NotFound);
     assert_eq!(written_tag().after(Effect::ReadTags, gone).next_attempt().acts(), Effect::Describe);
@@ -534,10 +534,12 @@ fn a_tag_that_is_not_shown_yet_is_read_again_with_backoff_and_not_written_in_a_l
 
 #[test]
 fn the_tag_of_a_released_object_that_is_still_shown_is_not_overwritten_in_a_loop() {
-    let look = Effect::LookUpNeighbour { namespace: "shop".into(), name: "other".into() };
+    let look = Effect::ReadOtherObject { namespace: "shop".into(), name: "other".into() };
     let old = || tag(Some("c1/shop/other"));
     let read = unclaimed().after_describe(described("ACTIVE")).after(Effect::ReadTags, old());
-    let taken = read.after(look, Outcome::Done(Reply::Neighbour(Neighbour::LetGo))).after(Effect::WriteTag, written());
+    let taken = read
+        .after(look, Outcome::Done(Reply::OtherObject(OtherObjectState::Released)))
+        .after(Effect::WriteTag, written());
     let still_old = taken.next_attempt().after(Effect::ReadTags, old());
     assert_eq!(still_old.waits().reason, Reason::Adopting);
     let shown = still_old.next_attempt().ours();
