@@ -306,12 +306,12 @@ mod tests {
     #[test]
     fn one_that_comes_and_goes_is_logged_once_a_minute_and_one_that_stays_after_it() {
         let mut log = Log::default();
-        let (mut trigger, mut ended) = (0, 0);
+        let (mut begun, mut ended) = (0, 0);
         for at in 0..300 {
-            trigger += u32::from(log.begins(at, &Trouble::ApiServer, "a", "ApiServer"));
+            begun += u32::from(log.begins(at, &Trouble::ApiServer, "a", "ApiServer"));
             ended += log.ends(at, &Trouble::ApiServer, "a").len();
         }
-        assert_eq!((trigger, ended), (5, 5));
+        assert_eq!((begun, ended), (5, 5));
         assert!(!log.begins(299, &Trouble::ApiServer, "a", "ApiServer"), "told at 240");
         assert!(log.begins(300, &Trouble::ApiServer, "a", "ApiServer"), "it stays");
         assert_eq!(log.ends(310, &Trouble::ApiServer, "a"), [(Some(1), 11)]);

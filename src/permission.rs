@@ -1,4 +1,4 @@
-//! Whether anything may be trigger: asked right before each call that changes anything.
+//! Whether anything may be begun: asked right before each call that changes anything.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::core::intervals::millis;
 
-/// What has to be so for anything to be trigger.
+/// What has to be so for anything to be begun.
 pub struct Permission {
-    /// Set once the process is to stop: no call to AWS is trigger any more.
+    /// Set once the process is to stop: no call to AWS is begun any more.
     pub stopping: CancellationToken,
     /// Whether it is this operator's turn.
     pub leadership: Arc<Leadership>,

@@ -55,7 +55,7 @@ pub struct Operator {
     pub service_scans: ServiceScans,
     /// How the operator was started.
     pub rules: Arc<Rules>,
-    /// Whether anything may be trigger.
+    /// Whether anything may be begun.
     pub permission: Arc<Permission>,
     memories: Mutex<HashMap<String, (Box<Memory>, Instant)>>,
     locked: Mutex<HashSet<String>>,

@@ -232,7 +232,7 @@ fn stop_on_signal() -> std::io::Result<CancellationToken> {
             if last {
                 std::process::exit(1);
             }
-            info!("stopping: no call is trigger any more, and those under way are finished");
+            info!("stopping: no call is begun any more, and those under way are finished");
             told.cancel();
         }
     });

@@ -2,8 +2,8 @@
 //!
 //! kube's watcher keeps a store up to date and goes on after errors. What it leaves open is closed here. A watch that went
 //! silent stays silent (an API server restored from a backup answers a watch from its own future so): so each watch is
-//! trigger anew after a few minutes. One that can't be started is repeated from where it was for ever, also where nothing is
-//! there any more (a 410, or a CRD that is created again): so that one is trigger anew at once, with a list. The objects of a
+//! begun anew after a few minutes. One that can't be started is repeated from where it was for ever, also where nothing is
+//! there any more (a 410, or a CRD that is created again): so that one is begun anew at once, with a list. The objects of a
 //! list stand in the store only once the list is whole: so they wake nobody before that. And an object is woken by what
 //! others change about it, never by our own status writes: of its status only what is missing wakes it, since the operator
 //! takes nothing out.

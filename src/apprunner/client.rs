@@ -158,7 +158,7 @@ impl Session {
 async fn finish<T, E>(
     call: &Exchange,
     deadline: Duration,
-    sent: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     read: impl FnOnce(T) -> Read,
 ) -> Call
 where
@@ -166,9 +166,9 @@ where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     let operation = call.operation;
-    let trigger = Instant::now();
-    let result = tokio::time::timeout(deadline, sent).await;
-    let took = trigger.elapsed();
+    let sent = Instant::now();
+    let result = tokio::time::timeout(deadline, request).await;
+    let took = sent.elapsed();
     let (request_id, outcome) = match result {
         Ok(Ok(output)) => {
             let request_id = output.request_id().map(str::to_owned);
@@ -178,5 +178,5 @@ where
         Ok(Err(error)) => (wire::request_id_of(&error), wire::outcome_of(call, &error)),
         Err(_) => (None, Outcome::Unknown(Failure::new(operation, Class::Unreachable, "Timeout", wire::NO_ANSWER))),
     };
-    Call { operation, request_id, sent: trigger, took, outcome }
+    Call { operation, request_id, sent, took, outcome }
 }

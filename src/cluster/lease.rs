@@ -36,7 +36,7 @@ pub struct Election {
 pub enum Ended {
     /// We were asked to stop, and gave the Lease back if it was ours.
     Stopped,
-    /// It was ours and is no more: nothing may be trigger, and what is under way may be another's by now.
+    /// It was ours and is no more: nothing may be begun, and what is under way may be another's by now.
     Lost,
 }
 

@@ -15,7 +15,7 @@ use super::intervals::Intervals;
 use super::limiter::half_of_the_rate;
 use super::outcome::{Class, Failure, Operation, Outcome, Page, Reply, Service};
 
-/// A part of a list that failed this often in a row is given up, and the list trigger anew.
+/// A part of a list that failed this often in a row is given up, and the list begun anew.
 const MOST_TRIES: u32 = 3;
 /// A list of more pages has no end: App Runner allows an account far fewer services than stand on them.
 const MOST_PAGES: u32 = 500;

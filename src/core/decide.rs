@@ -345,7 +345,7 @@ fn due(e: &Evidence) -> bool {
 
 /// The calls to App Runner that an attempt may take which begins with this effect; none for what calls nobody there.
 ///
-/// They are taken from the rate limit together, so that an attempt that has trigger can run to its end.
+/// They are taken from the rate limit together, so that an attempt that has begun can run to its end.
 pub fn calls_of_attempt(e: &Evidence, effect: &Effect) -> u32 {
     let tags = u32::from(e.rules.cluster_id.is_some());
     let (deleting, claimed) = (e.object.deleting, e.object.claimed().is_some());

@@ -168,7 +168,7 @@ pub enum Deletion {
     NotUnderWay,
     /// One was sent and no answer came, or one that proves nothing: look before sending another.
     Unknown,
-    /// App Runner answered 200 and ACTIVE: it has trigger, or so it seems.
+    /// App Runner answered 200 and ACTIVE: it has begun, or so it seems.
     Accepted {
         /// When it answered so.
         since: Moment,
@@ -362,8 +362,8 @@ impl Memory {
 
     /// Begins a reconcile: nothing is seen yet, and a wait of the other phase is over.
     ///
-    /// Whether it is due is settled here, once: an attempt that has trigger runs to its end, also when on its way it answers
-    /// the request that it was trigger for. A claim that is lost, as by a status that was wiped by hand, ends every wait: it
+    /// Whether it is due is settled here, once: an attempt that has begun runs to its end, also when on its way it answers
+    /// the request that it was begun for. A claim that is lost, as by a status that was wiped by hand, ends every wait: it
     /// is established anew. A claim that was given up to another owner is none of these.
     pub fn begin(&mut self, object: &Object, now: Moment) {
         if self.deleting != object.deleting {

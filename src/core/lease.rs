@@ -69,7 +69,7 @@ pub enum Step {
     },
     /// Nothing before this time.
     Rest(Duration),
-    /// It is ours no more: nothing may be trigger.
+    /// It is ours no more: nothing may be begun.
     Lost,
 }
 
@@ -184,7 +184,7 @@ impl Candidate {
 
     fn learn_granted(&mut self, sent: Duration, now: Duration) {
         (self.standing, self.again) = match self.standing {
-            // What was to be trigger since then was dropped, so nobody goes on as if nothing had been.
+            // What was to be begun since then was dropped, so nobody goes on as if nothing had been.
             Standing::Leading(before) if now >= before + self.terms.give_up => (Standing::Lost, now),
             // Renewed as slowly, this leadership would be over before its first renewal: the Lease is ours, and is
             // written again until that is quick enough.

@@ -106,7 +106,7 @@ impl Limiter {
         Err(wait)
     }
 
-    /// Takes note of a call that was made without asking, because what had trigger was to be finished.
+    /// Takes note of a call that was made without asking, because what had begun was to be finished.
     pub fn charge(&mut self, calls: u32, now: Duration) {
         self.fill(now);
         self.tokens -= f64::from(calls);

@@ -230,8 +230,8 @@ fn succeed(e: &mut Evidence) {
 
 fn failed(e: &mut Evidence, failure: Failure) {
     e.memory.attempts = e.memory.attempts.saturating_add(1);
-    let trigger = FailureStreak { class: failure.class, failures: 0, since: e.now.moment };
-    let streak = e.memory.streak.filter(|streak| streak.class == failure.class).unwrap_or(trigger);
+    let begun = FailureStreak { class: failure.class, failures: 0, since: e.now.moment };
+    let streak = e.memory.streak.filter(|streak| streak.class == failure.class).unwrap_or(begun);
     e.memory.streak = Some(FailureStreak { failures: streak.failures.saturating_add(1), ..streak });
     e.memory.seen.failure = Some(failure);
 }

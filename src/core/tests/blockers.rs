@@ -163,9 +163,9 @@ fn many_pages_are_listed_less_often_so_that_half_of_the_rate_is_left() {
         world.put(&format!("s{n:02}"), "RUNNING", None);
     }
     world.scan_all();
-    let trigger = NOW;
+    let begun = NOW;
     let Step::Rest(until) = world.next() else { panic!("it rests") };
-    assert_eq!(until.since(trigger).as_secs(), 8, "20 pages at 5 a second, twice over");
+    assert_eq!(until.since(begun).as_secs(), 8, "20 pages at 5 a second, twice over");
 }
 
 #[test]
@@ -388,5 +388,5 @@ fn a_list_without_an_end_is_given_up() {
     }
     assert!(matches!(world.next(), Step::Rest(_)));
     world.later(1_000);
-    assert_eq!(world.next(), Step::List(None), "and trigger anew");
+    assert_eq!(world.next(), Step::List(None), "and begun anew");
 }
