@@ -60,7 +60,7 @@ pub mod condition {
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
     printcolumn = r#"{"name":"Status","type":"string","description":"App Runner's own word: ACTIVE or INACTIVE","jsonPath":".status.status"}"#,
-    printcolumn = r#"{"name":"Blocked By","type":"string","description":"The App Runner services that wait the deletion","jsonPath":".status.blockedBySummary"}"#,
+    printcolumn = r#"{"name":"Blocked By","type":"string","description":"The App Runner services that hold the deletion","jsonPath":".status.blockedBySummary"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
     printcolumn = r#"{"name":"Message","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Ready\")].message"}"#,
     printcolumn = r#"{"name":"ARN","type":"string","priority":1,"jsonPath":".spec.arn"}"#,
@@ -263,30 +263,6 @@ pub enum Reason {
     Unproven,
     /// The API server refuses a write to the object.
     WriteRefused,
-}
-
-impl Reason {
-    /// Says whether a person must act before this ends.
-    pub fn stalls(self) -> bool {
-        use Reason::{
-            AccessDenied, CredentialsRejected, Gone, Inactive, InvalidRequest, NotFound, OwnedByAnother,
-            SubscriptionRequired, UntrustedCertificate, WriteRefused, WrongAccount,
-        };
-        matches!(
-            self,
-            NotFound
-                | Inactive
-                | Gone
-                | OwnedByAnother
-                | WrongAccount
-                | AccessDenied
-                | CredentialsRejected
-                | SubscriptionRequired
-                | UntrustedCertificate
-                | InvalidRequest
-                | WriteRefused
-        )
-    }
 }
 
 impl std::fmt::Display for Reason {

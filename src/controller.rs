@@ -283,7 +283,7 @@ impl Workers {
         }
     }
 
-    /// The account_region first: who waits for a slow region must not wait a worker that others could use.
+    /// The account_region first: who waits for a slow region must not hold a worker that others could use.
     async fn enter(&self, arn: &str) -> Option<Worker> {
         let account_region = self.account_region(arn).acquire_owned().await.ok()?;
         let all = self.all.clone().acquire_owned().await.ok()?;

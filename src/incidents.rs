@@ -15,8 +15,9 @@ use crate::api::Reason;
 use crate::clock;
 use crate::core::arn::AccountRegion;
 use crate::core::clock::Moment;
+use crate::core::error_class::ErrorClass;
 use crate::core::intervals::millis;
-use crate::core::outcome::{Class, Failure, Operation};
+use crate::core::outcome::{Failure, Operation};
 use crate::core::wait::{explain, is_of_clock};
 use crate::sync::lock;
 
@@ -119,7 +120,7 @@ impl Incidents {
         self.leave(party, |other| other == trouble);
     }
 
-    /// Takes note of the words that wait an object because of its account or region, if any do.
+    /// Takes note of the words that hold an object because of its account or region, if any do.
     pub fn held(&self, uid: &str, words: Option<&str>) {
         let now = words.map(|words| Trouble::WrongAccount(words.to_owned()));
         self.leave(uid, |other| matches!(other, Trouble::WrongAccount(_)) && Some(other) != now.as_ref());
@@ -213,7 +214,7 @@ fn rejected_by_app_runner(all: &mut HashMap<Trouble, Incident>, kind: &str) -> O
 /// What makes two failures the same trouble, whichever call they are of.
 fn kind(failure: &Failure) -> String {
     match failure.class {
-        Class::CredentialsRejected if is_of_clock(failure) => "WrongClock".to_owned(),
+        ErrorClass::CredentialsRejected if is_of_clock(failure) => "WrongClock".to_owned(),
         _ if failure.operation == Operation::ResolveCredentials => failure.code.clone(),
         class => class.reason().to_string(),
     }
@@ -280,10 +281,10 @@ mod tests {
     fn the_same_trouble_is_of_the_same_kind_whichever_call_it_strikes() {
         use Operation::{DeleteVpcConnector, GetCallerIdentity, ResolveCredentials};
         let kind = |operation, class, message: &str| kind(&Failure::new(operation, class, "Code", message));
-        let rejected = Class::CredentialsRejected;
+        let rejected = ErrorClass::CredentialsRejected;
         for operation in [DeleteVpcConnector, GetCallerIdentity] {
             assert_eq!(kind(operation, rejected, "expired"), "CredentialsRejected");
-            assert_eq!(kind(operation, Class::Unreachable, ""), "Unreachable");
+            assert_eq!(kind(operation, ErrorClass::Unreachable, ""), "Unreachable");
         }
         assert_eq!(kind(ResolveCredentials, rejected, ""), "Code", "AWS has no part in it");
         for operation in [DeleteVpcConnector, GetCallerIdentity, ResolveCredentials] {

@@ -279,13 +279,14 @@ fn outcome_word(outcome: &Outcome) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::outcome::{Class, Failure, Reply};
+    use crate::core::error_class::ErrorClass;
+    use crate::core::outcome::{Failure, Reply};
 
     #[test]
     fn what_was_counted_is_told_under_the_names_that_alerts_and_dashboards_use() {
         let metrics = Metrics::default();
         metrics.called(Operation::DeleteVpcConnector, &Outcome::Done(Reply::Written), Duration::from_millis(20));
-        let failure = Failure::new(Operation::DeleteVpcConnector, Class::Throttled, "ThrottlingException", "");
+        let failure = Failure::new(Operation::DeleteVpcConnector, ErrorClass::Throttled, "ThrottlingException", "");
         metrics.called(Operation::DeleteVpcConnector, &Outcome::Refused(failure), Duration::from_millis(20));
         metrics.let_go(&Proof::Receipt, Duration::from_secs(2));
         metrics.reconciled(Duration::from_millis(3), true);

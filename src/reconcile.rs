@@ -25,9 +25,10 @@ use crate::cluster::events::Events;
 use crate::cluster::writes::Objects;
 use crate::core::clock::Moment;
 use crate::core::decide::{Decision, Effect, Proof, calls_of_attempt, decide};
+use crate::core::error_class::ErrorClass;
 use crate::core::evidence::{Caller, Evidence, Memory, Object, Rules, Wait};
 use crate::core::limiter::Rank;
-use crate::core::outcome::{Class, Failure, Operation, Outcome, Reply};
+use crate::core::outcome::{Failure, Operation, Outcome, Reply};
 use crate::core::refusal::{self, Refusal, Write};
 use crate::core::status::{self, EventReason, PendingEvent};
 use crate::core::transition::apply;
@@ -297,7 +298,7 @@ impl Operator {
         if let Ok(arn) = target {
             let uid = turn.object.uid().unwrap_or_default();
             let refused = turn.evidence.memory.refused_delete.as_ref();
-            let any_change = refused.is_some_and(|refused| refused.failure.class == Class::InvalidRequest);
+            let any_change = refused.is_some_and(|refused| refused.failure.class == ErrorClass::InvalidRequest);
             self.service_scans.watch(
                 arn,
                 any_change,
@@ -444,7 +445,7 @@ fn calls_aws(effect: &Effect) -> bool {
 /// The table names no call without a session; should it ever, nothing is sent.
 fn no_session() -> Outcome {
     let message = "the credentials changed while the call was prepared";
-    Outcome::NotSent(Failure::new(Operation::ResolveCredentials, Class::Unreachable, "NotSent", message))
+    Outcome::NotSent(Failure::new(Operation::ResolveCredentials, ErrorClass::Unreachable, "NotSent", message))
 }
 
 /// At the end of a wait, or before that when it turns into a stall.
@@ -453,7 +454,7 @@ fn next_look(e: &Evidence, wait: &Wait) -> Action {
     until(stalls.map_or(wait.until, |at| at.min(wait.until)))
 }
 
-/// The words that wait an object because the operator acts for another account or in other regions.
+/// The words that hold an object because the operator acts for another account or in other regions.
 fn wrong_account(decision: &Decision) -> Option<&str> {
     match decision {
         Decision::Blocked(wait) if wait.reason == Reason::WrongAccount => Some(&wait.message),

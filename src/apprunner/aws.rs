@@ -7,8 +7,9 @@ use super::client::{Call, Subject};
 use super::rate::Rates;
 use super::session::{Session, Sessions};
 use crate::core::arn::AccountRegion;
+use crate::core::error_class::ErrorClass;
 use crate::core::limiter::Limits;
-use crate::core::outcome::{Class, Failure, Outcome};
+use crate::core::outcome::{Failure, Outcome};
 use crate::incidents::{Incidents, Trouble};
 use crate::metrics::Metrics;
 
@@ -38,20 +39,23 @@ impl Aws {
         self.rates.heed(account_region, call.sent, &call.outcome);
         let trouble = Trouble::AppRunner(account_region.clone());
         match &call.outcome {
-            Outcome::Refused(failure) if failure.class == Class::CredentialsRejected => {
+            Outcome::Refused(failure) if failure.class == ErrorClass::CredentialsRejected => {
                 self.incidents.failed(&trouble, failure);
                 if !failure.is_of_signature() {
                     self.sessions.reject(session);
                 }
             }
             Outcome::NotSent(failure) | Outcome::Unknown(failure)
-                if matches!(failure.class, Class::Unreachable | Class::Untrusted) =>
+                if matches!(failure.class, ErrorClass::Unreachable | ErrorClass::Untrusted) =>
             {
                 self.incidents.failed(&trouble, failure);
             }
             // Nobody but App Runner can know these, and it looks at the credentials first.
             Outcome::Done(_)
-            | Outcome::Refused(Failure { class: Class::NotFound | Class::InUse | Class::AccessDenied, .. }) => {
+            | Outcome::Refused(Failure {
+                class: ErrorClass::NotFound | ErrorClass::InUse | ErrorClass::AccessDenied,
+                ..
+            }) => {
                 self.incidents.over(&trouble);
             }
             _ => {}

@@ -19,8 +19,9 @@ use super::session::Session;
 use super::{CALL_DEADLINE, UNTAG_DEADLINE, wire};
 use crate::api::OWNER_TAG;
 use crate::core::arn::{ConnectorArn, Region};
+use crate::core::error_class::ErrorClass;
 use crate::core::intervals::millis;
-use crate::core::outcome::{Class, Failure, Operation, Outcome, Page, Reply};
+use crate::core::outcome::{Failure, Operation, Outcome, Page, Reply};
 use crate::core::ownership::OwnerTag;
 
 /// A page of services has no more than this. Source: App Runner API, `ListServices`.
@@ -172,11 +173,13 @@ where
     let (request_id, outcome) = match result {
         Ok(Ok(output)) => {
             let request_id = output.request_id().map(str::to_owned);
-            let unproven = |why: String| Failure::new(operation, Class::Unproven, "Unproven", &why);
+            let unproven = |why: String| Failure::new(operation, ErrorClass::Unproven, "Unproven", &why);
             (request_id, read(output).map_or_else(|why| Outcome::Unknown(unproven(why)), Outcome::Done))
         }
         Ok(Err(error)) => (wire::request_id_of(&error), wire::outcome_of(call, &error)),
-        Err(_) => (None, Outcome::Unknown(Failure::new(operation, Class::Unreachable, "Timeout", wire::NO_ANSWER))),
+        Err(_) => {
+            (None, Outcome::Unknown(Failure::new(operation, ErrorClass::Unreachable, "Timeout", wire::NO_ANSWER)))
+        }
     };
     Call { operation, request_id, sent, took, outcome }
 }

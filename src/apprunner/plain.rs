@@ -163,7 +163,7 @@ pub(super) fn root(error: &(dyn Error + 'static)) -> String {
     let known = PLAIN.iter().find(|(phrase, _)| words::says(&text, phrase));
     match known {
         Some((_, plain)) => (*plain).to_owned(),
-        // Only a rendering for developers has braces, and it may wait a whole request.
+        // Only a rendering for developers has braces, and it may hold a whole request.
         None if text.contains('{') => "a failure that has no name".to_owned(),
         None => text.split(OS_CODE).next().unwrap_or_default().to_owned(),
     }
@@ -173,7 +173,7 @@ pub(super) fn root(error: &(dyn Error + 'static)) -> String {
 const PLAIN: [(&str, &str); 11] = [
     ("failed to lookup address", "its name cannot be resolved"),
     ("connect timeout", "no answer in time"),
-    // Their words wait the time, which would make every attempt another message.
+    // Their words hold the time, which would make every attempt another message.
     ("certificate expired", "its certificate is not trusted: it has expired"),
     ("certificate not valid yet", "its certificate is not trusted: it is not valid yet, or the clock here is slow"),
     ("certificate not valid for name", "its certificate is not trusted: it is another name's"),

@@ -8,8 +8,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::core::arn::AccountRegion;
+use crate::core::error_class::ErrorClass;
 use crate::core::limiter::{Limiter, Limits, Rank};
-use crate::core::outcome::{Class, Failure, Outcome};
+use crate::core::outcome::{Failure, Outcome};
 use crate::sync::lock;
 
 /// The limiters, by account and region.
@@ -61,7 +62,7 @@ impl Rates {
 
     /// Takes note of a call that was sent then: AWS may have throttled it.
     pub fn heed(&self, account_region: &AccountRegion, sent: Instant, outcome: &Outcome) {
-        if let Outcome::Refused(Failure { class: Class::Throttled, .. }) = outcome {
+        if let Outcome::Refused(Failure { class: ErrorClass::Throttled, .. }) = outcome {
             let sent = sent.saturating_duration_since(self.started);
             self.with(account_region, |limiter, now| limiter.throttled(sent, now));
         }

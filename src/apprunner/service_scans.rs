@@ -17,9 +17,10 @@ use crate::clock;
 use crate::core::arn::{AccountRegion, ConnectorArn};
 use crate::core::blockers::{Blockers, CallTime, ServiceScan, Step};
 use crate::core::clock::Moment;
+use crate::core::error_class::ErrorClass;
 use crate::core::intervals::Intervals;
 use crate::core::limiter::{Rank, half_of_the_rate};
-use crate::core::outcome::{Class, Failure, Operation, Outcome};
+use crate::core::outcome::{Failure, Operation, Outcome};
 use crate::permission::Permission;
 use crate::sync::lock;
 
@@ -188,7 +189,7 @@ impl Shared {
 }
 
 fn nothing_to_call() -> Failure {
-    Failure::new(Operation::ListServices, Class::Unreachable, "NotSent", "there is nothing to call")
+    Failure::new(Operation::ListServices, ErrorClass::Unreachable, "NotSent", "there is nothing to call")
 }
 
 struct RemoveOnDrop<'a> {

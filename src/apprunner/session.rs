@@ -27,7 +27,8 @@ use super::environment::Environment;
 use super::exchange::Exchange;
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, plain, wire};
 use crate::core::arn::{AccountId, AccountRegion, Region};
-use crate::core::outcome::{Class, Failure, NO_CREDENTIALS, Operation, Outcome, Reply, WRONG_ACCOUNT};
+use crate::core::error_class::ErrorClass;
+use crate::core::outcome::{Failure, NO_CREDENTIALS, Operation, Outcome, Reply, WRONG_ACCOUNT};
 use crate::core::wait::explain;
 use crate::incidents::{Incidents, OPERATOR, Trouble};
 use crate::metrics::Metrics;
@@ -109,7 +110,7 @@ impl Sessions {
         }
         let message =
             format!("the credentials are of account {}, not of {}", session.account(), account_region.account);
-        Err(Failure::new(Operation::GetCallerIdentity, Class::CredentialsRejected, WRONG_ACCOUNT, &message))
+        Err(Failure::new(Operation::GetCallerIdentity, ErrorClass::CredentialsRejected, WRONG_ACCOUNT, &message))
     }
 
     /// The session in force, or asks whose credentials these are for an object of a region. One identity serves all
@@ -131,7 +132,7 @@ impl Sessions {
             };
             asked |= also;
             // What STS said in one region counts for more than its silence in another.
-            if failure.class.passes() {
+            if failure.class.is_transient() {
                 failure = later;
             }
         }
@@ -204,8 +205,8 @@ impl Sessions {
         let request_id = account.as_ref().err().and_then(|failure| failure.request_id.clone());
         let outcome = match account.clone() {
             Ok(account) => Outcome::Done(Reply::Caller(account)),
-            Err(failure) if failure.class == Class::Untrusted => Outcome::NotSent(failure),
-            Err(failure) if failure.class.passes() => Outcome::Unknown(failure),
+            Err(failure) if failure.class == ErrorClass::Untrusted => Outcome::NotSent(failure),
+            Err(failure) if failure.class.is_transient() => Outcome::Unknown(failure),
             Err(failure) => Outcome::Refused(failure),
         };
         let call = Call { operation: Operation::GetCallerIdentity, request_id, sent, took, outcome };
@@ -221,7 +222,10 @@ impl Sessions {
     fn carried(&self, credentials: &Credentials, failure: Failure) -> Result<AccountId, Failure> {
         let account = credentials.account_id().and_then(|account| account.as_str().parse::<AccountId>().ok());
         match (failure.class, account) {
-            (Class::Unreachable | Class::Untrusted | Class::InvalidRequest | Class::NotFound, Some(account)) => {
+            (
+                ErrorClass::Unreachable | ErrorClass::Untrusted | ErrorClass::InvalidRequest | ErrorClass::NotFound,
+                Some(account),
+            ) => {
                 let why = explain(&failure);
                 let words =
                     format!("the account that the credentials carry, {account}, is not confirmed by STS: {why}");
@@ -307,21 +311,21 @@ async fn resolve(config: &SdkConfig, environment: &Environment) -> Result<Creden
         Err(failure)
     };
     let Some(provider) = config.credentials_provider() else {
-        return failed(Class::CredentialsRejected, NO_CREDENTIALS, "nothing says where to find any");
+        return failed(ErrorClass::CredentialsRejected, NO_CREDENTIALS, "nothing says where to find any");
     };
     match tokio::time::timeout(CALL_DEADLINE, provider.provide_credentials()).await {
         Ok(Ok(credentials)) => Ok(credentials),
         Ok(Err(error)) => {
             let (class, code) = match &error {
-                CredentialsError::ProviderTimedOut(_) => (Class::Unreachable, "Timeout"),
-                error if plain::untrusted(error) => (Class::Untrusted, "UntrustedCertificate"),
-                error if plain::never_connected(error) => (Class::Unreachable, "NoConnection"),
-                CredentialsError::CredentialsNotLoaded(_) => (Class::CredentialsRejected, NO_CREDENTIALS),
-                _ => (Class::CredentialsRejected, "CredentialsNotLoaded"),
+                CredentialsError::ProviderTimedOut(_) => (ErrorClass::Unreachable, "Timeout"),
+                error if plain::untrusted(error) => (ErrorClass::Untrusted, "UntrustedCertificate"),
+                error if plain::never_connected(error) => (ErrorClass::Unreachable, "NoConnection"),
+                CredentialsError::CredentialsNotLoaded(_) => (ErrorClass::CredentialsRejected, NO_CREDENTIALS),
+                _ => (ErrorClass::CredentialsRejected, "CredentialsNotLoaded"),
             };
             failed(class, code, &plain::no_credentials(&error, environment.profile.as_deref()))
         }
-        Err(_) => failed(Class::Unreachable, "Timeout", wire::NO_ANSWER),
+        Err(_) => failed(ErrorClass::Unreachable, "Timeout", wire::NO_ANSWER),
     }
 }
 
@@ -332,12 +336,12 @@ async fn account_of(config: &SdkConfig) -> Result<AccountId, Failure> {
     let ask = aws_sdk_sts::Client::new(config).get_caller_identity();
     let sent = ask.customize().interceptor(call.clone()).send();
     let identity = match tokio::time::timeout(STS_DEADLINE, sent).await {
-        Err(_) => return Err(failed(Class::Unreachable, "Timeout", wire::NO_ANSWER)),
+        Err(_) => return Err(failed(ErrorClass::Unreachable, "Timeout", wire::NO_ANSWER)),
         Ok(Err(error)) => return Err(wire::failure_of(&call, &error)),
         Ok(Ok(identity)) => identity,
     };
     let account = identity.account().unwrap_or_default();
     account
         .parse()
-        .map_err(|error| failed(Class::Unproven, "Unproven", &format!("the answer names no account: {error}")))
+        .map_err(|error| failed(ErrorClass::Unproven, "Unproven", &format!("the answer names no account: {error}")))
 }

@@ -15,7 +15,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::plain;
-use crate::core::outcome::{Class, Failure, Operation};
+use crate::core::error_class::ErrorClass;
+use crate::core::outcome::{Failure, Operation};
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
@@ -37,7 +38,7 @@ impl Bundle {
     pub(super) fn client(&self) -> Result<SharedHttpClient, Failure> {
         let unusable = |why: &str| {
             let message = format!("{} names {}, which cannot be used: {why}", self.setting, self.path);
-            Failure::new(Operation::ResolveCredentials, Class::Untrusted, "UnusableBundle", &message)
+            Failure::new(Operation::ResolveCredentials, ErrorClass::Untrusted, "UnusableBundle", &message)
         };
         let text = std::fs::read(&self.path).map_err(|error| unusable(&why(&error)))?;
         let store = store(&String::from_utf8_lossy(&text)).ok_or_else(|| unusable("it holds no certificate in PEM"))?;
@@ -56,7 +57,7 @@ impl Bundle {
     }
 }
 
-/// The certificates of a bundle that can be used, if there are any. A bundle of a distribution may wait one that rustls
+/// The certificates of a bundle that can be used, if there are any. A bundle of a distribution may hold one that rustls
 /// does not take, over which the SDK would panic.
 fn store(bundle: &str) -> Option<TrustStore> {
     let mut known = RootCertStore::empty();
@@ -107,7 +108,7 @@ mod tests {
             let failure = Bundle::new("AWS_CA_BUNDLE", path).client().unwrap_err();
             let expected = format!("AWS_CA_BUNDLE names {path}, which cannot be used: {why}");
             assert!(failure.message.starts_with(&expected), "{}", failure.message);
-            assert_eq!(failure.class, Class::Untrusted);
+            assert_eq!(failure.class, ErrorClass::Untrusted);
         }
     }
 }

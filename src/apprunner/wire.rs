@@ -12,7 +12,8 @@ use tracing::warn;
 use super::exchange::{Exchange, Flaw};
 use super::plain;
 use crate::api::OWNER_TAG;
-use crate::core::outcome::{Class, Connector, Failure, Outcome, Service, WireError, classify};
+use crate::core::error_class::ErrorClass;
+use crate::core::outcome::{Connector, Failure, Outcome, Service, WireError, classify};
 use crate::core::words;
 
 /// 2020-01-01 and 2100-01-01; App Runner is younger than the one, and a time beyond the other is no time.
@@ -110,7 +111,7 @@ where
     match error {
         SdkError::ConstructionFailure(_) => Outcome::NotSent(failure),
         SdkError::DispatchFailure(_) if plain::never_connected(error) => Outcome::NotSent(failure),
-        _ if refused && failure.class != Class::ServiceError => Outcome::Refused(failure),
+        _ if refused && failure.class != ErrorClass::ServiceError => Outcome::Refused(failure),
         _ => Outcome::Unknown(failure),
     }
 }
@@ -138,8 +139,8 @@ where
 fn not_believed(call: &Exchange, error: &(dyn Error + 'static), answer: &HttpResponse) -> Failure {
     let flaw = plain::chain(error).find_map(|cause| cause.downcast_ref::<Flaw>());
     let (class, code) = match flaw {
-        Some(Flaw::Lacks(_)) => (Class::Unproven, "Unproven"),
-        _ => (Class::ServiceError, "UnreadableAnswer"),
+        Some(Flaw::Lacks(_)) => (ErrorClass::Unproven, "Unproven"),
+        _ => (ErrorClass::ServiceError, "UnreadableAnswer"),
     };
     let message = flaw.map_or_else(|| plain::unreadable(call.operation, answer), ToString::to_string);
     Failure::new(call.operation, class, code, &message).with_request_id(request_id(answer).map(str::to_owned))
@@ -152,7 +153,7 @@ where
     let (code, message) = match error {
         _ if plain::untrusted(error) => {
             let message = plain::no_connection(error, call.host());
-            return Failure::new(call.operation, Class::Untrusted, "UntrustedCertificate", &message);
+            return Failure::new(call.operation, ErrorClass::Untrusted, "UntrustedCertificate", &message);
         }
         SdkError::TimeoutError(_) => ("Timeout", NO_ANSWER.to_owned()),
         _ if plain::never_connected(error) => ("NoConnection", plain::no_connection(error, call.host())),
@@ -161,7 +162,7 @@ where
         }
         _ => ("ConnectionLost", format!("the connection broke before an answer came: {}", plain::root(error))),
     };
-    Failure::new(call.operation, Class::Unreachable, code, &message)
+    Failure::new(call.operation, ErrorClass::Unreachable, code, &message)
 }
 
 fn wire_error<'a>(raw: &'a HttpResponse, code: Option<&'a str>, message: Option<&'a str>) -> WireError<'a> {

@@ -13,7 +13,7 @@ use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use tower::BoxError;
 
-/// Source: client-go, `parseProxyURL`, and Go's `net/http` for what the variables may wait.
+/// Source: client-go, `parseProxyURL`, and Go's `net/http` for what the variables may hold.
 const SCHEMES: [&str; 4] = ["http", "https", "socks5", "socks5h"];
 const SOCKS_PORT: u16 = 1080;
 

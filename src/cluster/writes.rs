@@ -104,7 +104,7 @@ impl Objects {
         Ok(found)
     }
 
-    /// Looks at the object that an owner tag names: does it still wait this connector?
+    /// Looks at the object that an owner tag names: does it still name this connector?
     pub async fn get_other_object(&self, namespace: &str, name: &str, arn: &str) -> Result<OtherObjectState, Error> {
         match within_deadline("get", self.api(namespace).get(name)).await {
             Ok(found) if found.spec.arn == arn => Ok(OtherObjectState::Claims),

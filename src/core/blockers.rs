@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::clock::Moment;
+use super::error_class::ErrorClass;
 use super::intervals::Intervals;
 use super::limiter::half_of_the_rate;
-use super::outcome::{Class, Failure, Operation, Outcome, Page, Reply, Service};
+use super::outcome::{Failure, Operation, Outcome, Page, Reply, Service};
 
 /// A part of a list that failed this often in a row is given up, and the list begun anew.
 const MOST_TRIES: u32 = 3;
@@ -202,7 +203,7 @@ impl ServiceScan {
                 self.succeeded(Operation::DescribeService);
             }
             // It went between the list and the look, which is no error.
-            (Step::Describe(arn), Outcome::Refused(failure)) if failure.class == Class::NotFound => {
+            (Step::Describe(arn), Outcome::Refused(failure)) if failure.class == ErrorClass::NotFound => {
                 self.services.remove(arn);
                 self.succeeded(Operation::DescribeService);
             }
@@ -280,11 +281,14 @@ impl ServiceScan {
                 }
             }
             // A token may be too old, or never have been good.
-            _ if failure.class == Class::InvalidRequest || tries >= MOST_TRIES => self.listing = None,
+            _ if failure.class == ErrorClass::InvalidRequest || tries >= MOST_TRIES => self.listing = None,
             _ => {}
         }
-        let wait =
-            if needs_user(&failure) { intervals.access.initial } else { intervals.retry.jittered(tries, time.jitter) };
+        let wait = if failure.class.needs_access() {
+            intervals.access.initial
+        } else {
+            intervals.retry.jittered(tries, time.jitter)
+        };
         let again = time.now.after(wait);
         let since = before.map_or(time.now, |failing| failing.since);
         self.failing = Some(ScanFailure { failure, since, tries, again });
@@ -341,7 +345,7 @@ impl Step {
 }
 
 fn unproven(operation: Operation, why: &str) -> Failure {
-    Failure::new(operation, Class::Unproven, "Unproven", why)
+    Failure::new(operation, ErrorClass::Unproven, "Unproven", why)
 }
 
 impl CachedService {
@@ -362,10 +366,6 @@ impl CachedService {
 impl ScanFailure {
     /// A hiccup hides nothing: what was seen last still counts for a while.
     fn hides_services(&self, intervals: &Intervals, now: Moment) -> bool {
-        needs_user(&self.failure) || now >= self.since.after(intervals.services_stale_after)
+        self.failure.class.needs_access() || now >= self.since.after(intervals.services_stale_after)
     }
-}
-
-fn needs_user(failure: &Failure) -> bool {
-    !failure.class.passes() && !matches!(failure.class, Class::InvalidRequest | Class::NotFound)
 }

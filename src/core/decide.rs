@@ -11,8 +11,9 @@
 use super::claims::{
     confirm_claim, delete_if_owned, establish_ownership, keep_ownership, owner_checked_recently, resync,
 };
+use super::error_class::ErrorClass;
 use super::evidence::{Caller, Deletion, Evidence, Observed, Ownership, RefusedDelete, Trigger, Wait};
-use super::outcome::{Class, Failure, Operation};
+use super::outcome::{Failure, Operation};
 use super::refusal::{self, write_refused};
 use super::wait;
 use crate::api::{DeletionPolicy, Reason, condition};
@@ -49,7 +50,7 @@ pub enum Effect {
     RecordReceipt,
     /// Writes that AWS no longer knows the connector.
     RecordAlreadyGone,
-    /// Writes why the object was let go, in place of the refusal to take the finalizer off, while others wait it.
+    /// Writes why the object was let go, in place of the refusal to take the finalizer off, while others hold it.
     RecordLetGo,
     /// Reads the other_object that an owner tag names.
     ReadOtherObject {
@@ -335,7 +336,7 @@ fn wait_for_services(e: &Evidence, refused: &RefusedDelete) -> Option<Decision> 
 /// Whether AWS may be asked now.
 fn due(e: &Evidence) -> bool {
     let outlived = |wait: &Wait| match wait.reason {
-        // A status restored from a backup has lost its claim; what was true of the claim does not wait it up.
+        // A status restored from a backup has lost its claim; what was true of the claim does not hold it up.
         Reason::Available => e.object.claimed().is_none(),
         // A row above waits as long as the refusals last; once a delete was accepted, they are over.
         _ => waits_after_refusal(wait),
@@ -365,8 +366,8 @@ pub fn calls_of_attempt(e: &Evidence, effect: &Effect) -> u32 {
 /// look tells.
 fn wants_second_look(e: &Evidence) -> bool {
     let doubtful = |failure: &Failure| match failure.operation {
-        Operation::DeleteVpcConnector => failure.class == Class::InvalidRequest,
-        Operation::ListTagsForResource => matches!(failure.class, Class::InvalidRequest | Class::NotFound),
+        Operation::DeleteVpcConnector => failure.class == ErrorClass::InvalidRequest,
+        Operation::ListTagsForResource => matches!(failure.class, ErrorClass::InvalidRequest | ErrorClass::NotFound),
         _ => false,
     };
     let deleting = e.object.deleting && e.object.claimed().is_some();

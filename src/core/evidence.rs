@@ -9,9 +9,10 @@ use std::time::Duration;
 use super::arn::{AccountId, ArnError, ConnectorArn, Region};
 use super::blockers::Blockers;
 use super::clock::{Moment, Now};
+use super::error_class::ErrorClass;
 use super::flags::Unusual;
 use super::intervals::Intervals;
-use super::outcome::{Class, Connector, ConnectorState, ConnectorStatus, Failure, Operation};
+use super::outcome::{Connector, ConnectorState, ConnectorStatus, Failure, Operation};
 use super::ownership::{ClusterId, OtherObjectState, Owner, OwnerTag};
 use super::refusal::Refusals;
 use crate::api::{self, DeletionPolicy, Reason, VpcConnector, VpcConnectorStatus};
@@ -114,7 +115,7 @@ pub struct Memory {
     pub status_written_at: Option<Moment>,
     /// The values of annotations that an Event has told of.
     pub told: Unusual,
-    /// The phase the above belongs to; the wait of an adoption does not wait up a deletion.
+    /// The phase the above belongs to; the wait of an adoption does not hold up a deletion.
     pub deleting: bool,
     /// The object owned its connector when it was last looked at.
     pub claimed: bool,
@@ -126,7 +127,7 @@ pub struct Memory {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FailureStreak {
     /// Their class.
-    pub class: Class,
+    pub class: ErrorClass,
     /// How many.
     pub failures: u32,
     /// When the first of them was.

@@ -1,4 +1,4 @@
-//! The annotations that wait an object while they are `"true"`, and what is told of values that nobody knows.
+//! The annotations that hold an object while they are `"true"`, and what is told of values that nobody knows.
 
 use super::status::{EventReason, PendingEvent};
 use crate::api::{PAUSED, PROTECTED, VpcConnector};
@@ -6,7 +6,7 @@ use crate::api::{PAUSED, PROTECTED, VpcConnector};
 /// No more of a value than this is quoted.
 const MOST_QUOTED: usize = 60;
 
-/// The values of these annotations that wait an object and are not just `"true"`, by annotation.
+/// The values of these annotations that hold an object and are not just `"true"`, by annotation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unusual(Vec<(&'static str, String)>);
 

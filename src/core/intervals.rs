@@ -6,7 +6,7 @@
 use std::ops::Div;
 use std::time::Duration;
 
-use super::outcome::Class;
+use super::error_class::{ErrorClass, Retry};
 
 /// A wait that doubles from `initial` up to `max`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -120,17 +120,12 @@ impl Intervals {
     }
 
     /// The wait after the `attempts`-th consecutive failure of this class; `jitter` is drawn from 0 to 1.
-    pub fn after_failure(&self, class: Class, attempts: u32, jitter: f64) -> Duration {
-        match class {
-            // Used only until the service scan knows more: see `wait::after_refusal`.
-            Class::InUse => self.in_use_but_unreadable.first,
-            Class::InvalidRequest | Class::NotFound => self.invalid.jittered(attempts, jitter),
-            Class::AccessDenied | Class::CredentialsRejected | Class::SubscriptionRequired | Class::Untrusted => {
-                self.access.jittered(attempts, jitter)
-            }
-            Class::Throttled | Class::ServiceError | Class::Unreachable | Class::Unproven => {
-                self.retry.jittered(attempts, jitter)
-            }
+    pub fn after_failure(&self, class: ErrorClass, attempts: u32, jitter: f64) -> Duration {
+        match class.handling().retry {
+            Retry::Soon => self.retry.jittered(attempts, jitter),
+            Retry::Access => self.access.jittered(attempts, jitter),
+            Retry::Invalid => self.invalid.jittered(attempts, jitter),
+            Retry::InUse => self.in_use_but_unreadable.first,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Nothing here does I/O, reads a clock or draws a random number; the time and the jitter are part of the
 //! [`evidence::Evidence`]. So the table tests, the property tests and the running operator all execute the same
-//! function. `tests` wait this folder to it: no Kubernetes client, no AWS SDK, no async runtime, no clock.
+//! function. `tests` hold this folder to it: no Kubernetes client, no AWS SDK, no async runtime, no clock.
 //!
 //! Read [`decide`] first: it is the operator's behaviour on one page. [`record`] is its other half.
 
@@ -14,6 +14,7 @@ pub mod blockers;
 mod claims;
 pub mod clock;
 pub mod decide;
+pub mod error_class;
 pub mod evidence;
 pub mod flags;
 pub mod intervals;

@@ -9,9 +9,9 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::arn::AccountId;
+use super::error_class::{ErrorClass, strip_namespace};
 use super::ownership::OtherObjectState;
 use super::words;
-use crate::api::Reason;
 
 /// AWS's text is cut to this many characters before it goes anywhere.
 const LONGEST_MESSAGE: usize = 700;
@@ -236,7 +236,7 @@ pub struct Failure {
     /// What was called.
     pub operation: Operation,
     /// What kind of failure it is.
-    pub class: Class,
+    pub class: ErrorClass,
     /// AWS's code, or our word where no answer came.
     pub code: String,
     /// AWS's message, cut, and free of anything secret.
@@ -245,61 +245,11 @@ pub struct Failure {
     pub request_id: Option<String>,
 }
 
-/// The kinds of failure; each has one reason and one intervals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// The account and region have no such resource.
-    NotFound,
-    /// A service uses the connector.
-    InUse,
-    /// A refusal that says nothing more we can act on.
-    InvalidRequest,
-    /// Too many calls.
-    Throttled,
-    /// IAM says no.
-    AccessDenied,
-    /// The signature, key or token was not accepted, or there is none.
-    CredentialsRejected,
-    /// The account never subscribed to App Runner.
-    SubscriptionRequired,
-    /// AWS failed.
-    ServiceError,
-    /// No answer.
-    Unreachable,
-    /// The other end's certificate is not trusted, so nothing was sent.
-    Untrusted,
-    /// A 200 that proves nothing.
-    Unproven,
-}
-
-impl Class {
-    /// Whether it is likely to pass without anybody doing anything.
-    pub fn passes(self) -> bool {
-        matches!(self, Self::Throttled | Self::ServiceError | Self::Unreachable | Self::Unproven)
-    }
-
-    /// The condition reason that stands for this class.
-    pub fn reason(self) -> Reason {
-        match self {
-            Self::NotFound => Reason::NotFound,
-            Self::InUse => Reason::InUse,
-            Self::InvalidRequest => Reason::InvalidRequest,
-            Self::Throttled => Reason::Throttled,
-            Self::AccessDenied => Reason::AccessDenied,
-            Self::CredentialsRejected => Reason::CredentialsRejected,
-            Self::SubscriptionRequired => Reason::SubscriptionRequired,
-            Self::ServiceError => Reason::ServiceError,
-            Self::Unreachable => Reason::Unreachable,
-            Self::Untrusted => Reason::UntrustedCertificate,
-            Self::Unproven => Reason::Unproven,
-        }
-    }
-}
-
 impl Failure {
     /// Whether App Runner refused a delete because the connector is, or may be, in use.
     pub fn refuses_the_delete(&self) -> bool {
-        self.operation == Operation::DeleteVpcConnector && matches!(self.class, Class::InUse | Class::InvalidRequest)
+        self.operation == Operation::DeleteVpcConnector
+            && matches!(self.class, ErrorClass::InUse | ErrorClass::InvalidRequest)
     }
 
     /// Whether because of it the owner tag cannot be read.
@@ -320,9 +270,9 @@ impl Failure {
     }
 
     /// Makes a failure of whatever text there is.
-    pub fn new(operation: Operation, class: Class, code: impl Into<String>, message: &str) -> Self {
+    pub fn new(operation: Operation, class: ErrorClass, code: impl Into<String>, message: &str) -> Self {
         let code = code.into().chars().take(LONGEST_CODE).collect();
-        Self { operation, class, code, message: presentable(message), request_id: None }
+        Self { operation, class, code, message: sanitize(message), request_id: None }
     }
 
     /// Adds the request id.
@@ -349,88 +299,18 @@ pub struct WireError<'a> {
 /// Says what an error answer means. Total: every answer has a class, and all but `ServiceError` prove that nothing
 /// was done.
 pub fn classify(operation: Operation, error: &WireError<'_>) -> Failure {
-    let code = error.code.map(plain_code);
+    let code = error.code.map(strip_namespace);
     let message = error.message.unwrap_or_default();
-    let class = class_of(error.http_status, code, message);
+    let class = ErrorClass::of(error.http_status, code, message);
     let shown = code.map_or_else(|| format!("HTTP {}", error.http_status), str::to_owned);
     Failure::new(operation, class, shown, message).with_request_id(error.request_id.map(str::to_owned))
 }
 
-/// Takes the namespace before and the address after a code off: `com.amazonaws.apprunner#X:http://…` is `X`.
-fn plain_code(code: &str) -> &str {
-    let code = code.rsplit('#').next().unwrap_or(code);
-    code.split(':').next().unwrap_or(code)
-}
-
-/// AWS's codes and what they mean, without the "Exception" or "Error" at their end.
-///
-/// Source: App Runner API and STS API, Common Errors; the other spellings are those of other AWS services.
-const CODES: [(Class, &[&str]); 6] = [
-    (Class::NotFound, &["ResourceNotFound"]),
-    (
-        Class::Throttled,
-        &[
-            "Throttling",
-            "Throttled",
-            "ThrottledRequest",
-            "TooManyRequests",
-            "RequestThrottled",
-            "RequestLimitExceeded",
-            "RequestThrottling",
-            "BandwidthLimitExceeded",
-            "SlowDown",
-        ],
-    ),
-    (Class::AccessDenied, &["AccessDenied", "UnauthorizedOperation", "NotAuthorized", "Authorization", "Unauthorized"]),
-    (
-        Class::CredentialsRejected,
-        &[
-            "ExpiredToken",
-            "UnrecognizedClient",
-            "InvalidSignature",
-            "SignatureDoesNotMatch",
-            "InvalidClientTokenId",
-            "MissingAuthenticationToken",
-            "IncompleteSignature",
-            "RequestExpired",
-            "RequestTimeTooSkewed",
-            "InvalidAccessKeyId",
-            "AuthFailure",
-            "InvalidToken",
-            "TokenRefreshRequired",
-            "InvalidIdentityToken",
-            "IDPRejectedClaim",
-            "NotAuthorizedToPerformSts",
-        ],
-    ),
-    (Class::SubscriptionRequired, &["SubscriptionRequired", "OptInRequired"]),
-    (Class::ServiceError, &["InternalService", "InternalServer", "InternalFailure", "Internal", "ServiceUnavailable"]),
-];
-
-fn class_of(http_status: u16, code: Option<&str>, message: &str) -> Class {
-    let code = code.unwrap_or_default().to_ascii_lowercase();
-    let stem = code.trim_end_matches("exception").trim_end_matches("error");
-    if words::same(stem, "InvalidRequest") && words::says(message, "is being used by") {
-        return Class::InUse;
-    }
-    let known = CODES.iter().find(|(_, codes)| codes.iter().any(|known| words::same(stem, known)));
-    known.map_or_else(|| class_of_status(http_status), |(class, _)| *class)
-}
-
-/// A proxy or a load balancer between here and AWS answers without a code that is AWS's.
-fn class_of_status(http_status: u16) -> Class {
-    match http_status {
-        429 => Class::Throttled,
-        408 => Class::ServiceError,
-        400..=499 => Class::InvalidRequest,
-        _ => Class::ServiceError,
-    }
-}
-
 /// Cuts AWS's text, and leaves out what it echoes of a signed request: a session token may stand in it.
-pub(super) fn presentable(message: &str) -> String {
-    const ECHOES: [&str; 4] = ["The Canonical String", "Authorization=", "Credential=", "X-Amz-Security-Token"];
-    let end = ECHOES.iter().filter_map(|echo| words::position(message, echo)).min().unwrap_or(message.len());
+pub(super) fn sanitize(message: &str) -> String {
+    const SECRET_MARKERS: [&str; 4] = ["The Canonical String", "Authorization=", "Credential=", "X-Amz-Security-Token"];
+    let end =
+        SECRET_MARKERS.iter().filter_map(|marker| words::position(message, marker)).min().unwrap_or(message.len());
     let printable = message.get(..end).unwrap_or_default().trim_end().chars();
     printable.map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_MESSAGE).collect()
 }
@@ -438,75 +318,6 @@ pub(super) fn presentable(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn class(status: u16, code: &str, message: &str) -> Class {
-        let error = WireError { http_status: status, code: Some(code), message: Some(message), request_id: None };
-        classify(Operation::DeleteVpcConnector, &error).class
-    }
-
-    #[test]
-    fn every_documented_code_has_its_class() {
-        for (status, code, expected) in [
-            (400, "ResourceNotFoundException", Class::NotFound),
-            (400, "com.amazonaws.apprunner#ResourceNotFoundException", Class::NotFound),
-            (400, "ResourceNotFoundException:http://internal.amazon.com/coral/", Class::NotFound),
-            (400, "InvalidRequestException", Class::InvalidRequest),
-            (400, "InvalidStateException", Class::InvalidRequest),
-            (400, "ValidationException", Class::InvalidRequest),
-            (400, "SomethingNew", Class::InvalidRequest),
-            (400, "ThrottlingException", Class::Throttled),
-            (400, "TooManyRequestsException", Class::Throttled),
-            (400, "AccessDeniedException", Class::AccessDenied),
-            (403, "AccessDenied", Class::AccessDenied),
-            (403, "ExpiredTokenException", Class::CredentialsRejected),
-            (403, "ExpiredToken", Class::CredentialsRejected),
-            (403, "UnrecognizedClientException", Class::CredentialsRejected),
-            (403, "InvalidSignatureException", Class::CredentialsRejected),
-            (403, "SignatureDoesNotMatch", Class::CredentialsRejected),
-            (403, "InvalidClientTokenId", Class::CredentialsRejected),
-            (403, "MissingAuthenticationTokenException", Class::CredentialsRejected),
-            (403, "IncompleteSignature", Class::CredentialsRejected),
-            (400, "RequestExpired", Class::CredentialsRejected),
-            (400, "SubscriptionRequiredException", Class::SubscriptionRequired),
-            (403, "OptInRequired", Class::SubscriptionRequired),
-            (500, "InternalServiceErrorException", Class::ServiceError),
-            (503, "ServiceUnavailable", Class::ServiceError),
-            (500, "SomethingNew", Class::ServiceError),
-        ] {
-            assert_eq!(class(status, code, ""), expected, "{status} {code}");
-        }
-    }
-
-    #[test]
-    fn a_word_of_awss_means_the_same_in_any_case() {
-        for (code, expected) in [
-            ("resourcenotfoundexception", Class::NotFound),
-            ("com.amazonaws.apprunner#RESOURCENOTFOUNDEXCEPTION", Class::NotFound),
-            ("throttlingException", Class::Throttled),
-            ("accessdenied", Class::AccessDenied),
-            ("EXPIREDTOKEN", Class::CredentialsRejected),
-            ("optInRequired", Class::SubscriptionRequired),
-            ("internalfailure", Class::ServiceError),
-            ("invalidrequestexception", Class::InvalidRequest),
-        ] {
-            assert_eq!(class(400, code, ""), expected, "{code}");
-        }
-        assert_eq!(class(400, "invalidrequestexception", "It Is Being Used By others"), Class::InUse);
-        for (word, expected) in [
-            ("ACTIVE", ConnectorState::Active),
-            ("active", ConnectorState::Active),
-            ("INACTIVE", ConnectorState::Inactive),
-            ("Inactive", ConnectorState::Inactive),
-            ("DELETING", ConnectorState::Unknown),
-            ("", ConnectorState::Unknown),
-        ] {
-            let status = ConnectorStatus::from(word);
-            assert_eq!((status.state(), status.as_str()), (expected, word));
-        }
-        let service = |status: &str| Service { status: status.into(), ..Service::default() };
-        assert!(service("DELETED").is_deleted() && service("deleted").is_deleted());
-        assert!(!service("DELETE_FAILED").is_deleted() && !service("").is_deleted());
-    }
 
     #[test]
     fn an_action_is_of_the_service_that_it_asks() {
@@ -530,50 +341,19 @@ mod tests {
     }
 
     #[test]
-    fn a_connector_in_use_is_known_by_the_message() {
-        let message = "Provided VPC connector arn is being used by other services. ARN:  arn:aws:…";
-        assert_eq!(class(400, "InvalidRequestException", message), Class::InUse);
-    }
-
-    #[test]
-    fn an_answer_without_a_code_is_classed_by_its_status() {
-        for (status, expected) in [
-            (403, Class::InvalidRequest),
-            (408, Class::ServiceError),
-            (429, Class::Throttled),
-            (502, Class::ServiceError),
-        ] {
-            let error = WireError { http_status: status, ..WireError::default() };
-            let failure = classify(Operation::DeleteVpcConnector, &error);
-            assert_eq!((failure.class, failure.code), (expected, format!("HTTP {status}")));
-        }
-    }
-
-    #[test]
     fn messages_are_cut_and_never_echo_a_signed_request() {
-        assert_eq!(presentable(&"ä".repeat(2000)).chars().count(), 700);
-        assert_eq!(presentable("no\nbreaks"), "no breaks");
+        assert_eq!(sanitize(&"ä".repeat(2000)).chars().count(), 700);
+        assert_eq!(sanitize("no\nbreaks"), "no breaks");
         let echo = "The signature does not match. The Canonical String for this request should have been \
                     'POST / x-amz-security-token:SECRET'";
-        assert_eq!(presentable(echo), "The signature does not match.");
-        assert_eq!(presentable("No. x-amz-SECURITY-token:SECRET"), "No.");
-        assert_eq!(
-            presentable("Requires 'Signature'. Authorization=AWS4-HMAC Credential=A/B"),
-            "Requires 'Signature'."
-        );
-    }
-
-    #[test]
-    fn a_failure_of_awss_own_is_one_under_every_http_status() {
-        // Were it a refusal, it would prove that nothing has happened.
-        for code in ["InternalServiceErrorException", "InternalFailure", "InternalServerError", "ServiceUnavailable"] {
-            assert_eq!(class(400, code, ""), Class::ServiceError, "{code}");
-        }
+        assert_eq!(sanitize(echo), "The signature does not match.");
+        assert_eq!(sanitize("No. x-amz-SECURITY-token:SECRET"), "No.");
+        assert_eq!(sanitize("Requires 'Signature'. Authorization=AWS4-HMAC Credential=A/B"), "Requires 'Signature'.");
     }
 
     #[test]
     fn what_a_call_came_to_is_logged_as_one_word() {
-        let failure = || Failure::new(Operation::DeleteVpcConnector, Class::Unreachable, "Timeout", "");
+        let failure = || Failure::new(Operation::DeleteVpcConnector, ErrorClass::Unreachable, "Timeout", "");
         let outcomes = [
             Outcome::Done(Reply::Written),
             Outcome::Refused(failure()),
@@ -581,5 +361,31 @@ mod tests {
             Outcome::Unknown(failure()),
         ];
         assert_eq!(outcomes.each_ref().map(Outcome::word), ["Done", "Refused", "NotSent", "Unknown"]);
+    }
+
+    #[test]
+    fn status_words_are_compared_without_regard_to_case() {
+        for (word, expected) in [
+            ("ACTIVE", ConnectorState::Active),
+            ("active", ConnectorState::Active),
+            ("INACTIVE", ConnectorState::Inactive),
+            ("Inactive", ConnectorState::Inactive),
+            ("DELETING", ConnectorState::Unknown),
+            ("", ConnectorState::Unknown),
+        ] {
+            let status = ConnectorStatus::from(word);
+            assert_eq!((status.state(), status.as_str()), (expected, word));
+        }
+        let service = |status: &str| Service { status: status.into(), ..Service::default() };
+        assert!(service("DELETED").is_deleted() && service("deleted").is_deleted());
+        assert!(!service("DELETE_FAILED").is_deleted() && !service("").is_deleted());
+    }
+
+    #[test]
+    fn a_reply_without_a_code_is_shown_by_its_status() {
+        let error = WireError { http_status: 502, ..WireError::default() };
+        assert_eq!(classify(Operation::DeleteVpcConnector, &error).code, "HTTP 502");
+        let namespaced = WireError { code: Some("com.amazonaws.apprunner#X:http://internal/"), ..error };
+        assert_eq!(classify(Operation::DeleteVpcConnector, &namespaced).code, "X");
     }
 }

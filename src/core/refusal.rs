@@ -7,7 +7,7 @@
 use super::clock::Moment;
 use super::decide::{Decision, Effect};
 use super::evidence::{Evidence, Memory, Wait};
-use super::outcome::presentable;
+use super::outcome::sanitize;
 use super::status::{EventReason, PendingEvent};
 use crate::api::Reason;
 
@@ -69,7 +69,7 @@ pub struct Refusal {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { write, code, message } = self;
-        write!(f, "the API server refused to {} ({code}): {}", write.in_words(), presentable(message))
+        write!(f, "the API server refused to {} ({code}): {}", write.in_words(), sanitize(message))
     }
 }
 

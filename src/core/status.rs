@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::clock::Moment;
 use super::decide::{Effect, Proof};
+use super::error_class::{ErrorClass, Stall};
 use super::evidence::{Deletion, Evidence, Observed, Ownership, Wait};
 use super::outcome::{Connector, Failure, Outcome, Service};
 use super::wait::AVAILABLE;
@@ -121,7 +122,7 @@ pub fn status_while(e: &Evidence, wait: &Wait) -> (VpcConnectorStatus, Vec<Pendi
     let events = if e.object.status.ready_reason() == Some(&wait.reason.to_string()) {
         Vec::new()
     } else {
-        let warning = wait.failure.is_some() || wait.reason.stalls();
+        let warning = wait.failure.is_some() || stalls(wait.reason);
         vec![PendingEvent { warning, reason: EventReason::State(wait.reason), note: wait.message.clone() }]
     };
     (status, events)
@@ -383,21 +384,52 @@ fn set(e: &Evidence, status: &mut VpcConnectorStatus, type_: &str, value: &str, 
     });
 }
 
-/// One hiccup is no stall: missing access, rejected credentials, an untrusted certificate and a refused write count from the second refusal and
-/// after a minute.
+/// Whether a wait counts as a stall; once it does, it stays one as long as the reason does.
 fn stalled(e: &Evidence, wait: &Wait) -> bool {
     let before = e.object.status.condition(condition::STALLED).is_some_and(|c| c.reason == wait.reason.to_string());
-    wait.reason.stalls() && (before || stalls_at(e, wait).is_none_or(|at| e.now.moment >= at))
+    stalls(wait.reason) && (before || stalls_at(e, wait).is_none_or(|at| e.now.moment >= at))
 }
 
-/// When a wait turns into a stall, if that is still to come.
+/// Whether a reason can count as a stall, which asks a user to act.
+pub fn stalls(reason: Reason) -> bool {
+    stall_of(reason) != Stall::Never
+}
+
+/// When a reason counts as a stall.
+fn stall_of(reason: Reason) -> Stall {
+    match reason {
+        Reason::Inactive | Reason::Gone | Reason::OwnedByAnother | Reason::WrongAccount => Stall::AtOnce,
+        Reason::WriteRefused => Stall::AfterAMinute,
+        Reason::Available
+        | Reason::Adopting
+        | Reason::Deleting
+        | Reason::Deleted
+        | Reason::AlreadyGone
+        | Reason::Protected
+        | Reason::Retained => Stall::Never,
+        Reason::NotFound
+        | Reason::InUse
+        | Reason::InvalidRequest
+        | Reason::Throttled
+        | Reason::AccessDenied
+        | Reason::CredentialsRejected
+        | Reason::SubscriptionRequired
+        | Reason::ServiceError
+        | Reason::Unreachable
+        | Reason::UntrustedCertificate
+        | Reason::Unproven => ErrorClass::with_reason(reason).map_or(Stall::Never, |class| class.handling().stall),
+    }
+}
+
+/// The moment at which a wait will count as a stall, if that is still to come.
 pub fn stalls_at(e: &Evidence, wait: &Wait) -> Option<Moment> {
-    let (failures, since) = match wait.reason {
-        Reason::AccessDenied | Reason::CredentialsRejected | Reason::UntrustedCertificate => {
-            e.memory.streak.map(|streak| (streak.failures, streak.since))?
-        }
-        Reason::WriteRefused => e.memory.refusals.as_ref().map(|refusals| (refusals.failures, refusals.since))?,
-        _ => return None,
+    if stall_of(wait.reason) != Stall::AfterAMinute {
+        return None;
+    }
+    let (failures, since) = if wait.reason == Reason::WriteRefused {
+        e.memory.refusals.as_ref().map(|refusals| (refusals.failures, refusals.since))?
+    } else {
+        e.memory.streak.map(|streak| (streak.failures, streak.since))?
     };
     if failures < 2 {
         return Some(Moment::NEVER);
@@ -416,13 +448,14 @@ fn last_error(failure: &Failure) -> LastError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::outcome::{Class, Operation};
+    use super::super::error_class::ErrorClass;
+    use super::super::outcome::Operation;
     use super::*;
 
     #[test]
     fn an_unanswered_delete_is_recognised_in_what_was_reported() {
         let failure =
-            Failure::new(Operation::DeleteVpcConnector, Class::Unreachable, "Timeout", "no answer within 10 s");
+            Failure::new(Operation::DeleteVpcConnector, ErrorClass::Unreachable, "Timeout", "no answer within 10 s");
         let mut status = VpcConnectorStatus { last_error: Some(last_error(&failure)), ..VpcConnectorStatus::default() };
         status.set_condition(Condition {
             type_: condition::READY.into(),

@@ -5,10 +5,11 @@
 
 use super::blockers::Blockers;
 use super::decide::Effect;
+use super::error_class::ErrorClass;
 use super::evidence::{
     Caller, Deletion, Evidence, FailureStreak, Gone, Observed, Ownership, PendingClaim, RefusedDelete,
 };
-use super::outcome::{Class, Connector, ConnectorState, Failure, Operation, Outcome, Reply};
+use super::outcome::{Connector, ConnectorState, Failure, Operation, Outcome, Reply};
 use super::ownership::{OtherObjectState, Owner};
 use super::refusal::{self, Write};
 
@@ -26,7 +27,9 @@ pub fn apply(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
             Outcome::Done(Reply::OwnerTag(tag)) => apply_owner_tag(e, tag.as_deref()),
             other => {
                 // The connector may be gone, so the next attempt describes it.
-                if let Outcome::Refused(Failure { class: Class::NotFound | Class::InvalidRequest, .. }) = &other {
+                if let Outcome::Refused(Failure { class: ErrorClass::NotFound | ErrorClass::InvalidRequest, .. }) =
+                    &other
+                {
                     e.memory.pending_claim = None;
                 }
                 fail(e, Operation::ListTagsForResource, other);
@@ -83,10 +86,10 @@ fn apply_delete(e: &mut Evidence, outcome: Outcome) {
                 failed(e, Failure { operation: Operation::DeleteVpcConnector, ..unproven });
             }
         },
-        Outcome::Refused(failure) if failure.class == Class::NotFound => gone(e, None),
+        Outcome::Refused(failure) if failure.class == ErrorClass::NotFound => gone(e, None),
         Outcome::Refused(failure) => {
             // Only "in use" says that the connector is still there, and so that no earlier request took effect.
-            if failure.class == Class::InUse {
+            if failure.class == ErrorClass::InUse {
                 e.memory.deletion = Deletion::NotUnderWay;
             }
             if failure.refuses_the_delete() {
@@ -160,7 +163,7 @@ fn apply_tag_written(e: &mut Evidence) {
 fn apply_describe(e: &mut Evidence, outcome: Outcome) {
     let seen = match outcome {
         Outcome::Done(Reply::Connector(connector)) => read_description(e, connector),
-        Outcome::Refused(failure) if failure.class == Class::NotFound => Ok(Observed::NotFound),
+        Outcome::Refused(failure) if failure.class == ErrorClass::NotFound => Ok(Observed::NotFound),
         other => Err(failure_of(Operation::DescribeVpcConnector, other).unwrap_or_else(|| unproven(WRONG_KIND))),
     };
     if e.object.deleting && e.object.claimed().is_some() {
@@ -251,5 +254,5 @@ fn failure_of(operation: Operation, outcome: Outcome) -> Option<Failure> {
 }
 
 fn unproven(why: &str) -> Failure {
-    Failure::new(Operation::DescribeVpcConnector, Class::Unproven, "Unproven", why)
+    Failure::new(Operation::DescribeVpcConnector, ErrorClass::Unproven, "Unproven", why)
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use super::arn::ConnectorArn;
 use super::blockers::Blockers;
 use super::clock::Moment;
+use super::error_class::ErrorClass;
 use super::evidence::{Evidence, PendingClaim, RefusedDelete, Wait};
-use super::outcome::{Class, Failure, NO_CREDENTIALS, Operation, Service, WRONG_ACCOUNT};
+use super::outcome::{Failure, NO_CREDENTIALS, Operation, Service, WRONG_ACCOUNT};
 use super::words;
 use crate::api::{OWNER_TAG, Reason};
 
@@ -98,7 +99,7 @@ pub(crate) fn until_rate_limit(e: &Evidence, turn: Duration) -> Wait {
 /// When one releases it there is nothing to wait for. Otherwise what is not seen may still have happened, so the delete
 /// is tried again now and then; when many objects wait, less often, so that calls are left for looking.
 pub(super) fn after_refusal(e: &Evidence, refused: &RefusedDelete, blockers: &Blockers) -> Wait {
-    let unexplained = refused.failure.class == Class::InvalidRequest;
+    let unexplained = refused.failure.class == ErrorClass::InvalidRequest;
     let retry_since = blockers.retry_since(unexplained);
     let since = retry_since.unwrap_or(refused.since).max(refused.since);
     let lasted = refused.last.since(since);
@@ -168,7 +169,7 @@ pub(super) fn after_failure(e: &Evidence, failure: &Failure) -> Wait {
     let failures = e.memory.streak.map_or(1, |streak| streak.failures);
     let until = e.from_now(e.rules.intervals.after_failure(failure.class, failures, e.jitter));
     // A look that failed takes nothing back: the connector was ACTIVE when it was last seen.
-    if !e.object.deleting && e.object.claimed().is_some() && failure.class.passes() && e.object.was_available() {
+    if !e.object.deleting && e.object.claimed().is_some() && failure.class.is_transient() && e.object.was_available() {
         return Wait { failure: Some(failure.clone()), ..available(until) };
     }
     Wait { reason: failure.class.reason(), message: explain(failure), until, failure: Some(failure.clone()) }
@@ -179,26 +180,30 @@ pub(crate) fn explain(failure: &Failure) -> String {
     let (Failure { operation, code, .. }, said) = (failure, failure.said());
     match failure.class {
         _ if *operation == Operation::ResolveCredentials => explain_credentials(failure),
-        Class::AccessDenied => format!("IAM does not allow {}: {said}", operation.iam_action()),
-        Class::CredentialsRejected if is_of_clock(failure) => {
-            // AWS's words wait times, which would make every attempt another message; they stand in lastError.
+        ErrorClass::AccessDenied => format!("IAM does not allow {}: {said}", operation.iam_action()),
+        ErrorClass::CredentialsRejected if is_of_clock(failure) => {
+            // AWS's words hold times, which would make every attempt another message; they stand in lastError.
             format!("the clock here differs from AWS's, which therefore rejects {operation}: {code}")
         }
-        Class::CredentialsRejected if *code == WRONG_ACCOUNT => failure.message.clone(),
-        Class::CredentialsRejected if is_of_region(failure) => {
+        ErrorClass::CredentialsRejected if *code == WRONG_ACCOUNT => failure.message.clone(),
+        ErrorClass::CredentialsRejected if is_of_region(failure) => {
             let endpoint = endpoint_of(*operation);
             format!(
                 "the endpoint in {endpoint} or AWS_ENDPOINT_URL serves another region, and refuses {operation}: {said}"
             )
         }
-        Class::CredentialsRejected => format!("AWS does not accept the credentials for {operation}: {said}"),
-        Class::SubscriptionRequired => format!("the account is not subscribed to App Runner in this region: {said}"),
-        Class::InUse => format!("App Runner does not delete a connector in use: {said}"),
-        Class::Throttled => format!("AWS throttles {operation}: {said}"),
-        Class::Unreachable => format!("no answer to {operation}: {said}"),
-        Class::Untrusted => format!("{operation} was not sent: {}", failure.message),
-        Class::Unproven => format!("{operation} proved nothing: {}", failure.message),
-        Class::NotFound | Class::InvalidRequest | Class::ServiceError => format!("{operation} failed: {said}"),
+        ErrorClass::CredentialsRejected => format!("AWS does not accept the credentials for {operation}: {said}"),
+        ErrorClass::SubscriptionRequired => {
+            format!("the account is not subscribed to App Runner in this region: {said}")
+        }
+        ErrorClass::InUse => format!("App Runner does not delete a connector in use: {said}"),
+        ErrorClass::Throttled => format!("AWS throttles {operation}: {said}"),
+        ErrorClass::Unreachable => format!("no answer to {operation}: {said}"),
+        ErrorClass::Untrusted => format!("{operation} was not sent: {}", failure.message),
+        ErrorClass::Unproven => format!("{operation} proved nothing: {}", failure.message),
+        ErrorClass::NotFound | ErrorClass::InvalidRequest | ErrorClass::ServiceError => {
+            format!("{operation} failed: {said}")
+        }
     }
 }
 
@@ -206,8 +211,8 @@ pub(crate) fn explain(failure: &Failure) -> String {
 fn explain_credentials(failure: &Failure) -> String {
     let cause = if failure.message.is_empty() { &failure.code } else { &failure.message };
     match failure.class {
-        Class::Unreachable => format!("the source of the AWS credentials does not answer: {cause}"),
-        Class::Untrusted => cause.clone(),
+        ErrorClass::Unreachable => format!("the source of the AWS credentials does not answer: {cause}"),
+        ErrorClass::Untrusted => cause.clone(),
         _ if is_of_clock(failure) => {
             "the clock here differs from AWS's, which therefore gives no credentials to whoever signs with it"
                 .to_owned()

@@ -11,7 +11,8 @@ use super::objects::Object;
 use super::scan::{NEEDED, Reading};
 use crate::api::whole_seconds;
 use crate::core::arn::AccountId;
-use crate::core::outcome::{Class, Connector, ConnectorState, ConnectorStatus, Failure, Operation};
+use crate::core::error_class::ErrorClass;
+use crate::core::outcome::{Connector, ConnectorState, ConnectorStatus, Failure, Operation};
 use crate::core::wait::explain;
 
 /// ACTIVE connectors of an account in a region, unless AWS raised it. Source: AWS General Reference, App Runner quotas.
@@ -186,7 +187,7 @@ impl Problem {
             operation: failure.operation.to_string(),
             code: failure.code.clone(),
             message: explain(failure),
-            missing_action: (failure.class == Class::AccessDenied).then(|| failure.operation.iam_action()),
+            missing_action: (failure.class == ErrorClass::AccessDenied).then(|| failure.operation.iam_action()),
             request_id: failure.request_id.clone(),
         }
     }
@@ -239,7 +240,7 @@ fn state_of(reading: &Reading) -> State {
     let nothing = reading.connectors.items.is_empty();
     match (&reading.connectors.failure, &reading.uses.failure) {
         (None, None) => State::Read,
-        (Some(failure), _) if nothing && failure.class == Class::SubscriptionRequired => State::NotSubscribed,
+        (Some(failure), _) if nothing && failure.class == ErrorClass::SubscriptionRequired => State::NotSubscribed,
         (Some(_), _) if nothing => State::NotRead,
         _ => State::PartlyRead,
     }

@@ -88,7 +88,7 @@ fn comment(found: &Found, arn: &ConnectorArn) -> String {
     let (name, region) = (arn.name(), arn.region());
     match (holders.as_slice(), found.deletable) {
         ([], Some(_)) => format!("{name} in {region}: held by no service"),
-        ([], None) => format!("{name} in {region}: which services wait it could not be read"),
+        ([], None) => format!("{name} in {region}: which services hold it could not be read"),
         (holders, _) if holders.len() > NAMED => {
             let more = holders.len() - NAMED;
             format!("{name} in {region}: held by {} and {more} more", holders[..NAMED].join(", "))

@@ -15,9 +15,10 @@ use crate::apprunner::client::{Call, Subject};
 use crate::apprunner::session::Session;
 use crate::cli::AwsArgs;
 use crate::core::arn::{AccountId, AccountRegion, Region};
+use crate::core::error_class::ErrorClass;
 use crate::core::intervals::Intervals;
 use crate::core::limiter::Rank;
-use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Page, Reply, Service};
+use crate::core::outcome::{Connector, Failure, Operation, Outcome, Page, Reply, Service};
 
 /// A call that failed this often in a row is given up.
 const MOST_TRIES: u32 = 4;
@@ -93,7 +94,7 @@ async fn identify(args: &AwsArgs, regions: &[Region], intervals: &Intervals) -> 
                 Ok(session) => return Ok((aws, session.account().clone())),
                 Err(failure) => failure,
             };
-            let nowhere = failure.operation == Operation::ResolveCredentials && !failure.class.passes();
+            let nowhere = failure.operation == Operation::ResolveCredentials && !failure.class.is_transient();
             if nowhere || started.elapsed() > IDENTIFY_WITHIN {
                 return Err(failure);
             }
@@ -114,7 +115,9 @@ impl Scan {
         // What nothing can use is used by nobody.
         let uses = if connectors.items.is_empty() { Part::default() } else { self.uses(&region).await };
         let read = match connectors.failure.as_ref().or(uses.failure.as_ref()) {
-            Some(failure) if failure.class == Class::SubscriptionRequired => "not subscribed to App Runner".to_owned(),
+            Some(failure) if failure.class == ErrorClass::SubscriptionRequired => {
+                "not subscribed to App Runner".to_owned()
+            }
             Some(failure) => format!("not read to the end: {} failed with {}", failure.operation, failure.code),
             None => counted(connectors.items.len(), "connector"),
         };
@@ -151,12 +154,12 @@ impl Scan {
                     uses.items.extend(connector.map(|connector| Use { service, connector }));
                 }
                 // It went between the list and the look.
-                Err(failure) if failure.class == Class::NotFound => {}
+                Err(failure) if failure.class == ErrorClass::NotFound => {}
                 // What is refused for one service may be granted for the next, and what lacks something may lack it
                 // for one only.
                 Err(failure) => {
                     refusals += 1;
-                    let of_this_one = !failure.class.passes() || failure.class == Class::Unproven;
+                    let of_this_one = !failure.class.is_transient() || failure.class == ErrorClass::Unproven;
                     let hopeless = !of_this_one || refusals >= MOST_REFUSALS;
                     uses.failure = uses.failure.or(Some(failure));
                     if hopeless {
@@ -249,14 +252,14 @@ impl<T> Default for Part<T> {
 }
 
 /// Credentials that were rejected may have been renewed meanwhile.
-fn most_tries(class: Class) -> u32 {
+fn most_tries(class: ErrorClass) -> u32 {
     match class {
-        Class::CredentialsRejected => 2,
-        class if class.passes() => MOST_TRIES,
+        ErrorClass::CredentialsRejected => 2,
+        class if class.is_transient() => MOST_TRIES,
         _ => 1,
     }
 }
 
 fn unproven(operation: Operation, message: &str) -> Failure {
-    Failure::new(operation, Class::Unproven, "Unproven", message)
+    Failure::new(operation, ErrorClass::Unproven, "Unproven", message)
 }

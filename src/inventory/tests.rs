@@ -11,7 +11,8 @@ use super::scan::{Part, Reading, Use};
 use super::table;
 use crate::cli::Policy;
 use crate::core::arn::ConnectorArn;
-use crate::core::outcome::{Class, Connector, Failure, Operation, Service};
+use crate::core::error_class::ErrorClass;
+use crate::core::outcome::{Connector, Failure, Operation, Service};
 
 const REGION: &str = "eu-west-1";
 
@@ -50,7 +51,7 @@ fn inventory(readings: Vec<Reading>, objects: &Result<Vec<Object>, String>) -> I
     Inventory::of(&"111122223333".parse().unwrap(), readings, objects)
 }
 
-fn failure(operation: Operation, class: Class) -> Failure {
+fn failure(operation: Operation, class: ErrorClass) -> Failure {
     Failure::new(operation, class, "SomeCode", "some words")
 }
 
@@ -68,7 +69,7 @@ fn found(connector: Connector, uses: Vec<Use>, failure: Option<Failure>) -> Foun
 
 #[test]
 fn a_connector_could_be_deleted_when_it_is_active_and_nothing_uses_it() {
-    let denied = || Some(failure(Operation::DescribeService, Class::AccessDenied));
+    let denied = || Some(failure(Operation::DescribeService, ErrorClass::AccessDenied));
     let one = active("shop");
     let other = listed("other", 2, "ACTIVE");
     assert_eq!(found(one.clone(), vec![used("web", &other)], None).deletable, Some(true));
@@ -140,7 +141,7 @@ fn only_active_connectors_count_toward_the_quota() {
 
 #[test]
 fn how_far_a_region_was_read() {
-    let region = |connectors: Vec<Connector>, listing: Option<Class>, services: Option<Class>| {
+    let region = |connectors: Vec<Connector>, listing: Option<ErrorClass>, services: Option<ErrorClass>| {
         let mut reading = reading(REGION, connectors, Vec::new());
         reading.connectors.failure = listing.map(|class| failure(Operation::ListVpcConnectors, class));
         reading.uses.failure = services.map(|class| failure(Operation::ListServices, class));
@@ -150,17 +151,17 @@ fn how_far_a_region_was_read() {
     let some = || vec![active("shop")];
     assert_eq!(region(some(), None, None), (State::Read, 0, true));
     assert_eq!(region(Vec::new(), None, None), (State::Read, 0, true));
-    assert_eq!(region(some(), None, Some(Class::AccessDenied)), (State::PartlyRead, 1, true));
-    assert_eq!(region(some(), Some(Class::Unreachable), None), (State::PartlyRead, 1, false));
-    assert_eq!(region(Vec::new(), Some(Class::AccessDenied), None), (State::NotRead, 1, false));
-    assert_eq!(region(Vec::new(), Some(Class::SubscriptionRequired), None), (State::NotSubscribed, 0, false));
+    assert_eq!(region(some(), None, Some(ErrorClass::AccessDenied)), (State::PartlyRead, 1, true));
+    assert_eq!(region(some(), Some(ErrorClass::Unreachable), None), (State::PartlyRead, 1, false));
+    assert_eq!(region(Vec::new(), Some(ErrorClass::AccessDenied), None), (State::NotRead, 1, false));
+    assert_eq!(region(Vec::new(), Some(ErrorClass::SubscriptionRequired), None), (State::NotSubscribed, 0, false));
 }
 
 #[test]
 fn a_missing_right_is_told_once_for_all_regions() {
     let denied = |region: &str| {
         let mut reading = reading(region, Vec::new(), Vec::new());
-        reading.connectors.failure = Some(failure(Operation::ListVpcConnectors, Class::AccessDenied));
+        reading.connectors.failure = Some(failure(Operation::ListVpcConnectors, ErrorClass::AccessDenied));
         reading
     };
     let words = inventory(vec![denied("us-east-1"), denied(REGION)], &Ok(Vec::new())).problems_in_words();
@@ -179,7 +180,7 @@ fn a_table_has_a_row_for_each_connector_and_a_line_for_each_service() {
     let uses = vec![used("web", &one), used("b\x1b[2Jatch", &one)];
     let objects = Ok(vec![object("egress", Some(&one), Some(&one))]);
     let mut unread = reading("us-east-1", Vec::new(), Vec::new());
-    unread.connectors.failure = Some(failure(Operation::ListVpcConnectors, Class::Unreachable));
+    unread.connectors.failure = Some(failure(Operation::ListVpcConnectors, ErrorClass::Unreachable));
     let readings = vec![reading(REGION, connectors, uses), reading("us-west-2", Vec::new(), Vec::new()), unread];
     let expected = "\
 Account 111122223333

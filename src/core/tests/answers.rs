@@ -7,8 +7,9 @@ use super::evidence::{
 };
 use crate::api::Reason;
 use crate::core::decide::{Effect, Proof};
+use crate::core::error_class::ErrorClass;
 use crate::core::evidence::{Deletion, Evidence, Memory};
-use crate::core::outcome::{Class, Connector, Failure, NO_CREDENTIALS, Operation, Outcome, Reply, WireError, classify};
+use crate::core::outcome::{Connector, Failure, NO_CREDENTIALS, Operation, Outcome, Reply, WireError, classify};
 use crate::core::status;
 use crate::core::wait::explain;
 
@@ -51,7 +52,7 @@ fn a_receipt_in_lower_case_is_a_receipt_and_shows_app_runners_word() {
 
 #[test]
 fn not_found_is_recorded_and_nothing_is_invented() {
-    let e = deleted_with(refused(DELETE, Class::NotFound));
+    let e = deleted_with(refused(DELETE, ErrorClass::NotFound));
     assert_eq!(e.acts(), Effect::RecordAlreadyGone);
     let note = &status::status_after(&e, &Effect::RecordAlreadyGone).1[0].note;
     assert_eq!(*note, format!("App Runner does not know the connector any more: {ARN}"));
@@ -87,9 +88,9 @@ fn active_and_then_gone_is_a_receipt() {
     let e = deleted_with(described("ACTIVE")).next_attempt();
     assert_eq!(e.acts(), Effect::Describe);
     assert_eq!(e.clone().after_describe(described("INACTIVE")).acts(), Effect::RecordReceipt);
-    let gone = e.clone().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
+    let gone = e.clone().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
     assert_eq!(gone.acts(), Effect::RecordAlreadyGone);
-    let denied = e.after_describe(refused(Operation::DescribeVpcConnector, Class::AccessDenied));
+    let denied = e.after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::AccessDenied));
     assert_eq!(denied.waits().reason, Reason::Deleting, "not being allowed to look is no failure of the deletion");
 }
 
@@ -116,20 +117,22 @@ fn a_reply_that_proves_nothing_is_unproven() {
 
 #[test]
 fn after_an_unknown_outcome_one_look_and_then_delete_again() {
-    for (class, reason) in [(Class::ServiceError, Reason::ServiceError), (Class::Unreachable, Reason::Unreachable)] {
+    for (class, reason) in
+        [(ErrorClass::ServiceError, Reason::ServiceError), (ErrorClass::Unreachable, Reason::Unreachable)]
+    {
         let e = deleted_with(unknown(DELETE, class));
         assert_eq!(e.waits_for(), (reason, 1));
         let again = e.next_attempt();
         assert_eq!(again.acts(), Effect::Describe);
         assert_eq!(again.clone().after_describe(described("INACTIVE")).acts(), Effect::RecordReceipt);
-        let gone = again.clone().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
+        let gone = again.clone().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
         assert_eq!(gone.acts(), Effect::RecordAlreadyGone);
         let describe = Operation::DescribeVpcConnector;
         for not_gone in [
             described("ACTIVE"),
-            refused(describe, Class::AccessDenied),
-            unknown(describe, Class::Unreachable),
-            not_sent(describe, Class::Unreachable),
+            refused(describe, ErrorClass::AccessDenied),
+            unknown(describe, ErrorClass::Unreachable),
+            not_sent(describe, ErrorClass::Unreachable),
             Outcome::Done(Reply::Connector(Connector::default())),
         ] {
             assert_eq!(again.clone().after_describe(not_gone).acts_if_ours(), Effect::Delete);
@@ -139,32 +142,33 @@ fn after_an_unknown_outcome_one_look_and_then_delete_again() {
 
 #[test]
 fn an_unknown_outcome_is_looked_up_also_by_the_next_process() {
-    let e = deleted_with(unknown(DELETE, Class::Unreachable));
+    let e = deleted_with(unknown(DELETE, ErrorClass::Unreachable));
     let status = status::status_while(&e, &e.waits()).0;
     assert_eq!(Memory::recall(&status).deletion, Deletion::Unknown);
-    let refused = deleted_with(refused(DELETE, Class::InUse));
+    let refused = deleted_with(refused(DELETE, ErrorClass::InUse));
     let status = status::status_while(&refused, &refused.waits()).0;
     assert_eq!(Memory::recall(&status).deletion, Deletion::NotUnderWay);
 }
 
 #[test]
 fn what_was_not_sent_is_sent_again_without_a_look() {
-    for class in [Class::Unreachable, Class::CredentialsRejected] {
+    for class in [ErrorClass::Unreachable, ErrorClass::CredentialsRejected] {
         let e = deleted_with(not_sent(DELETE, class));
         assert_eq!(e.waits().reason, class.reason());
         assert_eq!(e.next_attempt().acts_if_ours(), Effect::Delete);
     }
     let unknown_before = claimed().deleting().deletion(Deletion::Unknown);
-    let e = unknown_before.with(|e| e.memory.seen.looked = true).after_delete(not_sent(DELETE, Class::Unreachable));
+    let e =
+        unknown_before.with(|e| e.memory.seen.looked = true).after_delete(not_sent(DELETE, ErrorClass::Unreachable));
     assert_eq!(e.next_attempt().acts(), Effect::Describe, "what is unknown stays unknown");
 }
 
 #[test]
 fn an_unexplained_refusal_is_looked_into_once() {
-    let e = deleted_with(refused(DELETE, Class::InvalidRequest));
+    let e = deleted_with(refused(DELETE, ErrorClass::InvalidRequest));
     assert_eq!(e.acts(), Effect::Describe);
     assert_eq!(e.clone().after_describe(described("INACTIVE")).acts(), Effect::RecordReceipt);
-    let gone = e.clone().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
+    let gone = e.clone().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
     assert_eq!(gone.acts(), Effect::RecordAlreadyGone);
     let active = e.after_describe(described("ACTIVE"));
     assert_eq!(active.acts(), Effect::ScanServices, "it may be in use: AWS's words for that are not documented");
@@ -173,11 +177,11 @@ fn an_unexplained_refusal_is_looked_into_once() {
 #[test]
 fn throttling_and_missing_rights_back_off_and_heal() {
     for (class, reason, seconds) in [
-        (Class::Throttled, Reason::Throttled, 1),
-        (Class::AccessDenied, Reason::AccessDenied, 45),
-        (Class::CredentialsRejected, Reason::CredentialsRejected, 45),
-        (Class::SubscriptionRequired, Reason::SubscriptionRequired, 45),
-        (Class::Untrusted, Reason::UntrustedCertificate, 45),
+        (ErrorClass::Throttled, Reason::Throttled, 1),
+        (ErrorClass::AccessDenied, Reason::AccessDenied, 45),
+        (ErrorClass::CredentialsRejected, Reason::CredentialsRejected, 45),
+        (ErrorClass::SubscriptionRequired, Reason::SubscriptionRequired, 45),
+        (ErrorClass::Untrusted, Reason::UntrustedCertificate, 45),
     ] {
         let e = deleted_with(refused(DELETE, class));
         assert_eq!(e.waits_for(), (reason, seconds));
@@ -189,9 +193,9 @@ fn throttling_and_missing_rights_back_off_and_heal() {
 
 #[test]
 fn access_denied_names_the_action_and_a_wrong_clock_is_named() {
-    let denied = deleted_with(refused(DELETE, Class::AccessDenied)).waits();
+    let denied = deleted_with(refused(DELETE, ErrorClass::AccessDenied)).waits();
     assert!(denied.message.contains("apprunner:DeleteVpcConnector"), "{}", denied.message);
-    let mut skew = failure(DELETE, Class::CredentialsRejected);
+    let mut skew = failure(DELETE, ErrorClass::CredentialsRejected);
     skew.message = "Signature expired: 20261123T080000Z is now earlier than 20261123T081000Z".into();
     let skewed = deleted_with(Outcome::Refused(skew)).waits();
     assert!(skewed.message.contains("clock"), "{}", skewed.message);
@@ -216,7 +220,7 @@ fn an_endpoint_of_another_region_is_named_with_its_variable_and_the_keys_are_not
             "{words}"
         );
     }
-    assert!(!failure(DELETE, Class::CredentialsRejected).is_of_signature(), "an expired token is of the keys");
+    assert!(!failure(DELETE, ErrorClass::CredentialsRejected).is_of_signature(), "an expired token is of the keys");
 }
 
 #[test]
@@ -224,7 +228,7 @@ fn failures_in_a_row_back_off() {
     let mut e = claimed().deleting().with(|e| e.jitter = 1.0);
     let mut seconds = Vec::new();
     for _ in 0..8 {
-        e = e.after_delete(unknown(DELETE, Class::ServiceError));
+        e = e.after_delete(unknown(DELETE, ErrorClass::ServiceError));
         seconds.push(e.waits_for().1);
         e = e.next_attempt().after_describe(described("ACTIVE"));
     }
@@ -235,7 +239,7 @@ fn failures_in_a_row_back_off() {
 #[test]
 fn a_wrong_clock_is_known_by_its_code_or_its_words_and_nothing_else_is_called_one() {
     let told = |code: &str, message: &str| {
-        let rejected = failure(DELETE, Class::CredentialsRejected);
+        let rejected = failure(DELETE, ErrorClass::CredentialsRejected);
         deleted_with(Outcome::Refused(Failure { code: code.into(), message: message.into(), ..rejected }))
             .waits()
             .message
@@ -259,12 +263,17 @@ fn what_aws_was_not_asked_is_not_laid_to_aws() {
         let failure = Failure::new(Operation::ResolveCredentials, class, code, message);
         unclaimed().after(Effect::Identify, Outcome::Refused(failure)).waits().message
     };
-    let rejected = Class::CredentialsRejected;
+    let rejected = ErrorClass::CredentialsRejected;
     for (class, code, message, words) in [
         (rejected, NO_CREDENTIALS, "nothing is set", "no AWS credentials were found: nothing is set"),
         (rejected, "CredentialsNotLoaded", "a bad file", "AWS credentials could not be loaded: a bad file"),
         (rejected, "CredentialsNotLoaded", "", "AWS credentials could not be loaded: CredentialsNotLoaded"),
-        (Class::Unreachable, "Timeout", "no answer", "the source of the AWS credentials does not answer: no answer"),
+        (
+            ErrorClass::Unreachable,
+            "Timeout",
+            "no answer",
+            "the source of the AWS credentials does not answer: no answer",
+        ),
     ] {
         assert_eq!(told(class, code, message), words);
     }
@@ -283,6 +292,6 @@ fn an_answer_of_another_kind_proves_nothing_and_is_laid_to_the_call_it_came_to()
         (Effect::Delete, DELETE, Reply::Written),
     ] {
         let failure = unclaimed().after(effect, Outcome::Done(answer)).memory.seen.failure.unwrap();
-        assert_eq!((failure.operation, failure.class), (operation, Class::Unproven));
+        assert_eq!((failure.operation, failure.class), (operation, ErrorClass::Unproven));
     }
 }

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use super::evidence::{ARN, NOW, OTHER_ARN, failure, refused};
 use crate::core::blockers::{Blockers, CallTime, ServiceScan, Step};
 use crate::core::clock::Moment;
+use crate::core::error_class::ErrorClass;
 use crate::core::intervals::Intervals;
-use crate::core::outcome::{Class, Operation, Outcome, Page, Reply, Service};
+use crate::core::outcome::{Operation, Outcome, Page, Reply, Service};
 
 const LIST: Operation = Operation::ListServices;
 const DESCRIBE: Operation = Operation::DescribeService;
@@ -69,7 +70,7 @@ impl World {
             }
             Step::Describe(arn) => match self.services.iter().find(|(service, _)| service.arn == arn) {
                 Some((_, uses)) => Outcome::Done(Reply::Egress(uses.map(str::to_owned))),
-                None => refused(DESCRIBE, Class::NotFound),
+                None => refused(DESCRIBE, ErrorClass::NotFound),
             },
             other => panic!("nothing to answer: {other:?}"),
         };
@@ -280,9 +281,9 @@ fn a_missing_right_hides_the_users_until_it_is_given() {
     world.scan_all();
     let Step::Rest(until) = world.next() else { panic!("it rests") };
     world.now = until;
-    assert_eq!(world.answer_with(refused(LIST, Class::AccessDenied)), [ARN], "that is news");
+    assert_eq!(world.answer_with(refused(LIST, ErrorClass::AccessDenied)), [ARN], "that is news");
     assert!(world.names().is_empty());
-    assert_eq!(world.blockers().unreadable, Some(failure(LIST, Class::AccessDenied)));
+    assert_eq!(world.blockers().unreadable, Some(failure(LIST, ErrorClass::AccessDenied)));
     let retry = world.blockers().retry_since(false);
     assert_eq!(world.next_sweep(), "L", "tried again after a while");
     assert_eq!((world.names(), world.blockers().unreadable), (vec!["web".to_owned()], None));
@@ -293,11 +294,15 @@ fn a_missing_right_hides_the_users_until_it_is_given() {
 fn being_allowed_to_list_is_not_being_allowed_to_describe() {
     let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
     world.answer();
-    world.answer_with(refused(DESCRIBE, Class::AccessDenied));
+    world.answer_with(refused(DESCRIBE, ErrorClass::AccessDenied));
     let Step::Rest(until) = world.next() else { panic!("it waits") };
     world.now = until;
     world.answer();
-    assert_eq!(world.blockers().unreadable, Some(failure(DESCRIBE, Class::AccessDenied)), "a list changes nothing");
+    assert_eq!(
+        world.blockers().unreadable,
+        Some(failure(DESCRIBE, ErrorClass::AccessDenied)),
+        "a list changes nothing"
+    );
     world.answer();
     assert_eq!((world.names(), world.blockers().unreadable), (vec!["web".to_owned()], None));
 }
@@ -306,7 +311,7 @@ fn being_allowed_to_list_is_not_being_allowed_to_describe() {
 fn what_could_not_be_described_and_is_gone_stands_in_nobodys_way() {
     let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
     world.answer();
-    world.answer_with(refused(DESCRIBE, Class::AccessDenied));
+    world.answer_with(refused(DESCRIBE, ErrorClass::AccessDenied));
     world.remove("web");
     assert_eq!(world.next_sweep(), "L");
     assert!(world.blockers().complete && world.blockers().unreadable.is_none());
@@ -318,7 +323,7 @@ fn a_hiccup_in_the_middle_of_a_list_is_tried_again_from_there() {
     world = world.waiting();
     world.answer();
     assert_eq!(world.next(), Step::List(Some("2".into())));
-    world.answer_with(refused(LIST, Class::Throttled));
+    world.answer_with(refused(LIST, ErrorClass::Throttled));
     let Step::Rest(until) = world.next() else { panic!("it waits") };
     assert_eq!(until.since(world.now).as_secs(), 1);
     world.now = until;
@@ -329,7 +334,7 @@ fn a_hiccup_in_the_middle_of_a_list_is_tried_again_from_there() {
 
 #[test]
 fn a_token_that_is_refused_and_a_page_that_fails_three_times_begin_the_list_anew() {
-    for (class, times) in [(Class::InvalidRequest, 1), (Class::ServiceError, 3)] {
+    for (class, times) in [(ErrorClass::InvalidRequest, 1), (ErrorClass::ServiceError, 3)] {
         let mut world = World::new().with("a", "RUNNING", None).with("b", "RUNNING", None).with("c", "RUNNING", None);
         world = world.waiting();
         world.answer();
@@ -348,7 +353,7 @@ fn a_token_that_is_refused_and_a_page_that_fails_three_times_begin_the_list_anew
 fn one_service_that_cannot_be_described_does_not_hold_up_the_others() {
     let mut world = World::new().with("a", "RUNNING", None).with("b", "RUNNING", Some(ARN)).waiting();
     world.answer();
-    world.answer_with(refused(DESCRIBE, Class::ServiceError));
+    world.answer_with(refused(DESCRIBE, ErrorClass::ServiceError));
     world.later(1_000);
     assert_eq!(world.next(), Step::Describe("arn:…:service/b/1".into()));
     world.answer();
@@ -362,13 +367,13 @@ fn what_was_seen_counts_through_a_hiccup_and_not_for_ever() {
     world.scan_all();
     let Step::Rest(until) = world.next() else { panic!("it rests") };
     world.now = until;
-    world.answer_with(refused(LIST, Class::ServiceError));
+    world.answer_with(refused(LIST, ErrorClass::ServiceError));
     assert_eq!(world.names(), ["web"]);
     world.later(30_000);
     assert!(world.names().is_empty(), "after half a minute nobody knows any more");
-    assert_eq!(world.answer_with(refused(LIST, Class::ServiceError)), [ARN], "and that is news");
-    assert!(world.answer_with(refused(LIST, Class::ServiceError)).is_empty(), "once");
-    assert_eq!(world.blockers().unreadable, Some(failure(LIST, Class::ServiceError)));
+    assert_eq!(world.answer_with(refused(LIST, ErrorClass::ServiceError)), [ARN], "and that is news");
+    assert!(world.answer_with(refused(LIST, ErrorClass::ServiceError)).is_empty(), "once");
+    assert_eq!(world.blockers().unreadable, Some(failure(LIST, ErrorClass::ServiceError)));
 }
 
 #[test]

@@ -10,10 +10,11 @@ use crate::api::{DeletionPolicy, VpcConnectorStatus, condition};
 use crate::core::arn::APP_RUNNER_REGIONS;
 use crate::core::clock::{Moment, Now};
 use crate::core::decide::{Decision, Effect, decide};
+use crate::core::error_class::ErrorClass;
 use crate::core::evidence::{Caller, Deletion, Evidence, Memory, Object, Rules, Wait};
 use crate::core::flags::Unusual;
 use crate::core::intervals::Intervals;
-use crate::core::outcome::{Class, Connector, Failure, Operation, Outcome, Reply};
+use crate::core::outcome::{Connector, Failure, Operation, Outcome, Reply};
 use crate::core::status;
 use crate::core::transition::apply;
 
@@ -243,19 +244,19 @@ pub(super) fn connector(word: &str) -> Connector {
     }
 }
 
-pub(super) fn refused(operation: Operation, class: Class) -> Outcome {
+pub(super) fn refused(operation: Operation, class: ErrorClass) -> Outcome {
     Outcome::Refused(failure(operation, class))
 }
 
-pub(super) fn unknown(operation: Operation, class: Class) -> Outcome {
+pub(super) fn unknown(operation: Operation, class: ErrorClass) -> Outcome {
     Outcome::Unknown(failure(operation, class))
 }
 
-pub(super) fn not_sent(operation: Operation, class: Class) -> Outcome {
+pub(super) fn not_sent(operation: Operation, class: ErrorClass) -> Outcome {
     Outcome::NotSent(failure(operation, class))
 }
 
-pub(super) fn failure(operation: Operation, class: Class) -> Failure {
+pub(super) fn failure(operation: Operation, class: ErrorClass) -> Failure {
     Failure::new(operation, class, format!("{class:?}Exception"), "AWS's words").with_request_id(Some("r-1".into()))
 }
 

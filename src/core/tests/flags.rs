@@ -1,4 +1,4 @@
-//! The annotations that wait an object, as the conditions tell of them.
+//! The annotations that hold an object, as the conditions tell of them.
 
 use super::evidence::claimed;
 use crate::api::{PAUSED, PROTECTED, VpcConnector, VpcConnectorSpec, condition};
@@ -6,7 +6,7 @@ use crate::core::evidence::{Evidence, Memory};
 use crate::core::flags::Unusual;
 use crate::core::status;
 
-/// An object that is being deleted and that both annotations wait, with this value.
+/// An object that is being deleted and that both annotations hold, with this value.
 fn held_by(value: &str) -> Evidence {
     let annotations = [PAUSED, PROTECTED].map(|name| (name.to_owned(), value.to_owned()));
     let mut object = VpcConnector::new("egress", VpcConnectorSpec::default());

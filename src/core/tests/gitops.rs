@@ -6,8 +6,9 @@ use super::evidence::{ARN, claimed, described, refused, tag, unclaimed, unknown,
 use crate::api::{Reason, VpcConnectorStatus, condition};
 use crate::core::blockers::Blockers;
 use crate::core::decide::Effect;
+use crate::core::error_class::ErrorClass;
 use crate::core::evidence::Evidence;
-use crate::core::outcome::{Class, Operation};
+use crate::core::outcome::Operation;
 use crate::core::refusal::Write;
 use crate::core::status;
 
@@ -54,7 +55,7 @@ fn deleting() -> Evidence {
 }
 
 /// What fails a look before the claim, and the delete after it, and passes.
-fn passing(class: Class) -> Vec<Case> {
+fn passing(class: ErrorClass) -> Vec<Case> {
     vec![
         waiting(unclaimed().after_describe(refused(DESCRIBE, class)), Health::Progressing),
         waiting(deleting().after_delete(unknown(DELETE, class)), Health::Progressing),
@@ -63,7 +64,7 @@ fn passing(class: Class) -> Vec<Case> {
 }
 
 /// What a person must mend: the first time it may be a hiccup, then it is none.
-fn lasting(class: Class) -> Vec<Case> {
+fn lasting(class: ErrorClass) -> Vec<Case> {
     let twice = |e: Evidence, effect: &Effect, operation| {
         let refusal = || refused(operation, class);
         let e = e.after(effect.clone(), refusal()).next_attempt().after(effect.clone(), refusal());
@@ -100,7 +101,7 @@ fn cases(reason: Reason) -> Vec<Case> {
             waiting(deleting().after_delete(described("ACTIVE")), Progressing),
             waiting(
                 deleting()
-                    .after_delete(refused(DELETE, Class::InvalidRequest))
+                    .after_delete(refused(DELETE, ErrorClass::InvalidRequest))
                     .after_describe(described("ACTIVE"))
                     .after(Effect::ScanServices, written()),
                 Progressing,
@@ -111,11 +112,11 @@ fn cases(reason: Reason) -> Vec<Case> {
             vec![entered(deleting().after_delete(described("INACTIVE")), &Effect::RecordReceipt, Progressing)]
         }
         Reason::AlreadyGone => vec![entered(
-            deleting().after_delete(refused(DELETE, Class::NotFound)),
+            deleting().after_delete(refused(DELETE, ErrorClass::NotFound)),
             &Effect::RecordAlreadyGone,
             Progressing,
         )],
-        Reason::InUse => vec![waiting(deleting().after_delete(refused(DELETE, Class::InUse)), Progressing)],
+        Reason::InUse => vec![waiting(deleting().after_delete(refused(DELETE, ErrorClass::InUse)), Progressing)],
         Reason::Protected => vec![waiting(deleting().with(|e| e.object.protected = true), Progressing)],
         // The object is gone, unless somebody else's finalizer holds it and ours was refused to come off at first.
         Reason::Retained => {
@@ -123,12 +124,12 @@ fn cases(reason: Reason) -> Vec<Case> {
             vec![entered(e, &Effect::RecordLetGo, Progressing)]
         }
         Reason::NotFound => {
-            vec![waiting(unclaimed().after_describe(refused(DESCRIBE, Class::NotFound)), Degraded)]
+            vec![waiting(unclaimed().after_describe(refused(DESCRIBE, ErrorClass::NotFound)), Degraded)]
         }
         Reason::Inactive => vec![waiting(unclaimed().after_describe(described("INACTIVE")), Degraded)],
         Reason::Gone => vec![
             waiting(claimed().after_describe(described("INACTIVE")), Degraded),
-            waiting(claimed().after_describe(refused(DESCRIBE, Class::NotFound)), Degraded),
+            waiting(claimed().after_describe(refused(DESCRIBE, ErrorClass::NotFound)), Degraded),
         ],
         Reason::OwnedByAnother => [unclaimed(), claimed()]
             .map(|e| e.after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(Some("c2/shop/egress"))))
@@ -142,12 +143,12 @@ fn cases(reason: Reason) -> Vec<Case> {
                 waiting(deleting().of_account(other), Degraded),
             ]
         }
-        Reason::AccessDenied => lasting(Class::AccessDenied),
-        Reason::CredentialsRejected => lasting(Class::CredentialsRejected),
-        Reason::UntrustedCertificate => lasting(Class::Untrusted),
+        Reason::AccessDenied => lasting(ErrorClass::AccessDenied),
+        Reason::CredentialsRejected => lasting(ErrorClass::CredentialsRejected),
+        Reason::UntrustedCertificate => lasting(ErrorClass::Untrusted),
         Reason::SubscriptionRequired => vec![
-            waiting(unclaimed().after_describe(refused(DESCRIBE, Class::SubscriptionRequired)), Degraded),
-            waiting(deleting().after_delete(refused(DELETE, Class::SubscriptionRequired)), Degraded),
+            waiting(unclaimed().after_describe(refused(DESCRIBE, ErrorClass::SubscriptionRequired)), Degraded),
+            waiting(deleting().after_delete(refused(DELETE, ErrorClass::SubscriptionRequired)), Degraded),
         ],
         Reason::InvalidRequest => vec![
             waiting(unclaimed().with(|e| e.object.target = "no ARN".parse()), Degraded),
@@ -157,16 +158,16 @@ fn cases(reason: Reason) -> Vec<Case> {
             ),
             waiting(
                 deleting()
-                    .after_delete(refused(DELETE, Class::InvalidRequest))
+                    .after_delete(refused(DELETE, ErrorClass::InvalidRequest))
                     .after_describe(described("ACTIVE"))
                     .with(|e| e.blockers = Some(Blockers { complete: true, ..Blockers::default() })),
                 Degraded,
             ),
         ],
-        Reason::Throttled => passing(Class::Throttled),
-        Reason::ServiceError => passing(Class::ServiceError),
-        Reason::Unreachable => passing(Class::Unreachable),
-        Reason::Unproven => passing(Class::Unproven),
+        Reason::Throttled => passing(ErrorClass::Throttled),
+        Reason::ServiceError => passing(ErrorClass::ServiceError),
+        Reason::Unreachable => passing(ErrorClass::Unreachable),
+        Reason::Unproven => passing(ErrorClass::Unproven),
         Reason::WriteRefused => {
             let new = || unclaimed().with(|e| e.object.finalizer = false);
             let receipt = || deleting().after_delete(described("INACTIVE")).after(Effect::RecordReceipt, written());
@@ -230,7 +231,7 @@ fn every_reason_is_taken_for_what_it_is() {
 fn a_reason_that_stalls_is_degraded_at_last_and_no_other_is() {
     for reason in reasons() {
         let degraded = cases(reason).iter().any(|case| case.health == Health::Degraded);
-        assert_eq!(degraded, reason.stalls(), "{reason}");
+        assert_eq!(degraded, status::stalls(reason), "{reason}");
     }
 }
 

@@ -6,14 +6,15 @@ use super::evidence::{claimed, described, failure, refused, written};
 use crate::api::Reason;
 use crate::core::blockers::Blockers;
 use crate::core::decide::{Effect, calls_of_attempt};
+use crate::core::error_class::ErrorClass;
 use crate::core::evidence::Evidence;
-use crate::core::outcome::{Class, Operation, Service};
+use crate::core::outcome::{Operation, Service};
 use crate::core::{status, wait};
 
 const DELETE: Operation = Operation::DeleteVpcConnector;
 
 fn in_use() -> Evidence {
-    claimed().deleting().after_delete(refused(DELETE, Class::InUse))
+    claimed().deleting().after_delete(refused(DELETE, ErrorClass::InUse))
 }
 
 fn service(name: &str, status: &str) -> Service {
@@ -52,7 +53,7 @@ impl Evidence {
                 self = self.ours();
             }
             assert_eq!(self.acts(), Effect::Delete);
-            self = self.after_delete(refused(DELETE, Class::InUse));
+            self = self.after_delete(refused(DELETE, ErrorClass::InUse));
         }
         waits
     }
@@ -60,7 +61,7 @@ impl Evidence {
 
 #[test]
 fn its_users_are_looked_for_before_anything_is_waited_for() {
-    let e = claimed().deleting().after(Effect::Delete, refused(DELETE, Class::InUse));
+    let e = claimed().deleting().after(Effect::Delete, refused(DELETE, ErrorClass::InUse));
     assert_eq!(e.acts(), Effect::ScanServices);
     let told = e.after(Effect::ScanServices, written()).waits();
     assert_eq!(told.reason, Reason::InUse);
@@ -120,7 +121,7 @@ fn as_soon_as_one_lets_go_or_changes_it_is_tried_at_once_and_only_once() {
     let released_at = Some(held.now.moment);
     let let_go = held.seen(Blockers { released_at, ..held_by(&["web"]) });
     assert_eq!(let_go.acts_if_ours(), Effect::Delete);
-    let again = let_go.later(1).after_delete(refused(DELETE, Class::InUse));
+    let again = let_go.later(1).after_delete(refused(DELETE, ErrorClass::InUse));
     assert_eq!(again.waits_for(), (Reason::InUse, 60));
 }
 
@@ -135,7 +136,7 @@ fn a_delete_that_is_accepted_early_ends_the_wait_for_services() {
 
 /// App Runner refuses in words that nobody has documented, and the connector is ACTIVE.
 fn unexplained() -> Evidence {
-    let refused = claimed().deleting().ours().after(Effect::Delete, refused(DELETE, Class::InvalidRequest));
+    let refused = claimed().deleting().ours().after(Effect::Delete, refused(DELETE, ErrorClass::InvalidRequest));
     assert_eq!(refused.acts(), Effect::Describe, "it may be gone");
     let e = refused.after_describe(described("ACTIVE"));
     assert_eq!(e.acts(), Effect::ScanServices);
@@ -153,7 +154,7 @@ fn after_any_refusal_of_an_active_connector_its_services_decide_whether_it_is_in
     let unused = unexplained().seen(held_by(&[]));
     assert_eq!(unused.waits_for(), (Reason::InvalidRequest, 60));
     assert!(unused.waits().message.ends_with("AWS's words"), "{}", unused.waits().message);
-    let denied = failure(Operation::ListServices, Class::AccessDenied);
+    let denied = failure(Operation::ListServices, ErrorClass::AccessDenied);
     let hidden = unexplained().seen(Blockers { unreadable: Some(denied), ..Blockers::default() }).waits();
     assert_eq!(hidden.reason, Reason::InvalidRequest);
     assert!(hidden.message.contains("apprunner:ListServices"), "{}", hidden.message);
@@ -178,7 +179,7 @@ fn when_none_uses_it_any_more_it_is_tried_at_once_and_every_5_and_after_5_minute
     let released_at = Some(held.now.moment);
     let free = held.seen(Blockers { released_at, ..held_by(&[]) });
     assert_eq!(free.acts_if_ours(), Effect::Delete);
-    let refused_again = free.after_delete(refused(DELETE, Class::InUse));
+    let refused_again = free.after_delete(refused(DELETE, ErrorClass::InUse));
     assert!(refused_again.waits().message.contains("no service references it; it is letting go"));
     let waits = refused_again.attempts(64);
     assert!(waits[..60].iter().all(|wait| *wait == 5), "{waits:?}");
@@ -187,7 +188,7 @@ fn when_none_uses_it_any_more_it_is_tried_at_once_and_every_5_and_after_5_minute
 
 #[test]
 fn where_nobody_can_be_seen_it_is_tried_every_10_and_after_5_minutes_every_30_seconds() {
-    let denied = failure(Operation::ListServices, Class::AccessDenied);
+    let denied = failure(Operation::ListServices, ErrorClass::AccessDenied);
     let blind = in_use().seen(Blockers { unreadable: Some(denied), ..Blockers::default() });
     let message = blind.waits().message;
     assert!(message.contains("IAM does not allow apprunner:ListServices"), "{message}");
@@ -208,7 +209,7 @@ fn in_a_crowd_each_tries_less_often_but_for_what_it_has_seen() {
 
 #[test]
 fn what_is_seen_while_another_answer_is_waited_for_does_not_bring_it_forward() {
-    let throttled = in_use().next_attempt().after_delete(refused(DELETE, Class::Throttled)).woken();
+    let throttled = in_use().next_attempt().after_delete(refused(DELETE, ErrorClass::Throttled)).woken();
     let released_at = Some(throttled.from_now(Duration::from_millis(1)));
     assert_eq!(throttled.seen(Blockers { released_at, ..held_by(&[]) }).waits().reason, Reason::Throttled);
 }
@@ -255,7 +256,7 @@ fn an_attempt_asks_for_all_the_calls_it_may_take() {
     let unknown = || claimed().deleting().deletion(crate::core::evidence::Deletion::Unknown);
     assert_eq!(calls(&unknown()), 3, "describe, read the tags, delete");
     assert_eq!(calls(&unknown().without_tags()), 2);
-    assert_eq!(calls(&claimed().deleting().ours().after_delete(refused(DELETE, Class::InUse)).next_attempt()), 1);
+    assert_eq!(calls(&claimed().deleting().ours().after_delete(refused(DELETE, ErrorClass::InUse)).next_attempt()), 1);
     assert_eq!(calls(&claimed().deleting().retained()), 2, "read the tags, take ours off");
     assert_eq!(calls_of_attempt(&claimed(), &Effect::RecordClaim), 0);
     assert_eq!(calls_of_attempt(&claimed(), &Effect::Identify), 0, "STS stands outside");

@@ -1,4 +1,4 @@
-//! Laws that wait for every object, every memory and every sequence of answers.
+//! Laws that hold for every object, every memory and every sequence of answers.
 
 use std::time::Duration;
 
@@ -14,26 +14,27 @@ use crate::core::arn::ConnectorArn;
 use crate::core::blockers::Blockers;
 use crate::core::clock::Moment;
 use crate::core::decide::{Decision, Effect, Proof, decide};
+use crate::core::error_class::ErrorClass;
 use crate::core::evidence::{Caller, Deletion, Evidence, PendingClaim, RefusedDelete, Wait};
-use crate::core::outcome::{Class, Connector, Operation, Outcome, Reply, Service};
+use crate::core::outcome::{Connector, Operation, Outcome, Reply, Service};
 use crate::core::ownership::OtherObjectState;
 use crate::core::refusal::{self, Refusal, Refusals, Write};
 
 /// Far more than any way through the table takes.
 const MOST_TURNS: usize = 16;
 
-const CLASSES: [Class; 11] = [
-    Class::NotFound,
-    Class::InUse,
-    Class::InvalidRequest,
-    Class::Throttled,
-    Class::AccessDenied,
-    Class::CredentialsRejected,
-    Class::SubscriptionRequired,
-    Class::ServiceError,
-    Class::Unreachable,
-    Class::Untrusted,
-    Class::Unproven,
+const CLASSES: [ErrorClass; 11] = [
+    ErrorClass::NotFound,
+    ErrorClass::InUse,
+    ErrorClass::InvalidRequest,
+    ErrorClass::Throttled,
+    ErrorClass::AccessDenied,
+    ErrorClass::CredentialsRejected,
+    ErrorClass::SubscriptionRequired,
+    ErrorClass::ServiceError,
+    ErrorClass::Unreachable,
+    ErrorClass::Untrusted,
+    ErrorClass::Unproven,
 ];
 
 fn any_answer() -> impl Strategy<Value = Outcome> {
@@ -57,7 +58,7 @@ fn any_answer() -> impl Strategy<Value = Outcome> {
 /// Refusals to delete a connector, and what is seen of who uses it.
 fn any_use() -> impl Strategy<Value = (Option<RefusedDelete>, Option<Blockers>)> {
     let ago = |seconds: u64| Moment::new(NOW.since(Moment::new(Duration::from_secs(seconds))));
-    let class = prop::sample::select(vec![Class::InUse, Class::InvalidRequest]);
+    let class = prop::sample::select(vec![ErrorClass::InUse, ErrorClass::InvalidRequest]);
     let refused = (0..1_000_u64, 0..400_u64, class).prop_map(move |(since, last, class)| RefusedDelete {
         since: ago(since + last),
         last: ago(last),
@@ -71,7 +72,7 @@ fn any_use() -> impl Strategy<Value = (Option<RefusedDelete>, Option<Blockers>)>
             released_at: released.map(ago),
             unreferenced_at: unused.map(ago),
             changed_at: changed.map(ago),
-            unreadable: unreadable.then(|| failure(Operation::ListServices, Class::AccessDenied)),
+            unreadable: unreadable.then(|| failure(Operation::ListServices, ErrorClass::AccessDenied)),
             min_interval: Duration::from_secs(min_interval),
         },
     );
@@ -158,7 +159,7 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
 /// The effects so far, and what came of each.
 type Said = [(Effect, Outcome)];
 
-/// Every law that must wait at the moment an effect is named.
+/// Every law that must hold at the moment an effect is named.
 fn check(e: &Evidence, effect: &Effect, said: &Said) -> Result<(), TestCaseError> {
     let target = e.object.target.as_ref().ok();
     if names_an_arn(effect) {
@@ -221,7 +222,7 @@ fn proved(e: &Evidence, proof: &Proof, said: &Said) -> bool {
             let said_so = |outcome: &Outcome| ["INACTIVE", "inactive"].map(described).contains(outcome);
             e.object.has_receipt() || any(&said_so)
         }
-        Proof::NotFound => any(&|outcome| matches!(outcome, Outcome::Refused(f) if f.class == Class::NotFound)),
+        Proof::NotFound => any(&|outcome| matches!(outcome, Outcome::Refused(f) if f.class == ErrorClass::NotFound)),
         Proof::AnotherOwner { tag } => owner_read(said) == Some(&Some(tag.clone())),
         Proof::Retained => e.object.policy == DeletionPolicy::Retain,
     }

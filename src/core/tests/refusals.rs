@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::evidence::{claimed, described, refused as aws_refuses, tag, unclaimed, written};
 use crate::api::{Reason, condition};
 use crate::core::decide::{Decision, Effect, Proof};
+use crate::core::error_class::ErrorClass;
 use crate::core::evidence::{Evidence, Wait};
-use crate::core::outcome::{Class, Operation};
+use crate::core::outcome::Operation;
 use crate::core::refusal::{self, Refusal, Write};
 use crate::core::status;
 
@@ -83,7 +84,7 @@ fn a_refused_write_is_tried_again_at_its_time_and_whenever_the_object_is_looked_
 
 #[test]
 fn a_refusal_does_not_bring_the_next_call_to_aws_forward() {
-    let in_use = claimed().deleting().after_delete(aws_refuses(Operation::DeleteVpcConnector, Class::InUse));
+    let in_use = claimed().deleting().after_delete(aws_refuses(Operation::DeleteVpcConnector, ErrorClass::InUse));
     let waiting = in_use.woken();
     let again = waiting.clone().after_refusal(Write::WriteStatus).told_and_again();
     assert_eq!(again.waits().reason, Reason::InUse, "the status is written again, and AWS is not asked");
@@ -148,7 +149,7 @@ fn a_status_that_tells_of_a_refusal_is_corrected_where_others_still_hold_the_obj
     };
     let deleted = off(receipt().after_refusal(Write::RemoveFinalizer));
     let forgotten = deleted.clone().with(|e| e.memory = crate::core::evidence::Memory::default());
-    let missing = aws_refuses(Operation::DeleteVpcConnector, Class::NotFound);
+    let missing = aws_refuses(Operation::DeleteVpcConnector, ErrorClass::NotFound);
     let missing = claimed().deleting().after_delete(missing).after(Effect::RecordAlreadyGone, written());
     let retained = claimed().deleting().retained().after(Effect::RemoveTag, written());
     for (e, reason) in [

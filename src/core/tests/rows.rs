@@ -3,8 +3,9 @@
 use super::evidence::{ARN, OTHER_ARN, claimed, connector, described, refused, tag, unclaimed, unknown, written};
 use crate::api::{DeletionPolicy, Reason};
 use crate::core::decide::{Decision, Effect, Proof};
+use crate::core::error_class::ErrorClass;
 use crate::core::evidence::{Caller, Deletion, Evidence, Observed};
-use crate::core::outcome::{Class, Operation, Outcome, Reply};
+use crate::core::outcome::{Operation, Outcome, Reply};
 use crate::core::ownership::OtherObjectState;
 use crate::core::status;
 
@@ -23,12 +24,12 @@ fn retain_takes_the_tag_off_what_is_surely_ours_and_then_the_finalizer() {
     assert_eq!(e.acts(), Effect::RemoveTag);
     let untagged = e.clone().after(Effect::RemoveTag, written());
     assert_eq!(untagged.acts(), off);
-    let failed = e.after(Effect::RemoveTag, unknown(Operation::UntagResource, Class::Unreachable));
+    let failed = e.after(Effect::RemoveTag, unknown(Operation::UntagResource, ErrorClass::Unreachable));
     assert_eq!(failed.acts(), off, "a tag that stays is no reason to stay");
     for not_ours in [tag(None), tag(Some("c2/shop/egress")), tag(Some("c1/shop/other"))] {
         assert_eq!(claimed().deleting().retained().after(Effect::ReadTags, not_ours).acts(), off);
     }
-    let unreadable = refused(Operation::ListTagsForResource, Class::AccessDenied);
+    let unreadable = refused(Operation::ListTagsForResource, ErrorClass::AccessDenied);
     assert_eq!(claimed().deleting().retained().after(Effect::ReadTags, unreadable).acts(), off);
 }
 
@@ -45,7 +46,8 @@ fn retain_lets_go_whatever_else_holds() {
     assert_eq!(e().deletion(Deletion::Unknown).acts_if_ours(), Effect::RemoveTag);
     let identify = e().with(|e| e.caller = Caller::Unknown);
     assert_eq!(identify.acts(), Effect::Identify);
-    let in_vain = identify.after(Effect::Identify, refused(Operation::GetCallerIdentity, Class::CredentialsRejected));
+    let in_vain =
+        identify.after(Effect::Identify, refused(Operation::GetCallerIdentity, ErrorClass::CredentialsRejected));
     assert_eq!(in_vain.acts(), off);
 }
 
@@ -151,7 +153,8 @@ fn the_account_is_asked_before_anything_names_an_arn() {
         assert_eq!(e.acts(), Effect::Identify);
         let known = e.clone().after(Effect::Identify, Outcome::Done(Reply::Caller("111122223333".parse().unwrap())));
         assert!(matches!(known.acts(), Effect::Describe | Effect::ReadTags));
-        let in_vain = e.after(Effect::Identify, refused(Operation::ResolveCredentials, Class::CredentialsRejected));
+        let in_vain =
+            e.after(Effect::Identify, refused(Operation::ResolveCredentials, ErrorClass::CredentialsRejected));
         assert_eq!(in_vain.waits_for(), (Reason::CredentialsRejected, 45));
         let waiting = in_vain.woken();
         assert_eq!(waiting.waits().reason, Reason::CredentialsRejected, "and not asked again before its time");
@@ -160,7 +163,7 @@ fn the_account_is_asked_before_anything_names_an_arn() {
 
 #[test]
 fn what_waits_is_left_alone_until_its_time_or_until_asked() {
-    let e = claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, Class::InUse));
+    let e = claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::InUse));
     assert_eq!(e.clone().woken().waits(), e.waits());
     let asked = e.clone().woken().asked("now");
     assert_eq!(asked.acts_if_ours(), Effect::Delete);
@@ -206,25 +209,25 @@ fn after_a_restart_only_what_was_well_is_taken_on_trust() {
 #[test]
 fn a_look_that_fails_is_told_where_nothing_was_well() {
     let gone = claimed().with(|e| e.object.status.conditions[0].reason = Reason::Gone.to_string());
-    let failed = gone.after_describe(unknown(Operation::DescribeVpcConnector, Class::ServiceError));
+    let failed = gone.after_describe(unknown(Operation::DescribeVpcConnector, ErrorClass::ServiceError));
     assert_eq!(failed.waits().reason, Reason::ServiceError);
 }
 
 #[test]
 fn a_look_that_fails_takes_nothing_back() {
     let due = || claimed().next_attempt();
-    let failed = due().after_describe(unknown(Operation::DescribeVpcConnector, Class::ServiceError));
+    let failed = due().after_describe(unknown(Operation::DescribeVpcConnector, ErrorClass::ServiceError));
     assert_eq!(failed.waits().reason, Reason::Available);
     let (status, events) = status::status_while(&failed, &failed.waits());
     assert_eq!((status.ready_reason(), events), (Some("Available"), Vec::new()));
     assert_eq!(status.last_error.unwrap().operation, "DescribeVpcConnector");
-    let denied = due().after_describe(refused(Operation::DescribeVpcConnector, Class::AccessDenied));
+    let denied = due().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::AccessDenied));
     assert_eq!(denied.waits().reason, Reason::AccessDenied, "that does not pass by itself");
 }
 
 #[test]
 fn retain_in_the_middle_of_a_deletion_that_hangs_still_takes_the_tag_off() {
-    let hung = claimed().deleting().after_delete(unknown(Operation::DeleteVpcConnector, Class::Unreachable));
+    let hung = claimed().deleting().after_delete(unknown(Operation::DeleteVpcConnector, ErrorClass::Unreachable));
     assert_eq!(hung.retained().acts_if_ours(), Effect::RemoveTag);
 }
 
@@ -242,7 +245,7 @@ fn what_was_said_of_another_arn_lets_nothing_go() {
 fn deleting_unclaimed_looks_first() {
     let e = unclaimed().deleting();
     assert_eq!(e.acts(), Effect::Describe);
-    let missing = e.clone().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
+    let missing = e.clone().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
     assert_eq!(missing.acts(), Effect::RecordAlreadyGone);
     let recorded = missing.after(Effect::RecordAlreadyGone, written());
     assert_eq!(recorded.object.status.arn, None);
@@ -253,7 +256,7 @@ fn deleting_unclaimed_looks_first() {
     assert_eq!(recorded.object.status.arn, None, "it was not this object that owned it");
     assert_eq!(recorded.object.status.ready_reason(), Some("AlreadyGone"));
     assert_eq!(recorded.acts(), Effect::RemoveFinalizer(Proof::Receipt));
-    let refused = e.after_describe(refused(Operation::DescribeVpcConnector, Class::AccessDenied));
+    let refused = e.after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::AccessDenied));
     assert_eq!(refused.waits().reason, Reason::AccessDenied);
 }
 
@@ -311,9 +314,9 @@ fn deleting_claimed_reads_the_tag_and_deletes_what_is_not_anothers() {
 #[test]
 fn deleting_is_held_while_the_tag_cannot_be_read() {
     for (class, reason) in [
-        (Class::AccessDenied, Reason::AccessDenied),
-        (Class::Throttled, Reason::Throttled),
-        (Class::Unproven, Reason::Unproven),
+        (ErrorClass::AccessDenied, Reason::AccessDenied),
+        (ErrorClass::Throttled, Reason::Throttled),
+        (ErrorClass::Unproven, Reason::Unproven),
     ] {
         let e = claimed().deleting().after(Effect::ReadTags, refused(Operation::ListTagsForResource, class));
         assert_eq!(e.waits().reason, reason);
@@ -323,11 +326,11 @@ fn deleting_is_held_while_the_tag_cannot_be_read() {
 
 #[test]
 fn tags_that_are_not_found_have_the_connector_looked_at() {
-    for class in [Class::NotFound, Class::InvalidRequest] {
+    for class in [ErrorClass::NotFound, ErrorClass::InvalidRequest] {
         let e = claimed().deleting().after(Effect::ReadTags, refused(Operation::ListTagsForResource, class));
         assert_eq!(e.acts(), Effect::Describe);
         assert_eq!(e.clone().after_describe(described("INACTIVE")).acts(), Effect::RecordReceipt);
-        let missing = refused(Operation::DescribeVpcConnector, Class::NotFound);
+        let missing = refused(Operation::DescribeVpcConnector, ErrorClass::NotFound);
         assert_eq!(e.clone().after_describe(missing).acts(), Effect::RecordAlreadyGone);
         let active = e.after_describe(described("ACTIVE"));
         assert_eq!(active.waits().reason, class.reason());
@@ -337,12 +340,13 @@ fn tags_that_are_not_found_have_the_connector_looked_at() {
 
 #[test]
 fn a_retry_while_in_use_relies_on_a_tag_that_was_read_within_a_minute() {
-    let refused = claimed().deleting().ours().after_delete(refused(Operation::DeleteVpcConnector, Class::InUse));
+    let refused = claimed().deleting().ours().after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::InUse));
     assert_eq!(refused.clone().later(59).asked("now").acts(), Effect::Delete);
     assert_eq!(refused.clone().later(60).asked("now").acts(), Effect::ReadTags);
     let moved = refused.later(60).asked("now").after(Effect::ReadTags, tag(Some("c2/shop/egress")));
     assert!(matches!(moved.acts(), Effect::RemoveFinalizer(Proof::AnotherOwner { .. })));
-    let failed = claimed().deleting().ours().after_delete(unknown(Operation::DeleteVpcConnector, Class::Unreachable));
+    let failed =
+        claimed().deleting().ours().after_delete(unknown(Operation::DeleteVpcConnector, ErrorClass::Unreachable));
     assert_eq!(failed.next_attempt().after_describe(described("ACTIVE")).acts(), Effect::ReadTags, "nothing else does");
 }
 
@@ -384,7 +388,7 @@ fn adopting_describes_reads_the_tag_writes_it_and_claims() {
 
 #[test]
 fn adopting_stops_at_what_is_not_there_or_not_ours() {
-    let missing = unclaimed().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
+    let missing = unclaimed().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
     assert_eq!(missing.waits_for(), (Reason::NotFound, 300));
     let inactive = unclaimed().after_describe(described("INACTIVE"));
     assert_eq!(inactive.waits_for(), (Reason::Inactive, 300));
@@ -404,11 +408,11 @@ fn adopting_stops_at_what_is_not_there_or_not_ours() {
 fn adopting_that_is_refused_says_by_whom() {
     let active = || unclaimed().after_describe(described("ACTIVE"));
     let refusals = [
-        unclaimed().after_describe(refused(Operation::DescribeVpcConnector, Class::AccessDenied)),
-        active().after(Effect::ReadTags, refused(Operation::ListTagsForResource, Class::AccessDenied)),
+        unclaimed().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::AccessDenied)),
+        active().after(Effect::ReadTags, refused(Operation::ListTagsForResource, ErrorClass::AccessDenied)),
         active()
             .after(Effect::ReadTags, tag(None))
-            .after(Effect::WriteTag, refused(Operation::TagResource, Class::AccessDenied)),
+            .after(Effect::WriteTag, refused(Operation::TagResource, ErrorClass::AccessDenied)),
     ];
     let actions = ["apprunner:DescribeVpcConnector", "apprunner:ListTagsForResource", "apprunner:TagResource"];
     for (e, action) in refusals.iter().zip(actions) {
@@ -425,7 +429,7 @@ fn a_claimed_connector_is_looked_at_every_resync() {
     let due = fresh.next_attempt();
     assert_eq!(due.acts(), Effect::Describe);
     assert_eq!(due.clone().after_describe(described("ACTIVE")).ours().waits_for(), (Reason::Available, 600));
-    let gone = due.clone().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
+    let gone = due.clone().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
     assert_eq!(gone.waits_for(), (Reason::Gone, 300));
     let inactive = due.after_describe(described("INACTIVE"));
     assert_eq!(inactive.waits_for(), (Reason::Gone, 300));
@@ -466,7 +470,7 @@ fn a_missing_tag_is_written_again_at_most_once_an_hour() {
     let event = status::tag_event(&first, &Effect::WriteTag, &written()).unwrap();
     assert_eq!((event.reason.to_string().as_str(), event.warning), ("OwnerTagRestored", true));
     assert_eq!(
-        status::tag_event(&first, &Effect::WriteTag, &unknown(Operation::TagResource, Class::Unreachable)),
+        status::tag_event(&first, &Effect::WriteTag, &unknown(Operation::TagResource, ErrorClass::Unreachable)),
         None
     );
     let restored = first.after(Effect::WriteTag, written());
@@ -484,7 +488,7 @@ fn a_missing_tag_is_written_again_at_most_once_an_hour() {
 #[test]
 fn tags_that_cannot_be_read_or_written_at_a_resync_become_a_stall() {
     let described = |e: Evidence| e.next_attempt().after_describe(described("ACTIVE"));
-    let denied = |operation| refused(operation, Class::AccessDenied);
+    let denied = |operation| refused(operation, ErrorClass::AccessDenied);
     let unreadable = |e: Evidence| described(e).after(Effect::ReadTags, denied(Operation::ListTagsForResource));
     let unwritable = |e: Evidence| {
         described(e).after(Effect::ReadTags, tag(None)).after(Effect::WriteTag, denied(Operation::TagResource))
@@ -505,7 +509,7 @@ fn a_claim_is_recorded_only_once_its_tag_is_read_back() {
     assert_eq!(lost.waits().reason, Reason::OwnedByAnother, "the other wrote later");
     let look = Effect::ReadOtherObject { namespace: "shop".into(), name: "other".into() };
     assert_eq!(written_tag().after(Effect::ReadTags, tag(Some("c1/shop/other"))).acts(), look);
-    let gone = refused(Operation::ListTagsForResource, Class::NotFound);
+    let gone = refused(Operation::ListTagsForResource, ErrorClass::NotFound);
     assert_eq!(written_tag().after(Effect::ReadTags, gone).next_attempt().acts(), Effect::Describe);
     let claim = written_tag().ours();
     let (status, _) = status::status_after(&claim, &Effect::RecordClaim);

@@ -7,8 +7,9 @@ use jiff::ToSpan;
 use super::evidence::{ARN, claimed, described, failure, refused, unclaimed, unknown, written};
 use crate::api::{Reason, VpcConnectorStatus, condition};
 use crate::core::decide::{Effect, Proof};
+use crate::core::error_class::ErrorClass;
 use crate::core::evidence::{Caller, Deletion, Evidence};
-use crate::core::outcome::{Class, Operation};
+use crate::core::outcome::Operation;
 use crate::core::status::{self, PendingEvent};
 
 fn told(e: &Evidence) -> (VpcConnectorStatus, Vec<PendingEvent>) {
@@ -16,7 +17,7 @@ fn told(e: &Evidence) -> (VpcConnectorStatus, Vec<PendingEvent>) {
 }
 
 fn denied() -> Evidence {
-    claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, Class::AccessDenied))
+    claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::AccessDenied))
 }
 
 #[test]
@@ -55,7 +56,7 @@ fn a_hiccup_of_access_is_no_stall_and_a_lasting_one_is() {
     let stalled = |e: &Evidence| told(e).0.condition(condition::STALLED).is_some();
     let first = denied();
     assert!(!stalled(&first));
-    let second = first.after_delete(refused(Operation::DeleteVpcConnector, Class::AccessDenied));
+    let second = first.after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::AccessDenied));
     assert!(!stalled(&second), "the second refusal, but not yet a minute");
     assert_eq!(status::stalls_at(&second, &second.waits()), Some(second.from_now(Duration::from_mins(1))));
     let late = second.later(60);
@@ -68,9 +69,9 @@ fn a_hiccup_of_access_is_no_stall_and_a_lasting_one_is() {
 fn a_hiccup_after_an_hour_of_other_trouble_is_a_hiccup() {
     let mut e = claimed().deleting();
     for _ in 0..20 {
-        e = e.after_delete(refused(Operation::DeleteVpcConnector, Class::InUse)).next_attempt();
+        e = e.after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::InUse)).next_attempt();
     }
-    let e = e.after_delete(refused(Operation::DeleteVpcConnector, Class::AccessDenied));
+    let e = e.after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::AccessDenied));
     let (status, _) = told(&e);
     assert_eq!(status.condition(condition::STALLED), None);
     assert_eq!(status.attempts, Some(21));
@@ -79,7 +80,7 @@ fn a_hiccup_after_an_hour_of_other_trouble_is_a_hiccup() {
 
 #[test]
 fn what_only_a_person_can_end_stalls_at_once_and_is_removed_when_it_ends() {
-    let missing = unclaimed().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
+    let missing = unclaimed().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
     let (status, _) = told(&missing);
     assert_eq!(status.condition(condition::STALLED).unwrap().status, "True");
     assert_eq!(status.ready_reason(), Some("NotFound"));
@@ -108,7 +109,7 @@ fn a_transition_keeps_its_time_while_the_status_stays() {
 
 #[test]
 fn numbers_and_times_alone_are_written_at_most_every_30_seconds() {
-    let in_use = |e: Evidence| e.after_delete(refused(Operation::DeleteVpcConnector, Class::InUse));
+    let in_use = |e: Evidence| e.after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::InUse));
     let first = in_use(claimed().deleting());
     let status = told(&first).0;
     assert!(status::needs_write(&first, &status));
@@ -121,7 +122,8 @@ fn numbers_and_times_alone_are_written_at_most_every_30_seconds() {
     assert!(!status::needs_write(&again, &next));
     let later = again.clone().later(30);
     assert!(status::needs_write(&later, &next));
-    let other = again.with(|e| e.memory.seen.failure = Some(failure(Operation::DeleteVpcConnector, Class::Throttled)));
+    let other =
+        again.with(|e| e.memory.seen.failure = Some(failure(Operation::DeleteVpcConnector, ErrorClass::Throttled)));
     assert!(status::needs_write(&other, &told(&other).0), "another reason is news");
     assert!(!status::needs_write(&later, &later.object.status), "the same is not");
 }
@@ -138,10 +140,10 @@ fn an_attempt_that_was_asked_for_is_answered() {
 #[test]
 fn a_retained_connector_is_named_with_what_is_not_known_of_it() {
     let e = claimed().deleting().retained().deletion(Deletion::Unknown).ours();
-    let e = e.after(Effect::RemoveTag, unknown(Operation::UntagResource, Class::Unreachable));
+    let e = e.after(Effect::RemoveTag, unknown(Operation::UntagResource, ErrorClass::Unreachable));
     let note = status::release_event(&e, &Proof::Retained).unwrap().note;
     assert!(note.contains(ARN) && note.contains("not known") && note.contains("could not be taken off"), "{note}");
-    let refused = refused(Operation::GetCallerIdentity, Class::Unreachable);
+    let refused = refused(Operation::GetCallerIdentity, ErrorClass::Unreachable);
     let unknown_caller = claimed().deleting().retained().with(|e| e.caller = Caller::Unknown);
     let note = status::release_event(&unknown_caller.after(Effect::Identify, refused), &Proof::Retained).unwrap().note;
     assert!(note.contains("could not be read and stays"), "{note}");
@@ -164,7 +166,7 @@ fn gone_behind_our_back_is_told_with_what_aws_says() {
     let e = claimed().with(|e| e.memory.wait = None).after_describe(described("INACTIVE"));
     let (status, _) = told(&e);
     assert_eq!((status.status.as_deref(), status.ready_reason()), (Some("INACTIVE"), Some("Gone")));
-    let e = claimed().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound));
+    let e = claimed().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
     let (status, _) = told(&e);
     assert_eq!((status.status, status.arn.as_deref()), (None, Some(ARN)), "no receipt, and still the claim");
     assert_eq!(e.waits().reason, Reason::Gone);
@@ -177,7 +179,7 @@ fn what_passes_by_itself_is_no_stall() {
         SubscriptionRequired, Throttled, Unproven, Unreachable, UntrustedCertificate, WriteRefused, WrongAccount,
     };
     for reason in [Available, Deleting, InUse, Protected, ServiceError, Throttled, Unproven, Unreachable] {
-        assert!(!reason.stalls(), "{reason}");
+        assert!(!status::stalls(reason), "{reason}");
     }
     let stalling = [
         Gone,
@@ -191,7 +193,7 @@ fn what_passes_by_itself_is_no_stall() {
         WrongAccount,
     ];
     for reason in stalling {
-        assert!(reason.stalls(), "{reason}");
+        assert!(status::stalls(reason), "{reason}");
     }
 }
 
@@ -210,8 +212,8 @@ fn a_status_says_when_aws_is_asked_again_unless_all_is_well() {
 #[test]
 fn an_event_warns_of_what_failed_and_of_what_a_person_must_do() {
     let warns = |e: &Evidence| told(e).1[0].warning;
-    assert!(warns(&claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, Class::InUse))));
-    assert!(warns(&unclaimed().after_describe(refused(Operation::DescribeVpcConnector, Class::NotFound))));
+    assert!(warns(&claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::InUse))));
+    assert!(warns(&unclaimed().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound))));
     assert!(!warns(&claimed().deleting().after_delete(described("ACTIVE"))));
 }
 
@@ -235,7 +237,7 @@ fn a_claim_is_told_where_it_is_the_end_and_not_on_the_way_to_a_deletion() {
 fn one_refusal_never_stalls_and_a_stall_that_is_there_is_waited_for_no_more() {
     let once = denied().later(3_600);
     assert_eq!(told(&once).0.condition(condition::STALLED), None);
-    let twice = denied().after_delete(refused(Operation::DeleteVpcConnector, Class::AccessDenied));
+    let twice = denied().after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::AccessDenied));
     let twice = twice.later(60);
     assert_eq!(status::stalls_at(&twice, &twice.waits()), None);
 }

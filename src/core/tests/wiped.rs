@@ -4,8 +4,9 @@ use super::evidence::{ARN, claimed, described, refused, tag, unclaimed, unknown,
 use crate::api::{Reason, VpcConnectorStatus};
 use crate::core::blockers::Blockers;
 use crate::core::decide::{Decision, Effect};
+use crate::core::error_class::ErrorClass;
 use crate::core::evidence::{Evidence, Trigger};
-use crate::core::outcome::{Class, Operation, Service};
+use crate::core::outcome::{Operation, Service};
 use crate::core::status;
 
 impl Evidence {
@@ -28,7 +29,7 @@ impl Evidence {
 
 fn in_use() -> Evidence {
     let service = Service { name: "shop".into(), ..Service::default() };
-    let e = claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, Class::InUse));
+    let e = claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::InUse));
     e.with(|e| e.blockers = Some(Blockers { services: vec![service], complete: true, ..Blockers::default() })).woken()
 }
 
@@ -43,7 +44,8 @@ fn what_is_remembered_is_told_again_without_a_call_to_aws() {
     is_told_again(&in_use().without_conditions(), Reason::InUse);
     is_told_again(&anothers().without_conditions(), Reason::OwnedByAnother);
     is_told_again(&anothers().wiped(), Reason::OwnedByAnother);
-    let unreachable = claimed().deleting().after_delete(unknown(Operation::DeleteVpcConnector, Class::Unreachable));
+    let unreachable =
+        claimed().deleting().after_delete(unknown(Operation::DeleteVpcConnector, ErrorClass::Unreachable));
     is_told_again(&unreachable.woken().without_conditions(), Reason::Unreachable);
     is_told_again(&claimed().deleting().with(|e| e.object.protected = true).wiped(), Reason::Protected);
     is_told_again(&claimed().of_account("999999999999").woken().without_conditions(), Reason::WrongAccount);
