@@ -214,6 +214,35 @@ pub struct LastError {
     pub request_id: Option<String>,
 }
 
+/// The uid of an object. The API server gives every object one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Uid(String);
+
+impl Uid {
+    /// The uid as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<str> for Uid {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for Uid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<Option<String>> for Uid {
+    fn from(uid: Option<String>) -> Self {
+        Self(uid.unwrap_or_default())
+    }
+}
+
 /// Why the Ready condition, or an Event, says what it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -265,9 +294,40 @@ pub enum Reason {
     WriteRefused,
 }
 
+impl Reason {
+    /// The name that users see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Available => "Available",
+            Self::Adopting => "Adopting",
+            Self::Deleting => "Deleting",
+            Self::Deleted => "Deleted",
+            Self::AlreadyGone => "AlreadyGone",
+            Self::InUse => "InUse",
+            Self::Protected => "Protected",
+            Self::Retained => "Retained",
+            Self::NotFound => "NotFound",
+            Self::Inactive => "Inactive",
+            Self::Gone => "Gone",
+            Self::OwnedByAnother => "OwnedByAnother",
+            Self::WrongAccount => "WrongAccount",
+            Self::AccessDenied => "AccessDenied",
+            Self::CredentialsRejected => "CredentialsRejected",
+            Self::SubscriptionRequired => "SubscriptionRequired",
+            Self::InvalidRequest => "InvalidRequest",
+            Self::Throttled => "Throttled",
+            Self::ServiceError => "ServiceError",
+            Self::Unreachable => "Unreachable",
+            Self::UntrustedCertificate => "UntrustedCertificate",
+            Self::Unproven => "Unproven",
+            Self::WriteRefused => "WriteRefused",
+        }
+    }
+}
+
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Debug::fmt(self, f)
+        f.write_str(self.as_str())
     }
 }
 
@@ -284,7 +344,7 @@ impl VpcConnectorStatus {
 
     /// Whether the Ready condition has this reason.
     pub fn says(&self, reason: Reason) -> bool {
-        self.ready_reason() == Some(&reason.to_string())
+        self.ready_reason() == Some(reason.as_str())
     }
 
     /// Sets a condition, keeping the time of its last transition while its status stays the same.
@@ -323,7 +383,12 @@ impl VpcConnector {
         self.metadata.finalizers.as_ref()?.iter().position(|f| f == FINALIZER)
     }
 
-    /// Says whether deletion was asked for.
+    /// Its uid.
+    pub fn id(&self) -> Uid {
+        self.metadata.uid.clone().into()
+    }
+
+    /// Whether it has a deletionTimestamp.
     pub fn deleting(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()
     }

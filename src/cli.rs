@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::core::arn::{APP_RUNNER_REGIONS, Region};
 use crate::core::limiter::Limits;
 use crate::core::ownership::ClusterId;
-use crate::telemetry::LogFormat;
+use crate::telemetry::log::LogFormat;
 
 /// Deletes AWS App Runner VPC connectors when their `VpcConnector` objects are deleted.
 #[derive(Parser, Debug)]

@@ -21,22 +21,14 @@
 //! AWS may be called; [`api`] is what users see. [`inventory`] and [`preflight`] are no part of the operator, and change
 //! nothing: the one reports what there is, the other whether the operator may go.
 
-pub mod admin;
 pub mod api;
 pub mod apprunner;
 pub mod cli;
 mod clock;
 pub mod cluster;
+pub mod commands;
 pub mod controller;
 pub mod core;
-pub mod incidents;
-pub mod inventory;
-pub mod metrics;
-pub mod permission;
-pub mod preflight;
-pub mod reconcile;
-pub mod run;
-pub mod sight;
+pub mod leadership;
 mod sync;
 pub mod telemetry;
-pub mod watch;

@@ -6,23 +6,22 @@ use std::process::ExitCode;
 
 use apprunner_operator::api;
 use apprunner_operator::cli::{Cli, Command, Preflight};
-use apprunner_operator::run::run;
-use apprunner_operator::{inventory, preflight};
+use apprunner_operator::commands::{preflight, report, run};
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let Err(error) = obey(Cli::parse()) else { return ExitCode::SUCCESS };
+    let Err(error) = execute(Cli::parse()) else { return ExitCode::SUCCESS };
     // Where even this can't be written, the exit code is what is left to say.
     let _ = writeln!(std::io::stderr(), "apprunner-operator: {error}");
     ExitCode::FAILURE
 }
 
-fn obey(cli: Cli) -> Result<(), Box<dyn Error>> {
+fn execute(cli: Cli) -> Result<(), Box<dyn Error>> {
     match cli.command {
         Some(Command::Crd) => Ok(std::io::stdout().write_all(api::crd_yaml()?.as_bytes())?),
-        Some(Command::Report(args)) => Ok(inventory::run(&args)?),
+        Some(Command::Report(args)) => Ok(report::run(&args)?),
         Some(Command::Preflight(Preflight::Uninstall(args))) => Ok(preflight::uninstall(&args)?),
-        Some(Command::Run(args)) => Ok(run(&args)?),
-        None => Ok(run(&cli.run)?),
+        Some(Command::Run(args)) => Ok(run::run(&args)?),
+        None => Ok(run::run(&cli.run)?),
     }
 }

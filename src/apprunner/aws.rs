@@ -10,8 +10,8 @@ use crate::core::arn::AccountRegion;
 use crate::core::error_class::ErrorClass;
 use crate::core::limiter::Limits;
 use crate::core::outcome::{Failure, Outcome};
-use crate::incidents::{Incidents, Trouble};
-use crate::metrics::Metrics;
+use crate::telemetry::incidents::{Incidents, Trouble};
+use crate::telemetry::metrics::Metrics;
 
 /// The way to AWS.
 pub struct Aws {
@@ -33,10 +33,16 @@ impl Aws {
     }
 
     /// Takes note of a call that was made with a session: what AWS said may be of use to the next.
-    pub fn heed(&self, account_region: &AccountRegion, session: &Arc<Session>, call: &Call, subject: Subject<'_>) {
+    pub fn record_response<T>(
+        &self,
+        account_region: &AccountRegion,
+        session: &Arc<Session>,
+        call: &Call<T>,
+        subject: Subject<'_>,
+    ) {
         call.log(&account_region.region, subject);
-        self.metrics.called(call.operation, &call.outcome, call.took);
-        self.rates.heed(account_region, call.sent, &call.outcome);
+        self.metrics.observe_call(call.operation, &call.outcome, call.took);
+        self.rates.record_response(account_region, call.sent, &call.outcome);
         let trouble = Trouble::AppRunner(account_region.clone());
         match &call.outcome {
             Outcome::Refused(failure) if failure.class == ErrorClass::CredentialsRejected => {

@@ -21,7 +21,7 @@ use crate::api::OWNER_TAG;
 use crate::core::arn::{ConnectorArn, Region};
 use crate::core::error_class::ErrorClass;
 use crate::core::intervals::millis;
-use crate::core::outcome::{Failure, Operation, Outcome, Page, Reply};
+use crate::core::outcome::{Connector, Failure, Operation, Outcome, Page, Service};
 use crate::core::ownership::OwnerTag;
 
 /// A page of services has no more than this. Source: App Runner API, `ListServices`.
@@ -30,7 +30,7 @@ const SERVICES_A_PAGE: i32 = 20;
 const CONNECTORS_A_PAGE: i32 = 100;
 
 /// One call to AWS, and what came of it.
-pub struct Call {
+pub struct Call<T> {
     /// What was called.
     pub operation: Operation,
     /// The id AWS support asks for, where there was an answer.
@@ -40,11 +40,11 @@ pub struct Call {
     /// Time until the answer, or until the deadline.
     pub took: Duration,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: Outcome<T>,
 }
 
 /// What a 200 says, or why it proves nothing.
-type Read = Result<Reply, String>;
+type Read<T> = Result<T, String>;
 
 /// Whom a call is made for, as far as it is made for one object, and what it names.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,12 +57,12 @@ pub struct Subject<'a> {
     pub arn: Option<&'a str>,
 }
 
-impl Call {
+impl<T> Call<T> {
     /// Writes the one line that a call has in the log. What only reads has it at a level that is off by default: there
-    /// are many such calls, and a failure that lasts is told by the conditions and by [`crate::incidents`].
+    /// are many such calls, and a failure that lasts is told by the conditions and by [`crate::telemetry::incidents`].
     pub(super) fn log(&self, region: &Region, subject: Subject<'_>) {
         let Subject { namespace, name, arn } = subject;
-        let (operation, outcome, duration_ms) = (self.operation, self.outcome.word(), millis(self.took));
+        let (operation, outcome, duration_ms) = (self.operation, self.outcome.as_str(), millis(self.took));
         let request_id = self.request_id.as_deref();
         let (code, error) = self.outcome.failure().map(|failure| (&*failure.code, &*failure.message)).unzip();
         macro_rules! line {
@@ -78,92 +78,92 @@ impl Call {
 
 impl Session {
     /// Deletes the connector. Source: App Runner API, `DeleteVpcConnector`.
-    pub async fn delete(&self, arn: &ConnectorArn) -> Call {
+    pub async fn delete(&self, arn: &ConnectorArn) -> Call<Connector> {
         let call = Exchange::of(Operation::DeleteVpcConnector);
         let delete = self.client(arn.region()).delete_vpc_connector().vpc_connector_arn(arn.as_str());
         let sent = delete.customize().interceptor(call.clone()).send();
-        let read = |out: DeleteVpcConnectorOutput| Ok(Reply::Connector(wire::connector(out.vpc_connector)));
+        let read = |out: DeleteVpcConnectorOutput| Ok(wire::connector(out.vpc_connector));
         finish(&call, CALL_DEADLINE, sent, read).await
     }
 
     /// Looks the connector up. Source: App Runner API, `DescribeVpcConnector`.
-    pub async fn describe(&self, arn: &ConnectorArn) -> Call {
+    pub async fn describe(&self, arn: &ConnectorArn) -> Call<Connector> {
         let call = Exchange::of(Operation::DescribeVpcConnector);
         let describe = self.client(arn.region()).describe_vpc_connector().vpc_connector_arn(arn.as_str());
         let sent = describe.customize().interceptor(call.clone()).send();
-        let read = |out: DescribeVpcConnectorOutput| Ok(Reply::Connector(wire::connector(out.vpc_connector)));
+        let read = |out: DescribeVpcConnectorOutput| Ok(wire::connector(out.vpc_connector));
         finish(&call, CALL_DEADLINE, sent, read).await
     }
 
     /// Reads the owner tag. Source: App Runner API, `ListTagsForResource`.
-    pub async fn read_owner_tag(&self, arn: &ConnectorArn, deadline: Duration) -> Call {
+    pub async fn read_owner_tag(&self, arn: &ConnectorArn, deadline: Duration) -> Call<Option<String>> {
         let call = Exchange::of(Operation::ListTagsForResource);
         let list = self.client(arn.region()).list_tags_for_resource().resource_arn(arn.as_str());
         let sent = list.customize().interceptor(call.clone()).send();
-        let read = |out: ListTagsForResourceOutput| wire::owner_tag(out.tags()).map(Reply::OwnerTag);
+        let read = |out: ListTagsForResourceOutput| wire::owner_tag(out.tags());
         finish(&call, deadline, sent, read).await
     }
 
     /// Writes the owner tag. Source: App Runner API, `TagResource`.
-    pub async fn write_owner_tag(&self, arn: &ConnectorArn, owner: &OwnerTag) -> Call {
+    pub async fn write_owner_tag(&self, arn: &ConnectorArn, owner: &OwnerTag) -> Call<()> {
         let call = Exchange::of(Operation::TagResource);
         let tag = Tag::builder().key(OWNER_TAG).value(owner.to_string()).build();
         let write = self.client(arn.region()).tag_resource().resource_arn(arn.as_str()).tags(tag);
         let sent = write.customize().interceptor(call.clone()).send();
-        finish(&call, CALL_DEADLINE, sent, |_| Ok(Reply::Written)).await
+        finish(&call, CALL_DEADLINE, sent, |_| Ok(())).await
     }
 
     /// Lists services, from the beginning or from where a page ended. Source: App Runner API, `ListServices`.
-    pub async fn list_services(&self, region: &Region, token: Option<String>) -> Call {
+    pub async fn list_services(&self, region: &Region, token: Option<String>) -> Call<Page<Service>> {
         let call = Exchange::of(Operation::ListServices);
         let list = self.client(region).list_services().max_results(SERVICES_A_PAGE).set_next_token(token);
         let sent = list.customize().interceptor(call.clone()).send();
         let read = |out: ListServicesOutput| {
             let items = out.service_summary_list.into_iter().map(wire::service).collect();
-            Ok(Reply::Services(Page { items, next: out.next_token }))
+            Ok(Page { items, next: out.next_token })
         };
         finish(&call, CALL_DEADLINE, sent, read).await
     }
 
     /// Tells which connector a service's outgoing traffic goes through. Source: App Runner API, `DescribeService`.
-    pub async fn describe_service(&self, region: &Region, arn: &str) -> Call {
+    pub async fn describe_service(&self, region: &Region, arn: &str) -> Call<Option<String>> {
         let call = Exchange::of(Operation::DescribeService);
         let describe = self.client(region).describe_service().service_arn(arn);
         let sent = describe.customize().interceptor(call.clone()).send();
-        let read = |out: DescribeServiceOutput| wire::egress(out.service, arn).map(Reply::Egress);
+        let read = |out: DescribeServiceOutput| wire::egress(out.service, arn);
         finish(&call, CALL_DEADLINE, sent, read).await
     }
 
     /// Lists connectors, from the beginning or from where a page ended. Source: App Runner API, `ListVpcConnectors`.
-    pub async fn list_connectors(&self, region: &Region, token: Option<String>) -> Call {
+    pub async fn list_connectors(&self, region: &Region, token: Option<String>) -> Call<Page<Connector>> {
         let call = Exchange::of(Operation::ListVpcConnectors);
         let list = self.client(region).list_vpc_connectors().max_results(CONNECTORS_A_PAGE).set_next_token(token);
         let sent = list.customize().interceptor(call.clone()).send();
         let read = |out: ListVpcConnectorsOutput| {
             let items = out.vpc_connectors.into_iter().map(|connector| wire::connector(Some(connector))).collect();
-            Ok(Reply::Connectors(Page { items, next: out.next_token }))
+            Ok(Page { items, next: out.next_token })
         };
         finish(&call, CALL_DEADLINE, sent, read).await
     }
 
     /// Takes the owner tag off. Source: App Runner API, `UntagResource`.
-    pub async fn remove_owner_tag(&self, arn: &ConnectorArn) -> Call {
+    pub async fn remove_owner_tag(&self, arn: &ConnectorArn) -> Call<()> {
         let call = Exchange::of(Operation::UntagResource);
         let remove = self.client(arn.region()).untag_resource().resource_arn(arn.as_str()).tag_keys(OWNER_TAG);
         let sent = remove.customize().interceptor(call.clone()).send();
-        finish(&call, UNTAG_DEADLINE, sent, |_| Ok(Reply::Written)).await
+        finish(&call, UNTAG_DEADLINE, sent, |_| Ok(())).await
     }
 }
 
-/// Waits for a call no longer than its deadline, and says what it came to.
-async fn finish<T, E>(
+/// Sends a request and waits for its reply until the deadline.
+async fn finish<Output, E, T>(
     call: &Exchange,
     deadline: Duration,
-    request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    read: impl FnOnce(T) -> Read,
-) -> Call
+    request: impl Future<Output = Result<Output, SdkError<E, HttpResponse>>>,
+    read: impl FnOnce(Output) -> Read<T>,
+) -> Call<T>
 where
-    T: RequestId,
+    Output: RequestId,
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     let operation = call.operation;

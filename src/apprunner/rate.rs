@@ -61,7 +61,7 @@ impl Rates {
     }
 
     /// Takes note of a call that was sent then: AWS may have throttled it.
-    pub fn heed(&self, account_region: &AccountRegion, sent: Instant, outcome: &Outcome) {
+    pub fn record_response<T>(&self, account_region: &AccountRegion, sent: Instant, outcome: &Outcome<T>) {
         if let Outcome::Refused(Failure { class: ErrorClass::Throttled, .. }) = outcome {
             let sent = sent.saturating_duration_since(self.started);
             self.with(account_region, |limiter, now| limiter.throttled(sent, now));

@@ -1,8 +1,8 @@
-//! Looks for the services that use the connectors that wait: one task for each account and region where any does.
+//! Scans for the services that block connectors: one task for each account and region in which an object waits.
 //!
-//! What is asked when, and what an answer means, is decided in [`crate::core::blockers`]; here it is carried out, within the
-//! rate limit. The task begins with the first connector that waits and ends with the last. Whoever waits is triggered when
-//! there is something new to know about its connector.
+//! The next call and the meaning of an answer are decided in [`crate::core::blockers`]. This module makes the calls within
+//! the rate limit. A task starts with the first object that waits and ends with the last. An object is triggered when the
+//! blockers of its connector change.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -13,18 +13,19 @@ use tracing::debug;
 
 use super::Aws;
 use super::client::Subject;
+use super::session::Session;
 use crate::clock;
 use crate::core::arn::{AccountRegion, ConnectorArn};
-use crate::core::blockers::{Blockers, CallTime, ServiceScan, Step};
+use crate::core::blockers::{Blockers, CallTime, ScanCall, ScanOutcome, ServiceScan, Step};
 use crate::core::clock::Moment;
 use crate::core::error_class::ErrorClass;
 use crate::core::intervals::Intervals;
 use crate::core::limiter::{Rank, half_of_the_rate};
 use crate::core::outcome::{Failure, Operation, Outcome};
-use crate::permission::Permission;
+use crate::leadership::MayAct;
 use crate::sync::lock;
 
-/// Who waits for the users of a connector.
+/// An object that waits for services to release its connector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscriber {
     /// The object's uid.
@@ -35,14 +36,14 @@ pub struct Subscriber {
     pub name: String,
 }
 
-/// The service_scans under way.
+/// The scans in progress.
 pub struct ServiceScans {
     shared: Arc<Shared>,
 }
 
 struct Shared {
     aws: Arc<Aws>,
-    permission: Arc<Permission>,
+    may_act: Arc<MayAct>,
     intervals: Intervals,
     trigger: mpsc::UnboundedSender<Subscriber>,
     state: Mutex<State>,
@@ -51,30 +52,30 @@ struct Shared {
 #[derive(Default)]
 struct State {
     by_account_region: HashMap<AccountRegion, Task>,
-    /// What each subscriber waits for, by its uid.
+    /// The subscribers and their connectors, by uid.
     subscribers: HashMap<String, (Subscriber, ConnectorArn)>,
 }
 
 struct Task {
     scan: ServiceScan,
-    /// Tells the task that somebody came or went.
+    /// Wakes the task when a subscriber came or went.
     changed: Arc<Notify>,
 }
 
 impl ServiceScans {
-    /// Makes a place for service_scans, and what tells who of those that wait has something new to know.
+    /// Returns the scans, and a receiver of the objects whose blockers changed.
     pub fn new(
         aws: Arc<Aws>,
-        permission: Arc<Permission>,
+        may_act: Arc<MayAct>,
         intervals: Intervals,
     ) -> (Self, mpsc::UnboundedReceiver<Subscriber>) {
-        let (trigger, triggered) = mpsc::unbounded_channel();
-        (Self { shared: Arc::new(Shared { aws, permission, intervals, trigger, state: Mutex::default() }) }, triggered)
+        let (trigger, triggers) = mpsc::unbounded_channel();
+        (Self { shared: Arc::new(Shared { aws, may_act, intervals, trigger, state: Mutex::default() }) }, triggers)
     }
 
-    /// Has the users of a connector looked for, until the subscriber is forgotten; with `any_change` the subscriber is triggered by
-    /// every change of a service, not only of one that uses the connector.
-    pub fn watch(&self, arn: &ConnectorArn, any_change: bool, subscriber: Subscriber) {
+    /// Subscribes an object to the scan for the blockers of its connector. With `any_change` it is triggered by every change
+    /// of a service, not only of one that uses the connector.
+    pub fn subscribe(&self, arn: &ConnectorArn, any_change: bool, subscriber: Subscriber) {
         let state = &mut *lock(&self.shared.state);
         state.subscribers.insert(subscriber.uid.clone(), (subscriber, arn.clone()));
         let account_region = arn.account_region();
@@ -83,35 +84,31 @@ impl ServiceScans {
             tokio::spawn(self.shared.clone().run(account_region, changed.clone()));
             Task { scan: ServiceScan::default(), changed }
         });
-        task.scan.watch(arn.as_str(), any_change, clock::now().moment);
+        task.scan.watch(arn, any_change, clock::now().moment);
         task.changed.notify_one();
     }
 
-    /// What is known of the users of the connector that a subscriber waits for, if it does.
+    /// The blockers of the connector of a subscriber.
     pub fn blockers_for(&self, uid: &str) -> Option<Blockers> {
         let state = lock(&self.shared.state);
         let arn = &state.subscribers.get(uid)?.1;
         let account_region = arn.account_region();
-        let crowd = state.subscribers.values().filter(|(_, other)| other.is_in(&account_region)).count();
-        let share =
-            half_of_the_rate(u32::try_from(crowd).unwrap_or(u32::MAX), self.shared.aws.rates.rate(&account_region));
-        state.by_account_region.get(&account_region)?.scan.blockers_of(
-            arn.as_str(),
-            &self.shared.intervals,
-            share,
-            clock::now().moment,
-        )
+        let waiting = state.subscribers.values().filter(|(_, other)| other.is_in(&account_region)).count();
+        let rate = self.shared.aws.rates.rate(&account_region);
+        let min_interval = half_of_the_rate(u32::try_from(waiting).unwrap_or(u32::MAX), rate);
+        let scan = &state.by_account_region.get(&account_region)?.scan;
+        scan.blockers_of(arn, &self.shared.intervals, min_interval, clock::now().moment)
     }
 
-    /// Looks no longer for somebody who does not wait any more.
-    pub fn unwatch(&self, uid: &str) {
+    /// Ends the subscription of an object.
+    pub fn unsubscribe(&self, uid: &str) {
         let state = &mut *lock(&self.shared.state);
         let Some((_, arn)) = state.subscribers.remove(uid) else { return };
         if state.subscribers.values().any(|(_, other)| *other == arn) {
             return;
         }
         if let Some(task) = state.by_account_region.get_mut(&arn.account_region()) {
-            task.scan.unwatch(arn.as_str());
+            task.scan.unwatch(&arn);
             task.changed.notify_one();
         }
     }
@@ -119,19 +116,19 @@ impl ServiceScans {
 
 impl Shared {
     async fn run(self: Arc<Self>, account_region: AccountRegion, changed: Arc<Notify>) {
-        // Also after a panic: whoever finds no survey under way begins another.
+        // Also after a panic: the next subscriber starts another task.
         let _remove = RemoveOnDrop { shared: &self, account_region: &account_region, changed: &changed };
-        debug!(account = %account_region.account, region = %account_region.region, "looking for services");
-        while self.permission.given() {
+        debug!(account = %account_region.account, region = %account_region.region, "service scan started");
+        while self.may_act.granted() {
             let wait = match self.next(&account_region) {
                 None | Some(Step::Done) => return,
                 Some(Step::Rest(until)) => Err(until.since(clock::now().moment)),
-                Some(step) => self.take(&account_region, &step).await,
+                Some(Step::Call(call)) => self.step(&account_region, call).await,
             };
             if let Err(wait) = wait {
-                // Meanwhile the last may stop waiting, so what is next is asked again.
+                // The last subscriber may go in the meantime, so the next step is asked for again.
                 tokio::select! {
-                    () = self.permission.stopping.cancelled() => {}
+                    () = self.may_act.stopping.cancelled() => {}
                     () = changed.notified() => {}
                     () = tokio::time::sleep(wait) => {}
                 }
@@ -139,16 +136,7 @@ impl Shared {
         }
     }
 
-    /// Makes one call, or says how long until it may be made.
-    async fn take(&self, account_region: &AccountRegion, step: &Step) -> Result<(), Duration> {
-        self.aws.rates.ask(account_region, "sweep", Rank::Sweep, 1)?.spend();
-        let sent = clock::now().moment;
-        let outcome = self.call(account_region, step).await;
-        self.apply(account_region, step, outcome, sent);
-        Ok(())
-    }
-
-    /// The next step; a survey that nobody waits for ends here, before anybody else can ask for it.
+    /// The next step. A scan without a watched connector ends here, under the lock, before another object can subscribe.
     fn next(&self, account_region: &AccountRegion) -> Option<Step> {
         let rate = self.aws.rates.rate(account_region);
         let state = &mut *lock(&self.state);
@@ -159,39 +147,68 @@ impl Shared {
         Some(step)
     }
 
-    async fn call(&self, account_region: &AccountRegion, step: &Step) -> Outcome {
-        let session = match self.aws.sessions.of(account_region).await {
-            // Finding out whose credentials these are takes its time.
-            Ok(session) if self.permission.given() => session,
-            Ok(_) => return Outcome::NotSent(nothing_to_call()),
-            Err(failure) => return Outcome::NotSent(failure),
-        };
-        let (call, arn) = match step {
-            Step::Describe(arn) => (session.describe_service(&account_region.region, arn).await, Some(arn.as_str())),
-            Step::List(token) => (session.list_services(&account_region.region, token.clone()).await, None),
-            Step::Rest(_) | Step::Done => return Outcome::NotSent(nothing_to_call()),
-        };
-        self.aws.heed(account_region, &session, &call, Subject { arn, ..Subject::default() });
-        call.outcome
+    /// Makes one call and applies its outcome, or returns the time until the rate limit allows it.
+    async fn step(&self, account_region: &AccountRegion, call: ScanCall) -> Result<(), Duration> {
+        self.aws.rates.ask(account_region, "service scan", Rank::Sweep, 1)?.spend();
+        let sent = clock::now().moment;
+        let outcome = self.call(account_region, call).await;
+        self.apply(account_region, outcome, sent);
+        Ok(())
     }
 
-    fn apply(&self, account_region: &AccountRegion, step: &Step, outcome: Outcome, sent: Moment) {
+    async fn call(&self, account_region: &AccountRegion, call: ScanCall) -> ScanOutcome {
+        let session = self.session(account_region).await;
+        let region = &account_region.region;
+        match call {
+            ScanCall::List(token) => {
+                let outcome = match session {
+                    Ok(session) => {
+                        let call = session.list_services(region, token.clone()).await;
+                        self.aws.record_response(account_region, &session, &call, Subject::default());
+                        call.outcome
+                    }
+                    Err(failure) => Outcome::NotSent(failure),
+                };
+                ScanOutcome::List { token, outcome }
+            }
+            ScanCall::Describe(arn) => {
+                let outcome = match session {
+                    Ok(session) => {
+                        let call = session.describe_service(region, &arn).await;
+                        let subject = Subject { arn: Some(&arn), ..Subject::default() };
+                        self.aws.record_response(account_region, &session, &call, subject);
+                        call.outcome
+                    }
+                    Err(failure) => Outcome::NotSent(failure),
+                };
+                ScanOutcome::Describe { arn, outcome }
+            }
+        }
+    }
+
+    async fn session(&self, account_region: &AccountRegion) -> Result<Arc<Session>, Failure> {
+        let session = self.aws.sessions.of(account_region).await?;
+        // STS may take seconds to answer, and the operator may have been told to stop meanwhile.
+        if self.may_act.granted() {
+            return Ok(session);
+        }
+        let why = "the operator stops";
+        Err(Failure::new(Operation::ListServices, ErrorClass::Unreachable, "NotSent", why))
+    }
+
+    fn apply(&self, account_region: &AccountRegion, outcome: ScanOutcome, sent: Moment) {
         let time = CallTime { sent, now: clock::now().moment, jitter: rand::random() };
         let state = &mut *lock(&self.state);
         let Some(task) = state.by_account_region.get_mut(account_region) else { return };
-        let news = task.scan.apply(step, outcome, &self.intervals, time);
-        let triggered = state.subscribers.values().filter(|(_, arn)| news.contains(arn.as_str()));
-        for (subscriber, _) in triggered {
-            // Nobody listens any more once the operator stops.
+        let changed = task.scan.apply(outcome, &self.intervals, time);
+        for (subscriber, _) in state.subscribers.values().filter(|(_, arn)| changed.contains(arn)) {
+            // The receiver is gone once the operator stops.
             let _ = self.trigger.send(subscriber.clone());
         }
     }
 }
 
-fn nothing_to_call() -> Failure {
-    Failure::new(Operation::ListServices, ErrorClass::Unreachable, "NotSent", "there is nothing to call")
-}
-
+/// Removes a task that ends.
 struct RemoveOnDrop<'a> {
     shared: &'a Shared,
     account_region: &'a AccountRegion,

@@ -28,11 +28,11 @@ use super::exchange::Exchange;
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, plain, wire};
 use crate::core::arn::{AccountId, AccountRegion, Region};
 use crate::core::error_class::ErrorClass;
-use crate::core::outcome::{Failure, NO_CREDENTIALS, Operation, Outcome, Reply, WRONG_ACCOUNT};
+use crate::core::outcome::{Failure, NO_CREDENTIALS, Operation, Outcome, WRONG_ACCOUNT};
 use crate::core::wait::explain;
-use crate::incidents::{Incidents, OPERATOR, Trouble};
-use crate::metrics::Metrics;
 use crate::sync::lock;
+use crate::telemetry::incidents::{Incidents, OPERATOR, Trouble};
+use crate::telemetry::metrics::Metrics;
 
 /// Credentials that do not say when they end are read again this often: a file may have changed.
 const REREAD: Duration = Duration::from_mins(5);
@@ -204,14 +204,14 @@ impl Sessions {
         let took = sent.elapsed();
         let request_id = account.as_ref().err().and_then(|failure| failure.request_id.clone());
         let outcome = match account.clone() {
-            Ok(account) => Outcome::Done(Reply::Caller(account)),
+            Ok(account) => Outcome::Done(account),
             Err(failure) if failure.class == ErrorClass::Untrusted => Outcome::NotSent(failure),
             Err(failure) if failure.class.is_transient() => Outcome::Unknown(failure),
             Err(failure) => Outcome::Refused(failure),
         };
         let call = Call { operation: Operation::GetCallerIdentity, request_id, sent, took, outcome };
         call.log(region, Subject::default());
-        self.metrics.called(call.operation, &call.outcome, took);
+        self.metrics.observe_call(call.operation, &call.outcome, took);
         if account.is_ok() {
             self.incidents.over(&Trouble::UnconfirmedAccount);
         }

@@ -101,7 +101,7 @@ fn plausible(member: &str, arn: Option<&str>, at: DateTime) -> Option<Timestamp>
 }
 
 /// Says what a failed call came to: whether it can have taken effect.
-pub(super) fn outcome_of<E>(call: &Exchange, error: &SdkError<E, HttpResponse>) -> Outcome
+pub(super) fn outcome_of<T, E>(call: &Exchange, error: &SdkError<E, HttpResponse>) -> Outcome<T>
 where
     E: ProvideErrorMetadata + Error + 'static,
 {

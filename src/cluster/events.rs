@@ -18,7 +18,7 @@ use tracing::{debug, warn};
 
 use super::{Error, within_deadline};
 use crate::core::status::PendingEvent;
-use crate::metrics::{EventLoss, Metrics};
+use crate::telemetry::metrics::{EventLoss, Metrics};
 
 /// More Events than this are not waiting to be sent; the API server would not take them any faster.
 const QUEUE: usize = 1024;
@@ -44,7 +44,7 @@ impl Events {
     }
 
     /// Hands over an Event about an object.
-    pub fn tell(&self, about: ObjectReference, event: PendingEvent) {
+    pub fn publish(&self, about: ObjectReference, event: PendingEvent) {
         if let Err(error) = self.queue.try_send((about, event)) {
             debug!(%error, "an Event is dropped");
             self.metrics.event_lost(EventLoss::QueueFull);

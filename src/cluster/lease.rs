@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 
 use super::{Error, within};
 use crate::core::lease::{Answer, Candidate, Found, Record, Step, Terms};
-use crate::permission::Leadership;
+use crate::leadership::Leadership;
 
 /// When we are to stop, the call that is under way and giving the Lease back take no longer than this together. That is
 /// enough for two calls of three seconds.
@@ -47,7 +47,7 @@ impl Election {
         let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "apprunner-operator".into());
         // Two processes on one host are two.
         let us = format!("{host}_{:016x}", rand::random::<u64>());
-        Self { api, name: name.to_owned(), us, terms, leadership: Leadership::contested() }
+        Self { api, name: name.to_owned(), us, terms, leadership: Leadership::elected() }
     }
 
     /// Who we are in it.
@@ -109,7 +109,7 @@ impl Election {
             let written = matches!(answer, Ok(Answer::Written(_)));
             candidate.apply(&step, answer.unwrap_or(Answer::Failed), sent, self.now());
             let leads = candidate.leads_until();
-            self.leadership.lasts(leads);
+            self.leadership.set_until(leads);
             let too_slow = (written && leads.is_none()).then_some("the answer came too late to lead by it");
             self.tell(failure.as_deref().or(too_slow), &mut troubled);
             if !led && leads.is_some() {
@@ -154,7 +154,7 @@ impl Election {
 
     /// So that the next one need not wait until the Lease has run out.
     async fn give_back(&self, candidate: &Candidate) {
-        self.leadership.lasts(None);
+        self.leadership.set_until(None);
         let Some(Found { record, version }) = candidate.holds() else { return };
         let mut lease = self.lease(Some(version.clone()), record.transitions, Timestamp::now());
         if let Some(spec) = &mut lease.spec {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 
-use crate::api::VpcConnector;
+use crate::api::{Uid, VpcConnector};
 use crate::sync::lock;
 
 /// A watch that has not shown our write by now never will: the API server may have come back from a backup.
@@ -20,7 +20,7 @@ const FORGET_AFTER: Duration = Duration::from_mins(10);
 /// The newest versions of objects, as far as our own writes made them.
 #[derive(Default)]
 pub struct OwnWrites {
-    entries: Mutex<HashMap<String, Entry>>,
+    entries: Mutex<HashMap<Uid, Entry>>,
 }
 
 struct Entry {
@@ -47,7 +47,7 @@ impl OwnWrites {
     /// Ours is forgotten only here, once the very version that is handed in has caught up with it: whoever still holds
     /// an older one must go on to be given ours.
     pub fn newest(&self, shown: Arc<VpcConnector>) -> Newest {
-        let uid = shown.uid().unwrap_or_default();
+        let uid = shown.id();
         let mut entries = self.lock();
         match entries.get(&uid).filter(|entry| entry.at.elapsed() < FORGET_AFTER).map(|entry| &entry.written) {
             None => Newest { object: shown, released: false },
@@ -62,24 +62,24 @@ impl OwnWrites {
 
     /// Remembers a version that the API server returned to us.
     pub fn wrote(&self, object: VpcConnector) {
-        self.remember(object.uid().unwrap_or_default(), Written::Version(Arc::new(object)));
+        self.remember(object.id(), Written::Version(Arc::new(object)));
     }
 
     /// Remembers that our finalizer is off.
-    pub fn released(&self, uid: String) {
+    pub fn released(&self, uid: Uid) {
         self.remember(uid, Written::Released);
     }
 
     /// Takes note that an object is gone; an event of it that comes again must not be acted on.
-    pub fn gone(&self, uid: String) {
+    pub fn gone(&self, uid: Uid) {
         self.remember(uid, Written::Released);
     }
 
     /// Takes note of an object in a list, which is the truth about all that was written before it began.
     ///
     /// Says whether that contradicts what we remembered: then the API server came back from a backup.
-    pub fn listed(&self, object: &VpcConnector, began: Instant) -> bool {
-        let uid = object.uid().unwrap_or_default();
+    pub fn reconcile_with_list(&self, object: &VpcConnector, began: Instant) -> bool {
+        let uid = object.id();
         let mut entries = self.lock();
         if entries.get(&uid).is_none_or(|entry| entry.at >= began) {
             return false;
@@ -91,7 +91,7 @@ impl OwnWrites {
         }
     }
 
-    fn remember(&self, uid: String, written: Written) {
+    fn remember(&self, uid: Uid, written: Written) {
         let mut entries = self.lock();
         entries.insert(uid, Entry { written, at: Instant::now() });
         // Now and then is enough: what stands here too long is only memory.
@@ -100,7 +100,7 @@ impl OwnWrites {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Entry>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uid, Entry>> {
         lock(&self.entries)
     }
 }
@@ -117,6 +117,10 @@ pub(crate) fn version(object: &impl ResourceExt) -> Option<u128> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn uid() -> Uid {
+        Some("u1".to_owned()).into()
+    }
 
     fn version_of(number: &str) -> VpcConnector {
         let mut object = VpcConnector::default();
@@ -157,9 +161,9 @@ mod tests {
     #[test]
     fn a_released_object_stays_released_until_it_is_gone() {
         let own = OwnWrites::default();
-        own.released("u1".into());
+        own.released(uid());
         assert_eq!(shown_as(&own, "11"), ("11".into(), true));
-        own.gone("u1".into());
+        own.gone(uid());
         assert_eq!(shown_as(&own, "11"), ("11".into(), true), "and after it: its events may be shown again");
     }
 
@@ -168,21 +172,21 @@ mod tests {
         let own = OwnWrites::default();
         let before = Instant::now();
         own.wrote(version_of("10"));
-        assert!(!own.listed(&version_of("9"), before), "it began before our write and may miss it");
+        assert!(!own.reconcile_with_list(&version_of("9"), before), "it began before our write and may miss it");
         assert_eq!(shown_as(&own, "9"), ("10".into(), false));
-        assert!(own.listed(&version_of("9"), Instant::now()), "the server forgot our write");
+        assert!(own.reconcile_with_list(&version_of("9"), Instant::now()), "the server forgot our write");
         assert_eq!(shown_as(&own, "9"), ("9".into(), false));
         own.wrote(version_of("10"));
-        assert!(!own.listed(&version_of("10"), Instant::now()), "as it should be");
+        assert!(!own.reconcile_with_list(&version_of("10"), Instant::now()), "as it should be");
     }
 
     #[test]
     fn an_object_that_comes_back_from_a_backup_is_not_let_go_any_more() {
         let own = OwnWrites::default();
-        own.released("u1".into());
+        own.released(uid());
         let mut back = version_of("9");
         back.metadata.finalizers = Some(vec![crate::api::FINALIZER.into()]);
-        assert!(own.listed(&back, Instant::now()));
+        assert!(own.reconcile_with_list(&back, Instant::now()));
         assert_eq!(shown_as(&own, "9"), ("9".into(), false));
     }
 }

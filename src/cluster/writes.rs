@@ -37,12 +37,12 @@ impl Objects {
 
     /// Takes note of an object whose DELETED event came.
     pub fn gone(&self, uid: &str) {
-        self.own.gone(uid.to_owned());
+        self.own.gone(Some(uid.to_owned()).into());
     }
 
     /// Takes note of an object in a list that began then; says whether the API server came back from a backup.
-    pub fn listed(&self, object: &VpcConnector, began: Instant) -> bool {
-        self.own.listed(object, began)
+    pub fn reconcile_with_list(&self, object: &VpcConnector, list_started: Instant) -> bool {
+        self.own.reconcile_with_list(object, list_started)
     }
 
     /// Puts our finalizer on, and leaves everybody else's.
@@ -67,7 +67,7 @@ impl Objects {
         let patch = vec![test(&place, json!(FINALIZER)), remove(&place)];
         let left = self.patch(Write::RemoveFinalizer, object, patch).await?;
         if left.finalizer_index().is_none() {
-            self.own.released(object.uid().unwrap_or_default());
+            self.own.released(object.id());
             return Ok(());
         }
         // Somebody may have put it on twice by hand; then there is one less now.
@@ -76,28 +76,32 @@ impl Objects {
         if undone { Err(undone_by_policy(Write::RemoveFinalizer)) } else { Ok(()) }
     }
 
-    /// Writes the status as a whole; this operator is its only writer.
-    ///
-    /// `unchanged` asks for the object to be the very version that was read: what would overwrite a receipt that another
-    /// operator has recorded meanwhile must look again.
-    pub async fn write_status(
+    /// Writes the whole status; this operator is its only writer.
+    pub async fn write_status(&self, object: &VpcConnector, status: &VpcConnectorStatus) -> Result<(), Error> {
+        self.patch_status(object, vec![add("/status", json!(status))]).await
+    }
+
+    /// Writes the whole status unless the object has changed since it was read.
+    pub async fn write_status_of_version(
         &self,
         object: &VpcConnector,
         status: &VpcConnectorStatus,
-        unchanged: bool,
     ) -> Result<(), Error> {
-        let version = unchanged.then(|| test("/metadata/resourceVersion", json!(object.resource_version())));
-        let patch = version.into_iter().chain([add("/status", json!(status))]).collect();
+        let version = test("/metadata/resourceVersion", json!(object.resource_version()));
+        self.patch_status(object, vec![version, add("/status", json!(status))]).await
+    }
+
+    async fn patch_status(&self, object: &VpcConnector, patch: Vec<PatchOperation>) -> Result<(), Error> {
         let written = self.patch(Write::WriteStatus, object, patch).await?;
         self.own.wrote(trimmed(written));
         Ok(())
     }
 
     /// Reads an object anew after a write failed that may have found it changed.
-    async fn look_again(&self, object: &VpcConnector) -> Result<VpcConnector, Error> {
+    async fn refetch(&self, object: &VpcConnector) -> Result<VpcConnector, Error> {
         let api = self.api(&object.namespace().unwrap_or_default());
         let found = trimmed(within_deadline("get", api.get(&object.name_any())).await?);
-        if found.uid() != object.uid() {
+        if found.id() != object.id() {
             return Err(Error::Gone);
         }
         self.own.wrote(found.clone());
@@ -133,11 +137,11 @@ impl Objects {
         };
         match within_deadline(write.in_words(), call).await {
             Err(Error::Changed(message)) => {
-                self.look_again(object).await?;
+                self.refetch(object).await?;
                 Err(Error::Changed(message))
             }
             Err(Error::Refused { code, message, .. }) => {
-                if code == 422 && !still_fits(&operations, &self.look_again(object).await?, object) {
+                if code == 422 && !still_fits(&operations, &self.refetch(object).await?, object) {
                     return Err(Error::Changed(message));
                 }
                 Err(Error::WriteRefused(Refusal { write, code, message }))

@@ -39,7 +39,7 @@ pub struct AccountRegion {
 }
 
 /// The full ARN of one VPC connector, revision and id included.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectorArn {
     text: String,
     partition: String,
@@ -49,7 +49,7 @@ pub struct ConnectorArn {
 }
 
 /// What stands behind `vpcconnector/` in an ARN.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Named {
     name: String,
     revision: String,

@@ -1,72 +1,111 @@
-//! Who uses the connectors that wait: what is cached of the services of one account and region, and what is asked next.
+//! The scan for the services that block the deletion of connectors, for one account and region.
 //!
-//! App Runner says that a connector is in use and not by whom; only each service's own description tells. So while
-//! anything waits, the services are listed again and again, once for all that wait, and a service is described only when
-//! it is new or something about it changed. Nothing is judged: whatever names a connector is said to use it, but for
-//! services that are DELETED and only still listed.
+//! App Runner reports that a connector is in use and not by which services; only each service's own description names its
+//! connector. So while objects wait, the services are listed again and again, once for all objects, and a service is
+//! described only when it is new or its list entry changed. Every service that names a connector counts as a blocker, except
+//! one that is DELETED and still listed.
 //!
-//! Like the table, this is pure: [`ServiceScan::next`] names the next call, [`ServiceScan::apply`] takes in what came of it.
+//! Like `decide`, the scan is pure: [`ServiceScan::next`] names the next call, and [`ServiceScan::apply`] applies its
+//! outcome.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::arn::ConnectorArn;
 use super::clock::Moment;
 use super::error_class::ErrorClass;
 use super::intervals::Intervals;
 use super::limiter::half_of_the_rate;
-use super::outcome::{Failure, Operation, Outcome, Page, Reply, Service};
+use super::outcome::{Failure, Operation, Outcome, Page, Service};
 
-/// A part of a list that failed this often in a row is given up, and the list begun anew.
-const MOST_TRIES: u32 = 3;
-/// A list of more pages has no end: App Runner allows an account far fewer services than stand on them.
-const MOST_PAGES: u32 = 500;
+/// After this many consecutive failures of one page the list is restarted.
+const MAX_TRIES: u32 = 3;
+/// A list of more pages is taken for endless: App Runner allows an account far fewer services.
+const MAX_PAGES: u32 = 500;
 
-/// The services of one account and region, as far as they matter to those who wait.
+/// The services of one account and region, as far as they matter to the objects that wait.
 #[derive(Clone, Debug, Default)]
 pub struct ServiceScan {
     services: BTreeMap<String, CachedService>,
-    watched: BTreeMap<String, WatchedConnector>,
+    watched: BTreeMap<ConnectorArn, WatchedConnector>,
     listing: Option<Listing>,
     listed: Option<ListSnapshot>,
     changed_at: Option<Moment>,
-    failing: Option<ScanFailure>,
-    /// Whether the failing hid everything when that was last told.
+    failing: Option<Failing>,
+    /// The failure hid the services when changes were last reported.
     reported_unreadable: bool,
 }
 
-/// The next call, or when there is one.
+/// The next step of a scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// A call to App Runner.
+    Call(ScanCall),
+    /// Nothing before this time.
+    Rest(Moment),
+    /// No object waits.
+    Done,
+}
+
+/// A call of a scan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScanCall {
     /// `ListServices`, from the beginning or with the token of the next page.
     List(Option<String>),
     /// `DescribeService`
     Describe(String),
-    /// Nothing before this time.
-    Rest(Moment),
-    /// Nobody waits.
-    Done,
 }
 
-/// Who uses one connector, as far as it is cached.
+/// A call of a scan with its outcome.
+#[derive(Clone, Debug)]
+pub enum ScanOutcome {
+    /// Of `ListServices`.
+    List {
+        /// The token that it was called with.
+        token: Option<String>,
+        /// A page.
+        outcome: Outcome<Page<Service>>,
+    },
+    /// Of `DescribeService`.
+    Describe {
+        /// The service.
+        arn: String,
+        /// The connector that its outgoing traffic uses.
+        outcome: Outcome<Option<String>>,
+    },
+}
+
+/// The services that block one connector.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Blockers {
-    /// The services whose outgoing traffic goes through it, sorted by ARN.
-    pub services: Vec<Service>,
-    /// Every service that there was has been looked at.
-    pub complete: bool,
-    /// When a service that used it last released it or changed its status.
+    /// The services.
+    pub services: Services,
+    /// When a service that used the connector last released it or changed its status.
     pub released_at: Option<Moment>,
-    /// When it was first seen that none uses it.
+    /// When the scan first found that no service uses it.
     pub unreferenced_at: Option<Moment>,
-    /// When any service of the account and region last came, changed or went.
+    /// When any service of the account and region was last created, changed or deleted.
     pub changed_at: Option<Moment>,
-    /// Why nobody can be seen.
-    pub unreadable: Option<Failure>,
-    /// So many wait that each tries again no more often than this, or there would be no time to look.
+    /// Minimum interval between delete attempts for one object, so that all waiting objects together use at most half of
+    /// the rate limit.
     pub min_interval: Duration,
 }
 
-/// When a call was sent and answered, and a number drawn from 0 to 1.
+/// The services that use a connector, as far as the scan knows them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Services {
+    /// None was found, and not every service has been described yet.
+    #[default]
+    Unknown,
+    /// They cannot be read.
+    Unreadable(Failure),
+    /// These use it, sorted by ARN.
+    Blocking(Vec<Service>),
+    /// No service uses it.
+    None,
+}
+
+/// The times of a call, and a number drawn from 0 to 1.
 #[derive(Clone, Copy, Debug)]
 pub struct CallTime {
     /// When it was sent.
@@ -84,7 +123,7 @@ struct CachedService {
     failures: u32,
 }
 
-/// What a service's description said, and what was listed of it then.
+/// The connector in a service's description, and the list entry that the service had then.
 #[derive(Clone, Debug)]
 struct Description {
     of: Service,
@@ -98,7 +137,7 @@ struct WatchedConnector {
     services: Vec<Service>,
     released_at: Option<Moment>,
     unreferenced_at: Option<Moment>,
-    /// Any change of a service is changed, not only one of those that use it.
+    /// Every change of a service is reported, not only one of a service that uses the connector.
     any_change: bool,
 }
 
@@ -110,7 +149,7 @@ struct Listing {
     pages: u32,
 }
 
-/// The last list that came to its end.
+/// The last list that was read to its end.
 #[derive(Clone, Copy, Debug)]
 struct ListSnapshot {
     began: Moment,
@@ -118,7 +157,7 @@ struct ListSnapshot {
 }
 
 #[derive(Clone, Debug)]
-struct ScanFailure {
+struct Failing {
     failure: Failure,
     since: Moment,
     tries: u32,
@@ -126,9 +165,9 @@ struct ScanFailure {
 }
 
 impl ServiceScan {
-    /// Begins to look for the services of a connector; with `any_change`, every change of a service is changed of it.
-    pub fn watch(&mut self, connector: &str, any_change: bool, now: Moment) {
-        let cached = self.watched.entry(connector.to_owned()).or_insert_with(|| WatchedConnector {
+    /// Starts to look for the services of a connector; with `any_change`, every change of a service is reported for it.
+    pub fn watch(&mut self, connector: &ConnectorArn, any_change: bool, now: Moment) {
+        let watched = self.watched.entry(connector.clone()).or_insert_with(|| WatchedConnector {
             since: now,
             complete: false,
             services: Vec::new(),
@@ -136,37 +175,41 @@ impl ServiceScan {
             unreferenced_at: None,
             any_change,
         });
-        cached.any_change |= any_change;
+        watched.any_change |= any_change;
         self.recompute(now);
     }
 
-    /// Looks for the services of a connector no longer.
-    pub fn unwatch(&mut self, connector: &str) {
+    /// Stops looking for the services of a connector.
+    pub fn unwatch(&mut self, connector: &ConnectorArn) {
         self.watched.remove(connector);
     }
 
-    /// What is cached of the services of a connector that was asked for; each that waits may try again after its `min_interval`.
+    /// The blockers of a connector that is watched.
     pub fn blockers_of(
         &self,
-        connector: &str,
+        connector: &ConnectorArn,
         intervals: &Intervals,
         min_interval: Duration,
         now: Moment,
     ) -> Option<Blockers> {
-        let cached = self.watched.get(connector)?;
-        let unreadable = self.failing.as_ref().filter(|failing| failing.hides_services(intervals, now));
+        let watched = self.watched.get(connector)?;
+        let hiding = self.failing.as_ref().filter(|failing| failing.hides_services(intervals, now));
+        let services = match hiding {
+            Some(failing) => Services::Unreadable(failing.failure.clone()),
+            None if !watched.services.is_empty() => Services::Blocking(watched.services.clone()),
+            None if watched.complete => Services::None,
+            None => Services::Unknown,
+        };
         Some(Blockers {
-            services: if unreadable.is_none() { cached.services.clone() } else { Vec::new() },
-            complete: cached.complete,
-            released_at: cached.released_at,
-            unreferenced_at: cached.unreferenced_at,
+            services,
+            released_at: watched.released_at,
+            unreferenced_at: watched.unreferenced_at,
             changed_at: self.changed_at,
-            unreadable: unreadable.map(|failing| failing.failure.clone()),
             min_interval,
         })
     }
 
-    /// Names the next call; at this many calls a second, lists take no more than half of them.
+    /// Names the next step. At this many calls a second, lists take at most half of them.
     pub fn next(&self, intervals: &Intervals, rate: f64, now: Moment) -> Step {
         if self.watched.is_empty() {
             return Step::Done;
@@ -175,55 +218,80 @@ impl ServiceScan {
             return Step::Rest(failing.again);
         }
         if let Some(listing) = &self.listing {
-            return Step::List(listing.token.clone());
+            return Step::Call(ScanCall::List(listing.token.clone()));
         }
-        let Some(listed) = self.listed else { return Step::List(None) };
-        let min_interval = half_of_the_rate(listed.pages, rate);
-        let due = listed.began.after(intervals.service_poll.max(min_interval));
+        let Some(listed) = self.listed else { return Step::Call(ScanCall::List(None)) };
+        let share = half_of_the_rate(listed.pages, rate);
+        let due = listed.began.after(intervals.service_poll.max(share));
         match self.undescribed() {
-            _ if now >= due => Step::List(None),
-            Some(arn) => Step::Describe(arn.to_owned()),
+            _ if now >= due => Step::Call(ScanCall::List(None)),
+            Some(arn) => Step::Call(ScanCall::Describe(arn.to_owned())),
             None => Step::Rest(due),
         }
     }
 
-    /// Takes in what came of a call; gives the connectors of which there is something new to tell.
-    pub fn apply(&mut self, step: &Step, outcome: Outcome, intervals: &Intervals, time: CallTime) -> BTreeSet<String> {
-        match (step, outcome) {
-            (Step::List(_), Outcome::Done(Reply::Services(_))) if self.is_endless() => {
-                self.listing = None;
-                self.failed(step, unproven(Operation::ListServices, "the list has no end"), intervals, time);
-            }
-            (Step::List(token), Outcome::Done(Reply::Services(part))) => {
-                self.apply_page(token.is_none(), part, time);
-                self.succeeded(Operation::ListServices);
-            }
-            (Step::Describe(arn), Outcome::Done(Reply::Egress(uses))) => {
-                self.apply_service(arn, uses);
-                self.succeeded(Operation::DescribeService);
-            }
-            // It went between the list and the look, which is no error.
-            (Step::Describe(arn), Outcome::Refused(failure)) if failure.class == ErrorClass::NotFound => {
-                self.services.remove(arn);
-                self.succeeded(Operation::DescribeService);
-            }
-            (_, outcome) => self.failed(step, step.failure_in(outcome), intervals, time),
+    /// Applies the outcome of a call, and returns the connectors whose blockers changed.
+    pub fn apply(&mut self, outcome: ScanOutcome, intervals: &Intervals, time: CallTime) -> BTreeSet<ConnectorArn> {
+        match outcome {
+            ScanOutcome::List { token, outcome } => self.apply_list_call(token.is_none(), outcome, intervals, time),
+            ScanOutcome::Describe { arn, outcome } => self.apply_describe(&arn, outcome, intervals, time),
         }
         let mut changed = self.recompute(time.now);
         if self.changed_at == Some(time.now) {
-            let interested = self.watched.iter().filter(|(_, connector)| connector.any_change);
+            let interested = self.watched.iter().filter(|(_, watched)| watched.any_change);
             changed.extend(interested.map(|(arn, _)| arn.clone()));
         }
-        let reported_unreadable =
-            self.failing.as_ref().is_some_and(|failing| failing.hides_services(intervals, time.now));
-        if std::mem::replace(&mut self.reported_unreadable, reported_unreadable) != reported_unreadable {
+        let unreadable = self.failing.as_ref().is_some_and(|failing| failing.hides_services(intervals, time.now));
+        if std::mem::replace(&mut self.reported_unreadable, unreadable) != unreadable {
             changed.extend(self.watched.keys().cloned());
         }
         changed
     }
 
+    fn apply_list_call(&mut self, first: bool, outcome: Outcome<Page<Service>>, intervals: &Intervals, time: CallTime) {
+        let failure = match outcome.into_result() {
+            Ok(_) if self.is_endless() => {
+                self.listing = None;
+                Failure::new(Operation::ListServices, ErrorClass::Unproven, "Unproven", "the list has no end")
+            }
+            Ok(page) => {
+                self.apply_page(first, page, time);
+                return self.succeeded(Operation::ListServices);
+            }
+            Err(failure) => failure,
+        };
+        let tries = self.failed(failure.clone(), intervals, time);
+        // A token may be too old, or may never have been valid.
+        if failure.class == ErrorClass::InvalidRequest || tries >= MAX_TRIES {
+            self.listing = None;
+        }
+    }
+
+    fn apply_describe(&mut self, arn: &str, outcome: Outcome<Option<String>>, intervals: &Intervals, time: CallTime) {
+        match outcome {
+            Outcome::Done(uses) => {
+                if let Some(cached) = self.services.get_mut(arn) {
+                    cached.description = Some(Description { of: cached.service.clone(), uses });
+                    cached.failures = 0;
+                }
+                self.succeeded(Operation::DescribeService);
+            }
+            // The service was deleted after it was listed, which is not an error.
+            Outcome::Refused(failure) if failure.class == ErrorClass::NotFound => {
+                self.services.remove(arn);
+                self.succeeded(Operation::DescribeService);
+            }
+            Outcome::Refused(failure) | Outcome::NotSent(failure) | Outcome::Unknown(failure) => {
+                if let Some(cached) = self.services.get_mut(arn) {
+                    cached.failures = cached.failures.saturating_add(1);
+                }
+                self.failed(failure, intervals, time);
+            }
+        }
+    }
+
     fn is_endless(&self) -> bool {
-        self.listing.as_ref().is_some_and(|listing| listing.pages >= MOST_PAGES)
+        self.listing.as_ref().is_some_and(|listing| listing.pages >= MAX_PAGES)
     }
 
     fn apply_page(&mut self, first: bool, page: Page<Service>, time: CallTime) {
@@ -250,76 +318,60 @@ impl ServiceScan {
             self.services.insert(service.arn.clone(), CachedService { service, description, failures: 0 });
         }
         self.listed = Some(ListSnapshot { began: listing.began, pages: listing.pages });
-        // What could not be described may be gone, and then nothing stands in the way any more.
+        // A service that could not be described may have been deleted, and then nothing fails any more.
         if self.undescribed().is_none() {
             self.succeeded(Operation::DescribeService);
         }
     }
 
-    fn apply_service(&mut self, arn: &str, uses: Option<String>) {
-        if let Some(cached) = self.services.get_mut(arn) {
-            cached.description = Some(Description { of: cached.service.clone(), uses });
-            cached.failures = 0;
-        }
-    }
-
-    /// Being allowed to list says nothing of being allowed to describe, nor the other way round.
+    /// Ends a failure of this operation. The right to list implies no right to describe, nor the other way round.
     fn succeeded(&mut self, operation: Operation) {
         self.failing.take_if(|failing| {
-            let of = failing.failure.operation;
-            of == operation || !matches!(of, Operation::ListServices | Operation::DescribeService)
+            let failed = failing.failure.operation;
+            failed == operation || !matches!(failed, Operation::ListServices | Operation::DescribeService)
         });
     }
 
-    fn failed(&mut self, step: &Step, failure: Failure, intervals: &Intervals, time: CallTime) {
+    /// Starts or extends a failure, and returns the number of consecutive ones.
+    fn failed(&mut self, failure: Failure, intervals: &Intervals, time: CallTime) -> u32 {
         let before = self.failing.take();
         let tries = before.as_ref().map_or(0, |failing| failing.tries).saturating_add(1);
-        match step {
-            Step::Describe(arn) => {
-                if let Some(cached) = self.services.get_mut(arn) {
-                    cached.failures = cached.failures.saturating_add(1);
-                }
-            }
-            // A token may be too old, or never have been good.
-            _ if failure.class == ErrorClass::InvalidRequest || tries >= MOST_TRIES => self.listing = None,
-            _ => {}
-        }
         let wait = if failure.class.needs_access() {
             intervals.access.initial
         } else {
             intervals.retry.jittered(tries, time.jitter)
         };
-        let again = time.now.after(wait);
         let since = before.map_or(time.now, |failing| failing.since);
-        self.failing = Some(ScanFailure { failure, since, tries, again });
+        self.failing = Some(Failing { failure, since, tries, again: time.now.after(wait) });
+        tries
     }
 
-    /// A service that is to be described; one that failed waits for the others.
+    /// A service that has to be described; one that failed comes after the others.
     fn undescribed(&self) -> Option<&str> {
         let undescribed = self.services.values().filter(|cached| cached.is_undescribed());
         undescribed.min_by_key(|cached| cached.failures).map(|cached| cached.service.arn.as_str())
     }
 
-    /// Counts anew who uses what; gives the connectors where that changed.
-    fn recompute(&mut self, now: Moment) -> BTreeSet<String> {
-        let all_read = self.undescribed().is_none();
+    /// Recomputes the services of each connector, and returns the connectors for which they changed.
+    fn recompute(&mut self, now: Moment) -> BTreeSet<ConnectorArn> {
+        let all_described = self.undescribed().is_none();
         let mut changed = BTreeSet::new();
-        for (arn, connector) in &mut self.watched {
-            let services: Vec<Service> =
-                self.services.values().filter(|cached| cached.uses(arn)).map(CachedService::as_blocker).collect();
-            // Only a list that began after somebody asked has seen what there was then.
-            let listed = self.listed.is_some_and(|listed| listed.began >= connector.since);
-            let complete = connector.complete || (all_read && listed);
-            if services == connector.services && complete == connector.complete {
+        for (arn, watched) in &mut self.watched {
+            let using = self.services.values().filter(|cached| cached.uses(arn));
+            let services: Vec<Service> = using.map(CachedService::as_blocker).collect();
+            // Only a list that began after the object subscribed shows the services of that time.
+            let listed = self.listed.is_some_and(|listed| listed.began >= watched.since);
+            let complete = watched.complete || (all_described && listed);
+            if services == watched.services && complete == watched.complete {
                 continue;
             }
-            if connector.services.iter().any(|service| !services.contains(service)) {
-                connector.released_at = Some(now);
+            if watched.services.iter().any(|service| !services.contains(service)) {
+                watched.released_at = Some(now);
             }
-            if complete && !connector.complete && services.is_empty() {
-                connector.unreferenced_at = Some(now);
+            if complete && !watched.complete && services.is_empty() {
+                watched.unreferenced_at = Some(now);
             }
-            (connector.services, connector.complete) = (services, complete);
+            (watched.services, watched.complete) = (services, complete);
             changed.insert(arn.clone());
         }
         changed
@@ -327,25 +379,12 @@ impl ServiceScan {
 }
 
 impl Blockers {
-    /// The last change that is a reason to try the delete again.
+    /// The last change that is a reason to repeat the delete.
     ///
-    /// After a refusal that does not say "in use", being unused is none, and any change of a service is one.
+    /// After a refusal that does not say "in use", being unreferenced is not a reason, and any change of a service is one.
     pub fn retry_since(&self, unexplained: bool) -> Option<Moment> {
         self.released_at.max(if unexplained { self.changed_at } else { self.unreferenced_at })
     }
-}
-
-impl Step {
-    /// The failure in an outcome; an answer to another question is one as well.
-    fn failure_in(&self, outcome: Outcome) -> Failure {
-        let operation =
-            if matches!(self, Self::Describe(_)) { Operation::DescribeService } else { Operation::ListServices };
-        outcome.into_failure().unwrap_or_else(|| unproven(operation, "the answer is of another kind"))
-    }
-}
-
-fn unproven(operation: Operation, why: &str) -> Failure {
-    Failure::new(operation, ErrorClass::Unproven, "Unproven", why)
 }
 
 impl CachedService {
@@ -353,18 +392,18 @@ impl CachedService {
         self.description.as_ref().is_none_or(|description| description.of != self.service)
     }
 
-    fn uses(&self, connector: &str) -> bool {
-        self.description.as_ref().is_some_and(|description| description.uses.as_deref() == Some(connector))
+    fn uses(&self, connector: &ConnectorArn) -> bool {
+        self.description.as_ref().is_some_and(|description| description.uses.as_deref() == Some(connector.as_str()))
     }
 
-    /// The service without the time of its last change, which changes more than what is told of it.
+    /// The service without the time of its last change, which changes more often than the status reports.
     fn as_blocker(&self) -> Service {
         Service { updated_at: None, ..self.service.clone() }
     }
 }
 
-impl ScanFailure {
-    /// A hiccup hides nothing: what was seen last still counts for a while.
+impl Failing {
+    /// One transient failure hides nothing: for 30 s the services that were read last still count.
     fn hides_services(&self, intervals: &Intervals, now: Moment) -> bool {
         self.failure.class.needs_access() || now >= self.since.after(intervals.services_stale_after)
     }

@@ -1,375 +1,360 @@
-//! The operator's behaviour on one page: an ordered table in which the first row that matches wins.
+//! The operator's behaviour on one page: an ordered list of guards, of which the first that applies wins, and one match on
+//! the phase of the object.
 //!
-//! Each row is a small function of the [`Evidence`] with a name. Together they are total: whatever is known, there is
-//! one next step, and it is either one [`Effect`], which is one call, or a reason to wait. What came of an effect goes
-//! into the evidence (see [`super::transition`]), and the table is asked again.
+//! Each guard is a small function of the [`Evidence`]. Together with the match they are total: for all evidence there is
+//! one next step, either one [`Effect`], which is one call, or a wait. The outcome of an effect is applied to the evidence
+//! (see [`super::transition`]), and `decide` is called again.
 //!
-//! The order matters. The ways out that a person has (Retain, pause) come first; then deletions that AWS has confirmed;
-//! then what holds a deletion. No call that names an ARN is decided above the row that checks the account, except those
-//! of Retain, which check it themselves. What the owner tag leads to is in [`super::claims`].
+//! The order matters. The ways out that a user has (Retain, paused) come first; then deletions that AWS has confirmed;
+//! then everything that holds a deletion. The second list begins once `spec.arn` is parsed. No call that names an ARN is
+//! decided above the account check, except those of Retain, which checks the account itself. The rules about the owner tag
+//! are in [`super::claims`].
+//!
+//! A test holds the comments on the two lists and on the match against the table in `docs/design.md`.
 
+use super::arn::ConnectorArn;
+use super::attempt::{Observed, Ownership, Trigger, Untag};
 use super::claims::{
-    confirm_claim, delete_if_owned, establish_ownership, keep_ownership, owner_checked_recently, resync,
+    confirm_claim, delete_if_owned, establish_ownership, keep_ownership, next_resync, owner_checked_recently,
 };
+use super::effect::{AwsCall, Effect, KubeWrite, Proof, StatusWrite};
 use super::error_class::ErrorClass;
-use super::evidence::{Caller, Deletion, Evidence, Observed, Ownership, RefusedDelete, Trigger, Wait};
+use super::evidence::{Caller, Evidence, Finalizer, Phase, Target};
 use super::outcome::{Failure, Operation};
 use super::refusal::{self, write_refused};
+use super::state::{Confirmation, Deletion, RefusedDelete, Wait};
 use super::wait;
-use crate::api::{DeletionPolicy, Reason, condition};
+use crate::api::{DeletionPolicy, PROTECTED, Reason, condition};
 
-/// What to do next.
+/// The next step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
     /// Nothing, until the object changes.
     Nothing,
     /// One call.
     Act(Effect),
-    /// Nothing while the object is paused; what is known stays as it stands.
+    /// Nothing while the object is paused; its status keeps what is known.
     Pause,
-    /// Nothing while the object, or whose credentials these are, stays as it is.
+    /// Nothing while the object and the operator's account stay as they are.
     Blocked(Wait),
-    /// Nothing until a time, or until somebody asks.
+    /// Nothing until a time, or until a user requests an attempt.
     Wait(Wait),
 }
 
-/// One call, to the API server or to AWS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Puts our finalizer on.
-    AddFinalizer,
-    /// Takes our finalizer off, which lets the object go.
-    RemoveFinalizer(Proof),
-    /// Takes out of the status what belongs to another connector than the spec names.
-    CorrectStatus,
-    /// Writes the first status, so that nobody takes a new object for a finished one.
-    RecordAdopting,
-    /// Writes `.status.arn`: from here on the object owns the connector.
-    RecordClaim,
-    /// Writes what AWS said of the deleted connector.
-    RecordReceipt,
-    /// Writes that AWS no longer knows the connector.
-    RecordAlreadyGone,
-    /// Writes why the object was let go, in place of the refusal to take the finalizer off, while others hold it.
-    RecordLetGo,
-    /// Reads the other_object that an owner tag names.
-    ReadOtherObject {
-        /// Its namespace.
-        namespace: String,
-        /// Its name.
-        name: String,
-    },
-    /// Has the services looked for that use the connector.
-    ScanServices,
-    /// Asks whose credentials these are.
-    Identify,
-    /// `DescribeVpcConnector`
-    Describe,
-    /// `ListTagsForResource`
-    ReadTags,
-    /// `TagResource`
-    WriteTag,
-    /// `UntagResource`
-    RemoveTag,
-    /// `DeleteVpcConnector` of `.status.arn`
-    Delete,
-}
+type Guard = fn(&Evidence) -> Option<Decision>;
+type ArnGuard = fn(&Evidence, &ConnectorArn) -> Option<Decision>;
 
-/// The four things that allow the finalizer to come off.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Proof {
-    /// INACTIVE for the object's own ARN.
-    Receipt,
-    /// `ResourceNotFound`, from the right account and region.
-    NotFound,
-    /// The connector carries another owner's tag.
-    AnotherOwner {
-        /// The tag's value.
-        tag: String,
-    },
-    /// A person said that the connector stays.
-    Retained,
-}
-
-type Row = fn(&Evidence) -> Option<Decision>;
-
-/// The table but for its last row, [`claimed`], which matches always.
-const TABLE: [Row; 18] = [
-    let_go_already,
-    write_refused,
-    retained,
-    paused,
-    without_finalizer,
-    not_yet_told,
-    known_to_be_gone,
-    protected,
-    status_of_another,
-    not_actionable,
-    services_unknown,
-    attempt_failed,
-    still_refused,
-    not_our_account,
-    not_due,
-    to_be_deleted_unclaimed,
-    to_be_deleted,
-    to_be_adopted,
+/// The guards that apply whether or not `spec.arn` can be parsed.
+#[rustfmt::skip]
+const GUARDS: [Guard; 9] = [
+    already_released,       // deleting, and our finalizer is absent or removed -> nothing; a WriteRefused in the status is corrected
+    write_refused,          // a write to the object was refused in this reconcile -> waits 1 to 60 s: WriteRefused
+    retain,                 // deleting, Retain -> reads the owner tag and removes it if it is ours, then removes the finalizer: Retained
+    paused,                 // paused -> nothing
+    without_finalizer,      // no finalizer -> adds it, before any call to AWS
+    not_yet_reported,       // no Ready condition yet -> writes Adopting
+    confirmed_deletion,     // deleting, and a receipt or AWS confirmed it -> records it, then removes the finalizer: Deleted, AlreadyGone
+    protected,              // deleting, protected -> is blocked: Protected
+    status_of_another,      // .status.arn is not spec.arn -> removes it from the status: the object is unclaimed
 ];
 
-/// Names the next step.
-pub fn decide(e: &Evidence) -> Decision {
-    TABLE.iter().find_map(|row| row(e)).unwrap_or_else(|| claimed(e))
+/// The guards that need the ARN.
+#[rustfmt::skip]
+const ARN_GUARDS: [ArnGuard; 6] = [
+    unknown_policy,         // deleting, with a policy that this version does not know -> is blocked: InvalidRequest
+    blockers_unknown,       // App Runner refused the delete, and no scan looks for the blockers -> subscribes to the service scan
+    attempt_failed,         // the call of this attempt failed -> waits, by its class; after a refusal, by what the services show
+    still_refused,          // App Runner refused the delete, and no service changed since -> waits: InUse, InvalidRequest
+    not_our_account,        // another account, or a region that is not served -> is blocked, without a call: WrongAccount; unknown account -> asks STS
+    not_due,                // not due, and not requested -> waits on
+];
+
+/// Decides the next step.
+pub fn decide(evidence: &Evidence) -> Decision {
+    if let Some(decision) = GUARDS.iter().find_map(|guard| guard(evidence)) {
+        return decision;
+    }
+    let arn = match &evidence.object.target {
+        Target::Existing(arn) => arn,
+        Target::Invalid(error) => return invalid_arn(evidence, error), // spec.arn is not an ARN -> is blocked: InvalidRequest
+    };
+    if let Some(decision) = ARN_GUARDS.iter().find_map(|guard| guard(evidence, arn)) {
+        return decision;
+    }
+    match evidence.object.phase() {
+        Phase::DeletingUnclaimed => claim_before_deleting(evidence, arn), // deleting, unclaimed -> describes; ACTIVE and ours: claims; another owner's: removes the finalizer
+        Phase::DeletingClaimed => delete(evidence, arn), // deleting, claimed -> reads the owner tag, then deletes; another owner's: removes the finalizer; after an unknown outcome, describes first
+        Phase::Unclaimed => claim(evidence, arn), // unclaimed -> describes, reads the tag, writes it, waits 1 to 3 s, reads it, records the claim: Available, NotFound, Inactive, OwnedByAnother
+        Phase::Claimed => resync(evidence, arn), // claimed -> describes and reads the tag every resync, writes a missing tag again: Available, Gone, OwnedByAnother
+    }
 }
 
-fn let_go_already(e: &Evidence) -> Option<Decision> {
-    let let_go = e.object.deleting && (!e.object.finalizer || e.object.released);
-    let next = if refusal::outlived(e) { Decision::Act(Effect::RecordLetGo) } else { Decision::Nothing };
-    let_go.then_some(next)
+fn already_released(evidence: &Evidence) -> Option<Decision> {
+    let released = evidence.object.deleting && evidence.object.finalizer != Finalizer::Present;
+    let next = if refusal::outlived(evidence) { write_status(StatusWrite::Released) } else { Decision::Nothing };
+    released.then_some(next)
 }
 
-/// A person's way out: nothing but the owner tag is touched in AWS, and that only where it was read and is ours.
-fn retained(e: &Evidence) -> Option<Decision> {
-    if !(e.object.deleting && e.object.policy == DeletionPolicy::Retain) {
+/// With Retain nothing but the owner tag is touched in AWS, and only where it was read and is ours.
+fn retain(evidence: &Evidence) -> Option<Decision> {
+    if !evidence.object.is_retained() {
         return None;
     }
-    // Retain that comes after AWS confirmed the deletion has nothing left to retain, and the receipt is the truth.
-    if let Some(gone) = known_to_be_gone(e) {
-        return Some(gone);
+    // With Retain set after AWS confirmed the deletion there is nothing left to retain, and the receipt is the truth.
+    if let Some(confirmed) = confirmed_deletion(evidence) {
+        return Some(confirmed);
     }
-    let seen = &e.memory.seen;
-    let tag_unreadable = seen.failure.as_ref().is_some_and(Failure::hides_the_owner);
-    let taggable = e.rules.cluster_id.is_some() && seen.untagged.is_none() && !tag_unreadable;
-    let target = e.object.target.as_ref().ok().filter(|arn| taggable && e.rules.serves(arn));
-    Some(Decision::Act(match (target, &e.caller, seen.ownership()) {
-        (Some(_), Caller::Unknown, _) => Effect::Identify,
-        (Some(arn), Caller::Account(account), Ownership::Unread) if account == arn.account() => Effect::ReadTags,
-        (Some(arn), Caller::Account(account), Ownership::Ours) if account == arn.account() => Effect::RemoveTag,
-        _ => Effect::RemoveFinalizer(Proof::Retained),
-    }))
+    let attempt = &evidence.attempt;
+    let tag_unreadable = attempt.failure().is_some_and(Failure::hides_the_owner);
+    let untaggable = evidence.rules.cluster_id.is_some() && attempt.untag == Untag::NotTried && !tag_unreadable;
+    let arn = evidence.object.target.arn().filter(|arn| untaggable && evidence.rules.serves(arn));
+    Some(match (arn, &evidence.caller, &attempt.ownership) {
+        (Some(arn), Caller::Unknown, _) => call(AwsCall::Identify, arn),
+        (Some(arn), Caller::Account(account), Ownership::Unread) if account == arn.account() => {
+            call(AwsCall::ReadTags, arn)
+        }
+        (Some(arn), Caller::Account(account), Ownership::Ours { .. }) if account == arn.account() => {
+            call(AwsCall::RemoveTag, arn)
+        }
+        _ => release(Proof::Retained),
+    })
 }
 
-fn paused(e: &Evidence) -> Option<Decision> {
-    e.object.paused.then_some(Decision::Pause)
+fn paused(evidence: &Evidence) -> Option<Decision> {
+    evidence.object.paused.then_some(Decision::Pause)
 }
 
-fn without_finalizer(e: &Evidence) -> Option<Decision> {
-    (!e.object.finalizer).then_some(Decision::Act(Effect::AddFinalizer))
+fn without_finalizer(evidence: &Evidence) -> Option<Decision> {
+    let absent = evidence.object.finalizer == Finalizer::Absent;
+    absent.then_some(Decision::Act(Effect::Kube(KubeWrite::AddFinalizer)))
 }
 
 /// Tools that follow kstatus take an object without conditions for a finished one.
 ///
-/// Where a wait is remembered, the status was wiped by hand, and what it said is written again without this.
-fn not_yet_told(e: &Evidence) -> Option<Decision> {
-    let told = e.object.deleting || e.object.status.condition(condition::READY).is_some();
-    (!told && due(e)).then_some(Decision::Act(Effect::RecordAdopting))
+/// With a wait in the state the status was wiped by hand, and the wait is written again without this.
+fn not_yet_reported(evidence: &Evidence) -> Option<Decision> {
+    let reported = evidence.object.deleting || evidence.object.status.condition(condition::READY).is_some();
+    (!reported && is_due(evidence)).then(|| write_status(StatusWrite::Adopting))
 }
 
-fn known_to_be_gone(e: &Evidence) -> Option<Decision> {
-    if !e.object.deleting {
+fn confirmed_deletion(evidence: &Evidence) -> Option<Decision> {
+    if !evidence.object.deleting {
         return None;
     }
-    if e.object.has_receipt() {
-        return Some(Decision::Act(Effect::RemoveFinalizer(Proof::Receipt)));
+    if evidence.object.has_receipt() {
+        return Some(release(Proof::Receipt));
     }
-    let target = e.object.target.as_ref().ok()?;
-    let gone = e.memory.gone.as_ref().filter(|gone| gone.arn == target.as_str())?;
-    Some(Decision::Act(match (&gone.connector, gone.recorded) {
-        (Some(_), false) => Effect::RecordReceipt,
-        (None, false) => Effect::RecordAlreadyGone,
-        (Some(_), true) => Effect::RemoveFinalizer(Proof::Receipt),
-        (None, true) => Effect::RemoveFinalizer(Proof::NotFound),
-    }))
+    Some(match evidence.state.deletion.confirmed(evidence.object.target.arn()?)? {
+        (Confirmation::Inactive(_), false) => write_status(StatusWrite::Receipt),
+        (Confirmation::NotFound, false) => write_status(StatusWrite::AlreadyGone),
+        (Confirmation::Inactive(_), true) => release(Proof::Receipt),
+        (Confirmation::NotFound, true) => release(Proof::NotFound),
+    })
 }
 
-fn protected(e: &Evidence) -> Option<Decision> {
-    let annotation = e.object.unusual.named(crate::api::PROTECTED);
-    let message = format!("deletion is held by the annotation {annotation}; remove it to go on");
-    (e.object.deleting && e.object.protected).then(|| blocked(e, Reason::Protected, message))
+fn protected(evidence: &Evidence) -> Option<Decision> {
+    let annotation = evidence.object.unusual.named(PROTECTED);
+    let message = format!("deletion is held by the annotation {annotation}; remove it to continue");
+    (evidence.object.deleting && evidence.object.protected).then(|| blocked(evidence, Reason::Protected, message))
 }
 
-fn status_of_another(e: &Evidence) -> Option<Decision> {
-    (e.object.status.arn.is_some() && e.object.claimed().is_none()).then_some(Decision::Act(Effect::CorrectStatus))
+fn status_of_another(evidence: &Evidence) -> Option<Decision> {
+    let of_another = evidence.object.status.arn.is_some() && evidence.object.claimed().is_none();
+    of_another.then(|| write_status(StatusWrite::Correction))
 }
 
-fn not_actionable(e: &Evidence) -> Option<Decision> {
-    if let Err(error) = &e.object.target {
-        let message = format!("spec.arn cannot be acted on: {error}. Retain lets the object go");
-        return Some(blocked(e, Reason::InvalidRequest, message));
-    }
-    let DeletionPolicy::Other(word) = &e.object.policy else {
-        return None;
-    };
+fn invalid_arn(evidence: &Evidence, error: &impl std::fmt::Display) -> Decision {
+    let message = format!("spec.arn cannot be acted on: {error}. With deletionPolicy Retain the object can be deleted");
+    blocked(evidence, Reason::InvalidRequest, message)
+}
+
+fn unknown_policy(evidence: &Evidence, _: &ConnectorArn) -> Option<Decision> {
+    let DeletionPolicy::Other(word) = &evidence.object.policy else { return None };
     let message = format!("spec.deletionPolicy '{word}' is not known to this version; it knows Delete and Retain");
-    e.object.deleting.then(|| blocked(e, Reason::InvalidRequest, message))
+    evidence.object.deleting.then(|| blocked(evidence, Reason::InvalidRequest, message))
 }
 
-/// After a refusal the services tell whether the connector is in use, and by whom.
-fn services_unknown(e: &Evidence) -> Option<Decision> {
-    let unknown = e.blockers.is_none() && !wants_second_look(e);
-    refused_delete(e).filter(|_| unknown).map(|_| Decision::Act(Effect::ScanServices))
+/// After a refusal the services show whether the connector is in use, and which of them block it.
+fn blockers_unknown(evidence: &Evidence, arn: &ConnectorArn) -> Option<Decision> {
+    let unknown = evidence.blockers.is_none() && !needs_describe(evidence);
+    refused_delete(evidence).filter(|_| unknown)?;
+    Some(Decision::Act(Effect::ScanServices(arn.clone())))
 }
 
-fn attempt_failed(e: &Evidence) -> Option<Decision> {
-    let failure = e.memory.seen.failure.as_ref()?;
-    if wants_second_look(e) {
+fn attempt_failed(evidence: &Evidence, _: &ConnectorArn) -> Option<Decision> {
+    let failure = evidence.attempt.failure()?;
+    if needs_describe(evidence) {
         return None;
     }
     if failure.refuses_the_delete() {
-        return refused_delete(e).and_then(|refused| wait_for_services(e, refused));
+        return refused_delete(evidence).and_then(|refused| wait_for_services(evidence, refused));
     }
-    Some(Decision::Wait(wait::after_failure(e, failure)))
+    Some(Decision::Wait(wait::after_failure(evidence, failure)))
 }
 
-/// What is seen of the services may bring the next attempt forward.
-fn still_refused(e: &Evidence) -> Option<Decision> {
-    let waits = e.memory.wait.as_ref().is_some_and(waits_after_refusal);
-    refused_delete(e)
-        .filter(|_| waits && e.memory.seen.trigger != Trigger::Requested)
-        .and_then(|refused| wait_for_services(e, refused))
+/// A change of the services may bring the next attempt forward.
+fn still_refused(evidence: &Evidence, _: &ConnectorArn) -> Option<Decision> {
+    let waits = evidence.state.wait.as_ref().is_some_and(waits_after_refusal);
+    let requested = matches!(evidence.attempt.trigger, Trigger::Requested(_));
+    refused_delete(evidence).filter(|_| waits && !requested).and_then(|refused| wait_for_services(evidence, refused))
 }
 
-/// With another account's credentials nothing is called and nothing is believed: to them every ARN is not found.
-fn not_our_account(e: &Evidence) -> Option<Decision> {
-    let arn = e.object.target.as_ref().ok()?;
-    if !e.rules.serves(arn) {
+/// With another account's credentials nothing is called and no reply is believed: to them every ARN is not found.
+fn not_our_account(evidence: &Evidence, arn: &ConnectorArn) -> Option<Decision> {
+    if !evidence.rules.serves(arn) {
         let message = format!("region {} is not one this operator serves (--regions)", arn.region());
-        return Some(blocked(e, Reason::WrongAccount, message));
+        return Some(blocked(evidence, Reason::WrongAccount, message));
     }
-    match &e.caller {
-        Caller::Unknown => due(e).then_some(Decision::Act(Effect::Identify)),
+    match &evidence.caller {
+        Caller::Unknown => is_due(evidence).then(|| call(AwsCall::Identify, arn)),
         Caller::Account(account) if account != arn.account() => {
             let message = format!("the credentials are of account {account}, the connector is of {}", arn.account());
-            Some(blocked(e, Reason::WrongAccount, message))
+            Some(blocked(evidence, Reason::WrongAccount, message))
         }
         Caller::Account(_) => None,
     }
 }
 
-fn not_due(e: &Evidence) -> Option<Decision> {
-    if due(e) { None } else { e.memory.wait.clone().map(Decision::Wait) }
+fn not_due(evidence: &Evidence, _: &ConnectorArn) -> Option<Decision> {
+    if is_due(evidence) { None } else { evidence.state.wait.clone().map(Decision::Wait) }
 }
 
-fn to_be_deleted_unclaimed(e: &Evidence) -> Option<Decision> {
-    if !e.object.deleting || e.object.claimed().is_some() {
-        return None;
+fn claim_before_deleting(evidence: &Evidence, arn: &ConnectorArn) -> Decision {
+    match &evidence.attempt.observed {
+        Some(Observed::Active(_)) => establish_ownership(evidence, arn),
+        Some(Observed::Inactive(_) | Observed::NotFound) | None => call(AwsCall::Describe, arn),
     }
-    Some(match &e.memory.seen.connector {
-        Some(Observed::Active(_)) => establish_ownership(e),
-        _ => Decision::Act(Effect::Describe),
-    })
 }
 
-fn to_be_deleted(e: &Evidence) -> Option<Decision> {
-    if !e.object.deleting {
-        return None;
-    }
-    let looked = e.memory.seen.looked;
-    Some(match &e.memory.deletion {
-        Deletion::Accepted { since, looks } if e.now.moment < wait::delete_retry_at(e, *since) => {
-            if looked {
-                Decision::Wait(wait::until_deleted(e, *since, *looks))
+fn delete(evidence: &Evidence, arn: &ConnectorArn) -> Decision {
+    let described = evidence.attempt.described;
+    match &evidence.state.deletion {
+        Deletion::Accepted { since, describes } if evidence.now.moment < wait::delete_retry_at(evidence, *since) => {
+            if described {
+                Decision::Wait(wait::until_deleted(evidence, *since, *describes))
             } else {
-                Decision::Act(Effect::Describe)
+                call(AwsCall::Describe, arn)
             }
         }
-        Deletion::Unknown if !looked => Decision::Act(Effect::Describe),
-        _ if wants_second_look(e) => Decision::Act(Effect::Describe),
-        _ => delete_if_owned(e),
-    })
+        Deletion::Unanswered { .. } if !described => call(AwsCall::Describe, arn),
+        _ if needs_describe(evidence) => call(AwsCall::Describe, arn),
+        Deletion::NotSent
+        | Deletion::Unanswered { .. }
+        | Deletion::Accepted { .. }
+        | Deletion::Refused(_)
+        | Deletion::Confirmed { .. } => delete_if_owned(evidence, arn),
+    }
 }
 
-fn to_be_adopted(e: &Evidence) -> Option<Decision> {
-    if e.object.claimed().is_some() {
-        return None;
+fn claim(evidence: &Evidence, arn: &ConnectorArn) -> Decision {
+    if let Some(pending) = &evidence.state.pending_claim {
+        return confirm_claim(evidence, arn, pending);
     }
-    if let Some(pending) = &e.memory.pending_claim {
-        return Some(confirm_claim(e, pending));
-    }
-    Some(match &e.memory.seen.connector {
-        None => Decision::Act(Effect::Describe),
-        Some(Observed::Active(_)) => establish_ownership(e),
+    match &evidence.attempt.observed {
+        None => call(AwsCall::Describe, arn),
+        Some(Observed::Active(_)) => establish_ownership(evidence, arn),
         Some(Observed::Inactive(_)) => {
-            until_user_acts(e, Reason::Inactive, "the connector was deleted before this object claimed it")
+            needs_user(evidence, Reason::Inactive, "the connector was deleted before this object claimed it")
         }
         Some(Observed::NotFound) => {
-            until_user_acts(e, Reason::NotFound, "the account and region of spec.arn have no such connector")
+            needs_user(evidence, Reason::NotFound, "the account and region of spec.arn have no such connector")
         }
-    })
-}
-
-fn claimed(e: &Evidence) -> Decision {
-    match &e.memory.seen.connector {
-        // After a restart every object would be due at once.
-        None if e.memory.wait.is_none() && e.object.shown_available() => {
-            Decision::Wait(wait::available(resync(e, 0.0, 1.0)))
-        }
-        None => Decision::Act(Effect::Describe),
-        Some(Observed::Active(_)) => keep_ownership(e),
-        Some(Observed::Inactive(_)) => {
-            until_user_acts(e, Reason::Gone, "the connector was deleted in AWS, and not by this object")
-        }
-        Some(Observed::NotFound) => until_user_acts(e, Reason::Gone, "the connector no longer exists in AWS"),
     }
 }
 
-fn blocked(e: &Evidence, reason: Reason, message: String) -> Decision {
-    Decision::Blocked(wait::until_user_acts(e, reason, message))
+fn resync(evidence: &Evidence, arn: &ConnectorArn) -> Decision {
+    match &evidence.attempt.observed {
+        // After a restart every object would be due at once.
+        None if evidence.state.wait.is_none() && evidence.object.is_reported_available() => {
+            Decision::Wait(wait::available(next_resync(evidence, 0.0, 1.0)))
+        }
+        None => call(AwsCall::Describe, arn),
+        Some(Observed::Active(_)) => keep_ownership(evidence, arn),
+        Some(Observed::Inactive(_)) => {
+            needs_user(evidence, Reason::Gone, "the connector was deleted in AWS, and not by this object")
+        }
+        Some(Observed::NotFound) => needs_user(evidence, Reason::Gone, "the connector no longer exists in AWS"),
+    }
 }
 
-fn until_user_acts(e: &Evidence, reason: Reason, message: &str) -> Decision {
-    Decision::Wait(wait::until_user_acts(e, reason, message.to_owned()))
+fn blocked(evidence: &Evidence, reason: Reason, message: String) -> Decision {
+    Decision::Blocked(wait::until_user_acts(evidence, reason, message))
+}
+
+fn needs_user(evidence: &Evidence, reason: Reason, message: &str) -> Decision {
+    Decision::Wait(wait::until_user_acts(evidence, reason, message.to_owned()))
+}
+
+pub(super) fn call(call: AwsCall, arn: &ConnectorArn) -> Decision {
+    Decision::Act(Effect::Aws(call, arn.clone()))
+}
+
+pub(super) fn release(proof: Proof) -> Decision {
+    Decision::Act(Effect::Kube(KubeWrite::RemoveFinalizer(proof)))
+}
+
+pub(super) fn write_status(write: StatusWrite) -> Decision {
+    Decision::Act(Effect::Kube(KubeWrite::Status(write)))
 }
 
 /// The refusals because of which the object waits for services to release its connector.
-fn refused_delete(e: &Evidence) -> Option<&RefusedDelete> {
-    e.memory.refused_delete.as_ref().filter(|_| e.object.deleting && e.object.claimed().is_some())
+fn refused_delete(evidence: &Evidence) -> Option<&RefusedDelete> {
+    evidence.state.deletion.refused().filter(|_| evidence.object.phase() == Phase::DeletingClaimed)
 }
 
 fn waits_after_refusal(wait: &Wait) -> bool {
     wait.failure.as_ref().is_some_and(Failure::refuses_the_delete)
 }
 
-fn wait_for_services(e: &Evidence, refused: &RefusedDelete) -> Option<Decision> {
-    let wait = wait::after_refusal(e, refused, e.blockers.as_ref()?);
-    (e.now.moment < wait.until).then_some(Decision::Wait(wait))
+fn wait_for_services(evidence: &Evidence, refused: &RefusedDelete) -> Option<Decision> {
+    let wait = wait::after_refusal(evidence, refused, evidence.blockers.as_ref()?);
+    (evidence.now.moment < wait.until).then_some(Decision::Wait(wait))
 }
 
-/// Whether AWS may be asked now.
-fn due(e: &Evidence) -> bool {
+/// Whether AWS may be called now.
+fn is_due(evidence: &Evidence) -> bool {
     let outlived = |wait: &Wait| match wait.reason {
-        // A status restored from a backup has lost its claim; what was true of the claim does not hold it up.
-        Reason::Available => e.object.claimed().is_none(),
-        // A row above waits as long as the refusals last; once a delete was accepted, they are over.
+        // A status restored from a backup has lost its claim; the wait of the claim does not delay the new one.
+        Reason::Available => evidence.object.claimed().is_none(),
+        // `still_refused` waits as long as the refusals last; they end when a delete is accepted.
         _ => waits_after_refusal(wait),
     };
-    e.memory.seen.trigger != Trigger::Early || e.memory.wait.as_ref().is_none_or(outlived)
+    evidence.attempt.trigger != Trigger::Early || evidence.state.wait.as_ref().is_none_or(outlived)
 }
 
-/// The calls to App Runner that an attempt may take which begins with this effect; none for what calls nobody there.
+/// The calls to App Runner that an attempt may make which begins with this call.
 ///
 /// They are taken from the rate limit together, so that an attempt that has begun can run to its end.
-pub fn calls_of_attempt(e: &Evidence, effect: &Effect) -> u32 {
-    let tags = u32::from(e.rules.cluster_id.is_some());
-    let (deleting, claimed) = (e.object.deleting, e.object.claimed().is_some());
-    match effect {
-        // Read the tag and take it off.
-        Effect::ReadTags if deleting && e.object.policy == DeletionPolicy::Retain => 2,
-        Effect::ReadTags => 1 + u32::from(deleting),
-        Effect::Describe if claimed && deleting => 2 + if owner_checked_recently(e) { 0 } else { tags },
-        Effect::Describe if claimed => 1 + tags,
-        Effect::Describe => 1 + tags + u32::from(deleting).max(tags),
-        Effect::WriteTag | Effect::RemoveTag | Effect::Delete => 1,
-        _ => 0,
+pub fn calls_of_attempt(evidence: &Evidence, call: AwsCall) -> u32 {
+    let tags = u32::from(evidence.rules.cluster_id.is_some());
+    match (call, evidence.object.phase()) {
+        // STS has no rate limit of ours.
+        (AwsCall::Identify, _) => 0,
+        // The tag is read, and then removed with Retain, or the connector is deleted.
+        (AwsCall::ReadTags, phase) => 1 + u32::from(phase.is_deleting()),
+        (AwsCall::Describe, Phase::DeletingClaimed) => 2 + if owner_checked_recently(evidence) { 0 } else { tags },
+        (AwsCall::Describe, Phase::Claimed) => 1 + tags,
+        (AwsCall::Describe, Phase::DeletingUnclaimed) => 2 + tags,
+        (AwsCall::Describe, Phase::Unclaimed) => 1 + 2 * tags,
+        (AwsCall::WriteTag | AwsCall::RemoveTag | AwsCall::Delete, _) => 1,
     }
 }
 
-/// A delete that is refused as invalid, or tags that are not there, may mean that the connector is gone already: one
-/// look tells.
-fn wants_second_look(e: &Evidence) -> bool {
+/// Whether the connector may be deleted already, because a delete was refused as invalid or its tags were not found: one
+/// describe in the same attempt shows it.
+fn needs_describe(evidence: &Evidence) -> bool {
     let doubtful = |failure: &Failure| match failure.operation {
         Operation::DeleteVpcConnector => failure.class == ErrorClass::InvalidRequest,
         Operation::ListTagsForResource => matches!(failure.class, ErrorClass::InvalidRequest | ErrorClass::NotFound),
-        _ => false,
+        Operation::DescribeVpcConnector
+        | Operation::TagResource
+        | Operation::UntagResource
+        | Operation::ListVpcConnectors
+        | Operation::ListServices
+        | Operation::DescribeService
+        | Operation::GetCallerIdentity
+        | Operation::ResolveCredentials => false,
     };
-    let deleting = e.object.deleting && e.object.claimed().is_some();
-    deleting && !e.memory.seen.looked && e.memory.seen.failure.as_ref().is_some_and(doubtful)
+    let deleting = evidence.object.phase() == Phase::DeletingClaimed;
+    deleting && !evidence.attempt.described && evidence.attempt.failure().is_some_and(doubtful)
 }

@@ -1,34 +1,36 @@
-//! Everything a decision is made from.
+//! The evidence: everything that a decision is made from.
 //!
-//! `Evidence` is gathered anew for each turn. What an object says stands in [`Object`]; what this process remembers of it
-//! stands in [`Memory`], and may be lost in a restart without harm: AWS is then asked once more.
+//! It is gathered for each pass of a reconcile: the object, the state that the process keeps of it, what this attempt has
+//! observed, and the time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::arn::{AccountId, ArnError, ConnectorArn, Region};
+use super::attempt::Attempt;
 use super::blockers::Blockers;
 use super::clock::{Moment, Now};
-use super::error_class::ErrorClass;
 use super::flags::Unusual;
 use super::intervals::Intervals;
-use super::outcome::{Connector, ConnectorState, ConnectorStatus, Failure, Operation};
-use super::ownership::{ClusterId, OtherObjectState, Owner, OwnerTag};
-use super::refusal::Refusals;
+use super::outcome::{ConnectorState, ConnectorStatus};
+use super::ownership::{ClusterId, OwnerTag};
+use super::state::ObjectState;
 use crate::api::{self, DeletionPolicy, Reason, VpcConnector, VpcConnectorStatus};
 
-/// Everything a decision is made from.
+/// Everything that a decision is made from.
 #[derive(Clone, Debug)]
 pub struct Evidence {
-    /// What the object says.
+    /// The object as the API server shows it.
     pub object: Object,
-    /// Whose credentials the operator has.
+    /// The account of the operator's credentials.
     pub caller: Caller,
-    /// What this process remembers.
-    pub memory: Memory,
-    /// Who uses the connector, once somebody looks for them.
+    /// The state that the process keeps of the object.
+    pub state: ObjectState,
+    /// What this reconcile has observed.
+    pub attempt: Attempt,
+    /// The services that block the connector, once the service scan is subscribed to.
     pub blockers: Option<Blockers>,
-    /// How the operator was started.
+    /// The operator's settings.
     pub rules: Arc<Rules>,
     /// The time.
     pub now: Now,
@@ -36,29 +38,28 @@ pub struct Evidence {
     pub jitter: f64,
 }
 
-/// How the operator was started, as far as decisions depend on it.
+/// The operator's settings, as far as decisions depend on them.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// Its intervals.
     pub intervals: Intervals,
-    /// The regions it calls.
+    /// The regions that it calls.
     pub regions: Vec<Region>,
-    /// The name of this cluster in owner tags; `None` when ownership tags are off.
+    /// The name of this cluster in owner tags; `None` with `--ownership-tags=off`.
     pub cluster_id: Option<ClusterId>,
 }
 
-/// Whose credentials the operator has.
+/// The account of the operator's credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// Not known: not asked yet, or asked in vain.
+    /// STS was not asked yet, or did not answer.
     Unknown,
     /// Credentials of this account.
     Account(AccountId),
 }
 
-/// What the object says: its metadata and spec, parsed, and its status as last written.
+/// The object: its metadata and spec, parsed, and its status as last written.
 #[derive(Clone, Debug)]
-#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own, and every combination occurs")]
 pub struct Object {
     /// `metadata.namespace`
     pub namespace: String,
@@ -66,21 +67,19 @@ pub struct Object {
     pub name: String,
     /// `metadata.generation`
     pub generation: Option<i64>,
-    /// Deletion was asked for.
+    /// It has a deletionTimestamp.
     pub deleting: bool,
-    /// Our finalizer is on it.
-    pub finalizer: bool,
-    /// This process has taken the finalizer off already, and the watch does not show it yet.
-    pub released: bool,
-    /// `spec.arn`, parsed.
-    pub target: Result<ConnectorArn, ArnError>,
+    /// Our finalizer.
+    pub finalizer: Finalizer,
+    /// The connector that the spec names.
+    pub target: Target,
     /// `spec.deletionPolicy`
     pub policy: DeletionPolicy,
-    /// The paused annotation.
+    /// The paused annotation holds it.
     pub paused: bool,
-    /// The protected annotation.
+    /// The protected annotation holds its deletion.
     pub protected: bool,
-    /// What these two say, where that is unusual.
+    /// The values of these two annotations, where they are unusual.
     pub unusual: Unusual,
     /// The value of the reconcile-requested-at annotation.
     pub request: Option<String>,
@@ -88,231 +87,104 @@ pub struct Object {
     pub status: VpcConnectorStatus,
 }
 
-/// What this process remembers of an object.
-#[derive(Clone, Debug, Default)]
-pub struct Memory {
-    /// What is known of the deletion under way.
-    pub deletion: Deletion,
-    /// App Runner's refusals to delete a connector that is, or may be, in use.
-    pub refused_delete: Option<RefusedDelete>,
-    /// The owner tag that this object wrote and has not read back yet.
-    pub pending_claim: Option<PendingClaim>,
-    /// When the owner tag was last read and did not forbid a deletion.
-    pub owner_checked_at: Option<Moment>,
-    /// When the owner tag of a claimed connector was last written again.
-    pub tag_restored_at: Option<Moment>,
-    /// What AWS said that allows the object to go; a connector once gone stays gone.
-    pub gone: Option<Gone>,
-    /// What the object waits for.
-    pub wait: Option<Wait>,
-    /// Failed attempts since the last success.
-    pub attempts: u32,
-    /// Those of them at the end that failed in the same way.
-    pub streak: Option<FailureStreak>,
-    /// Refusals of a write to the object, since it last succeeded.
-    pub refusals: Option<Refusals>,
-    /// When the status was last written.
-    pub status_written_at: Option<Moment>,
-    /// The values of annotations that an Event has told of.
-    pub told: Unusual,
-    /// The phase the above belongs to; the wait of an adoption does not hold up a deletion.
-    pub deleting: bool,
-    /// The object owned its connector when it was last looked at.
-    pub claimed: bool,
-    /// What was seen in this reconcile.
-    pub seen: Seen,
+/// Our finalizer on the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finalizer {
+    /// The object does not have it.
+    Absent,
+    /// The object has it.
+    Present,
+    /// This process has removed it, and the watch does not show that yet.
+    Removed,
 }
 
-/// Failures of one class in a row; another class is another trouble, with a patience of its own.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct FailureStreak {
-    /// Their class.
-    pub class: ErrorClass,
-    /// How many.
-    pub failures: u32,
-    /// When the first of them was.
-    pub since: Moment,
-}
-
-/// Refusals to delete a connector, since the last other answer.
-///
-/// App Runner may say that the connector is in use, or refuse the request in other words: nobody has confirmed which.
-/// After either, the services decide whether it is in use.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RefusedDelete {
-    /// When the first attempt began that was refused so.
-    pub since: Moment,
-    /// When the last one began.
-    pub last: Moment,
-    /// What App Runner said to it: of class `InUse` or `InvalidRequest`.
-    pub failure: Failure,
-}
-
-/// A claim that waits for its owner tag to be read back: another owner may have written theirs in the same moment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PendingClaim {
-    /// The connector, if it was described just before the tag was written.
-    pub connector: Option<Connector>,
-    /// The tag that was there before, of an object that no longer names the connector.
-    pub released_tag: Option<String>,
-    /// When the tag was written.
-    pub written_at: Moment,
-    /// How often App Runner has shown no tag since then.
-    pub unseen: u32,
-}
-
-/// What is known of the deletion under way.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Deletion {
-    /// No request of ours can be on its way.
-    #[default]
-    NotUnderWay,
-    /// One was sent and no answer came, or one that proves nothing: look before sending another.
-    Unknown,
-    /// App Runner answered 200 and ACTIVE: it has begun, or so it seems.
-    Accepted {
-        /// When it answered so.
-        since: Moment,
-        /// How often it was looked at since.
-        looks: u32,
-    },
-}
-
-/// What AWS said that allows an object being deleted to go.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Gone {
-    /// The ARN it was said of.
-    pub arn: String,
-    /// The connector as INACTIVE, or nothing where AWS no longer knows it.
-    pub connector: Option<Connector>,
-    /// Whether the status shows it by now.
-    pub recorded: bool,
-}
-
-/// Why a reconcile began, settled when it does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Trigger {
-    /// It is time.
-    #[default]
-    Due,
-    /// Somebody asked for an attempt.
-    Requested,
-    /// The object was woken before its time, and nobody asked: AWS is not called.
-    Early,
-}
-
-/// What was seen in this reconcile; the next one looks afresh.
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    /// Why this reconcile began.
-    pub trigger: Trigger,
-    /// The reconcile-requested-at annotation, as it was when this reconcile began: what it answers.
-    pub request: Option<String>,
-    /// The connector.
-    pub connector: Option<Observed>,
-    /// The owner tag.
-    pub owner: Option<Owner>,
-    /// The other_object that the owner tag names.
-    pub other_object: Option<OtherObjectState>,
-    /// The owner tag was written.
-    pub tagged: bool,
-    /// The tag that was on the connector before, of an object that no longer names it.
-    pub released_tag: Option<String>,
-    /// Taking the tag off was tried, and with what failure.
-    pub untagged: Option<Option<Failure>>,
-    /// The connector was looked at in the course of a deletion, whatever came of it.
-    pub looked: bool,
-    /// The call that failed; ends the attempt.
-    pub failure: Option<Failure>,
-    /// A write to the object was refused; ends the reconcile.
-    pub write_refused: bool,
-}
-
-/// The connector as last described.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Observed {
-    /// It can be used.
-    Active(Connector),
-    /// It was deleted.
-    Inactive(Connector),
-    /// AWS does not know it.
-    NotFound,
-}
-
-/// Why nothing is done now, and until when.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Wait {
-    /// The reason of the Ready condition.
-    pub reason: Reason,
-    /// The message of the Ready condition; holds no time.
-    pub message: String,
-    /// The next look.
-    pub until: Moment,
-    /// The failed call behind it, if there is one.
-    pub failure: Option<Failure>,
-}
-
-/// What the owner tag means for an object, as far as this attempt has read it.
+/// The connector that the spec names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ownership<'a> {
-    /// The tag has not been read.
-    Unread,
-    /// The tag names another object of this cluster, which has to be looked at.
-    OfObject {
-        /// Its namespace.
-        namespace: &'a str,
-        /// Its name.
-        name: &'a str,
-    },
-    /// The tag names this object.
-    Ours,
-    /// There is no tag.
-    Untagged,
-    /// The tag names an object that no longer names the connector.
-    Released {
-        /// The tag's value.
-        tag: &'a str,
-    },
-    /// The tag names another owner.
-    Another {
-        /// The tag's value.
-        tag: &'a str,
-    },
+pub enum Target {
+    /// An existing connector, by `spec.arn`.
+    Existing(ConnectorArn),
+    /// `spec.arn` is not the ARN of a connector.
+    Invalid(ArnError),
 }
 
-impl Seen {
-    /// What the owner tag means for the object.
-    pub fn ownership(&self) -> Ownership<'_> {
-        match (&self.owner, self.other_object) {
-            (None, _) => Ownership::Unread,
-            (Some(Owner::Us), _) => Ownership::Ours,
-            (Some(Owner::Nobody), _) => Ownership::Untagged,
-            (Some(Owner::OtherObject { namespace, name, .. }), None) => Ownership::OfObject { namespace, name },
-            (Some(Owner::OtherObject { tag, .. }), Some(OtherObjectState::Released)) => Ownership::Released { tag },
-            (Some(Owner::OtherObject { tag, .. } | Owner::OtherCluster { tag }), _) => Ownership::Another { tag },
+/// Where an object is in its life: with or without a claim, living or being deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// It owns no connector yet.
+    #[default]
+    Unclaimed,
+    /// It owns its connector.
+    Claimed,
+    /// It is being deleted and owns no connector.
+    DeletingUnclaimed,
+    /// It is being deleted, and its connector with it.
+    DeletingClaimed,
+}
+
+impl Phase {
+    /// Whether the object is being deleted.
+    pub fn is_deleting(self) -> bool {
+        match self {
+            Self::DeletingUnclaimed | Self::DeletingClaimed => true,
+            Self::Unclaimed | Self::Claimed => false,
+        }
+    }
+
+    /// Whether the object owns its connector.
+    pub fn is_claimed(self) -> bool {
+        match self {
+            Self::Claimed | Self::DeletingClaimed => true,
+            Self::Unclaimed | Self::DeletingUnclaimed => false,
+        }
+    }
+}
+
+impl Target {
+    /// Parses `spec.arn`.
+    pub fn of(arn: &str) -> Self {
+        arn.parse().map_or_else(Self::Invalid, Self::Existing)
+    }
+
+    /// The ARN of the connector, if it has one.
+    pub fn arn(&self) -> Option<&ConnectorArn> {
+        match self {
+            Self::Existing(arn) => Some(arn),
+            Self::Invalid(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Existing(arn) => arn.fmt(f),
+            Self::Invalid(error) => error.fmt(f),
         }
     }
 }
 
 impl Rules {
-    /// Whether this operator calls the region of a connector, as the partition it is of.
+    /// Whether this operator calls the region of a connector, and as the partition that the ARN has.
     pub fn serves(&self, arn: &ConnectorArn) -> bool {
         self.regions.contains(arn.region()) && arn.partition() == arn.region().partition()
     }
 }
 
 impl Object {
-    /// Reads an object; never fails, since an object that can't be acted on must still be answered.
-    pub fn read(object: &VpcConnector, released: bool) -> Self {
+    /// Reads an object. It cannot fail, since an object that cannot be acted on must still be reported on.
+    pub fn read(object: &VpcConnector, finalizer_removed: bool) -> Self {
         let meta = &object.metadata;
         Self {
             namespace: meta.namespace.clone().unwrap_or_default(),
             name: meta.name.clone().unwrap_or_default(),
             generation: meta.generation,
             deleting: object.deleting(),
-            finalizer: object.finalizer_index().is_some(),
-            released,
-            target: object.spec.arn.parse(),
+            finalizer: match object.finalizer_index() {
+                None => Finalizer::Absent,
+                Some(_) if finalizer_removed => Finalizer::Removed,
+                Some(_) => Finalizer::Present,
+            },
+            target: Target::of(&object.spec.arn),
             policy: object.spec.deletion_policy.clone(),
             paused: object.held_by(api::PAUSED).is_some(),
             protected: object.held_by(api::PROTECTED).is_some(),
@@ -322,75 +194,46 @@ impl Object {
         }
     }
 
-    /// The connector this object owns: recorded in its status, and still the one its spec names.
+    /// The connector that this object owns: recorded in its status, and still the one that its spec names.
     pub fn claimed(&self) -> Option<&ConnectorArn> {
-        let target = self.target.as_ref().ok()?;
-        (self.status.arn.as_deref() == Some(target.as_str())).then_some(target)
+        self.target.arn().filter(|arn| self.status.arn.as_deref() == Some(arn.as_str()))
     }
 
-    /// Whether the status holds the receipt of the connector this object owns.
+    /// Where the object is in its life.
+    pub fn phase(&self) -> Phase {
+        match (self.deleting, self.claimed()) {
+            (false, None) => Phase::Unclaimed,
+            (false, Some(_)) => Phase::Claimed,
+            (true, None) => Phase::DeletingUnclaimed,
+            (true, Some(_)) => Phase::DeletingClaimed,
+        }
+    }
+
+    /// Whether it is being deleted and its connector is to remain.
+    pub fn is_retained(&self) -> bool {
+        self.deleting && self.policy == DeletionPolicy::Retain
+    }
+
+    /// Whether the status holds the receipt of the connector that this object owns.
     pub fn has_receipt(&self) -> bool {
         let state = self.status.status.as_deref().map(|word| ConnectorStatus::from(word).state());
         self.claimed().is_some() && state == Some(ConnectorState::Inactive)
     }
 
-    /// Whether the status says that the connector is well.
-    pub fn was_available(&self) -> bool {
-        self.status.ready_reason() == Some("Available")
+    /// Whether the status says Available for the current generation, and no attempt is requested.
+    pub fn is_reported_available(&self) -> bool {
+        let current = self.status.observed_generation == self.generation;
+        self.status.says(Reason::Available) && current && !self.requested()
     }
 
-    /// Whether that is all there is to say.
-    pub fn shown_available(&self) -> bool {
-        self.was_available() && self.status.observed_generation == self.generation && !self.requested()
-    }
-
-    /// Whether somebody asked for an attempt that has not been answered yet.
+    /// Whether a user requested an attempt that was not answered yet.
     pub fn requested(&self) -> bool {
         self.request.is_some() && self.request != self.status.last_handled_reconcile_at
     }
 }
 
-impl Memory {
-    /// What a process that has never seen the object takes from its status.
-    pub fn recall(status: &VpcConnectorStatus) -> Self {
-        let delete_failed =
-            status.last_error.as_ref().is_some_and(|e| e.operation == Operation::DeleteVpcConnector.to_string());
-        let unanswered = [Reason::ServiceError, Reason::Unreachable, Reason::Unproven].map(|r| r.to_string());
-        let unknown =
-            delete_failed && status.ready_reason().is_some_and(|reason| unanswered.iter().any(|u| u == reason));
-        Self { deletion: if unknown { Deletion::Unknown } else { Deletion::NotUnderWay }, ..Self::default() }
-    }
-
-    /// Begins a reconcile: nothing is seen yet, and a wait of the other phase is over.
-    ///
-    /// Whether it is due is settled here, once: an attempt that has begun runs to its end, also when on its way it answers
-    /// the request that it was begun for. A claim that is lost, as by a status that was wiped by hand, ends every wait: it
-    /// is established anew. A claim that was given up to another owner is none of these.
-    pub fn begin(&mut self, object: &Object, now: Moment) {
-        if self.deleting != object.deleting {
-            let told = std::mem::take(&mut self.told);
-            *self = Self { gone: self.gone.take(), deletion: self.deletion.clone(), told, ..Self::default() };
-            self.deleting = object.deleting;
-        }
-        let given_up = self.wait.as_ref().is_some_and(|wait| wait.reason == Reason::OwnedByAnother);
-        let lost = self.claimed && object.claimed().is_none() && !given_up;
-        self.claimed = object.claimed().is_some();
-        let trigger = match &self.wait {
-            _ if object.requested() => Trigger::Requested,
-            Some(wait) if now < wait.until && !lost => Trigger::Early,
-            _ => Trigger::Due,
-        };
-        self.seen = Seen { trigger, request: object.request.clone(), ..Seen::default() };
-    }
-
-    /// Ends an attempt: what was seen in it is seen anew in the next, and need not be kept until then.
-    pub fn end(&mut self) {
-        self.seen = Seen::default();
-    }
-}
-
 impl Evidence {
-    /// The tag this object writes, unless ownership tags are off.
+    /// The tag that this object writes, unless ownership tags are off.
     pub fn owner_tag(&self) -> Option<OwnerTag> {
         let cluster = self.rules.cluster_id.clone()?;
         Some(OwnerTag::new(cluster, &self.object.namespace, &self.object.name))

@@ -1,4 +1,4 @@
-//! The annotations that hold an object while they are `"true"`, and what is told of values that nobody knows.
+//! The annotations that hold an object while they are `"true"`, and the Events for values that are neither true nor false.
 
 use super::status::{EventReason, PendingEvent};
 use crate::api::{PAUSED, PROTECTED, VpcConnector};
@@ -11,7 +11,7 @@ const MOST_QUOTED: usize = 60;
 pub struct Unusual(Vec<(&'static str, String)>);
 
 impl Unusual {
-    /// Reads them.
+    /// Reads the annotations of an object.
     pub fn read(object: &VpcConnector) -> Self {
         let holding = [PAUSED, PROTECTED].into_iter().filter_map(|name| Some((name, object.held_by(name)?.to_owned())));
         Self(holding.filter(|(_, value)| value != "true").collect())
@@ -25,11 +25,11 @@ impl Unusual {
         }
     }
 
-    /// What to tell of values that are neither true nor false, and were not told before.
-    pub fn tell(&self, told: &mut Self) -> Vec<PendingEvent> {
+    /// The Events for values that are neither true nor false and were not published before.
+    pub fn take_events(&self, published: &mut Self) -> Vec<PendingEvent> {
         let unknown: Vec<_> = self.0.iter().filter(|(_, value)| !value.eq_ignore_ascii_case("true")).cloned().collect();
-        let events = unknown.iter().filter(|unknown| !told.0.contains(unknown)).map(event).collect();
-        *told = Self(unknown);
+        let events = unknown.iter().filter(|unknown| !published.0.contains(unknown)).map(event).collect();
+        *published = Self(unknown);
         events
     }
 }
@@ -60,8 +60,8 @@ mod tests {
         object
     }
 
-    fn notes(unusual: &Unusual, told: &mut Unusual) -> Vec<String> {
-        unusual.tell(told).into_iter().map(|event| event.note).collect()
+    fn notes(unusual: &Unusual, published: &mut Unusual) -> Vec<String> {
+        unusual.take_events(published).into_iter().map(|event| event.note).collect()
     }
 
     #[test]

@@ -10,10 +10,12 @@
 mod tests;
 
 pub mod arn;
+pub mod attempt;
 pub mod blockers;
 mod claims;
 pub mod clock;
 pub mod decide;
+pub mod effect;
 pub mod error_class;
 pub mod evidence;
 pub mod flags;
@@ -23,6 +25,7 @@ pub mod limiter;
 pub mod outcome;
 pub mod ownership;
 pub mod refusal;
+pub mod state;
 pub mod status;
 pub mod transition;
 pub(crate) mod wait;

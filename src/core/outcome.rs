@@ -8,9 +8,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::arn::AccountId;
 use super::error_class::{ErrorClass, strip_namespace};
-use super::ownership::OtherObjectState;
 use super::words;
 
 /// AWS's text is cut to this many characters before it goes anywhere.
@@ -48,11 +46,34 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The action an IAM policy must allow.
+    /// The name in statuses, logs and metrics, which is AWS's.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DeleteVpcConnector => "DeleteVpcConnector",
+            Self::DescribeVpcConnector => "DescribeVpcConnector",
+            Self::ListTagsForResource => "ListTagsForResource",
+            Self::TagResource => "TagResource",
+            Self::UntagResource => "UntagResource",
+            Self::ListVpcConnectors => "ListVpcConnectors",
+            Self::ListServices => "ListServices",
+            Self::DescribeService => "DescribeService",
+            Self::GetCallerIdentity => "GetCallerIdentity",
+            Self::ResolveCredentials => "ResolveCredentials",
+        }
+    }
+
+    /// The action that an IAM policy must allow.
     pub fn iam_action(self) -> String {
         match self {
             Self::GetCallerIdentity | Self::ResolveCredentials => format!("sts:{self}"),
-            _ => format!("apprunner:{self}"),
+            Self::DeleteVpcConnector
+            | Self::DescribeVpcConnector
+            | Self::ListTagsForResource
+            | Self::TagResource
+            | Self::UntagResource
+            | Self::ListVpcConnectors
+            | Self::ListServices
+            | Self::DescribeService => format!("apprunner:{self}"),
         }
     }
 
@@ -73,24 +94,24 @@ impl Operation {
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
+        f.write_str(self.as_str())
     }
 }
 
-/// What one call came to.
+/// The outcome of one call, and above all whether it can have taken effect.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// AWS did it, or answered the question.
-    Done(Reply),
+pub enum Outcome<T> {
+    /// AWS did it, or answered.
+    Done(T),
     /// AWS refused: nothing has happened.
     Refused(Failure),
-    /// The request never left: nothing can have happened.
+    /// The request was not sent: nothing can have happened.
     NotSent(Failure),
-    /// It was sent, and what came of it is not known.
+    /// The request was sent and its effect is unknown.
     Unknown(Failure),
 }
 
-impl Outcome {
+impl<T> Outcome<T> {
     /// The failure, if it is one.
     pub fn failure(&self) -> Option<&Failure> {
         match self {
@@ -99,16 +120,31 @@ impl Outcome {
         }
     }
 
-    /// The same, and nothing else.
-    pub fn into_failure(self) -> Option<Failure> {
+    /// The reply, or the failure.
+    pub fn into_result(self) -> Result<T, Failure> {
         match self {
-            Self::Done(_) => None,
-            Self::Refused(failure) | Self::NotSent(failure) | Self::Unknown(failure) => Some(failure),
+            Self::Done(reply) => Ok(reply),
+            Self::Refused(failure) | Self::NotSent(failure) | Self::Unknown(failure) => Err(failure),
         }
     }
 
-    /// The outcome as one word.
-    pub fn word(&self) -> &'static str {
+    /// The failure, if it is one.
+    pub fn into_failure(self) -> Option<Failure> {
+        self.into_result().err()
+    }
+
+    /// The same outcome with another reply.
+    pub fn map<U>(self, reply: impl FnOnce(T) -> U) -> Outcome<U> {
+        match self {
+            Self::Done(done) => Outcome::Done(reply(done)),
+            Self::Refused(failure) => Outcome::Refused(failure),
+            Self::NotSent(failure) => Outcome::NotSent(failure),
+            Self::Unknown(failure) => Outcome::Unknown(failure),
+        }
+    }
+
+    /// The name in logs.
+    pub fn as_str(&self) -> &'static str {
         match self {
             Self::Done(_) => "Done",
             Self::Refused(_) => "Refused",
@@ -116,27 +152,6 @@ impl Outcome {
             Self::Unknown(_) => "Unknown",
         }
     }
-}
-
-/// What was answered.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Reply {
-    /// The connector a Describe or a Delete described.
-    Connector(Connector),
-    /// The value of the owner tag.
-    OwnerTag(Option<String>),
-    /// A page of the connectors of an account and region.
-    Connectors(Page<Connector>),
-    /// A page of its services.
-    Services(Page<Service>),
-    /// The connector that a service's outgoing traffic goes through, if it goes through one.
-    Egress(Option<String>),
-    /// The account whose credentials these are.
-    Caller(AccountId),
-    /// What the other_object that an owner tag names turned out to be.
-    OtherObject(OtherObjectState),
-    /// It was written: a tag in AWS, or a patch in Kubernetes.
-    Written,
 }
 
 /// A part of a list.
@@ -265,7 +280,7 @@ impl Failure {
     }
 
     /// AWS's code, and its message where there is one.
-    pub fn said(&self) -> String {
+    pub fn code_and_message(&self) -> String {
         if self.message.is_empty() { self.code.clone() } else { format!("{}: {}", self.code, self.message) }
     }
 
@@ -354,13 +369,9 @@ mod tests {
     #[test]
     fn what_a_call_came_to_is_logged_as_one_word() {
         let failure = || Failure::new(Operation::DeleteVpcConnector, ErrorClass::Unreachable, "Timeout", "");
-        let outcomes = [
-            Outcome::Done(Reply::Written),
-            Outcome::Refused(failure()),
-            Outcome::NotSent(failure()),
-            Outcome::Unknown(failure()),
-        ];
-        assert_eq!(outcomes.each_ref().map(Outcome::word), ["Done", "Refused", "NotSent", "Unknown"]);
+        let outcomes =
+            [Outcome::Done(()), Outcome::Refused(failure()), Outcome::NotSent(failure()), Outcome::Unknown(failure())];
+        assert_eq!(outcomes.each_ref().map(Outcome::as_str), ["Done", "Refused", "NotSent", "Unknown"]);
     }
 
     #[test]

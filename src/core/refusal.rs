@@ -1,13 +1,16 @@
 //! Writes that the API server refuses: by a policy, a webhook or a quota, for want of a right, or because of their size.
 //!
-//! Such a refusal is no passing fault of the connection, and the object is as it was read: somebody decided that the
-//! operator may not write this. So it becomes the reason `WriteRefused`, and the write is tried again by itself, since
-//! whoever mends it has no reason to touch the object. A refusal ends the reconcile that it happened in.
+//! Such a refusal is not transient, and the object is as it was read: an administrator decided that the operator may not
+//! write this. So it becomes the reason `WriteRefused`, and the write is tried again with backoff, since an administrator
+//! who corrects it need not touch the object. A refusal ends the reconcile in which it happens.
 
+use super::attempt::End;
 use super::clock::Moment;
-use super::decide::{Decision, Effect};
-use super::evidence::{Evidence, Memory, Wait};
+use super::decide::Decision;
+use super::effect::KubeWrite;
+use super::evidence::{Evidence, Finalizer};
 use super::outcome::sanitize;
+use super::state::{ObjectState, Wait};
 use super::status::{EventReason, PendingEvent};
 use crate::api::Reason;
 
@@ -23,29 +26,7 @@ pub enum Write {
 }
 
 impl Write {
-    /// The write that an effect makes, if it makes one.
-    pub fn of(effect: &Effect) -> Option<Self> {
-        match effect {
-            Effect::AddFinalizer => Some(Self::AddFinalizer),
-            Effect::RemoveFinalizer(_) => Some(Self::RemoveFinalizer),
-            Effect::CorrectStatus
-            | Effect::RecordAdopting
-            | Effect::RecordClaim
-            | Effect::RecordReceipt
-            | Effect::RecordAlreadyGone
-            | Effect::RecordLetGo => Some(Self::WriteStatus),
-            Effect::ReadOtherObject { .. }
-            | Effect::ScanServices
-            | Effect::Identify
-            | Effect::Describe
-            | Effect::ReadTags
-            | Effect::WriteTag
-            | Effect::RemoveTag
-            | Effect::Delete => None,
-        }
-    }
-
-    /// The write in words.
+    /// The write in a sentence.
     pub fn in_words(self) -> &'static str {
         match self {
             Self::AddFinalizer => "add the finalizer",
@@ -84,45 +65,57 @@ pub struct Refusals {
     pub since: Moment,
 }
 
-/// Takes a refusal into the evidence.
-pub fn refused(e: &mut Evidence, refusal: Refusal) {
-    let before = e.memory.refusals.take().filter(|before| before.last.write == refusal.write);
-    let (failures, since) = before.map_or((0, e.now.moment), |before| (before.failures, before.since));
-    e.memory.refusals = Some(Refusals { last: refusal, failures: failures.saturating_add(1), since });
-    e.memory.seen.write_refused = true;
-}
-
-/// Takes note of a write that succeeded.
-///
-/// The status that says `WriteRefused` is written too, in the reconcile of the refusal, and is no end of it.
-pub fn written(memory: &mut Memory, write: Write) {
-    if !memory.seen.write_refused {
-        memory.refusals.take_if(|refusals| refusals.last.write == write);
+impl KubeWrite {
+    /// The kind of write, by which refusals are counted.
+    pub fn kind(&self) -> Write {
+        match self {
+            Self::AddFinalizer => Write::AddFinalizer,
+            Self::RemoveFinalizer(_) => Write::RemoveFinalizer,
+            Self::Status(_) => Write::WriteStatus,
+        }
     }
 }
 
-/// The row of the table: after a refusal nothing more is tried in the same reconcile.
-pub(super) fn write_refused(e: &Evidence) -> Option<Decision> {
-    let refusals = e.memory.refusals.as_ref().filter(|_| e.memory.seen.write_refused)?;
+/// Applies a refused write to the evidence.
+pub fn refused(evidence: &mut Evidence, refusal: Refusal) {
+    let before = evidence.state.refusals.take().filter(|before| before.last.write == refusal.write);
+    let (failures, since) = before.map_or((0, evidence.now.moment), |before| (before.failures, before.since));
+    evidence.state.refusals = Some(Refusals { last: refusal, failures: failures.saturating_add(1), since });
+    evidence.attempt.end = End::WriteRefused;
+}
+
+/// Applies a successful write to the evidence: the refusals of that kind of write are over.
+///
+/// The status that says `WriteRefused` is written in the reconcile of the refusal, and does not end it.
+pub fn succeeded(evidence: &mut Evidence, write: Write) {
+    if !evidence.attempt.write_refused() {
+        evidence.state.refusals.take_if(|refusals| refusals.last.write == write);
+    }
+}
+
+/// The guard of `decide`: after a refusal nothing more is tried in the same reconcile.
+pub(super) fn write_refused(evidence: &Evidence) -> Option<Decision> {
+    let refusals = evidence.state.refusals.as_ref().filter(|_| evidence.attempt.write_refused())?;
     Some(Decision::Blocked(Wait {
         reason: Reason::WriteRefused,
         message: refusals.last.to_string(),
-        until: e.from_now(e.rules.intervals.retry.jittered(refusals.failures, e.jitter)),
+        until: evidence.from_now(evidence.rules.intervals.retry.jittered(refusals.failures, evidence.jitter)),
         failure: None,
     }))
 }
 
-/// Whether a status that says `WriteRefused` is all that is left to correct: the finalizer came off, and somebody else's
+/// Whether a status that says `WriteRefused` has to be corrected: our finalizer was removed after all, and another one
 /// still holds the object.
-pub(super) fn outlived(e: &Evidence) -> bool {
-    !e.object.finalizer && e.object.status.says(Reason::WriteRefused) && !e.memory.seen.write_refused
+pub(super) fn outlived(evidence: &Evidence) -> bool {
+    let absent = evidence.object.finalizer == Finalizer::Absent;
+    absent && evidence.object.status.says(Reason::WriteRefused) && !evidence.attempt.write_refused()
 }
 
-/// What to tell of a refusal when the status can't tell it, being refused as well.
+/// The Event for a refusal that the status cannot report, because status writes are refused as well.
 ///
-/// It is repeated after twice as many attempts each time: Events are kept for an hour only.
-pub fn untold(memory: &Memory) -> Option<PendingEvent> {
-    let refusals = memory.refusals.as_ref().filter(|refusals| refusals.failures.is_power_of_two())?;
+/// It is published again after 1, 2, 4, 8 … refusals, because the API server keeps Events for an hour.
+pub fn unreported(state: &ObjectState) -> Option<PendingEvent> {
+    let refusals = state.refusals.as_ref().filter(|refusals| refusals.failures.is_power_of_two())?;
     let note = refusals.last.to_string();
     Some(PendingEvent { warning: true, reason: EventReason::State(Reason::WriteRefused), note })
 }

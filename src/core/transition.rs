@@ -1,258 +1,256 @@
-//! What an outcome teaches: every answer AWS can give, turned into what is known of the object.
+//! Applies the outcome of each effect to the evidence.
 //!
-//! Total, like the table: there is no outcome of any effect that leaves the evidence as it was and lets the same call be
-//! made again at once. A property test holds it to that.
+//! Total: every outcome of every effect changes the evidence, so that [`super::decide`] cannot return the same call twice
+//! in a row. A property test in `core/tests/laws.rs` holds that.
 
+use super::arn::ConnectorArn;
+use super::attempt::{End, Observed, Ownership, Untag};
 use super::blockers::Blockers;
-use super::decide::Effect;
+use super::effect::{AwsOutcome, Completed, KubeWrite, StatusWrite};
 use super::error_class::ErrorClass;
-use super::evidence::{
-    Caller, Deletion, Evidence, FailureStreak, Gone, Observed, Ownership, PendingClaim, RefusedDelete,
-};
-use super::outcome::{Connector, ConnectorState, Failure, Operation, Outcome, Reply};
-use super::ownership::{OtherObjectState, Owner};
-use super::refusal::{self, Write};
+use super::evidence::{Caller, Evidence, Phase};
+use super::outcome::{Connector, ConnectorState, Failure, Operation, Outcome};
+use super::refusal;
+use super::state::{Confirmation, Deletion, Failures, PendingClaim, RefusedDelete};
 
-const WRONG_KIND: &str = "the answer is of another kind";
-
-/// Takes the outcome of an effect into the evidence.
-pub fn apply(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
-    if let Some(write) = Write::of(effect) {
-        refusal::written(&mut e.memory, write);
-    }
-    match effect {
-        Effect::Delete => apply_delete(e, outcome),
-        Effect::Describe => apply_describe(e, outcome),
-        Effect::ReadTags => match outcome {
-            Outcome::Done(Reply::OwnerTag(tag)) => apply_owner_tag(e, tag.as_deref()),
-            other => {
-                // The connector may be gone, so the next attempt describes it.
-                if let Outcome::Refused(Failure { class: ErrorClass::NotFound | ErrorClass::InvalidRequest, .. }) =
-                    &other
-                {
-                    e.memory.pending_claim = None;
-                }
-                fail(e, Operation::ListTagsForResource, other);
-            }
-        },
-        Effect::WriteTag => match outcome {
-            Outcome::Done(Reply::Written) => apply_tag_written(e),
-            other => fail(e, Operation::TagResource, other),
-        },
-        Effect::RemoveTag => e.memory.seen.untagged = Some(failure_of(Operation::UntagResource, outcome)),
-        Effect::Identify => match outcome {
-            Outcome::Done(Reply::Caller(account)) => e.caller = Caller::Account(account),
-            other => fail(e, Operation::GetCallerIdentity, other),
-        },
-        Effect::ReadOtherObject { .. } => {
-            let found = if let Outcome::Done(Reply::OtherObject(found)) = outcome {
-                found
-            } else {
-                OtherObjectState::Unreadable
-            };
-            e.memory.seen.other_object = Some(found);
-            note_owner_check(e);
+/// Applies the outcome of an effect to the evidence.
+pub fn apply(evidence: &mut Evidence, completed: Completed) {
+    match completed {
+        Completed::Kube(write) => apply_write(evidence, &write),
+        Completed::OtherObject(state) => {
+            let attempt = &mut evidence.attempt;
+            attempt.ownership = std::mem::take(&mut attempt.ownership).with_other_object(state);
+            note_owner_check(evidence);
         }
-        Effect::RecordReceipt | Effect::RecordAlreadyGone => {
-            if let Some(gone) = &mut e.memory.gone {
-                gone.recorded = true;
-            }
+        Completed::ScanServices => {
+            evidence.blockers.get_or_insert_with(Blockers::default);
         }
-        Effect::RecordClaim => {
-            e.memory.claimed = true;
-            succeed(e);
-        }
-        Effect::ScanServices => e.blockers = e.blockers.take().or_else(|| Some(Blockers::default())),
-        Effect::AddFinalizer
-        | Effect::RemoveFinalizer(_)
-        | Effect::CorrectStatus
-        | Effect::RecordAdopting
-        | Effect::RecordLetGo => {}
+        Completed::Aws(outcome, arn) => apply_aws(evidence, outcome, &arn),
     }
 }
 
-fn apply_delete(e: &mut Evidence, outcome: Outcome) {
+fn apply_write(evidence: &mut Evidence, write: &KubeWrite) {
+    refusal::succeeded(evidence, write.kind());
+    match write {
+        KubeWrite::Status(StatusWrite::Receipt | StatusWrite::AlreadyGone) => {
+            if let Deletion::Confirmed { recorded, .. } = &mut evidence.state.deletion {
+                *recorded = true;
+            }
+        }
+        KubeWrite::Status(StatusWrite::Claim(_)) => {
+            evidence.state.phase = if evidence.object.deleting { Phase::DeletingClaimed } else { Phase::Claimed };
+            succeed(evidence);
+        }
+        KubeWrite::AddFinalizer
+        | KubeWrite::RemoveFinalizer(_)
+        | KubeWrite::Status(StatusWrite::Adopting | StatusWrite::Correction | StatusWrite::Released) => {}
+    }
+}
+
+fn apply_aws(evidence: &mut Evidence, outcome: AwsOutcome, arn: &ConnectorArn) {
     match outcome {
-        Outcome::Done(Reply::Connector(connector)) => match read_description(e, connector) {
-            Ok(Observed::Inactive(connector)) => gone(e, Some(connector)),
-            Ok(_) => {
-                e.memory.deletion = Deletion::Accepted { since: e.now.moment, looks: 0 };
-                e.memory.refused_delete = None;
-                e.memory.seen.looked = true;
-                succeed(e);
+        AwsOutcome::Identify(Outcome::Done(account)) => evidence.caller = Caller::Account(account),
+        AwsOutcome::Describe(outcome) => apply_describe(evidence, outcome, arn),
+        AwsOutcome::ReadTags(Outcome::Done(tag)) => apply_owner_tag(evidence, tag.as_deref()),
+        AwsOutcome::ReadTags(outcome) => apply_unread_tags(evidence, outcome),
+        AwsOutcome::WriteTag(Outcome::Done(())) => apply_written_tag(evidence),
+        AwsOutcome::RemoveTag(outcome) => {
+            evidence.attempt.untag = outcome.into_failure().map_or(Untag::Done, Untag::Failed);
+        }
+        AwsOutcome::Delete(outcome) => apply_delete(evidence, outcome, arn),
+        AwsOutcome::Identify(outcome) => fail_with(evidence, outcome),
+        AwsOutcome::WriteTag(outcome) => fail_with(evidence, outcome),
+    }
+}
+
+fn apply_delete(evidence: &mut Evidence, outcome: Outcome<Connector>, arn: &ConnectorArn) {
+    let now = evidence.now.moment;
+    let refused_since = evidence.state.deletion.refused_since();
+    match outcome {
+        Outcome::Done(connector) => match observe(connector, arn, Operation::DeleteVpcConnector) {
+            Ok(Observed::Inactive(connector)) => confirm(evidence, arn, Confirmation::Inactive(Box::new(connector))),
+            Ok(Observed::Active(_) | Observed::NotFound) => {
+                evidence.state.deletion = Deletion::Accepted { since: now, describes: 0 };
+                evidence.attempt.described = true;
+                succeed(evidence);
             }
             Err(unproven) => {
-                e.memory.deletion = Deletion::Unknown;
-                failed(e, Failure { operation: Operation::DeleteVpcConnector, ..unproven });
+                evidence.state.deletion = Deletion::Unanswered { refused_since };
+                fail(evidence, unproven);
             }
         },
-        Outcome::Refused(failure) if failure.class == ErrorClass::NotFound => gone(e, None),
+        Outcome::Refused(failure) if failure.class == ErrorClass::NotFound => {
+            confirm(evidence, arn, Confirmation::NotFound);
+        }
         Outcome::Refused(failure) => {
-            // Only "in use" says that the connector is still there, and so that no earlier request took effect.
-            if failure.class == ErrorClass::InUse {
-                e.memory.deletion = Deletion::NotUnderWay;
-            }
             if failure.refuses_the_delete() {
-                let since = e.memory.refused_delete.as_ref().map_or(e.now.moment, |before| before.since);
-                e.memory.refused_delete = Some(RefusedDelete { since, last: e.now.moment, failure: failure.clone() });
+                let since = refused_since.unwrap_or(now);
+                let refused = RefusedDelete { since, last: now, failure: failure.clone() };
+                evidence.state.deletion = Deletion::Refused(refused);
             }
-            failed(e, failure);
+            fail(evidence, failure);
         }
         Outcome::Unknown(failure) => {
-            e.memory.deletion = Deletion::Unknown;
-            failed(e, failure);
+            evidence.state.deletion = Deletion::Unanswered { refused_since };
+            fail(evidence, failure);
         }
-        other => fail(e, Operation::DeleteVpcConnector, other),
+        // Nothing was sent, so the deletion is where it was.
+        Outcome::NotSent(failure) => fail(evidence, failure),
     }
 }
 
-fn apply_owner_tag(e: &mut Evidence, tag: Option<&str>) {
-    // App Runner may go on to show the tag that ours has replaced.
-    let replaced = e.memory.pending_claim.as_ref().and_then(|pending| pending.released_tag.as_deref());
-    let tag = tag.filter(|shown| Some(*shown) != replaced);
-    e.memory.seen.owner = Some(e.owner_tag().map_or(Owner::Us, |ours| ours.read(tag)));
-    match (&mut e.memory.pending_claim, &e.memory.seen.owner) {
-        (Some(pending), Some(Owner::Nobody)) => pending.unseen = pending.unseen.saturating_add(1),
-        (Some(_), Some(_)) => resume_claim(e),
-        _ => {}
-    }
-    note_owner_check(e);
-    let resync = e.object.claimed().is_some() && !e.object.deleting;
-    if resync && matches!(e.memory.seen.ownership(), Ownership::Ours | Ownership::Another { .. }) {
-        succeed(e);
-    }
-}
-
-/// Goes on with a claim from the connector as it was described before the tag was written, unless that is long ago.
-fn resume_claim(e: &mut Evidence) {
-    let Some(pending) = e.memory.pending_claim.take() else { return };
-    if e.now.moment < pending.written_at.after(e.rules.intervals.tag_settle.max * 2) {
-        e.memory.seen.connector = pending.connector.map(Observed::Active);
-    }
-    e.memory.seen.released_tag = pending.released_tag;
-}
-
-fn note_owner_check(e: &mut Evidence) {
-    let free = matches!(e.memory.seen.ownership(), Ownership::Ours | Ownership::Untagged | Ownership::Released { .. });
-    e.memory.owner_checked_at = free.then_some(e.now.moment);
-}
-
-/// A tag on a claimed connector was put back; one on the way to a claim has to be read before it counts.
-fn apply_tag_written(e: &mut Evidence) {
-    e.memory.seen.tagged = true;
-    if e.object.claimed().is_some() {
-        e.memory.tag_restored_at = Some(e.now.moment);
-        e.memory.seen.owner = Some(Owner::Us);
-        return succeed(e);
-    }
-    // A tag that was never shown is written once more.
-    resume_claim(e);
-    if let Ownership::Released { tag } = e.memory.seen.ownership() {
-        e.memory.seen.released_tag = Some(tag.to_owned());
-    }
-    let seen = &mut e.memory.seen;
-    let connector = match seen.connector.take() {
-        Some(Observed::Active(connector)) => Some(connector),
-        _ => None,
-    };
-    (seen.owner, seen.other_object) = (None, None);
-    let (released_tag, written_at) = (seen.released_tag.take(), e.now.moment);
-    e.memory.pending_claim = Some(PendingClaim { connector, released_tag, written_at, unseen: 0 });
-}
-
-fn apply_describe(e: &mut Evidence, outcome: Outcome) {
-    let seen = match outcome {
-        Outcome::Done(Reply::Connector(connector)) => read_description(e, connector),
+fn apply_describe(evidence: &mut Evidence, outcome: Outcome<Connector>, arn: &ConnectorArn) {
+    let observed = match outcome {
+        Outcome::Done(connector) => observe(connector, arn, Operation::DescribeVpcConnector),
         Outcome::Refused(failure) if failure.class == ErrorClass::NotFound => Ok(Observed::NotFound),
-        other => Err(failure_of(Operation::DescribeVpcConnector, other).unwrap_or_else(|| unproven(WRONG_KIND))),
+        Outcome::Refused(failure) | Outcome::NotSent(failure) | Outcome::Unknown(failure) => Err(failure),
     };
-    if e.object.deleting && e.object.claimed().is_some() {
-        apply_describe_while_deleting(e, seen.ok());
-    } else {
-        apply_description(e, seen);
+    match evidence.object.phase() {
+        Phase::DeletingClaimed => apply_describe_of_deletion(evidence, observed.ok(), arn),
+        Phase::DeletingUnclaimed => match observed {
+            Ok(Observed::Inactive(connector)) => confirm(evidence, arn, Confirmation::Inactive(Box::new(connector))),
+            Ok(Observed::NotFound) => confirm(evidence, arn, Confirmation::NotFound),
+            Ok(Observed::Active(connector)) => evidence.attempt.observed = Some(Observed::Active(connector)),
+            Err(failure) => fail(evidence, failure),
+        },
+        phase @ (Phase::Unclaimed | Phase::Claimed) => match observed {
+            Ok(observed) => {
+                // An ACTIVE connector is not the whole answer while its owner tag is still to be read.
+                let complete = phase == Phase::Claimed && evidence.rules.cluster_id.is_none();
+                if complete || !matches!(observed, Observed::Active(_)) {
+                    succeed(evidence);
+                }
+                evidence.attempt.observed = Some(observed);
+            }
+            Err(failure) => fail(evidence, failure),
+        },
     }
 }
 
-/// A look in the course of a deletion: it proves the connector gone, or it is no obstacle to asking again.
-fn apply_describe_while_deleting(e: &mut Evidence, seen: Option<Observed>) {
-    e.memory.seen.looked = true;
-    if let Deletion::Accepted { looks, .. } = &mut e.memory.deletion {
-        *looks = looks.saturating_add(1);
+/// A describe in the course of a deletion confirms it, or changes nothing: a failure of it does not delay the delete.
+fn apply_describe_of_deletion(evidence: &mut Evidence, observed: Option<Observed>, arn: &ConnectorArn) {
+    evidence.attempt.described = true;
+    if let Deletion::Accepted { describes, .. } = &mut evidence.state.deletion {
+        *describes = describes.saturating_add(1);
     }
-    match seen {
-        Some(Observed::Inactive(connector)) => gone(e, Some(connector)),
-        Some(Observed::NotFound) => gone(e, None),
+    match observed {
+        Some(Observed::Inactive(connector)) => confirm(evidence, arn, Confirmation::Inactive(Box::new(connector))),
+        Some(Observed::NotFound) => confirm(evidence, arn, Confirmation::NotFound),
         Some(Observed::Active(_)) | None => {}
     }
 }
 
-fn apply_description(e: &mut Evidence, seen: Result<Observed, Failure>) {
-    match seen {
-        Err(failure) => failed(e, failure),
-        Ok(Observed::Inactive(connector)) if e.object.deleting => gone(e, Some(connector)),
-        Ok(Observed::NotFound) if e.object.deleting => gone(e, None),
-        Ok(observed) => {
-            // An ACTIVE connector is not enough where its owner tag is still to be read.
-            let ends = e.object.claimed().is_some() && e.rules.cluster_id.is_none();
-            if ends || !matches!(observed, Observed::Active(_)) {
-                succeed(e);
-            }
-            e.memory.seen.connector = Some(observed);
-        }
+fn apply_owner_tag(evidence: &mut Evidence, tag: Option<&str>) {
+    // App Runner may still show the tag that ours has replaced.
+    let replaced = evidence.state.pending_claim.as_ref().and_then(|pending| pending.replaced_tag.as_deref());
+    let tag = tag.filter(|shown| Some(*shown) != replaced);
+    let ownership =
+        evidence.owner_tag().map_or(Ownership::Ours { replaced: None }, |ours| Ownership::from(ours.read(tag)));
+    evidence.attempt.ownership = ownership;
+    match (&mut evidence.state.pending_claim, &evidence.attempt.ownership) {
+        (Some(pending), Ownership::Untagged) => pending.unseen = pending.unseen.saturating_add(1),
+        (Some(_), _) => resume_claim(evidence),
+        (None, _) => {}
+    }
+    note_owner_check(evidence);
+    let settled = matches!(evidence.attempt.ownership, Ownership::Ours { .. } | Ownership::Another { .. });
+    if settled && evidence.object.phase() == Phase::Claimed {
+        succeed(evidence);
     }
 }
 
-/// Reads a description; only our own ARN with a Status the API's model knows proves anything.
-fn read_description(e: &Evidence, connector: Connector) -> Result<Observed, Failure> {
-    let target = e.object.target.as_ref().map(super::arn::ConnectorArn::as_str).unwrap_or_default();
+fn apply_unread_tags(evidence: &mut Evidence, outcome: Outcome<Option<String>>) {
+    // The connector may have been deleted, so the next attempt describes it.
+    if let Outcome::Refused(Failure { class: ErrorClass::NotFound | ErrorClass::InvalidRequest, .. }) = &outcome {
+        evidence.state.pending_claim = None;
+    }
+    fail_with(evidence, outcome);
+}
+
+/// Continues a claim from the connector as it was described before the tag was written, unless that is too long ago.
+fn resume_claim(evidence: &mut Evidence) {
+    let Some(pending) = evidence.state.pending_claim.take() else { return };
+    if is_recent(evidence, &pending) {
+        evidence.attempt.observed = pending.connector.map(Observed::Active);
+    }
+    if let Ownership::Ours { replaced } = &mut evidence.attempt.ownership {
+        *replaced = pending.replaced_tag;
+    }
+}
+
+fn is_recent(evidence: &Evidence, pending: &PendingClaim) -> bool {
+    evidence.now.moment < pending.written_at.after(evidence.rules.intervals.tag_settle.max * 2)
+}
+
+fn note_owner_check(evidence: &mut Evidence) {
+    let allowed = evidence.attempt.ownership.is_ours_or_free();
+    evidence.state.owner_checked_at = allowed.then_some(evidence.now.moment);
+}
+
+/// The tag of a claimed connector was written again. The tag of a claim has to be read back before it counts.
+fn apply_written_tag(evidence: &mut Evidence) {
+    if evidence.object.claimed().is_some() {
+        evidence.state.tag_restored_at = Some(evidence.now.moment);
+        evidence.attempt.ownership = Ownership::Ours { replaced: None };
+        return succeed(evidence);
+    }
+    // A tag that did not become visible is written once more; the claim stays the same.
+    let before = evidence.state.pending_claim.take();
+    let (described, replaced) = match before {
+        Some(pending) if is_recent(evidence, &pending) => (pending.connector, pending.replaced_tag),
+        Some(pending) => (None, pending.replaced_tag),
+        None => (None, None),
+    };
+    let connector = match evidence.attempt.observed.take() {
+        Some(Observed::Active(connector)) => Some(connector),
+        Some(Observed::Inactive(_) | Observed::NotFound) | None => described,
+    };
+    let replaced_tag = match std::mem::replace(&mut evidence.attempt.ownership, Ownership::Written) {
+        Ownership::Released { tag } => Some(tag),
+        Ownership::Ours { replaced: earlier } => earlier.or(replaced),
+        Ownership::Unread
+        | Ownership::Written
+        | Ownership::OfObject { .. }
+        | Ownership::Untagged
+        | Ownership::Another { .. } => replaced,
+    };
+    let written_at = evidence.now.moment;
+    evidence.state.pending_claim = Some(PendingClaim { connector, replaced_tag, written_at, unseen: 0 });
+}
+
+/// Reads a description; only the ARN that was asked for, with a Status of the API model, proves anything.
+fn observe(connector: Connector, arn: &ConnectorArn, operation: Operation) -> Result<Observed, Failure> {
+    let unproven = |why: &str| Err(Failure::new(operation, ErrorClass::Unproven, "Unproven", why));
     match (&connector.arn, connector.status.as_ref().map(|status| (status.state(), status.as_str()))) {
-        (Some(arn), _) if arn != target => Err(unproven(&format!("the answer describes another connector, {arn}"))),
-        (None, None) => Err(unproven("the answer has no VpcConnector")),
-        (None, _) => Err(unproven("the answer has no VpcConnector.VpcConnectorArn")),
-        (_, None) => Err(unproven("the answer has no VpcConnector.Status")),
-        (_, Some((ConnectorState::Unknown, word))) => {
-            Err(unproven(&format!("the answer has the unknown Status '{word}'")))
+        (Some(other), _) if other != arn.as_str() => {
+            unproven(&format!("the answer describes another connector, {other}"))
         }
+        (None, None) => unproven("the answer has no VpcConnector"),
+        (None, _) => unproven("the answer has no VpcConnector.VpcConnectorArn"),
+        (_, None) => unproven("the answer has no VpcConnector.Status"),
+        (_, Some((ConnectorState::Unknown, word))) => unproven(&format!("the answer has the unknown Status '{word}'")),
         (_, Some((ConnectorState::Active, _))) => Ok(Observed::Active(connector)),
         (_, Some((ConnectorState::Inactive, _))) => Ok(Observed::Inactive(connector)),
     }
 }
 
-fn gone(e: &mut Evidence, connector: Option<Connector>) {
-    let arn = e.object.target.as_ref().map(ToString::to_string).unwrap_or_default();
-    e.memory.gone = Some(Gone { arn, connector, recorded: false });
-    e.memory.deletion = Deletion::NotUnderWay;
-    e.memory.seen.failure = None;
-    succeed(e);
+fn confirm(evidence: &mut Evidence, arn: &ConnectorArn, by: Confirmation) {
+    evidence.state.deletion = Deletion::Confirmed { arn: arn.clone(), by, recorded: false };
+    evidence.attempt.end = End::Open;
+    succeed(evidence);
 }
 
-fn succeed(e: &mut Evidence) {
-    e.memory.attempts = 0;
-    e.memory.streak = None;
+fn succeed(evidence: &mut Evidence) {
+    evidence.state.failures = None;
 }
 
-fn failed(e: &mut Evidence, failure: Failure) {
-    e.memory.attempts = e.memory.attempts.saturating_add(1);
-    let begun = FailureStreak { class: failure.class, failures: 0, since: e.now.moment };
-    let streak = e.memory.streak.filter(|streak| streak.class == failure.class).unwrap_or(begun);
-    e.memory.streak = Some(FailureStreak { failures: streak.failures.saturating_add(1), ..streak });
-    e.memory.seen.failure = Some(failure);
+fn fail(evidence: &mut Evidence, failure: Failure) {
+    evidence.state.failures = Some(Failures::after(evidence.state.failures, failure.class, evidence.now.moment));
+    evidence.attempt.end = End::Failed(failure);
 }
 
-fn fail(e: &mut Evidence, operation: Operation, outcome: Outcome) {
-    let failure = failure_of(operation, outcome).unwrap_or_else(|| Failure { operation, ..unproven(WRONG_KIND) });
-    failed(e, failure);
-}
-
-/// The failure in an outcome; an answer of the wrong kind is one as well.
-fn failure_of(operation: Operation, outcome: Outcome) -> Option<Failure> {
-    match outcome {
-        Outcome::Done(Reply::Written) => None,
-        Outcome::Done(_) => Some(Failure { operation, ..unproven(WRONG_KIND) }),
-        other => other.into_failure(),
+fn fail_with<T>(evidence: &mut Evidence, outcome: Outcome<T>) {
+    if let Some(failure) = outcome.into_failure() {
+        fail(evidence, failure);
     }
-}
-
-fn unproven(why: &str) -> Failure {
-    Failure::new(Operation::DescribeVpcConnector, ErrorClass::Unproven, "Unproven", why)
 }

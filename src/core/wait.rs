@@ -1,183 +1,194 @@
-//! Every wait: its reason, its words, and when it ends.
+//! Every wait: its reason, its message, and its end.
 //!
-//! What people read in `kubectl describe` is written here. A message holds no time of ours, and changes only when what it
-//! says changes.
+//! The messages that users read in `kubectl describe` are written here. A message contains no time of ours, and changes
+//! only when its meaning changes.
 
 use std::time::Duration;
 
 use super::arn::ConnectorArn;
-use super::blockers::Blockers;
+use super::blockers::{Blockers, Services};
 use super::clock::Moment;
 use super::error_class::ErrorClass;
-use super::evidence::{Evidence, PendingClaim, RefusedDelete, Wait};
+use super::evidence::{Evidence, Phase};
 use super::outcome::{Failure, NO_CREDENTIALS, Operation, Service, WRONG_ACCOUNT};
+use super::state::{PendingClaim, RefusedDelete, Wait};
 use super::words;
 use crate::api::{OWNER_TAG, Reason};
 
-/// Says of a claimed connector that it is well.
+/// The message for a claimed connector that is ACTIVE.
 pub(super) const AVAILABLE: &str = "the connector is ACTIVE and owned by this object";
-const AVAILABLE_UNTAGGED: &str = "the connector is ACTIVE and owned by this object; something takes its owner tag off, \
+const AVAILABLE_UNTAGGED: &str = "the connector is ACTIVE and owned by this object; another tool removes its owner tag, \
      which is written again at most once an hour";
-const LETTING_GO: &str = "App Runner still reports it in use, but no service references it; it is letting go";
-const THEN: &str = "the connector is deleted as soon as they let go";
-/// A message names no more services than this; the status names more.
+const UNREFERENCED: &str =
+    "App Runner still reports the connector in use, but no service references it; waiting for App Runner to release it";
+const THEN: &str = "the connector is deleted as soon as they release it";
+/// The services that a message names; the status names more.
 const NAMED: usize = 5;
 
-/// Until a person changes something.
-pub(super) fn until_user_acts(e: &Evidence, reason: Reason, message: String) -> Wait {
-    Wait { reason, message, until: e.from_now(e.rules.intervals.user_action), failure: None }
+/// Until a user changes something.
+pub(super) fn until_user_acts(evidence: &Evidence, reason: Reason, message: String) -> Wait {
+    Wait { reason, message, until: evidence.from_now(evidence.rules.intervals.user_action), failure: None }
 }
 
-/// Until the next look at a connector that is well.
+/// Until the next resync of a connector that is ACTIVE.
 pub(super) fn available(until: Moment) -> Wait {
     Wait { reason: Reason::Available, message: AVAILABLE.into(), until, failure: None }
 }
 
-/// Until the next look at a connector whose owner tag something else takes off.
+/// Until the next resync of a connector whose owner tag another tool removes.
 pub(super) fn available_untagged(until: Moment) -> Wait {
     Wait { message: AVAILABLE_UNTAGGED.into(), ..available(until) }
 }
 
 /// Until the owner tag that was written is read back.
-pub(super) fn tag_written(e: &Evidence) -> Wait {
+pub(super) fn tag_written(evidence: &Evidence) -> Wait {
     let message = "the owner tag is written, and is read back before the claim is recorded".to_owned();
-    let until = e.from_now(e.rules.intervals.tag_settle.drawn(e.jitter));
+    let until = evidence.from_now(evidence.rules.intervals.tag_settle.drawn(evidence.jitter));
     Wait { reason: Reason::Adopting, message, until, failure: None }
 }
 
 /// Until App Runner shows the owner tag that was written.
-pub(super) fn tag_not_shown(e: &Evidence, pending: &PendingClaim) -> Wait {
+pub(super) fn tag_not_shown(evidence: &Evidence, pending: &PendingClaim) -> Wait {
     let message = "the owner tag is written, and App Runner does not show it yet".to_owned();
-    let until = e.from_now(e.rules.intervals.tag_not_shown.jittered(pending.unseen, e.jitter));
+    let until = evidence.from_now(evidence.rules.intervals.tag_not_shown.jittered(pending.unseen, evidence.jitter));
     Wait { reason: Reason::Adopting, message, until, failure: None }
 }
 
-/// Until the connector is somebody else's no more.
-pub(super) fn owned_by_another(e: &Evidence, tag: &str) -> Wait {
-    let arn = e.object.target.as_ref().map(ConnectorArn::as_str).unwrap_or_default();
-    let region = e.object.target.as_ref().map(|arn| arn.region().as_str()).unwrap_or_default();
+/// Until another owner has released the connector.
+pub(super) fn owned_by_another(evidence: &Evidence, arn: &ConnectorArn, tag: &str) -> Wait {
+    let region = arn.region();
     let message = format!(
         "the connector's owner tag names {tag}; if that object exists, its deletion with deletionPolicy Retain frees the \
          connector; if it does not, so does: aws apprunner untag-resource --resource-arn {arn} --tag-keys {OWNER_TAG} \
          --region {region}"
     );
-    Wait { reason: Reason::OwnedByAnother, message, until: e.from_now(e.rules.intervals.ownership), failure: None }
+    let until = evidence.from_now(evidence.rules.intervals.ownership);
+    Wait { reason: Reason::OwnedByAnother, message, until, failure: None }
 }
 
-/// Until App Runner reports a deletion done that it accepted.
-pub(super) fn until_deleted(e: &Evidence, since: Moment, looks: u32) -> Wait {
-    let next = e.from_now(e.rules.intervals.accepted.without_jitter(looks.saturating_add(1)));
+/// Until App Runner reports an accepted deletion as done.
+pub(super) fn until_deleted(evidence: &Evidence, since: Moment, describes: u32) -> Wait {
+    let next = evidence.from_now(evidence.rules.intervals.accepted.without_jitter(describes.saturating_add(1)));
     Wait {
         reason: Reason::Deleting,
         message: "App Runner accepted the deletion and still reports the connector ACTIVE".into(),
-        until: next.min(delete_retry_at(e, since)),
+        until: next.min(delete_retry_at(evidence, since)),
         failure: None,
     }
 }
 
-/// When a deletion that App Runner accepted is asked for again.
-pub(super) fn delete_retry_at(e: &Evidence, since: Moment) -> Moment {
-    since.after(e.rules.intervals.delete_again)
+/// The time at which an accepted deletion is requested again.
+pub(super) fn delete_retry_at(evidence: &Evidence, since: Moment) -> Moment {
+    since.after(evidence.rules.intervals.delete_again)
 }
 
-/// Until it is this object's turn to have AWS called; what it waited for before is what it still waits for.
-pub(crate) fn until_rate_limit(e: &Evidence, turn: Duration) -> Wait {
-    let until = e.from_now(turn);
-    if let Some(wait) = e.memory.wait.clone() {
+/// Until the rate limit allows a call. Keeps the reason and message of the wait before, if there was one.
+pub(crate) fn until_rate_limit(evidence: &Evidence, allowed_in: Duration) -> Wait {
+    let until = evidence.from_now(allowed_in);
+    if let Some(wait) = evidence.state.wait.clone() {
         return Wait { until, ..wait };
     }
-    if !e.object.deleting && e.object.claimed().is_some() {
-        return available(until);
-    }
-    let reason = if e.object.deleting { Reason::Deleting } else { Reason::Adopting };
-    let message = "waiting for its turn: calls to AWS in one account and region are limited (--aws-rate)".to_owned();
+    let reason = match evidence.object.phase() {
+        Phase::Claimed => return available(until),
+        Phase::Unclaimed => Reason::Adopting,
+        Phase::DeletingUnclaimed | Phase::DeletingClaimed => Reason::Deleting,
+    };
+    let message = "waiting for the rate limit of calls to AWS in one account and region (--aws-rate)".to_owned();
     Wait { reason, message, until, failure: None }
 }
 
-/// Until the services release the connector, or nothing is seen to use it.
+/// Until the services release the connector.
 ///
-/// When one releases it there is nothing to wait for. Otherwise what is not seen may still have happened, so the delete
-/// is tried again now and then; when many objects wait, less often, so that calls are left for looking.
-pub(super) fn after_refusal(e: &Evidence, refused: &RefusedDelete, blockers: &Blockers) -> Wait {
+/// When one releases it, the delete is repeated at once. Otherwise a release may have been missed, so the delete is
+/// repeated with backoff; when many objects wait, less often, so that calls remain for the service scan.
+pub(super) fn after_refusal(evidence: &Evidence, refused: &RefusedDelete, blockers: &Blockers) -> Wait {
     let unexplained = refused.failure.class == ErrorClass::InvalidRequest;
     let retry_since = blockers.retry_since(unexplained);
     let since = retry_since.unwrap_or(refused.since).max(refused.since);
     let lasted = refused.last.since(since);
-    let (reason, message, wait) = match blockers {
-        Blockers { services, unreadable: None, .. } if !services.is_empty() => {
-            let range = e.rules.intervals.in_use;
-            (Reason::InUse, used_by(services), range.initial.max(lasted).min(range.max))
+    let (reason, message, wait) = match &blockers.services {
+        Services::Blocking(services) => {
+            let backoff = evidence.rules.intervals.in_use;
+            (Reason::InUse, blocked_by(services), backoff.initial.max(lasted).min(backoff.max))
         }
-        _ if unexplained => unexplained_refusal(e, refused, blockers),
-        _ => in_use_by_none(e, refused, blockers, lasted),
+        services if unexplained => unexplained_refusal(evidence, refused, services),
+        services => in_use_but_not_blocked(evidence, refused, services, lasted),
     };
-    let wait =
-        if retry_since.is_some_and(|at| at > refused.last) { Duration::ZERO } else { wait.max(blockers.min_interval) };
+    let at_once = retry_since.is_some_and(|at| at > refused.last);
+    let wait = if at_once { Duration::ZERO } else { wait.max(blockers.min_interval) };
     Wait { reason, message, until: refused.last.after(wait), failure: Some(refused.failure.clone()) }
 }
 
-/// App Runner says that the connector is in use, and no service is seen to use it.
-fn in_use_by_none(
-    e: &Evidence,
+/// App Runner reports the connector in use, and no service is seen to use it.
+fn in_use_but_not_blocked(
+    evidence: &Evidence,
     refused: &RefusedDelete,
-    blockers: &Blockers,
+    services: &Services,
     lasted: Duration,
 ) -> (Reason, String, Duration) {
-    let intervals = &e.rules.intervals;
-    let (message, steps) = match blockers {
-        Blockers { unreadable: Some(failure), .. } => (hidden(refused, failure), intervals.in_use_but_unreadable),
-        Blockers { complete: true, .. } => (LETTING_GO.to_owned(), intervals.in_use_but_unreferenced),
-        _ => {
-            let message = format!("{}; the services that use it are being looked for", explain(&refused.failure));
+    let intervals = &evidence.rules.intervals;
+    let (message, wait) = match services {
+        Services::Unreadable(failure) => (unreadable(refused, failure), intervals.in_use_but_unreadable),
+        Services::None => (UNREFERENCED.to_owned(), intervals.in_use_but_unreferenced),
+        Services::Unknown | Services::Blocking(_) => {
+            let message = format!("{}; scanning for the services that use it", explain(&refused.failure));
             (message, intervals.in_use_but_unreferenced)
         }
     };
-    (Reason::InUse, message, intervals.step(steps, lasted))
+    (Reason::InUse, message, intervals.step(wait, lasted))
 }
 
-/// App Runner refuses the delete in words that nobody has documented, and no service is seen to use the connector.
-fn unexplained_refusal(e: &Evidence, refused: &RefusedDelete, blockers: &Blockers) -> (Reason, String, Duration) {
-    let failures = e.memory.streak.map_or(1, |streak| streak.failures);
-    let wait = e.rules.intervals.invalid.without_jitter(failures);
-    match blockers {
-        Blockers { unreadable: Some(failure), .. } => (Reason::InvalidRequest, hidden(refused, failure), wait),
-        Blockers { complete: true, .. } => (Reason::InvalidRequest, explain(&refused.failure), wait),
-        _ => {
-            let message = format!("{}; the services that may use it are being looked for", explain(&refused.failure));
+/// App Runner refuses the delete with an undocumented message, and no service is seen to use the connector.
+fn unexplained_refusal(
+    evidence: &Evidence,
+    refused: &RefusedDelete,
+    services: &Services,
+) -> (Reason, String, Duration) {
+    let wait = evidence.rules.intervals.invalid.without_jitter(consecutive_failures(evidence));
+    match services {
+        Services::Unreadable(failure) => (Reason::InvalidRequest, unreadable(refused, failure), wait),
+        Services::None => (Reason::InvalidRequest, explain(&refused.failure), wait),
+        Services::Unknown | Services::Blocking(_) => {
+            let message = format!("{}; scanning for services that may use it", explain(&refused.failure));
             (Reason::Deleting, message, wait)
         }
     }
 }
 
-fn hidden(refused: &RefusedDelete, failure: &Failure) -> String {
-    format!("{}; which services use it can't be seen: {}", explain(&refused.failure), explain(failure))
+fn unreadable(refused: &RefusedDelete, failure: &Failure) -> String {
+    format!("{}; the services that use it cannot be read: {}", explain(&refused.failure), explain(failure))
 }
 
-fn used_by(services: &[Service]) -> String {
+fn blocked_by(services: &[Service]) -> String {
     let named: Vec<_> =
         services.iter().take(NAMED).map(|service| format!("{} ({})", service.name, service.status)).collect();
     let more = services.len().saturating_sub(NAMED);
     match (named.as_slice(), more) {
-        ([only], 0) => format!("used by App Runner service {only}; the connector is deleted as soon as it lets go"),
+        ([only], 0) => format!("used by App Runner service {only}; the connector is deleted as soon as it releases it"),
         ([first @ .., last], 0) => format!("used by App Runner services {} and {last}; {THEN}", first.join(", ")),
         (all, more) => format!("used by App Runner services {} and {more} more; {THEN}", all.join(", ")),
     }
 }
 
 /// Until the attempt after one that failed.
-pub(super) fn after_failure(e: &Evidence, failure: &Failure) -> Wait {
-    let failures = e.memory.streak.map_or(1, |streak| streak.failures);
-    let until = e.from_now(e.rules.intervals.after_failure(failure.class, failures, e.jitter));
-    // A look that failed takes nothing back: the connector was ACTIVE when it was last seen.
-    if !e.object.deleting && e.object.claimed().is_some() && failure.class.is_transient() && e.object.was_available() {
+pub(super) fn after_failure(evidence: &Evidence, failure: &Failure) -> Wait {
+    let wait = evidence.rules.intervals.after_failure(failure.class, consecutive_failures(evidence), evidence.jitter);
+    let until = evidence.from_now(wait);
+    // A failed describe changes nothing: the connector was ACTIVE when it was last described.
+    let was_available = evidence.object.status.says(Reason::Available);
+    if evidence.object.phase() == Phase::Claimed && failure.class.is_transient() && was_available {
         return Wait { failure: Some(failure.clone()), ..available(until) };
     }
     Wait { reason: failure.class.reason(), message: explain(failure), until, failure: Some(failure.clone()) }
 }
 
-/// A failure in words: whose it is, and what AWS said.
+fn consecutive_failures(evidence: &Evidence) -> u32 {
+    evidence.state.failures.map_or(1, |failures| failures.of_class)
+}
+
+/// A failure in a sentence: its cause, and AWS's code and message.
 pub(crate) fn explain(failure: &Failure) -> String {
-    let (Failure { operation, code, .. }, said) = (failure, failure.said());
+    let (Failure { operation, code, .. }, said) = (failure, failure.code_and_message());
     match failure.class {
         _ if *operation == Operation::ResolveCredentials => explain_credentials(failure),
         ErrorClass::AccessDenied => format!("IAM does not allow {}: {said}", operation.iam_action()),

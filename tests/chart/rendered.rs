@@ -105,7 +105,7 @@ fn the_network_policy_lets_out_the_operator_and_the_check_and_nobody_else() {
 fn the_values_reach_the_operator() {
     let set = "watchNamespaces={shop,jobs},regions={us-east-1,eu-west-1},clusterId=c-1,ownershipTags=false,resync=5m,\
                concurrency=4,aws.rate=0.5,aws.burst=20,logLevel=debug,logFormat=text,metrics.enabled=false,\
-               leaderElection.leaseName=one,extraArgs={--intervals-divisor=2}";
+               leaderElection.leaseName=one,extraArgs={--pace-divisor=2}";
     let expected = [
         "--namespace=shop",
         "--namespace=jobs",
@@ -122,7 +122,7 @@ fn the_values_reach_the_operator() {
         "--health-address=[::]:8081",
         "--log=debug",
         "--log-format=text",
-        "--intervals-divisor=2",
+        "--pace-divisor=2",
     ];
     assert_eq!(arguments(&objects(&["--set", set])), expected);
 }

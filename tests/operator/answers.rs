@@ -69,7 +69,7 @@ async fn active_is_waited_for_until_it_is_inactive() {
 #[tokio::test]
 async fn active_for_too_long_is_asked_for_again() {
     let world = World::new().await;
-    let _operator = world.operator_with(&["--intervals-divisor=240"]);
+    let _operator = world.operator_with(&["--pace-divisor=240"]);
     let arn = world.claimed("egress").await;
     world.emulator.change_behaviors(|b| b.delete_reply = DeleteReply::Eventual);
     // The first delete is lost on AWS's side: it answers ACTIVE and nothing comes of it.

@@ -1,29 +1,33 @@
 //! The second table: every answer to a delete, and what follows.
 
+use super::evidence::{
+    ARN, NOW, OTHER_ARN, claimed, connector, described, failure, not_sent, refused, scan_services, unanswered,
+    unclaimed, unknown,
+};
+use crate::core::effect::{AwsCall, Effect, Proof, StatusWrite};
+use crate::core::error_class::ErrorClass;
+use crate::core::evidence::Evidence;
+use crate::core::outcome::{
+    Connector, Failure, NO_CREDENTIALS, Operation, Outcome, WRONG_ACCOUNT, WireError, classify,
+};
+use crate::core::state::{Deletion, ObjectState};
 use std::time::Duration;
 
-use super::evidence::{
-    ARN, NOW, OTHER_ARN, claimed, connector, described, failure, not_sent, refused, unclaimed, unknown, written,
-};
 use crate::api::Reason;
-use crate::core::decide::{Effect, Proof};
-use crate::core::error_class::ErrorClass;
-use crate::core::evidence::{Deletion, Evidence, Memory};
-use crate::core::outcome::{Connector, Failure, NO_CREDENTIALS, Operation, Outcome, Reply, WireError, classify};
 use crate::core::status;
 use crate::core::wait::explain;
 
 const DELETE: Operation = Operation::DeleteVpcConnector;
 
-fn deleted_with(outcome: Outcome) -> Evidence {
+fn deleted_with(outcome: Outcome<Connector>) -> Evidence {
     claimed().deleting().after_delete(outcome)
 }
 
 #[test]
 fn inactive_is_the_receipt() {
     let e = deleted_with(described("INACTIVE"));
-    assert_eq!(e.acts(), Effect::RecordReceipt);
-    let (status, events) = status::status_after(&e, &Effect::RecordReceipt);
+    assert_eq!(e.acts(), StatusWrite::Receipt);
+    let (status, events) = status::status_after(&e, &StatusWrite::Receipt);
     let from = |c: &Connector| (c.name.clone(), c.revision, c.subnets.clone(), c.security_groups.clone());
     let as_written = (status.name.clone(), status.revision, status.subnets.clone(), status.security_groups.clone());
     assert_eq!(as_written, from(&connector("INACTIVE")));
@@ -34,39 +38,39 @@ fn inactive_is_the_receipt() {
     assert_eq!(events[0].reason.to_string(), "Deleted");
     let note = format!("App Runner reports the connector INACTIVE: {ARN}, DeletedAt 2026-11-18T11:06:39Z");
     assert_eq!(events[0].note, note);
-    let recorded = e.after(Effect::RecordReceipt, written());
-    assert_eq!(recorded.acts(), Effect::RemoveFinalizer(Proof::Receipt));
+    let recorded = e.after_write(StatusWrite::Receipt);
+    assert_eq!(recorded.acts(), Proof::Receipt);
 }
 
 #[test]
 fn a_receipt_in_lower_case_is_a_receipt_and_shows_app_runners_word() {
     let e = deleted_with(described("inactive"));
-    assert_eq!(e.acts(), Effect::RecordReceipt);
-    let (status, _) = status::status_after(&e, &Effect::RecordReceipt);
+    assert_eq!(e.acts(), StatusWrite::Receipt);
+    let (status, _) = status::status_after(&e, &StatusWrite::Receipt);
     assert_eq!(status.status.as_deref(), Some("inactive"));
-    let recorded = e.after(Effect::RecordReceipt, written());
-    assert_eq!(recorded.acts(), Effect::RemoveFinalizer(Proof::Receipt));
+    let recorded = e.after_write(StatusWrite::Receipt);
+    assert_eq!(recorded.acts(), Proof::Receipt);
     let accepted = deleted_with(described("active"));
-    assert!(matches!(accepted.memory.deletion, Deletion::Accepted { .. }));
+    assert!(matches!(accepted.state.deletion, Deletion::Accepted { .. }));
 }
 
 #[test]
 fn not_found_is_recorded_and_nothing_is_invented() {
     let e = deleted_with(refused(DELETE, ErrorClass::NotFound));
-    assert_eq!(e.acts(), Effect::RecordAlreadyGone);
-    let note = &status::status_after(&e, &Effect::RecordAlreadyGone).1[0].note;
-    assert_eq!(*note, format!("App Runner does not know the connector any more: {ARN}"));
-    let recorded = e.after(Effect::RecordAlreadyGone, written());
+    assert_eq!(e.acts(), StatusWrite::AlreadyGone);
+    let note = &status::status_after(&e, &StatusWrite::AlreadyGone).1[0].note;
+    assert_eq!(*note, format!("App Runner no longer knows the connector: {ARN}"));
+    let recorded = e.after_write(StatusWrite::AlreadyGone);
     assert_eq!(recorded.object.status.ready_reason(), Some("AlreadyGone"));
     assert_eq!((recorded.object.status.status.as_deref(), recorded.object.status.deleted_at.clone()), (None, None));
-    assert_eq!(recorded.acts(), Effect::RemoveFinalizer(Proof::NotFound));
+    assert_eq!(recorded.acts(), Proof::NotFound);
 }
 
 #[test]
 fn active_is_looked_at_until_it_is_gone_and_asked_again_after_two_minutes() {
     let mut e = deleted_with(described("ACTIVE"));
     let mut waits = Vec::new();
-    while e.acts_after_wait() == Effect::Describe {
+    while e.acts_after_wait() == AwsCall::Describe {
         waits.push(e.waits_for());
         e = e.next_attempt().after_describe(described("ACTIVE"));
     }
@@ -74,7 +78,7 @@ fn active_is_looked_at_until_it_is_gone_and_asked_again_after_two_minutes() {
     assert_eq!(seconds, [1, 2, 4, 8, 16, 30, 30], "and the next look would be past two minutes");
     assert!(waits.iter().all(|(reason, _)| *reason == Reason::Deleting));
     assert_eq!(e.waits().until, NOW.after(Duration::from_mins(2)));
-    assert_eq!(e.next_attempt().acts_if_ours(), Effect::Delete);
+    assert_eq!(e.next_attempt().acts_if_ours(), AwsCall::Delete);
 }
 
 impl Evidence {
@@ -86,10 +90,10 @@ impl Evidence {
 #[test]
 fn active_and_then_gone_is_a_receipt() {
     let e = deleted_with(described("ACTIVE")).next_attempt();
-    assert_eq!(e.acts(), Effect::Describe);
-    assert_eq!(e.clone().after_describe(described("INACTIVE")).acts(), Effect::RecordReceipt);
+    assert_eq!(e.acts(), AwsCall::Describe);
+    assert_eq!(e.clone().after_describe(described("INACTIVE")).acts(), StatusWrite::Receipt);
     let gone = e.clone().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
-    assert_eq!(gone.acts(), Effect::RecordAlreadyGone);
+    assert_eq!(gone.acts(), StatusWrite::AlreadyGone);
     let denied = e.after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::AccessDenied));
     assert_eq!(denied.waits().reason, Reason::Deleting, "not being allowed to look is no failure of the deletion");
 }
@@ -99,10 +103,10 @@ fn a_reply_that_proves_nothing_is_unproven() {
     let odd = |change: fn(&mut Connector)| {
         let mut reply = connector("INACTIVE");
         change(&mut reply);
-        Outcome::Done(Reply::Connector(reply))
+        Outcome::Done(reply)
     };
     for (what, outcome) in [
-        ("no VpcConnector", Outcome::Done(Reply::Connector(Connector::default()))),
+        ("no VpcConnector", Outcome::Done(Connector::default())),
         ("no Status", odd(|c| c.status = None)),
         ("an unknown Status", described("DELETING")),
         ("another ARN", odd(|c| c.arn = Some(OTHER_ARN.into()))),
@@ -111,7 +115,7 @@ fn a_reply_that_proves_nothing_is_unproven() {
         let e = deleted_with(outcome);
         assert_eq!(e.waits_for(), (Reason::Unproven, 1), "{what}");
         assert_eq!(e.waits().failure.unwrap().operation, DELETE, "{what}");
-        assert_eq!(e.next_attempt().acts(), Effect::Describe, "{what}");
+        assert_eq!(e.next_attempt().acts(), AwsCall::Describe, "{what}");
     }
 }
 
@@ -123,19 +127,19 @@ fn after_an_unknown_outcome_one_look_and_then_delete_again() {
         let e = deleted_with(unknown(DELETE, class));
         assert_eq!(e.waits_for(), (reason, 1));
         let again = e.next_attempt();
-        assert_eq!(again.acts(), Effect::Describe);
-        assert_eq!(again.clone().after_describe(described("INACTIVE")).acts(), Effect::RecordReceipt);
+        assert_eq!(again.acts(), AwsCall::Describe);
+        assert_eq!(again.clone().after_describe(described("INACTIVE")).acts(), StatusWrite::Receipt);
         let gone = again.clone().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
-        assert_eq!(gone.acts(), Effect::RecordAlreadyGone);
+        assert_eq!(gone.acts(), StatusWrite::AlreadyGone);
         let describe = Operation::DescribeVpcConnector;
         for not_gone in [
             described("ACTIVE"),
             refused(describe, ErrorClass::AccessDenied),
             unknown(describe, ErrorClass::Unreachable),
             not_sent(describe, ErrorClass::Unreachable),
-            Outcome::Done(Reply::Connector(Connector::default())),
+            Outcome::Done(Connector::default()),
         ] {
-            assert_eq!(again.clone().after_describe(not_gone).acts_if_ours(), Effect::Delete);
+            assert_eq!(again.clone().after_describe(not_gone).acts_if_ours(), AwsCall::Delete);
         }
     }
 }
@@ -144,10 +148,10 @@ fn after_an_unknown_outcome_one_look_and_then_delete_again() {
 fn an_unknown_outcome_is_looked_up_also_by_the_next_process() {
     let e = deleted_with(unknown(DELETE, ErrorClass::Unreachable));
     let status = status::status_while(&e, &e.waits()).0;
-    assert_eq!(Memory::recall(&status).deletion, Deletion::Unknown);
+    assert_eq!(ObjectState::from_status(&status).deletion, unanswered());
     let refused = deleted_with(refused(DELETE, ErrorClass::InUse));
     let status = status::status_while(&refused, &refused.waits()).0;
-    assert_eq!(Memory::recall(&status).deletion, Deletion::NotUnderWay);
+    assert_eq!(ObjectState::from_status(&status).deletion, Deletion::NotSent);
 }
 
 #[test]
@@ -155,23 +159,22 @@ fn what_was_not_sent_is_sent_again_without_a_look() {
     for class in [ErrorClass::Unreachable, ErrorClass::CredentialsRejected] {
         let e = deleted_with(not_sent(DELETE, class));
         assert_eq!(e.waits().reason, class.reason());
-        assert_eq!(e.next_attempt().acts_if_ours(), Effect::Delete);
+        assert_eq!(e.next_attempt().acts_if_ours(), AwsCall::Delete);
     }
-    let unknown_before = claimed().deleting().deletion(Deletion::Unknown);
-    let e =
-        unknown_before.with(|e| e.memory.seen.looked = true).after_delete(not_sent(DELETE, ErrorClass::Unreachable));
-    assert_eq!(e.next_attempt().acts(), Effect::Describe, "what is unknown stays unknown");
+    let unknown_before = claimed().deleting().deletion(unanswered());
+    let e = unknown_before.with(|e| e.attempt.described = true).after_delete(not_sent(DELETE, ErrorClass::Unreachable));
+    assert_eq!(e.next_attempt().acts(), AwsCall::Describe, "what is unknown stays unknown");
 }
 
 #[test]
 fn an_unexplained_refusal_is_looked_into_once() {
     let e = deleted_with(refused(DELETE, ErrorClass::InvalidRequest));
-    assert_eq!(e.acts(), Effect::Describe);
-    assert_eq!(e.clone().after_describe(described("INACTIVE")).acts(), Effect::RecordReceipt);
+    assert_eq!(e.acts(), AwsCall::Describe);
+    assert_eq!(e.clone().after_describe(described("INACTIVE")).acts(), StatusWrite::Receipt);
     let gone = e.clone().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
-    assert_eq!(gone.acts(), Effect::RecordAlreadyGone);
+    assert_eq!(gone.acts(), StatusWrite::AlreadyGone);
     let active = e.after_describe(described("ACTIVE"));
-    assert_eq!(active.acts(), Effect::ScanServices, "it may be in use: AWS's words for that are not documented");
+    assert_eq!(active.acts(), scan_services(), "it may be in use: AWS's words for that are not documented");
 }
 
 #[test]
@@ -186,8 +189,8 @@ fn throttling_and_missing_rights_back_off_and_heal() {
         let e = deleted_with(refused(DELETE, class));
         assert_eq!(e.waits_for(), (reason, seconds));
         let healed = e.next_attempt().after_delete(described("INACTIVE"));
-        assert_eq!(healed.memory.attempts, 0);
-        assert_eq!(healed.acts(), Effect::RecordReceipt);
+        assert_eq!(healed.state.failures, None);
+        assert_eq!(healed.acts(), StatusWrite::Receipt);
     }
 }
 
@@ -233,7 +236,7 @@ fn failures_in_a_row_back_off() {
         e = e.next_attempt().after_describe(described("ACTIVE"));
     }
     assert_eq!(seconds, [2, 4, 8, 16, 32, 60, 60, 60]);
-    assert_eq!(e.memory.attempts, 8);
+    assert_eq!(e.state.failures.unwrap().attempts, 8);
 }
 
 #[test]
@@ -261,7 +264,7 @@ fn a_wrong_clock_is_known_by_its_code_or_its_words_and_nothing_else_is_called_on
 fn what_aws_was_not_asked_is_not_laid_to_aws() {
     let told = |class, code: &str, message: &str| {
         let failure = Failure::new(Operation::ResolveCredentials, class, code, message);
-        unclaimed().after(Effect::Identify, Outcome::Refused(failure)).waits().message
+        unclaimed().after_identify(Outcome::Refused(failure)).waits().message
     };
     let rejected = ErrorClass::CredentialsRejected;
     for (class, code, message, words) in [
@@ -283,15 +286,13 @@ fn what_aws_was_not_asked_is_not_laid_to_aws() {
 }
 
 #[test]
-fn an_answer_of_another_kind_proves_nothing_and_is_laid_to_the_call_it_came_to() {
-    for (effect, operation, answer) in [
-        (Effect::Identify, Operation::GetCallerIdentity, Reply::Written),
-        (Effect::Describe, Operation::DescribeVpcConnector, Reply::Written),
-        (Effect::ReadTags, Operation::ListTagsForResource, Reply::Written),
-        (Effect::WriteTag, Operation::TagResource, Reply::OwnerTag(None)),
-        (Effect::Delete, DELETE, Reply::Written),
-    ] {
-        let failure = unclaimed().after(effect, Outcome::Done(answer)).memory.seen.failure.unwrap();
-        assert_eq!((failure.operation, failure.class), (operation, ErrorClass::Unproven));
-    }
+fn each_cause_of_rejected_credentials_has_a_message_of_its_own() {
+    let told = |operation, class, code: &str, message: &str| explain(&Failure::new(operation, class, code, message));
+    let rejected = ErrorClass::CredentialsRejected;
+    assert_eq!(told(Operation::GetCallerIdentity, rejected, WRONG_ACCOUNT, "of another account"), "of another account");
+    let plain = told(DELETE, rejected, "UnrecognizedClientException", "The security token is invalid.");
+    assert!(plain.starts_with("AWS does not accept the credentials for DeleteVpcConnector: "), "{plain}");
+    let untrusted =
+        told(Operation::ResolveCredentials, ErrorClass::Untrusted, "UntrustedCertificate", "set AWS_CA_BUNDLE");
+    assert_eq!(untrusted, "set AWS_CA_BUNDLE");
 }

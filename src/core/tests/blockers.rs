@@ -1,19 +1,32 @@
 //! Who uses a connector: what is asked of App Runner, and what the answers say.
 
+use super::evidence::{ARN, NOW, OTHER_ARN, failure, refused};
+use crate::core::blockers::{Blockers, CallTime, ScanCall, ScanOutcome, ServiceScan, Services, Step};
+use crate::core::error_class::ErrorClass;
+use crate::core::outcome::{Operation, Outcome, Page, Service};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::evidence::{ARN, NOW, OTHER_ARN, failure, refused};
-use crate::core::blockers::{Blockers, CallTime, ServiceScan, Step};
+use crate::core::arn::ConnectorArn;
 use crate::core::clock::Moment;
-use crate::core::error_class::ErrorClass;
 use crate::core::intervals::Intervals;
-use crate::core::outcome::{Operation, Outcome, Page, Reply, Service};
 
 const LIST: Operation = Operation::ListServices;
 const DESCRIBE: Operation = Operation::DescribeService;
 const SHARE: Duration = Duration::from_secs(2);
+
+fn arn(text: &str) -> ConnectorArn {
+    text.parse().unwrap()
+}
+
+fn list(token: Option<String>) -> Step {
+    Step::Call(ScanCall::List(token))
+}
+
+fn describe(arn: &str) -> Step {
+    Step::Call(ScanCall::Describe(arn.into()))
+}
 
 /// A scan, the time, and an App Runner whose services it looks at.
 #[derive(Clone)]
@@ -21,7 +34,7 @@ struct World {
     scan: ServiceScan,
     now: Moment,
     services: Vec<(Service, Option<&'static str>)>,
-    asked: Vec<Step>,
+    asked: Vec<ScanCall>,
 }
 
 impl World {
@@ -35,7 +48,7 @@ impl World {
     }
 
     fn waiting(mut self) -> Self {
-        self.scan.watch(ARN, false, self.now);
+        self.scan.watch(&arn(ARN), false, self.now);
         self
     }
 
@@ -59,32 +72,43 @@ impl World {
         self.now = self.now.after(Duration::from_millis(milliseconds));
     }
 
-    /// Answers one call as App Runner does, two services a page; gives what there is to tell.
+    /// Answers one call as App Runner does, with two services on a page, and returns the connectors that changed.
     fn answer(&mut self) -> Vec<String> {
-        let outcome = match self.next() {
-            Step::List(token) => {
-                let from: usize = token.map_or(0, |token| token.parse().unwrap());
+        let Step::Call(call) = self.next() else { panic!("there is no call to answer") };
+        let outcome = match &call {
+            ScanCall::List(token) => {
+                let from: usize = token.as_ref().map_or(0, |token| token.parse().unwrap());
                 let items = self.services.iter().skip(from).take(2).map(|(service, _)| service.clone()).collect();
                 let next = (from + 2 < self.services.len()).then(|| (from + 2).to_string());
-                Outcome::Done(Reply::Services(Page { items, next }))
+                ScanOutcome::List { token: token.clone(), outcome: Outcome::Done(Page { items, next }) }
             }
-            Step::Describe(arn) => match self.services.iter().find(|(service, _)| service.arn == arn) {
-                Some((_, uses)) => Outcome::Done(Reply::Egress(uses.map(str::to_owned))),
-                None => refused(DESCRIBE, ErrorClass::NotFound),
-            },
-            other => panic!("nothing to answer: {other:?}"),
+            ScanCall::Describe(arn) => {
+                let found = self.services.iter().find(|(service, _)| service.arn == *arn);
+                let missing = refused(DESCRIBE, ErrorClass::NotFound);
+                let outcome = found.map_or(missing, |(_, uses)| Outcome::Done(uses.map(str::to_owned)));
+                ScanOutcome::Describe { arn: arn.clone(), outcome }
+            }
         };
-        self.answer_with(outcome)
+        self.apply(call, outcome)
     }
 
-    fn answer_with(&mut self, outcome: Outcome) -> Vec<String> {
-        let step = self.next();
+    /// Fails one call.
+    fn answer_with(&mut self, failure: Outcome<()>) -> Vec<String> {
+        let Step::Call(call) = self.next() else { panic!("there is no call to answer") };
+        let outcome = match call.clone() {
+            ScanCall::List(token) => ScanOutcome::List { token, outcome: failure.map(|()| Page::default()) },
+            ScanCall::Describe(arn) => ScanOutcome::Describe { arn, outcome: failure.map(|()| None) },
+        };
+        self.apply(call, outcome)
+    }
+
+    fn apply(&mut self, call: ScanCall, outcome: ScanOutcome) -> Vec<String> {
         let sent = self.now;
         self.later(10);
         let time = CallTime { sent, now: self.now, jitter: 0.0 };
-        let told = self.scan.apply(&step, outcome, &Intervals::default(), time);
-        self.asked.push(step);
-        told.into_iter().collect()
+        let changed = self.scan.apply(outcome, &Intervals::default(), time);
+        self.asked.push(call);
+        changed.into_iter().map(|arn| arn.to_string()).collect()
     }
 
     /// Answers until there is nothing more to ask, and gives what was asked: `L` a list, `D` a description.
@@ -93,7 +117,7 @@ impl World {
         while !matches!(self.next(), Step::Rest(_) | Step::Done) {
             self.answer();
         }
-        self.asked.iter().map(|step| if matches!(step, Step::List(_)) { 'L' } else { 'D' }).collect()
+        self.asked.iter().map(|step| if matches!(step, ScanCall::List(_)) { 'L' } else { 'D' }).collect()
     }
 
     fn next_sweep(&mut self) -> String {
@@ -103,11 +127,14 @@ impl World {
     }
 
     fn blockers(&self) -> Blockers {
-        self.scan.blockers_of(ARN, &Intervals::default(), SHARE, self.now).unwrap()
+        self.scan.blockers_of(&arn(ARN), &Intervals::default(), SHARE, self.now).unwrap()
     }
 
     fn names(&self) -> Vec<String> {
-        self.blockers().services.into_iter().map(|service| service.name).collect()
+        match self.blockers().services {
+            Services::Blocking(services) => services.into_iter().map(|service| service.name).collect(),
+            Services::Unknown | Services::Unreadable(_) | Services::None => Vec::new(),
+        }
     }
 }
 
@@ -116,10 +143,10 @@ fn nothing_is_asked_while_nobody_waits() {
     let mut world = World::new();
     assert_eq!(world.next(), Step::Done);
     world = world.waiting();
-    assert_eq!(world.next(), Step::List(None));
-    world.scan.unwatch(ARN);
+    assert_eq!(world.next(), list(None));
+    world.scan.unwatch(&arn(ARN));
     assert_eq!(world.next(), Step::Done);
-    assert_eq!(world.scan.blockers_of(ARN, &Intervals::default(), SHARE, NOW), None);
+    assert_eq!(world.scan.blockers_of(&arn(ARN), &Intervals::default(), SHARE, NOW), None);
 }
 
 #[test]
@@ -133,7 +160,7 @@ fn every_service_that_references_the_connector_is_named_whatever_its_state() {
         .waiting();
     assert_eq!(world.scan_all(), "LLLDDDDD");
     assert_eq!(world.names(), ["api", "jobs", "web"], "sorted by ARN");
-    assert!(world.blockers().complete);
+    assert_ne!(world.blockers().services, Services::Unknown);
 }
 
 #[test]
@@ -152,9 +179,9 @@ fn a_service_is_described_again_only_when_its_status_or_its_time_changed() {
 fn a_sweep_begins_every_five_seconds_also_while_services_are_still_to_be_described() {
     let mut world = World::new().with("a", "RUNNING", None).with("b", "RUNNING", None).waiting();
     world.answer();
-    assert_eq!(world.next(), Step::Describe("arn:…:service/a/1".into()));
+    assert_eq!(world.next(), describe("arn:…:service/a/1"));
     world.later(5_000);
-    assert_eq!(world.next(), Step::List(None));
+    assert_eq!(world.next(), list(None));
 }
 
 #[test]
@@ -194,33 +221,34 @@ fn letting_go_and_changing_are_reasons_to_try_again_and_coming_is_none() {
 fn a_connector_that_nobody_references_is_found_so_by_the_first_whole_look_that_began_after_it_was_asked_for() {
     let mut world = World::new().with("web", "RUNNING", None).waiting();
     world.answer();
-    assert!(!world.blockers().complete, "one service is still to be described");
+    assert_eq!(world.blockers().services, Services::Unknown, "one service is still to be described");
     assert_eq!(world.answer(), [ARN]);
-    assert!(world.blockers().complete && world.blockers().unreferenced_at.is_some());
+    assert_eq!(world.blockers().services, Services::None);
+    assert!(world.blockers().unreferenced_at.is_some());
 
     world.later(1_000);
-    world.scan.watch(OTHER_ARN, false, world.now);
-    let other = |world: &World| world.scan.blockers_of(OTHER_ARN, &Intervals::default(), SHARE, world.now).unwrap();
-    assert!(!other(&world).complete, "the last list is older than the question");
+    world.scan.watch(&arn(OTHER_ARN), false, world.now);
+    let other =
+        |world: &World| world.scan.blockers_of(&arn(OTHER_ARN), &Intervals::default(), SHARE, world.now).unwrap();
+    assert_eq!(other(&world).services, Services::Unknown, "the last list is older than the subscription");
     world.next_sweep();
-    assert!(other(&world).complete && other(&world).unreferenced_at.is_some());
+    assert_eq!(other(&world).services, Services::None);
+    assert!(other(&world).unreferenced_at.is_some());
 }
 
 #[test]
 fn what_is_known_already_is_told_at_once() {
     let mut world = World::new().with("web", "RUNNING", Some(OTHER_ARN)).waiting();
     world.scan_all();
-    world.scan.watch(OTHER_ARN, false, world.now);
-    assert_eq!(
-        world.scan.blockers_of(OTHER_ARN, &Intervals::default(), SHARE, world.now).unwrap().services[0].name,
-        "web"
-    );
+    world.scan.watch(&arn(OTHER_ARN), false, world.now);
+    let other = world.scan.blockers_of(&arn(OTHER_ARN), &Intervals::default(), SHARE, world.now).unwrap();
+    assert!(matches!(other.services, Services::Blocking(services) if services[0].name == "web"));
 }
 
 #[test]
 fn only_those_are_told_for_whom_something_changed() {
     let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
-    world.scan.watch(OTHER_ARN, false, world.now);
+    world.scan.watch(&arn(OTHER_ARN), false, world.now);
     assert!(world.answer().is_empty(), "a list without descriptions says nothing");
     assert_eq!(world.answer().len(), 2, "one has a user, and the other is known to have none");
     let Step::Rest(until) = world.next() else { panic!("it rests") };
@@ -231,8 +259,8 @@ fn only_those_are_told_for_whom_something_changed() {
 #[test]
 fn after_an_unexplained_refusal_any_change_of_a_service_is_news() {
     let mut world = World::new().with("web", "RUNNING", None).with("jobs", "RUNNING", None);
-    world.scan.watch(ARN, true, world.now);
-    world.scan.watch(OTHER_ARN, false, world.now);
+    world.scan.watch(&arn(ARN), true, world.now);
+    world.scan.watch(&arn(OTHER_ARN), false, world.now);
     world.scan_all();
     assert_eq!(world.blockers().changed_at, None, "the first list changes nothing");
     assert_eq!(world.blockers().retry_since(true), None, "and being unused is no reason to try again");
@@ -272,7 +300,7 @@ fn a_service_that_vanishes_between_list_and_look_is_no_error() {
     world.answer();
     world.remove("web");
     assert_eq!(world.scan_all(), "D");
-    assert!(world.blockers().complete && world.blockers().unreadable.is_none());
+    assert_eq!(world.blockers().services, Services::None);
 }
 
 #[test]
@@ -283,10 +311,10 @@ fn a_missing_right_hides_the_users_until_it_is_given() {
     world.now = until;
     assert_eq!(world.answer_with(refused(LIST, ErrorClass::AccessDenied)), [ARN], "that is news");
     assert!(world.names().is_empty());
-    assert_eq!(world.blockers().unreadable, Some(failure(LIST, ErrorClass::AccessDenied)));
+    assert_eq!(world.blockers().services, Services::Unreadable(failure(LIST, ErrorClass::AccessDenied)));
     let retry = world.blockers().retry_since(false);
     assert_eq!(world.next_sweep(), "L", "tried again after a while");
-    assert_eq!((world.names(), world.blockers().unreadable), (vec!["web".to_owned()], None));
+    assert_eq!(world.names(), ["web"]);
     assert_eq!(world.blockers().retry_since(false), retry, "not seeing is not letting go");
 }
 
@@ -299,12 +327,12 @@ fn being_allowed_to_list_is_not_being_allowed_to_describe() {
     world.now = until;
     world.answer();
     assert_eq!(
-        world.blockers().unreadable,
-        Some(failure(DESCRIBE, ErrorClass::AccessDenied)),
+        world.blockers().services,
+        Services::Unreadable(failure(DESCRIBE, ErrorClass::AccessDenied)),
         "a list changes nothing"
     );
     world.answer();
-    assert_eq!((world.names(), world.blockers().unreadable), (vec!["web".to_owned()], None));
+    assert_eq!(world.names(), ["web"]);
 }
 
 #[test]
@@ -314,7 +342,7 @@ fn what_could_not_be_described_and_is_gone_stands_in_nobodys_way() {
     world.answer_with(refused(DESCRIBE, ErrorClass::AccessDenied));
     world.remove("web");
     assert_eq!(world.next_sweep(), "L");
-    assert!(world.blockers().complete && world.blockers().unreadable.is_none());
+    assert_eq!(world.blockers().services, Services::None);
 }
 
 #[test]
@@ -322,12 +350,12 @@ fn a_hiccup_in_the_middle_of_a_list_is_tried_again_from_there() {
     let mut world = World::new().with("a", "RUNNING", Some(ARN)).with("b", "RUNNING", None).with("c", "RUNNING", None);
     world = world.waiting();
     world.answer();
-    assert_eq!(world.next(), Step::List(Some("2".into())));
+    assert_eq!(world.next(), list(Some("2".into())));
     world.answer_with(refused(LIST, ErrorClass::Throttled));
     let Step::Rest(until) = world.next() else { panic!("it waits") };
     assert_eq!(until.since(world.now).as_secs(), 1);
     world.now = until;
-    assert_eq!(world.next(), Step::List(Some("2".into())));
+    assert_eq!(world.next(), list(Some("2".into())));
     world.scan_all();
     assert_eq!(world.names(), ["a"]);
 }
@@ -339,13 +367,13 @@ fn a_token_that_is_refused_and_a_page_that_fails_three_times_begin_the_list_anew
         world = world.waiting();
         world.answer();
         for _ in 0..times {
-            assert_eq!(world.next(), Step::List(Some("2".into())));
+            assert_eq!(world.next(), list(Some("2".into())));
             world.answer_with(refused(LIST, class));
             world.later(60_000);
         }
-        assert_eq!(world.next(), Step::List(None), "{class:?}");
+        assert_eq!(world.next(), list(None), "{class:?}");
         world.scan_all();
-        assert!(world.blockers().complete);
+        assert_ne!(world.blockers().services, Services::Unknown);
     }
 }
 
@@ -355,10 +383,10 @@ fn one_service_that_cannot_be_described_does_not_hold_up_the_others() {
     world.answer();
     world.answer_with(refused(DESCRIBE, ErrorClass::ServiceError));
     world.later(1_000);
-    assert_eq!(world.next(), Step::Describe("arn:…:service/b/1".into()));
+    assert_eq!(world.next(), describe("arn:…:service/b/1"));
     world.answer();
     assert_eq!(world.names(), ["b"]);
-    assert!(!world.blockers().complete);
+    assert_eq!(world.next(), describe("arn:…:service/a/1"), "and is described again");
 }
 
 #[test]
@@ -372,15 +400,9 @@ fn what_was_seen_counts_through_a_hiccup_and_not_for_ever() {
     world.later(30_000);
     assert!(world.names().is_empty(), "after half a minute nobody knows any more");
     assert_eq!(world.answer_with(refused(LIST, ErrorClass::ServiceError)), [ARN], "and that is news");
+    world.later(1_000);
     assert!(world.answer_with(refused(LIST, ErrorClass::ServiceError)).is_empty(), "once");
-    assert_eq!(world.blockers().unreadable, Some(failure(LIST, ErrorClass::ServiceError)));
-}
-
-#[test]
-fn an_answer_to_another_question_is_a_failure() {
-    let mut world = World::new().waiting();
-    world.answer_with(Outcome::Done(Reply::Written));
-    assert!(matches!(world.next(), Step::Rest(_)), "not asked again at once");
+    assert_eq!(world.blockers().services, Services::Unreadable(failure(LIST, ErrorClass::ServiceError)));
 }
 
 #[test]
@@ -388,10 +410,51 @@ fn a_list_without_an_end_is_given_up() {
     let mut world = World::new().waiting();
     for _ in 0..=500 {
         let page = Page { items: Vec::new(), next: Some("again".into()) };
-        assert!(matches!(world.next(), Step::List(_)));
-        world.answer_with(Outcome::Done(Reply::Services(page)));
+        let Step::Call(ScanCall::List(token)) = world.next() else { panic!("not a list") };
+        world.apply(ScanCall::List(token.clone()), ScanOutcome::List { token, outcome: Outcome::Done(page) });
     }
     assert!(matches!(world.next(), Step::Rest(_)));
     world.later(1_000);
-    assert_eq!(world.next(), Step::List(None), "and begun anew");
+    assert_eq!(world.next(), list(None), "and begun anew");
+}
+
+#[test]
+fn an_object_that_needs_any_change_keeps_that_when_another_subscribes() {
+    let mut world = World::new().with("web", "RUNNING", None);
+    world.scan.watch(&arn(ARN), true, world.now);
+    world.scan.watch(&arn(ARN), false, world.now);
+    world.scan_all();
+    world.later(1_000);
+    world.put("web", "PAUSED", None);
+    let Step::Rest(until) = world.next() else { panic!("it rests") };
+    world.now = until;
+    assert_eq!(world.answer(), [ARN]);
+}
+
+#[test]
+fn a_service_in_place_of_another_is_a_change() {
+    let mut world = World::new().with("web", "RUNNING", None).waiting();
+    world.scan_all();
+    world.remove("web");
+    world.put("new", "RUNNING", None);
+    let Step::Rest(until) = world.next() else { panic!("it rests") };
+    world.now = until;
+    world.answer();
+    assert_eq!(world.blockers().changed_at, Some(world.now));
+    let before = world.blockers().changed_at;
+    world.scan_all();
+    world.next_sweep();
+    assert_eq!(world.blockers().changed_at, before, "the same list again is none");
+}
+
+#[test]
+fn a_connector_is_unreferenced_from_the_first_time_that_this_is_certain() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
+    world.scan_all();
+    assert_eq!(world.blockers().unreferenced_at, None, "it is used");
+    world.remove("web");
+    world.next_sweep();
+    assert_eq!(world.blockers().services, Services::None);
+    assert_eq!(world.blockers().unreferenced_at, None, "it was released, which is another reason");
+    assert!(world.blockers().released_at.is_some());
 }

@@ -1,4 +1,4 @@
-//! Builders with verbs: evidence as the table's rows speak of it.
+//! Builders: evidence, and the outcomes that are applied to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,14 +7,18 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::api::{DeletionPolicy, VpcConnectorStatus, condition};
-use crate::core::arn::APP_RUNNER_REGIONS;
+use crate::core::arn::{APP_RUNNER_REGIONS, AccountId, ConnectorArn};
+use crate::core::attempt::{Attempt, Trigger};
 use crate::core::clock::{Moment, Now};
-use crate::core::decide::{Decision, Effect, decide};
+use crate::core::decide::{Decision, decide};
+use crate::core::effect::{AwsCall, AwsOutcome, Completed, Effect, KubeWrite, Proof, StatusWrite};
 use crate::core::error_class::ErrorClass;
-use crate::core::evidence::{Caller, Deletion, Evidence, Memory, Object, Rules, Wait};
+use crate::core::evidence::{Caller, Evidence, Finalizer, Object, Phase, Rules, Target};
 use crate::core::flags::Unusual;
 use crate::core::intervals::Intervals;
-use crate::core::outcome::{Connector, Failure, Operation, Outcome, Reply};
+use crate::core::outcome::{Connector, Failure, Operation, Outcome};
+use crate::core::ownership::OtherObjectState;
+use crate::core::state::{Deletion, ObjectState, Wait};
 use crate::core::status;
 use crate::core::transition::apply;
 
@@ -34,9 +38,8 @@ pub(super) fn unclaimed() -> Evidence {
             name: "egress".into(),
             generation: Some(1),
             deleting: false,
-            finalizer: true,
-            released: false,
-            target: ARN.parse(),
+            finalizer: Finalizer::Present,
+            target: Target::of(ARN),
             policy: DeletionPolicy::Delete,
             paused: false,
             protected: false,
@@ -45,7 +48,8 @@ pub(super) fn unclaimed() -> Evidence {
             status,
         },
         caller: Caller::Account("111122223333".parse().unwrap()),
-        memory: Memory::default(),
+        state: ObjectState::default(),
+        attempt: Attempt::default(),
         blockers: None,
         rules: Arc::new(Rules {
             intervals: Intervals::default(),
@@ -94,7 +98,7 @@ impl Evidence {
     pub(super) fn deleting(mut self) -> Self {
         self.object.deleting = true;
         self.object.generation = Some(2);
-        self.memory.deleting = true;
+        self.state.phase = Phase::DeletingUnclaimed;
         self
     }
 
@@ -118,31 +122,83 @@ impl Evidence {
         self.with(|e| e.caller = Caller::Account(account.parse().unwrap()))
     }
 
-    /// Takes the outcome of an effect in, as the reconciler does.
-    pub(super) fn after(mut self, effect: Effect, outcome: Outcome) -> Self {
-        perform(&mut self, &effect, outcome);
+    /// Applies an outcome, as the reconcile loop does: a write shows in the object.
+    pub(super) fn after(mut self, completed: Completed) -> Self {
+        perform(&mut self, completed);
         self
     }
 
-    /// A connector in use is looked into at once.
-    pub(super) fn after_delete(self, outcome: Outcome) -> Self {
-        let e = self.after(Effect::Delete, outcome);
-        if e.decision() == Decision::Act(Effect::ScanServices) { e.after(Effect::ScanServices, written()) } else { e }
+    /// The object's ARN, or the usual one if it has none.
+    pub(super) fn arn(&self) -> ConnectorArn {
+        self.object.target.arn().cloned().unwrap_or_else(|| ARN.parse().unwrap())
     }
 
-    pub(super) fn after_describe(self, outcome: Outcome) -> Self {
-        self.after(Effect::Describe, outcome)
+    pub(super) fn after_aws(self, outcome: AwsOutcome) -> Self {
+        let arn = self.arn();
+        self.after(Completed::Aws(outcome, arn))
+    }
+
+    /// Without the subscription to the service scan that follows a refusal.
+    pub(super) fn after_delete_only(self, outcome: Outcome<Connector>) -> Self {
+        self.after_aws(AwsOutcome::Delete(outcome))
+    }
+
+    pub(super) fn after_delete(self, outcome: Outcome<Connector>) -> Self {
+        let e = self.after_delete_only(outcome);
+        if e.decision() == Decision::Act(Effect::ScanServices(e.arn())) { e.after_scan_start() } else { e }
+    }
+
+    pub(super) fn after_scan_start(self) -> Self {
+        self.after(Completed::ScanServices)
+    }
+
+    pub(super) fn after_describe(self, outcome: Outcome<Connector>) -> Self {
+        self.after_aws(AwsOutcome::Describe(outcome))
+    }
+
+    pub(super) fn after_tags(self, outcome: Outcome<Option<String>>) -> Self {
+        self.after_aws(AwsOutcome::ReadTags(outcome))
+    }
+
+    pub(super) fn after_tag_write(self, outcome: Outcome<()>) -> Self {
+        self.after_aws(AwsOutcome::WriteTag(outcome))
+    }
+
+    pub(super) fn after_untag(self, outcome: Outcome<()>) -> Self {
+        self.after_aws(AwsOutcome::RemoveTag(outcome))
+    }
+
+    pub(super) fn after_identify(self, outcome: Outcome<AccountId>) -> Self {
+        self.after_aws(AwsOutcome::Identify(outcome))
+    }
+
+    pub(super) fn after_other_object(self, state: OtherObjectState) -> Self {
+        self.after(Completed::OtherObject(state))
+    }
+
+    pub(super) fn after_write(self, write: impl Into<KubeWrite>) -> Self {
+        self.after(Completed::Kube(write.into()))
+    }
+
+    pub(super) fn after_claim(self) -> Self {
+        let claim = StatusWrite::Claim(self.arn());
+        self.after_write(claim)
     }
 
     pub(super) fn deletion(self, deletion: Deletion) -> Self {
-        self.with(|e| e.memory.deletion = deletion)
+        self.with(|e| e.state.deletion = deletion)
+    }
+
+    /// Starts the next reconcile.
+    pub(super) fn reconcile(&mut self) {
+        self.attempt = self.state.start_reconcile(&self.object, self.now.moment);
     }
 
     /// Woken again while it waits for what it decided to wait for.
     pub(super) fn woken(self) -> Self {
         self.with(|e| {
-            e.memory.wait = Some(e.waits());
-            e.memory.begin(&e.object, e.now.moment);
+            e.state.wait = Some(e.waits());
+            e.reconcile();
         })
     }
 
@@ -150,7 +206,7 @@ impl Evidence {
     pub(super) fn asked(self, value: &str) -> Self {
         self.with(|e| {
             e.object.request = Some(value.into());
-            e.memory.begin(&e.object, e.now.moment);
+            e.reconcile();
         })
     }
 
@@ -159,8 +215,8 @@ impl Evidence {
         self.with(|e| {
             let wait = e.waits();
             e.now = e.now.at(wait.until);
-            e.memory.wait = Some(wait);
-            e.memory.begin(&e.object, e.now.moment);
+            e.state.wait = Some(wait);
+            e.reconcile();
         })
     }
 
@@ -178,14 +234,14 @@ impl Evidence {
 
     /// The owner tag is read in this attempt, and is ours.
     pub(super) fn ours(self) -> Self {
-        self.after(Effect::ReadTags, tag(Some("c1/shop/egress")))
+        self.after_tags(tag(Some("c1/shop/egress")))
     }
 
     /// What is done once the owner tag was read and is ours, if it has to be read first.
     #[track_caller]
     pub(super) fn acts_if_ours(&self) -> Effect {
         match self.acts() {
-            Effect::ReadTags => self.clone().ours().acts(),
+            Effect::Aws(AwsCall::ReadTags, _) => self.clone().ours().acts(),
             other => other,
         }
     }
@@ -206,29 +262,83 @@ impl Evidence {
     }
 }
 
-/// What the reconciler does with an effect: the writes show in the object, and the outcome is learnt.
-pub(super) fn perform(e: &mut Evidence, effect: &Effect, outcome: Outcome) {
-    match effect {
-        Effect::AddFinalizer => e.object.finalizer = true,
-        Effect::RemoveFinalizer(_) => e.object.released = true,
-        Effect::CorrectStatus
-        | Effect::RecordAdopting
-        | Effect::RecordClaim
-        | Effect::RecordReceipt
-        | Effect::RecordAlreadyGone
-        | Effect::RecordLetGo => e.object.status = status::status_after(e, effect).0,
-        _ => {}
+/// Applies an outcome, as the reconcile loop does.
+pub(super) fn perform(e: &mut Evidence, completed: Completed) {
+    if let Completed::Kube(write) = &completed {
+        match write {
+            KubeWrite::AddFinalizer => e.object.finalizer = Finalizer::Present,
+            KubeWrite::RemoveFinalizer(_) => e.object.finalizer = Finalizer::Removed,
+            KubeWrite::Status(write) => e.object.status = status::status_after(e, write).0,
+        }
     }
-    apply(e, effect, outcome);
+    apply(e, completed);
 }
 
-pub(super) fn written() -> Outcome {
-    Outcome::Done(Reply::Written)
+impl From<StatusWrite> for KubeWrite {
+    fn from(write: StatusWrite) -> Self {
+        Self::Status(write)
+    }
+}
+
+impl From<Proof> for KubeWrite {
+    fn from(proof: Proof) -> Self {
+        Self::RemoveFinalizer(proof)
+    }
+}
+
+/// A call, whichever connector it names.
+impl PartialEq<AwsCall> for Effect {
+    fn eq(&self, call: &AwsCall) -> bool {
+        matches!(self, Self::Aws(this, _) if this == call)
+    }
+}
+
+impl PartialEq<KubeWrite> for Effect {
+    fn eq(&self, write: &KubeWrite) -> bool {
+        matches!(self, Self::Kube(this) if this == write)
+    }
+}
+
+impl PartialEq<StatusWrite> for Effect {
+    fn eq(&self, write: &StatusWrite) -> bool {
+        matches!(self, Self::Kube(KubeWrite::Status(this)) if this == write)
+    }
+}
+
+/// The removal of the finalizer.
+impl PartialEq<Proof> for Effect {
+    fn eq(&self, proof: &Proof) -> bool {
+        matches!(self, Self::Kube(KubeWrite::RemoveFinalizer(this)) if this == proof)
+    }
+}
+
+pub(super) fn claim() -> StatusWrite {
+    StatusWrite::Claim(ARN.parse().unwrap())
+}
+
+pub(super) fn scan_services() -> Effect {
+    Effect::ScanServices(ARN.parse().unwrap())
+}
+
+pub(super) fn read_other_object() -> Effect {
+    Effect::ReadOtherObject { namespace: "shop".into(), name: "other".into(), arn: ARN.parse().unwrap() }
+}
+
+pub(super) fn unanswered() -> Deletion {
+    Deletion::Unanswered { refused_since: None }
+}
+
+pub(super) fn requested(value: &str) -> Trigger {
+    Trigger::Requested(value.into())
+}
+
+pub(super) fn written() -> Outcome<()> {
+    Outcome::Done(())
 }
 
 /// A description with a Status of this word.
-pub(super) fn described(word: &str) -> Outcome {
-    Outcome::Done(Reply::Connector(connector(word)))
+pub(super) fn described(word: &str) -> Outcome<Connector> {
+    Outcome::Done(connector(word))
 }
 
 pub(super) fn connector(word: &str) -> Connector {
@@ -244,15 +354,15 @@ pub(super) fn connector(word: &str) -> Connector {
     }
 }
 
-pub(super) fn refused(operation: Operation, class: ErrorClass) -> Outcome {
+pub(super) fn refused<T>(operation: Operation, class: ErrorClass) -> Outcome<T> {
     Outcome::Refused(failure(operation, class))
 }
 
-pub(super) fn unknown(operation: Operation, class: ErrorClass) -> Outcome {
+pub(super) fn unknown<T>(operation: Operation, class: ErrorClass) -> Outcome<T> {
     Outcome::Unknown(failure(operation, class))
 }
 
-pub(super) fn not_sent(operation: Operation, class: ErrorClass) -> Outcome {
+pub(super) fn not_sent<T>(operation: Operation, class: ErrorClass) -> Outcome<T> {
     Outcome::NotSent(failure(operation, class))
 }
 
@@ -260,6 +370,6 @@ pub(super) fn failure(operation: Operation, class: ErrorClass) -> Failure {
     Failure::new(operation, class, format!("{class:?}Exception"), "AWS's words").with_request_id(Some("r-1".into()))
 }
 
-pub(super) fn tag(value: Option<&str>) -> Outcome {
-    Outcome::Done(Reply::OwnerTag(value.map(str::to_owned)))
+pub(super) fn tag(value: Option<&str>) -> Outcome<Option<String>> {
+    Outcome::Done(value.map(str::to_owned))
 }

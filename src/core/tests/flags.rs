@@ -1,9 +1,10 @@
 //! The annotations that hold an object, as the conditions tell of them.
 
-use super::evidence::claimed;
+use super::evidence::{claimed, written};
 use crate::api::{PAUSED, PROTECTED, VpcConnector, VpcConnectorSpec, condition};
-use crate::core::evidence::{Evidence, Memory};
+use crate::core::evidence::Evidence;
 use crate::core::flags::Unusual;
+use crate::core::state::ObjectState;
 use crate::core::status;
 
 /// An object that is being deleted and that both annotations hold, with this value.
@@ -28,7 +29,7 @@ fn what_holds_an_object_is_quoted_where_it_is_not_just_true() {
         let paused = status::status_while_paused(&held_by(value)).condition(condition::PAUSED).unwrap().message.clone();
         assert_eq!(paused, format!("held by the annotation {PAUSED}{quoted}"));
         let protected = protected_by(value).waits().message;
-        assert_eq!(protected, format!("deletion is held by the annotation {PROTECTED}{quoted}; remove it to go on"));
+        assert_eq!(protected, format!("deletion is held by the annotation {PROTECTED}{quoted}; remove it to continue"));
     }
 }
 
@@ -46,7 +47,7 @@ fn another_value_is_written_at_once() {
         let (e, before) = of("yes");
         let written = e.with(|e| {
             e.object.status = before.clone();
-            e.memory.status_written_at = Some(e.now.moment);
+            e.state.status_written_at = Some(e.now.moment);
         });
         assert!(!status::needs_write(&written, &before));
         assert!(status::needs_write(&written, &of("true").1));
@@ -56,8 +57,8 @@ fn another_value_is_written_at_once() {
 #[test]
 fn what_was_told_stays_told_when_the_deletion_begins() {
     let e = held_by("yes");
-    let mut memory = Memory::default();
-    assert_eq!(e.object.unusual.tell(&mut memory.told).len(), 2);
-    memory.begin(&e.object, e.now.moment);
-    assert_eq!(e.object.unusual.tell(&mut memory.told).len(), 0);
+    let mut state = ObjectState::default();
+    assert_eq!(e.object.unusual.take_events(&mut state.published).len(), 2);
+    state.start_reconcile(&e.object, e.now.moment);
+    assert_eq!(e.object.unusual.take_events(&mut state.published).len(), 0);
 }

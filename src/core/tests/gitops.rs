@@ -1,15 +1,15 @@
 //! What Argo CD and tools that follow kstatus take an object for, in every state that it can tell of.
 
-use serde_json::{Value, json};
-
-use super::evidence::{ARN, claimed, described, refused, tag, unclaimed, unknown, written};
-use crate::api::{Reason, VpcConnectorStatus, condition};
-use crate::core::blockers::Blockers;
-use crate::core::decide::Effect;
+use super::evidence::{ARN, claim, claimed, described, refused, tag, unclaimed, unknown, written};
+use crate::core::blockers::{Blockers, Services};
+use crate::core::effect::{Effect, KubeWrite, StatusWrite};
 use crate::core::error_class::ErrorClass;
-use crate::core::evidence::Evidence;
+use crate::core::evidence::{Evidence, Finalizer, Target};
 use crate::core::outcome::Operation;
 use crate::core::refusal::Write;
+use serde_json::{Value, json};
+
+use crate::api::{Reason, VpcConnectorStatus, condition};
 use crate::core::status;
 
 #[path = "../../../tests/operator/support/verdicts.rs"]
@@ -45,8 +45,8 @@ fn waiting(e: Evidence, health: Health) -> Case {
 }
 
 /// Of an object that something was written about.
-fn entered(e: Evidence, effect: &Effect, health: Health) -> Case {
-    let status = status::status_after(&e, effect).0;
+fn entered(e: Evidence, write: StatusWrite, health: Health) -> Case {
+    let status = status::status_after(&e, &write).0;
     case(e, status, health)
 }
 
@@ -65,18 +65,19 @@ fn passing(class: ErrorClass) -> Vec<Case> {
 
 /// What a person must mend: the first time it may be a hiccup, then it is none.
 fn lasting(class: ErrorClass) -> Vec<Case> {
-    let twice = |e: Evidence, effect: &Effect, operation| {
-        let refusal = || refused(operation, class);
-        let e = e.after(effect.clone(), refusal()).next_attempt().after(effect.clone(), refusal());
+    let twice = |e: Evidence, fail: fn(Evidence, ErrorClass) -> Evidence| {
+        let e = fail(fail(e, class).next_attempt(), class);
         e.with(|e| e.now = e.now.at(e.from_now(e.rules.intervals.stall_after)))
     };
+    let describe = |e: Evidence, class| e.after_describe(refused(DESCRIBE, class));
+    let delete = |e: Evidence, class| e.after_delete_only(refused(DELETE, class));
     vec![
         waiting(unclaimed().after_describe(refused(DESCRIBE, class)), Health::Progressing),
         waiting(deleting().after_delete(refused(DELETE, class)), Health::Progressing),
-        waiting(twice(unclaimed(), &Effect::Describe, DESCRIBE), Health::Degraded),
-        waiting(twice(deleting(), &Effect::Delete, DELETE), Health::Degraded),
+        waiting(twice(unclaimed(), describe), Health::Degraded),
+        waiting(twice(deleting(), delete), Health::Degraded),
         waiting(claimed().next_attempt().after_describe(refused(DESCRIBE, class)), Health::Progressing),
-        waiting(twice(claimed().next_attempt(), &Effect::Describe, DESCRIBE), Health::Degraded),
+        waiting(twice(claimed().next_attempt(), describe), Health::Degraded),
     ]
 }
 
@@ -87,13 +88,13 @@ fn cases(reason: Reason) -> Vec<Case> {
         Reason::Available => vec![
             waiting(claimed(), Healthy),
             waiting(claimed().next_attempt().after_describe(described("ACTIVE")).ours(), Healthy),
-            entered(unclaimed().without_tags().after_describe(described("ACTIVE")), &Effect::RecordClaim, Healthy),
+            entered(unclaimed().without_tags().after_describe(described("ACTIVE")), claim(), Healthy),
         ],
         Reason::Adopting => vec![
-            entered(unclaimed().with(|e| e.object.status.conditions.clear()), &Effect::RecordAdopting, Progressing),
+            entered(unclaimed().with(|e| e.object.status.conditions.clear()), StatusWrite::Adopting, Progressing),
             entered(
                 claimed().with(|e| e.object.status.arn = Some("another".into())),
-                &Effect::CorrectStatus,
+                StatusWrite::Correction,
                 Progressing,
             ),
         ],
@@ -103,17 +104,17 @@ fn cases(reason: Reason) -> Vec<Case> {
                 deleting()
                     .after_delete(refused(DELETE, ErrorClass::InvalidRequest))
                     .after_describe(described("ACTIVE"))
-                    .after(Effect::ScanServices, written()),
+                    .after_scan_start(),
                 Progressing,
             ),
-            entered(unclaimed().deleting().after_describe(described("ACTIVE")), &Effect::RecordClaim, Progressing),
+            entered(unclaimed().deleting().after_describe(described("ACTIVE")), claim(), Progressing),
         ],
         Reason::Deleted => {
-            vec![entered(deleting().after_delete(described("INACTIVE")), &Effect::RecordReceipt, Progressing)]
+            vec![entered(deleting().after_delete(described("INACTIVE")), StatusWrite::Receipt, Progressing)]
         }
         Reason::AlreadyGone => vec![entered(
             deleting().after_delete(refused(DELETE, ErrorClass::NotFound)),
-            &Effect::RecordAlreadyGone,
+            StatusWrite::AlreadyGone,
             Progressing,
         )],
         Reason::InUse => vec![waiting(deleting().after_delete(refused(DELETE, ErrorClass::InUse)), Progressing)],
@@ -121,7 +122,7 @@ fn cases(reason: Reason) -> Vec<Case> {
         // The object is gone, unless somebody else's finalizer holds it and ours was refused to come off at first.
         Reason::Retained => {
             let e = deleting().retained().after_refusal(Write::RemoveFinalizer);
-            vec![entered(e, &Effect::RecordLetGo, Progressing)]
+            vec![entered(e, StatusWrite::Released, Progressing)]
         }
         Reason::NotFound => {
             vec![waiting(unclaimed().after_describe(refused(DESCRIBE, ErrorClass::NotFound)), Degraded)]
@@ -132,7 +133,7 @@ fn cases(reason: Reason) -> Vec<Case> {
             waiting(claimed().after_describe(refused(DESCRIBE, ErrorClass::NotFound)), Degraded),
         ],
         Reason::OwnedByAnother => [unclaimed(), claimed()]
-            .map(|e| e.after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(Some("c2/shop/egress"))))
+            .map(|e| e.after_describe(described("ACTIVE")).after_tags(tag(Some("c2/shop/egress"))))
             .map(|e| waiting(e, Degraded))
             .into(),
         Reason::WrongAccount => {
@@ -151,16 +152,16 @@ fn cases(reason: Reason) -> Vec<Case> {
             waiting(deleting().after_delete(refused(DELETE, ErrorClass::SubscriptionRequired)), Degraded),
         ],
         Reason::InvalidRequest => vec![
-            waiting(unclaimed().with(|e| e.object.target = "no ARN".parse()), Degraded),
+            waiting(unclaimed().with(|e| e.object.target = Target::of("no ARN")), Degraded),
             waiting(
-                deleting().with(|e| e.object.target = "no ARN".parse()).with(|e| e.object.status.arn = None),
+                deleting().with(|e| e.object.target = Target::of("no ARN")).with(|e| e.object.status.arn = None),
                 Degraded,
             ),
             waiting(
                 deleting()
                     .after_delete(refused(DELETE, ErrorClass::InvalidRequest))
                     .after_describe(described("ACTIVE"))
-                    .with(|e| e.blockers = Some(Blockers { complete: true, ..Blockers::default() })),
+                    .with(|e| e.blockers = Some(Blockers { services: Services::None, ..Blockers::default() })),
                 Degraded,
             ),
         ],
@@ -169,8 +170,8 @@ fn cases(reason: Reason) -> Vec<Case> {
         Reason::Unreachable => passing(ErrorClass::Unreachable),
         Reason::Unproven => passing(ErrorClass::Unproven),
         Reason::WriteRefused => {
-            let new = || unclaimed().with(|e| e.object.finalizer = false);
-            let receipt = || deleting().after_delete(described("INACTIVE")).after(Effect::RecordReceipt, written());
+            let new = || unclaimed().with(|e| e.object.finalizer = Finalizer::Absent);
+            let receipt = || deleting().after_delete(described("INACTIVE")).after_write(StatusWrite::Receipt);
             let lasting = |e: Evidence, write| {
                 let e = e.after_refusal(write).after_refusal(write);
                 e.with(|e| e.now = e.now.at(e.from_now(e.rules.intervals.stall_after)))
@@ -302,6 +303,6 @@ fn the_examples_put_the_operator_first_and_never_prune_it() {
 #[test]
 fn what_is_gone_is_not_found() {
     assert_eq!(kstatus(None), Kstatus::NotFound);
-    let e = deleting().retained().ours().after(Effect::RemoveTag, written());
-    assert!(matches!(e.acts(), Effect::RemoveFinalizer(_)));
+    let e = deleting().retained().ours().after_untag(written());
+    assert!(matches!(e.acts(), Effect::Kube(KubeWrite::RemoveFinalizer(_))));
 }

@@ -1,14 +1,15 @@
 //! A connector in use: what is told of it, and when its deletion is tried again.
 
-use std::time::Duration;
-
-use super::evidence::{claimed, described, failure, refused, written};
-use crate::api::Reason;
-use crate::core::blockers::Blockers;
-use crate::core::decide::{Effect, calls_of_attempt};
+use super::evidence::{claimed, described, failure, refused, scan_services, unanswered, unclaimed, unknown};
+use crate::core::blockers::{Blockers, Services};
+use crate::core::decide::calls_of_attempt;
+use crate::core::effect::{AwsCall, Effect, StatusWrite};
 use crate::core::error_class::ErrorClass;
 use crate::core::evidence::Evidence;
 use crate::core::outcome::{Operation, Service};
+use std::time::Duration;
+
+use crate::api::Reason;
 use crate::core::{status, wait};
 
 const DELETE: Operation = Operation::DeleteVpcConnector;
@@ -22,11 +23,14 @@ fn service(name: &str, status: &str) -> Service {
 }
 
 fn held_by(names: &[&str]) -> Blockers {
-    Blockers {
-        services: names.iter().map(|name| service(name, "RUNNING")).collect(),
-        complete: true,
-        ..Blockers::default()
-    }
+    let services: Vec<_> = names.iter().map(|name| service(name, "RUNNING")).collect();
+    let services = if services.is_empty() { Services::None } else { Services::Blocking(services) };
+    Blockers { services, ..Blockers::default() }
+}
+
+fn unreadable() -> Blockers {
+    let denied = failure(Operation::ListServices, ErrorClass::AccessDenied);
+    Blockers { services: Services::Unreadable(denied), ..Blockers::default() }
 }
 
 impl Evidence {
@@ -37,9 +41,9 @@ impl Evidence {
     /// Woken so many seconds later, as the survey does when it has news.
     fn woken_after(self, seconds: u64) -> Self {
         self.with(|e| {
-            e.memory.wait = Some(e.waits());
+            e.state.wait = Some(e.waits());
             e.now = e.now.at(e.from_now(Duration::from_secs(seconds)));
-            e.memory.begin(&e.object, e.now.moment);
+            e.reconcile();
         })
     }
 
@@ -49,10 +53,10 @@ impl Evidence {
         for _ in 0..how_many {
             waits.push(self.waits_for().1);
             self = self.next_attempt();
-            if self.acts() == Effect::ReadTags {
+            if self.acts() == AwsCall::ReadTags {
                 self = self.ours();
             }
-            assert_eq!(self.acts(), Effect::Delete);
+            assert_eq!(self.acts(), AwsCall::Delete);
             self = self.after_delete(refused(DELETE, ErrorClass::InUse));
         }
         waits
@@ -61,11 +65,11 @@ impl Evidence {
 
 #[test]
 fn its_users_are_looked_for_before_anything_is_waited_for() {
-    let e = claimed().deleting().after(Effect::Delete, refused(DELETE, ErrorClass::InUse));
-    assert_eq!(e.acts(), Effect::ScanServices);
-    let told = e.after(Effect::ScanServices, written()).waits();
+    let e = claimed().deleting().after_delete_only(refused(DELETE, ErrorClass::InUse));
+    assert_eq!(e.acts(), scan_services());
+    let told = e.after_scan_start().waits();
     assert_eq!(told.reason, Reason::InUse);
-    assert!(told.message.contains("AWS's words") && told.message.contains("being looked for"), "{}", told.message);
+    assert!(told.message.contains("AWS's words") && told.message.contains("scanning for"), "{}", told.message);
 }
 
 #[test]
@@ -105,7 +109,7 @@ fn names_that_were_told_stand_until_better_is_known_and_go_with_the_connector() 
     let accepted = restarted.clone().after_delete(described("ACTIVE"));
     assert_eq!(status::status_while(&accepted, &accepted.waits()).0.blocked_by_summary, None);
     let gone = restarted.after_delete(described("INACTIVE"));
-    assert_eq!(status::status_after(&gone, &Effect::RecordReceipt).0.blocked_by_summary, None);
+    assert_eq!(status::status_after(&gone, &StatusWrite::Receipt).0.blocked_by_summary, None);
 }
 
 #[test]
@@ -120,7 +124,7 @@ fn as_soon_as_one_lets_go_or_changes_it_is_tried_at_once_and_only_once() {
     let held = in_use().seen(held_by(&["jobs", "web"])).woken_after(20);
     let released_at = Some(held.now.moment);
     let let_go = held.seen(Blockers { released_at, ..held_by(&["web"]) });
-    assert_eq!(let_go.acts_if_ours(), Effect::Delete);
+    assert_eq!(let_go.acts_if_ours(), AwsCall::Delete);
     let again = let_go.later(1).after_delete(refused(DELETE, ErrorClass::InUse));
     assert_eq!(again.waits_for(), (Reason::InUse, 60));
 }
@@ -130,32 +134,31 @@ fn a_delete_that_is_accepted_early_ends_the_wait_for_services() {
     let held = in_use().seen(held_by(&["web"])).woken_after(20);
     let released_at = Some(held.now.moment);
     let released = held.seen(Blockers { released_at, ..held_by(&[]) });
-    assert_eq!(released.acts_if_ours(), Effect::Delete);
+    assert_eq!(released.acts_if_ours(), AwsCall::Delete);
     assert_eq!(released.after_delete(described("ACTIVE")).waits_for(), (Reason::Deleting, 1));
 }
 
 /// App Runner refuses in words that nobody has documented, and the connector is ACTIVE.
 fn unexplained() -> Evidence {
-    let refused = claimed().deleting().ours().after(Effect::Delete, refused(DELETE, ErrorClass::InvalidRequest));
-    assert_eq!(refused.acts(), Effect::Describe, "it may be gone");
+    let refused = claimed().deleting().ours().after_delete_only(refused(DELETE, ErrorClass::InvalidRequest));
+    assert_eq!(refused.acts(), AwsCall::Describe, "it may be gone");
     let e = refused.after_describe(described("ACTIVE"));
-    assert_eq!(e.acts(), Effect::ScanServices);
-    e.after(Effect::ScanServices, written())
+    assert_eq!(e.acts(), scan_services());
+    e.after_scan_start()
 }
 
 #[test]
 fn after_any_refusal_of_an_active_connector_its_services_decide_whether_it_is_in_use() {
     let looking = unexplained().waits();
     assert_eq!(looking.reason, Reason::Deleting);
-    assert!(looking.message.contains("AWS's words") && looking.message.contains("being looked for"));
+    assert!(looking.message.contains("AWS's words") && looking.message.contains("scanning for"));
     let used = unexplained().seen(held_by(&["web"]));
     assert_eq!(used.waits_for(), (Reason::InUse, 60));
     assert!(used.waits().message.contains("used by App Runner service web"));
     let unused = unexplained().seen(held_by(&[]));
     assert_eq!(unused.waits_for(), (Reason::InvalidRequest, 60));
     assert!(unused.waits().message.ends_with("AWS's words"), "{}", unused.waits().message);
-    let denied = failure(Operation::ListServices, ErrorClass::AccessDenied);
-    let hidden = unexplained().seen(Blockers { unreadable: Some(denied), ..Blockers::default() }).waits();
+    let hidden = unexplained().seen(unreadable()).waits();
     assert_eq!(hidden.reason, Reason::InvalidRequest);
     assert!(hidden.message.contains("apprunner:ListServices"), "{}", hidden.message);
 }
@@ -164,9 +167,9 @@ fn after_any_refusal_of_an_active_connector_its_services_decide_whether_it_is_in
 fn after_an_unexplained_refusal_a_release_or_any_change_of_a_service_brings_the_attempt_forward() {
     let used = unexplained().seen(held_by(&["web"])).woken_after(20);
     let now = Some(used.now.moment);
-    assert_eq!(used.seen(Blockers { released_at: now, ..held_by(&[]) }).acts_if_ours(), Effect::Delete);
+    assert_eq!(used.seen(Blockers { released_at: now, ..held_by(&[]) }).acts_if_ours(), AwsCall::Delete);
     let unused = || unexplained().seen(held_by(&[])).woken_after(20);
-    assert_eq!(unused().seen(Blockers { changed_at: now, ..held_by(&[]) }).acts_if_ours(), Effect::Delete);
+    assert_eq!(unused().seen(Blockers { changed_at: now, ..held_by(&[]) }).acts_if_ours(), AwsCall::Delete);
     let still = unused().seen(Blockers { unreferenced_at: now, ..held_by(&[]) });
     assert_eq!(still.waits().reason, Reason::InvalidRequest, "that none uses it is no news");
     let in_use = in_use().seen(held_by(&["web"])).woken_after(20);
@@ -178,9 +181,9 @@ fn when_none_uses_it_any_more_it_is_tried_at_once_and_every_5_and_after_5_minute
     let held = in_use().seen(held_by(&["web"])).woken_after(7);
     let released_at = Some(held.now.moment);
     let free = held.seen(Blockers { released_at, ..held_by(&[]) });
-    assert_eq!(free.acts_if_ours(), Effect::Delete);
+    assert_eq!(free.acts_if_ours(), AwsCall::Delete);
     let refused_again = free.after_delete(refused(DELETE, ErrorClass::InUse));
-    assert!(refused_again.waits().message.contains("no service references it; it is letting go"));
+    assert!(refused_again.waits().message.contains("no service references it; waiting for App Runner to release it"));
     let waits = refused_again.attempts(64);
     assert!(waits[..60].iter().all(|wait| *wait == 5), "{waits:?}");
     assert!(waits[60..].iter().all(|wait| *wait == 30), "{waits:?}");
@@ -188,8 +191,7 @@ fn when_none_uses_it_any_more_it_is_tried_at_once_and_every_5_and_after_5_minute
 
 #[test]
 fn where_nobody_can_be_seen_it_is_tried_every_10_and_after_5_minutes_every_30_seconds() {
-    let denied = failure(Operation::ListServices, ErrorClass::AccessDenied);
-    let blind = in_use().seen(Blockers { unreadable: Some(denied), ..Blockers::default() });
+    let blind = in_use().seen(unreadable());
     let message = blind.waits().message;
     assert!(message.contains("IAM does not allow apprunner:ListServices"), "{message}");
     let waits = blind.attempts(33);
@@ -204,7 +206,7 @@ fn in_a_crowd_each_tries_less_often_but_for_what_it_has_seen() {
     assert_eq!(in_use().seen(crowded(None)).waits_for().1, 40);
     let held = in_use().seen(held_by(&["web"])).woken_after(7);
     let released_at = Some(held.now.moment);
-    assert_eq!(held.seen(crowded(released_at)).acts_if_ours(), Effect::Delete);
+    assert_eq!(held.seen(crowded(released_at)).acts_if_ours(), AwsCall::Delete);
 }
 
 #[test]
@@ -217,12 +219,12 @@ fn what_is_seen_while_another_answer_is_waited_for_does_not_bring_it_forward() {
 #[test]
 fn a_claim_that_was_lost_meanwhile_is_established_anew() {
     let lost = in_use().with(|e| (e.blockers, e.object.status.arn) = (None, None));
-    assert_eq!(lost.acts(), Effect::Describe);
+    assert_eq!(lost.acts(), AwsCall::Describe);
 }
 
 #[test]
 fn an_attempt_that_is_asked_for_is_made_whoever_holds_it() {
-    assert_eq!(in_use().seen(held_by(&["web"])).woken_after(1).asked("now").acts_if_ours(), Effect::Delete);
+    assert_eq!(in_use().seen(held_by(&["web"])).woken_after(1).asked("now").acts_if_ours(), AwsCall::Delete);
 }
 
 #[test]
@@ -244,7 +246,10 @@ fn a_turn_that_is_waited_for_says_so_unless_something_else_was_waited_for() {
 #[test]
 fn an_attempt_asks_for_all_the_calls_it_may_take() {
     use super::evidence::unclaimed;
-    let calls = |e: &Evidence| calls_of_attempt(e, &e.acts());
+    let calls = |e: &Evidence| {
+        let Effect::Aws(call, _) = e.acts() else { panic!("not a call to AWS") };
+        calls_of_attempt(e, call)
+    };
     assert_eq!(calls(&unclaimed()), 3, "describe, read the tags, write ours");
     assert_eq!(calls(&unclaimed().without_tags()), 1);
     assert_eq!(calls(&unclaimed().deleting()), 3, "describe, read the tags, delete");
@@ -253,11 +258,11 @@ fn an_attempt_asks_for_all_the_calls_it_may_take() {
     assert_eq!(calls(&claimed().next_attempt().without_tags()), 1);
     assert_eq!(calls(&claimed().deleting()), 2, "read the tags, delete");
     assert_eq!(calls(&claimed().deleting().without_tags()), 1);
-    let unknown = || claimed().deleting().deletion(crate::core::evidence::Deletion::Unknown);
+    let unknown = || claimed().deleting().deletion(unanswered());
     assert_eq!(calls(&unknown()), 3, "describe, read the tags, delete");
     assert_eq!(calls(&unknown().without_tags()), 2);
     assert_eq!(calls(&claimed().deleting().ours().after_delete(refused(DELETE, ErrorClass::InUse)).next_attempt()), 1);
     assert_eq!(calls(&claimed().deleting().retained()), 2, "read the tags, take ours off");
-    assert_eq!(calls_of_attempt(&claimed(), &Effect::RecordClaim), 0);
-    assert_eq!(calls_of_attempt(&claimed(), &Effect::Identify), 0, "STS stands outside");
+    assert_eq!(calls_of_attempt(&unclaimed(), AwsCall::Identify), 0);
+    assert_eq!(calls_of_attempt(&claimed(), AwsCall::Identify), 0, "STS has no rate limit of ours");
 }

@@ -1,95 +1,143 @@
-//! Laws that hold for every object, every memory and every sequence of answers.
+//! Laws that hold for every object, every state and every sequence of replies.
 
+use super::evidence::{
+    ARN, NOW, OTHER_ARN, claim, claimed, connector, described, failure, not_sent, perform, refused, requested, tag,
+    unclaimed, unknown, written,
+};
+use crate::core::blockers::{Blockers, Services};
+use crate::core::decide::{Decision, decide};
+use crate::core::effect::{AwsCall, AwsOutcome, Completed, Effect, KubeWrite, Proof};
+use crate::core::error_class::ErrorClass;
+use crate::core::evidence::{Caller, Evidence, Finalizer, Phase, Target};
+use crate::core::outcome::{Connector, Operation, Outcome, Service};
+use crate::core::ownership::OtherObjectState;
+use crate::core::refusal::{self, Refusal, Refusals, Write};
+use crate::core::state::{Deletion, PendingClaim, RefusedDelete, Wait};
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
 
-use super::evidence::{
-    ARN, NOW, OTHER_ARN, claimed, connector, described, failure, not_sent, perform, refused, tag, unclaimed, unknown,
-    written,
-};
 use crate::api::{DeletionPolicy, Reason};
-use crate::core::arn::ConnectorArn;
-use crate::core::blockers::Blockers;
+use crate::core::arn::{AccountId, ConnectorArn};
 use crate::core::clock::Moment;
-use crate::core::decide::{Decision, Effect, Proof, decide};
-use crate::core::error_class::ErrorClass;
-use crate::core::evidence::{Caller, Deletion, Evidence, PendingClaim, RefusedDelete, Wait};
-use crate::core::outcome::{Connector, Operation, Outcome, Reply, Service};
-use crate::core::ownership::OtherObjectState;
-use crate::core::refusal::{self, Refusal, Refusals, Write};
 
-/// Far more than any way through the table takes.
-const MOST_TURNS: usize = 16;
+/// Far more passes than any object takes.
+const MAX_PASSES: usize = 16;
 
-const CLASSES: [ErrorClass; 11] = [
-    ErrorClass::NotFound,
-    ErrorClass::InUse,
-    ErrorClass::InvalidRequest,
-    ErrorClass::Throttled,
-    ErrorClass::AccessDenied,
-    ErrorClass::CredentialsRejected,
-    ErrorClass::SubscriptionRequired,
-    ErrorClass::ServiceError,
-    ErrorClass::Unreachable,
-    ErrorClass::Untrusted,
-    ErrorClass::Unproven,
-];
+/// One reply to every call, of which a call takes its own.
+#[derive(Clone, Debug)]
+struct Replies {
+    account: Outcome<AccountId>,
+    connector: Outcome<Connector>,
+    tag: Outcome<Option<String>>,
+    written: Outcome<()>,
+    other_object: OtherObjectState,
+}
 
-fn any_answer() -> impl Strategy<Value = Outcome> {
-    let class = prop::sample::select(&CLASSES[..]);
+impl Replies {
+    fn to(&self, effect: &Effect) -> Completed {
+        match effect {
+            Effect::Kube(write) => Completed::Kube(write.clone()),
+            Effect::ReadOtherObject { .. } => Completed::OtherObject(self.other_object),
+            Effect::ScanServices(_) => Completed::ScanServices,
+            Effect::Aws(call, arn) => {
+                let outcome = match call {
+                    AwsCall::Identify => AwsOutcome::Identify(self.account.clone()),
+                    AwsCall::Describe => AwsOutcome::Describe(self.connector.clone()),
+                    AwsCall::ReadTags => AwsOutcome::ReadTags(self.tag.clone()),
+                    AwsCall::WriteTag => AwsOutcome::WriteTag(self.written.clone()),
+                    AwsCall::RemoveTag => AwsOutcome::RemoveTag(self.written.clone()),
+                    AwsCall::Delete => AwsOutcome::Delete(self.connector.clone()),
+                };
+                Completed::Aws(outcome, arn.clone())
+            }
+        }
+    }
+}
+
+/// One of these replies, or a failure.
+fn any_outcome<T: Clone + std::fmt::Debug + 'static>(replies: Vec<T>) -> impl Strategy<Value = Outcome<T>> {
+    let class = || prop::sample::select(&ErrorClass::ALL[..]);
     prop_oneof![
-        prop::sample::select(vec!["ACTIVE", "active", "INACTIVE", "inactive", "DELETING"]).prop_map(described),
-        Just(Outcome::Done(Reply::Connector(Connector::default()))),
-        Just(Outcome::Done(Reply::Connector(Connector { arn: Some(OTHER_ARN.into()), ..connector("INACTIVE") }))),
-        prop::sample::select(vec![None, Some("c1/shop/egress"), Some("c1/shop/other"), Some("c2/x/y")]).prop_map(tag),
-        Just(written()),
-        Just(Outcome::Done(Reply::Caller("111122223333".parse().unwrap()))),
-        Just(Outcome::Done(Reply::Caller("999999999999".parse().unwrap()))),
-        prop::sample::select(vec![OtherObjectState::Released, OtherObjectState::Claims, OtherObjectState::Unreadable])
-            .prop_map(|n| Outcome::Done(Reply::OtherObject(n))),
-        class.clone().prop_map(|c| refused(Operation::DeleteVpcConnector, c)),
-        class.clone().prop_map(|c| unknown(Operation::DeleteVpcConnector, c)),
-        class.prop_map(|c| not_sent(Operation::DescribeVpcConnector, c)),
+        4 => prop::sample::select(replies).prop_map(Outcome::Done),
+        1 => class().prop_map(|c| refused(Operation::DeleteVpcConnector, c)),
+        1 => class().prop_map(|c| unknown(Operation::DeleteVpcConnector, c)),
+        1 => class().prop_map(|c| not_sent(Operation::DescribeVpcConnector, c)),
+        1 => class().prop_map(|c| refused(Operation::ListTagsForResource, c)),
     ]
 }
 
-/// Refusals to delete a connector, and what is seen of who uses it.
-fn any_use() -> impl Strategy<Value = (Option<RefusedDelete>, Option<Blockers>)> {
-    let ago = |seconds: u64| Moment::new(NOW.since(Moment::new(Duration::from_secs(seconds))));
-    let class = prop::sample::select(vec![ErrorClass::InUse, ErrorClass::InvalidRequest]);
-    let refused = (0..1_000_u64, 0..400_u64, class).prop_map(move |(since, last, class)| RefusedDelete {
-        since: ago(since + last),
-        last: ago(last),
-        failure: failure(Operation::DeleteVpcConnector, class),
-    });
-    let times = prop::array::uniform3(prop::option::of(0..400_u64));
-    let blockers = (0..3_usize, any::<bool>(), times, any::<bool>(), 0..100_u64).prop_map(
-        move |(services, complete, [released, unused, changed], unreadable, min_interval)| Blockers {
-            services: vec![Service::default(); services],
-            complete,
-            released_at: released.map(ago),
-            unreferenced_at: unused.map(ago),
-            changed_at: changed.map(ago),
-            unreadable: unreadable.then(|| failure(Operation::ListServices, ErrorClass::AccessDenied)),
-            min_interval: Duration::from_secs(min_interval),
-        },
+fn any_replies() -> impl Strategy<Value = Replies> {
+    let mut connectors = ["ACTIVE", "active", "INACTIVE", "inactive", "DELETING"].map(connector).to_vec();
+    connectors.push(Connector::default());
+    connectors.push(Connector { arn: Some(OTHER_ARN.into()), ..connector("INACTIVE") });
+    let tags = [None, Some("c1/shop/egress"), Some("c1/shop/other"), Some("c2/x/y")];
+    let accounts = ["111122223333", "999999999999"].map(|account| account.parse().unwrap());
+    let states = vec![OtherObjectState::Released, OtherObjectState::Claims, OtherObjectState::Unreadable];
+    let replies = (
+        any_outcome(accounts.to_vec()),
+        any_outcome(connectors),
+        any_outcome(tags.map(|tag| tag.map(str::to_owned)).to_vec()),
+        any_outcome(vec![()]),
+        prop::sample::select(states),
     );
-    (prop::option::of(refused), prop::option::of(blockers))
+    replies.prop_map(|(account, connector, tag, written, other_object)| Replies {
+        account,
+        connector,
+        tag,
+        written,
+        other_object,
+    })
 }
 
-/// What is remembered of the owner tag: a claim that waits for it, when it was last read, and when it was restored.
-fn any_tag_memory() -> impl Strategy<Value = (Option<PendingClaim>, Option<Moment>, Option<Moment>)> {
-    let ago = |seconds: u64| Moment::new(NOW.since(Moment::new(Duration::from_secs(seconds))));
+fn ago(seconds: u64) -> Moment {
+    Moment::new(NOW.since(Moment::new(Duration::from_secs(seconds))))
+}
+
+fn any_deletion() -> impl Strategy<Value = Deletion> {
+    let class = prop::sample::select(vec![ErrorClass::InUse, ErrorClass::InvalidRequest]);
+    let refused = (0..1_000_u64, 0..400_u64, class).prop_map(|(since, last, class)| {
+        let failure = failure(Operation::DeleteVpcConnector, class);
+        Deletion::Refused(RefusedDelete { since: ago(since + last), last: ago(last), failure })
+    });
+    let refused_since = prop::option::of((0..1_000_u64).prop_map(ago));
+    prop_oneof![
+        1 => Just(Deletion::NotSent),
+        1 => refused_since.prop_map(|refused_since| Deletion::Unanswered { refused_since }),
+        1 => Just(Deletion::Accepted { since: NOW, describes: 3 }),
+        2 => refused,
+    ]
+}
+
+fn any_blockers() -> impl Strategy<Value = Blockers> {
+    let times = prop::array::uniform3(prop::option::of(0..400_u64));
+    let services = prop::sample::select(vec![
+        Services::Unknown,
+        Services::None,
+        Services::Unreadable(failure(Operation::ListServices, ErrorClass::AccessDenied)),
+        Services::Blocking(vec![Service::default()]),
+        Services::Blocking(vec![Service::default(); 2]),
+    ]);
+    (services, times, 0..100_u64).prop_map(|(services, [released, unreferenced, changed], interval)| Blockers {
+        services,
+        released_at: released.map(ago),
+        unreferenced_at: unreferenced.map(ago),
+        changed_at: changed.map(ago),
+        min_interval: Duration::from_secs(interval),
+    })
+}
+
+/// The state of the owner tag: a pending claim, its last read, and its last restoration.
+fn any_tag_state() -> impl Strategy<Value = (Option<PendingClaim>, Option<Moment>, Option<Moment>)> {
     let pending = (0..2_000_u64, 0..5_u32).prop_map(move |(written, unseen)| PendingClaim {
         connector: Some(connector("ACTIVE")),
-        released_tag: None,
+        replaced_tag: None,
         written_at: ago(written),
         unseen,
     });
-    let at = || prop::option::of((0..8_000_u64).prop_map(ago));
-    (prop::option::of(pending), prop::option::of((0..120_u64).prop_map(ago)), at())
+    let checked = prop::option::of((0..120_u64).prop_map(ago));
+    (prop::option::of(pending), checked, prop::option::of((0..8_000_u64).prop_map(ago)))
 }
 
 fn any_refusal() -> impl Strategy<Value = Refusal> {
@@ -105,109 +153,103 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
     let word = prop::sample::select(vec![None, Some("ACTIVE"), Some("INACTIVE"), Some("inactive"), Some("odd")]);
     let target = prop::sample::select(vec![ARN, "nonsense"]);
     let caller = prop::sample::select(vec![None, Some("111122223333"), Some("999999999999")]);
-    let deletion = prop::sample::select(vec![
-        Deletion::NotUnderWay,
-        Deletion::Unknown,
-        Deletion::Accepted { since: NOW, looks: 3 },
-    ]);
     let policy = prop::sample::select(vec![
         DeletionPolicy::Delete,
         DeletionPolicy::Delete,
         DeletionPolicy::Retain,
         DeletionPolicy::Other("Orphan".into()),
     ]);
-    (flags, status_arn, word, target, caller, deletion, policy, 0.0..1.0f64, any_use(), (any_tag_memory(), refusals))
-        .prop_map(
-            |(
-                flags,
-                status_arn,
-                word,
-                target,
-                caller,
-                deletion,
-                policy,
-                jitter,
-                (refused, blockers),
-                (tag, refusals),
-            )| {
-                let [deleting, finalizer, paused, protected, requested, tags, told, waiting, was_claimed] = flags;
-                let mut e = if told { claimed() } else { unclaimed().with(|e| e.object.status.conditions.clear()) };
-                e.object.status.arn = status_arn.map(str::to_owned);
-                e.object.status.status = word.map(str::to_owned);
-                e.object.target = target.parse();
-                e.object.policy = policy;
-                (e.object.deleting, e.object.finalizer) = (deleting, finalizer);
-                (e.object.paused, e.object.protected) = (paused, protected);
-                e.object.request = requested.then(|| "t1".to_owned());
-                e.caller = caller.map_or(Caller::Unknown, |a| Caller::Account(a.parse().unwrap()));
-                e.memory.deletion = deletion;
-                (e.memory.deleting, e.memory.claimed) = (deleting, was_claimed);
-                e.jitter = jitter;
-                if waiting {
-                    let reason = if refused.is_some() { Reason::InUse } else { Reason::Available };
-                    let failure = refused.as_ref().map(|refused| refused.failure.clone());
-                    e.memory.wait = Some(Wait { reason, failure, ..claimed().waits() });
-                }
-                (e.memory.refused_delete, e.blockers, e.memory.refusals) = (refused, blockers, refusals);
-                (e.memory.pending_claim, e.memory.owner_checked_at, e.memory.tag_restored_at) = tag;
-                e.memory.begin(&e.object, e.now.moment);
-                if tags { e } else { e.without_tags() }
-            },
-        )
+    let scan = (any_deletion(), prop::option::of(any_blockers()));
+    (flags, status_arn, word, target, caller, policy, 0.0..1.0f64, scan, any_tag_state(), refusals).prop_map(
+        |(flags, status_arn, word, target, caller, policy, jitter, (deletion, blockers), tag, refusals)| {
+            let [deleting, finalizer, paused, protected, requested, tags, reported, waiting, was_claimed] = flags;
+            let mut e = if reported { claimed() } else { unclaimed().with(|e| e.object.status.conditions.clear()) };
+            e.object.status.arn = status_arn.map(str::to_owned);
+            e.object.status.status = word.map(str::to_owned);
+            e.object.target = Target::of(target);
+            e.object.policy = policy;
+            e.object.deleting = deleting;
+            e.object.finalizer = if finalizer { Finalizer::Present } else { Finalizer::Absent };
+            (e.object.paused, e.object.protected) = (paused, protected);
+            e.object.request = requested.then(|| "t1".to_owned());
+            e.caller = caller.map_or(Caller::Unknown, |a| Caller::Account(a.parse().unwrap()));
+            e.state.phase = match (deleting, was_claimed) {
+                (false, false) => Phase::Unclaimed,
+                (false, true) => Phase::Claimed,
+                (true, false) => Phase::DeletingUnclaimed,
+                (true, true) => Phase::DeletingClaimed,
+            };
+            e.jitter = jitter;
+            if waiting {
+                let refused = deletion.refused();
+                let reason = if refused.is_some() { Reason::InUse } else { Reason::Available };
+                let failure = refused.map(|refused| refused.failure.clone());
+                e.state.wait = Some(Wait { reason, failure, ..claimed().waits() });
+            }
+            (e.state.deletion, e.blockers, e.state.refusals) = (deletion, blockers, refusals);
+            (e.state.pending_claim, e.state.owner_checked_at, e.state.tag_restored_at) = tag;
+            e.reconcile();
+            if tags { e } else { e.without_tags() }
+        },
+    )
 }
 
-/// The effects so far, and what came of each.
-type Said = [(Effect, Outcome)];
+/// The effects so far, with their outcomes.
+type Done = [Completed];
 
-/// Every law that must hold at the moment an effect is named.
-fn check(e: &Evidence, effect: &Effect, said: &Said) -> Result<(), TestCaseError> {
-    let target = e.object.target.as_ref().ok();
-    if names_an_arn(effect) {
-        let owner = target.map(|arn| Caller::Account(arn.account().clone()));
-        prop_assert_eq!(Some(&e.caller), owner.as_ref());
+/// Every law that must hold when an effect is decided.
+fn check(e: &Evidence, effect: &Effect, done: &Done) -> Result<(), TestCaseError> {
+    match effect {
+        Effect::Aws(call, arn) => check_call(e, *call, arn, done),
+        Effect::Kube(KubeWrite::RemoveFinalizer(proof)) => {
+            prop_assert!(e.object.deleting);
+            prop_assert!(proved(e, proof, done), "{proof:?} without proof: {done:?}");
+            Ok(())
+        }
+        Effect::Kube(KubeWrite::AddFinalizer | KubeWrite::Status(_))
+        | Effect::ReadOtherObject { .. }
+        | Effect::ScanServices(_) => Ok(()),
     }
-    if *effect == Effect::Delete {
-        prop_assert!(e.object.deleting && e.object.finalizer && !e.object.released);
-        prop_assert_eq!(e.object.status.arn.as_deref(), target.map(ConnectorArn::as_str));
-        prop_assert!(!e.object.paused && !e.object.protected);
-        prop_assert_eq!(&e.object.policy, &DeletionPolicy::Delete);
-        prop_assert!(owner_allows(e, said), "a delete that the owner tag does not allow: {said:?}");
+}
+
+fn check_call(e: &Evidence, call: AwsCall, arn: &ConnectorArn, done: &Done) -> Result<(), TestCaseError> {
+    prop_assert_eq!(Some(arn), e.object.target.arn());
+    if call.names_an_arn() {
+        prop_assert_eq!(&e.caller, &Caller::Account(arn.account().clone()));
     }
-    if *effect == Effect::RemoveTag {
-        prop_assert!(e.object.deleting && e.object.policy == DeletionPolicy::Retain);
-        prop_assert_eq!(owner_read(said), Some(&Some("c1/shop/egress".to_owned())), "a tag taken off that is not ours");
-    }
-    if *effect == Effect::WriteTag {
-        prop_assert!(!e.object.deleting && e.rules.cluster_id.is_some());
-    }
-    if let Effect::RemoveFinalizer(proof) = effect {
-        prop_assert!(e.object.deleting);
-        prop_assert!(proved(e, proof, said), "{proof:?} without proof: {said:?}");
+    match call {
+        AwsCall::Delete => {
+            prop_assert!(e.object.deleting && e.object.finalizer == Finalizer::Present);
+            prop_assert_eq!(e.object.status.arn.as_deref(), Some(arn.as_str()));
+            prop_assert!(!e.object.paused && !e.object.protected);
+            prop_assert_eq!(&e.object.policy, &DeletionPolicy::Delete);
+            prop_assert!(owner_allows(e, done), "a delete that the owner tag does not allow: {done:?}");
+        }
+        AwsCall::RemoveTag => {
+            prop_assert!(e.object.is_retained());
+            prop_assert_eq!(owner_read(done), Some(&Some("c1/shop/egress".to_owned())), "not our tag");
+        }
+        AwsCall::WriteTag => prop_assert!(!e.object.deleting && e.rules.cluster_id.is_some()),
+        AwsCall::Identify | AwsCall::Describe | AwsCall::ReadTags => {}
     }
     Ok(())
 }
 
-fn names_an_arn(effect: &Effect) -> bool {
-    use Effect::{Delete, Describe, ReadTags, RemoveTag, WriteTag};
-    matches!(effect, Delete | Describe | ReadTags | RemoveTag | WriteTag)
-}
-
 /// The owner tag, as it was last read in this attempt.
-fn owner_read(said: &Said) -> Option<&Option<String>> {
-    said.iter().rev().find_map(|(effect, outcome)| match outcome {
-        Outcome::Done(Reply::OwnerTag(tag)) if *effect == Effect::ReadTags => Some(tag),
+fn owner_read(done: &Done) -> Option<&Option<String>> {
+    done.iter().rev().find_map(|completed| match completed {
+        Completed::Aws(AwsOutcome::ReadTags(Outcome::Done(tag)), _) => Some(tag),
         _ => None,
     })
 }
 
 /// The owner tag was read in this attempt, or less than a minute ago if the connector is in use since, and is ours,
-/// absent, or of an object that was looked at and no longer names the connector.
-fn owner_allows(e: &Evidence, said: &Said) -> bool {
+/// absent, or of an object that was read and no longer names the connector.
+fn owner_allows(e: &Evidence, done: &Done) -> bool {
     let recently = |at: Moment| e.now.moment.since(at) < Duration::from_mins(1);
-    let retries = e.memory.refused_delete.is_some() && e.memory.owner_checked_at.is_some_and(recently);
-    let released =
-        || said.iter().any(|(_, outcome)| *outcome == Outcome::Done(Reply::OtherObject(OtherObjectState::Released)));
-    let read_in_this_attempt = match owner_read(said).map(Option::as_deref) {
+    let retries = e.state.deletion.refused().is_some() && e.state.owner_checked_at.is_some_and(recently);
+    let released = || done.contains(&Completed::OtherObject(OtherObjectState::Released));
+    let read_in_this_attempt = match owner_read(done).map(Option::as_deref) {
         Some(None | Some("c1/shop/egress")) => true,
         Some(Some("c1/shop/other")) => released(),
         None | Some(Some(_)) => false,
@@ -215,15 +257,20 @@ fn owner_allows(e: &Evidence, said: &Said) -> bool {
     e.rules.cluster_id.is_none() || retries || read_in_this_attempt
 }
 
-fn proved(e: &Evidence, proof: &Proof, said: &Said) -> bool {
-    let any = |wanted: &dyn Fn(&Outcome) -> bool| said.iter().any(|(_, outcome)| wanted(outcome));
+fn proved(e: &Evidence, proof: &Proof, done: &Done) -> bool {
+    let mut replies = done.iter().filter_map(|completed| match completed {
+        Completed::Aws(AwsOutcome::Describe(outcome) | AwsOutcome::Delete(outcome), _) => Some(outcome),
+        _ => None,
+    });
     match proof {
         Proof::Receipt => {
-            let said_so = |outcome: &Outcome| ["INACTIVE", "inactive"].map(described).contains(outcome);
-            e.object.has_receipt() || any(&said_so)
+            let inactive = |outcome: &Outcome<Connector>| ["INACTIVE", "inactive"].map(described).contains(outcome);
+            e.object.has_receipt() || replies.any(inactive)
         }
-        Proof::NotFound => any(&|outcome| matches!(outcome, Outcome::Refused(f) if f.class == ErrorClass::NotFound)),
-        Proof::AnotherOwner { tag } => owner_read(said) == Some(&Some(tag.clone())),
+        Proof::NotFound => {
+            replies.any(|outcome| matches!(outcome, Outcome::Refused(f) if f.class == ErrorClass::NotFound))
+        }
+        Proof::AnotherOwner { tag } => owner_read(done) == Some(&Some(tag.clone())),
         Proof::Retained => e.object.policy == DeletionPolicy::Retain,
     }
 }
@@ -232,50 +279,50 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_aws_says_no_law_is_broken_and_it_comes_to_an_end(
+    fn no_reply_breaks_a_law_and_every_reconcile_ends(
         mut e in any_evidence(),
-        answers in prop::collection::vec(any_answer(), MOST_TURNS),
-        refused_write in prop::option::of(0..MOST_TURNS),
+        replies in prop::collection::vec(any_replies(), MAX_PASSES),
+        refused_write in prop::option::of(0..MAX_PASSES),
     ) {
-        let mut said = Vec::new();
-        let mut answers = answers.into_iter();
+        let mut done = Vec::new();
         let mut ended = false;
-        for turn in 0..MOST_TURNS {
+        for (pass, replies) in replies.into_iter().enumerate() {
             let Decision::Act(effect) = decide(&e) else { ended = true; break };
-            prop_assert!(!e.memory.seen.write_refused, "{effect:?} after a write was refused");
-            check(&e, &effect, &said)?;
-            if let Some(write) = Write::of(&effect).filter(|_| refused_write.is_some_and(|from| turn >= from)) {
-                refusal::refused(&mut e, Refusal { write, code: 403, message: "denied".into() });
+            prop_assert!(!e.attempt.write_refused(), "{effect:?} after a write was refused");
+            check(&e, &effect, &done)?;
+            if let Effect::Kube(write) = &effect
+                && refused_write.is_some_and(|from| pass >= from)
+            {
+                refusal::refused(&mut e, Refusal { write: write.kind(), code: 403, message: "denied".into() });
                 continue;
             }
-            let answer = if names_an_arn(&effect) || matches!(effect, Effect::Identify | Effect::ReadOtherObject { .. }) {
-                answers.next().unwrap()
-            } else {
-                written()
-            };
-            perform(&mut e, &effect, answer.clone());
-            said.push((effect, answer));
+            let completed = replies.to(&effect);
+            perform(&mut e, completed.clone());
+            done.push(completed);
         }
-        prop_assert!(ended, "still acting after {MOST_TURNS} turns: {said:?}");
+        prop_assert!(ended, "still acting after {MAX_PASSES} passes: {done:?}");
     }
 
     #[test]
-    fn deciding_twice_changes_nothing(mut e in any_evidence(), answers in prop::collection::vec(any_answer(), MOST_TURNS)) {
-        for answer in answers {
+    fn deciding_twice_changes_nothing(
+        mut e in any_evidence(),
+        replies in prop::collection::vec(any_replies(), MAX_PASSES),
+    ) {
+        for replies in replies {
             let first = decide(&e);
             prop_assert_eq!(&first, &decide(&e));
             match first {
-                Decision::Act(effect) => perform(&mut e, &effect, answer),
+                Decision::Act(effect) => perform(&mut e, replies.to(&effect)),
                 Decision::Wait(wait) => {
-                    e.memory.wait = Some(wait.clone());
-                    e.memory.begin(&e.object, e.now.moment);
+                    e.state.wait = Some(wait.clone());
+                    e.reconcile();
                     prop_assert!(wait.until > e.now.moment, "a wait lies ahead");
                     if !e.object.requested() {
                         prop_assert_eq!(decide(&e), Decision::Wait(wait), "and holds until its time");
                     }
                     break;
                 }
-                _ => break,
+                Decision::Nothing | Decision::Pause | Decision::Blocked(_) => break,
             }
         }
     }

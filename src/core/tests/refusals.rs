@@ -1,14 +1,16 @@
 //! Writes to the object that the API server refuses.
 
-use std::time::Duration;
-
 use super::evidence::{claimed, described, refused as aws_refuses, tag, unclaimed, written};
-use crate::api::{Reason, condition};
-use crate::core::decide::{Decision, Effect, Proof};
+use crate::core::decide::Decision;
+use crate::core::effect::{AwsCall, KubeWrite, Proof, StatusWrite};
 use crate::core::error_class::ErrorClass;
-use crate::core::evidence::{Evidence, Wait};
+use crate::core::evidence::{Evidence, Finalizer};
 use crate::core::outcome::Operation;
 use crate::core::refusal::{self, Refusal, Write};
+use crate::core::state::{ObjectState, Wait};
+use std::time::Duration;
+
+use crate::api::{Reason, condition};
 use crate::core::status;
 
 const WORDS: &str = "ValidatingAdmissionPolicy 'labels' with binding 'labels' denied request: label team is missing";
@@ -28,23 +30,23 @@ impl Evidence {
         self.with(|e| {
             let wait = e.waits();
             e.object.status = status::status_while(e, &wait).0;
-            refusal::written(&mut e.memory, Write::WriteStatus);
+            refusal::succeeded(e, Write::WriteStatus);
             e.now = e.now.at(wait.until);
-            e.memory.begin(&e.object, e.now.moment);
+            e.reconcile();
         })
     }
 }
 
 /// Deleted in AWS, with the receipt, and held by our finalizer.
 fn receipt() -> Evidence {
-    claimed().deleting().after_delete(described("INACTIVE")).after(Effect::RecordReceipt, written())
+    claimed().deleting().after_delete(described("INACTIVE")).after_write(StatusWrite::Receipt)
 }
 
 #[test]
 fn a_refused_write_is_told_in_the_servers_words_and_not_tried_again_at_once() {
     for (e, write) in [
         (receipt(), Write::RemoveFinalizer),
-        (unclaimed().with(|e| e.object.finalizer = false), Write::AddFinalizer),
+        (unclaimed().with(|e| e.object.finalizer = Finalizer::Absent), Write::AddFinalizer),
         (unclaimed().with(|e| e.object.status.conditions.clear()), Write::WriteStatus),
         (claimed().deleting().retained(), Write::RemoveFinalizer),
         (claimed().with(|e| e.object.paused = true), Write::WriteStatus),
@@ -67,15 +69,15 @@ fn the_receipt_stays_while_the_finalizer_does_not_come_off() {
     let (status, _) = status::status_while(&e, &e.waits());
     assert_eq!((status.status.as_deref(), status.deleted_at.is_some()), (Some("INACTIVE"), true));
     let again = e.told_and_again();
-    assert_eq!(again.acts(), Effect::RemoveFinalizer(Proof::Receipt), "and AWS is not asked again");
+    assert_eq!(again.acts(), Proof::Receipt, "and AWS is not asked again");
 }
 
 #[test]
 fn a_refused_write_is_tried_again_at_its_time_and_whenever_the_object_is_looked_at() {
-    let e = unclaimed().with(|e| e.object.finalizer = false).after_refusal(Write::AddFinalizer);
+    let e = unclaimed().with(|e| e.object.finalizer = Finalizer::Absent).after_refusal(Write::AddFinalizer);
     assert_eq!(e.waits_for(), (Reason::WriteRefused, 1));
-    let woken = e.clone().with(|e| e.memory.begin(&e.object, e.now.moment));
-    assert_eq!(woken.acts(), Effect::AddFinalizer);
+    let woken = e.clone().with(|e| e.reconcile());
+    assert_eq!(woken.acts(), KubeWrite::AddFinalizer);
     let second = e.told_and_again().after_refusal(Write::AddFinalizer);
     assert_eq!(second.waits_for(), (Reason::WriteRefused, 2));
     let tenth = (0..8).fold(second, |e, _| e.told_and_again().after_refusal(Write::AddFinalizer));
@@ -105,13 +107,13 @@ fn a_lasting_refusal_stalls_from_the_second_one_and_after_a_minute() {
 #[test]
 fn a_write_that_succeeds_ends_its_own_refusals_and_no_others() {
     let refused = receipt().after_refusal(Write::RemoveFinalizer);
-    assert!(refused.clone().told_and_again().memory.refusals.is_some(), "telling it is no end of it");
+    assert!(refused.clone().told_and_again().state.refusals.is_some(), "telling it is no end of it");
     let again = refused.told_and_again();
-    assert!(again.clone().after(Effect::RecordReceipt, written()).memory.refusals.is_some());
-    let let_go = again.after(Effect::RemoveFinalizer(Proof::Receipt), written());
-    assert_eq!(let_go.memory.refusals, None);
+    assert!(again.clone().after_write(StatusWrite::Receipt).state.refusals.is_some());
+    let let_go = again.after_write(Proof::Receipt);
+    assert_eq!(let_go.state.refusals, None);
     let other = receipt().after_refusal(Write::RemoveFinalizer).told_and_again().after_refusal(Write::WriteStatus);
-    assert_eq!(other.memory.refusals.unwrap().failures, 1, "each write has a patience of its own");
+    assert_eq!(other.state.refusals.unwrap().failures, 1, "each write has a patience of its own");
 }
 
 #[test]
@@ -120,22 +122,25 @@ fn what_the_status_cannot_tell_is_told_by_an_event_now_and_then() {
     let mut told = Vec::new();
     for attempt in 1..=9 {
         e = e.after_refusal(Write::RemoveFinalizer);
-        if let Some(event) = refusal::untold(&e.memory) {
+        if let Some(event) = refusal::unreported(&e.state) {
             assert!(event.warning && event.reason.to_string() == "WriteRefused" && event.note.contains(WORDS));
             told.push(attempt);
         }
-        e = e.with(|e| e.memory.begin(&e.object, e.now.moment));
+        e = e.with(|e| e.reconcile());
     }
     assert_eq!(told, [1, 2, 4, 8]);
 }
 
 #[test]
 fn once_it_has_healed_the_object_goes_on_where_it_was() {
-    let again = unclaimed().with(|e| e.object.finalizer = false).after_refusal(Write::AddFinalizer).told_and_again();
-    let held = again.after(Effect::AddFinalizer, written());
-    assert_eq!(held.acts(), Effect::Describe);
-    let active = held.after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(Some("c1/shop/egress")));
-    let claimed = active.after(Effect::RecordClaim, written());
+    let again = unclaimed()
+        .with(|e| e.object.finalizer = Finalizer::Absent)
+        .after_refusal(Write::AddFinalizer)
+        .told_and_again();
+    let held = again.after_write(KubeWrite::AddFinalizer);
+    assert_eq!(held.acts(), AwsCall::Describe);
+    let active = held.after_describe(described("ACTIVE")).after_tags(tag(Some("c1/shop/egress")));
+    let claimed = active.after_claim();
     assert_eq!(claimed.object.status.ready_reason(), Some("Available"));
 }
 
@@ -143,26 +148,35 @@ fn once_it_has_healed_the_object_goes_on_where_it_was() {
 fn a_status_that_tells_of_a_refusal_is_corrected_where_others_still_hold_the_object() {
     let off = |e: Evidence| {
         e.told_and_again().with(|e| {
-            e.object.finalizer = false;
-            e.memory.begin(&e.object, e.now.moment);
+            e.object.finalizer = Finalizer::Absent;
+            e.reconcile();
         })
     };
     let deleted = off(receipt().after_refusal(Write::RemoveFinalizer));
-    let forgotten = deleted.clone().with(|e| e.memory = crate::core::evidence::Memory::default());
+    let forgotten = deleted.clone().with(|e| e.state = ObjectState::default());
     let missing = aws_refuses(Operation::DeleteVpcConnector, ErrorClass::NotFound);
-    let missing = claimed().deleting().after_delete(missing).after(Effect::RecordAlreadyGone, written());
-    let retained = claimed().deleting().retained().after(Effect::RemoveTag, written());
+    let missing = claimed().deleting().after_delete(missing).after_write(StatusWrite::AlreadyGone);
+    let retained = claimed().deleting().retained().after_untag(written());
     for (e, reason) in [
         (deleted, "Deleted"),
         (forgotten, "Deleted"),
         (off(missing.after_refusal(Write::RemoveFinalizer)), "AlreadyGone"),
         (off(retained.after_refusal(Write::RemoveFinalizer)), "Retained"),
     ] {
-        assert_eq!(e.acts(), Effect::RecordLetGo, "{reason}");
-        let corrected = e.clone().after(Effect::RecordLetGo, written());
+        assert_eq!(e.acts(), StatusWrite::Released, "{reason}");
+        let corrected = e.clone().after_write(StatusWrite::Released);
         assert_eq!(corrected.object.status.ready_reason(), Some(reason));
         assert_eq!(corrected.object.status.condition(condition::STALLED), None);
         assert_eq!(corrected.decision(), Decision::Nothing);
         assert_eq!(e.after_refusal(Write::WriteStatus).decision(), Decision::Nothing, "that is no reason to go on");
+    }
+}
+
+#[test]
+fn a_refusal_names_the_write() {
+    let said =
+        [Write::AddFinalizer, Write::RemoveFinalizer, Write::WriteStatus].map(|write| refusal(write).to_string());
+    for (said, words) in said.iter().zip(["add the finalizer", "remove the finalizer", "write the status"]) {
+        assert!(said.starts_with(&format!("the API server refused to {words} (422): ")), "{said}");
     }
 }

@@ -1,53 +1,61 @@
 //! The first table: what is known, and what is done about it. One test a row, in the order of the table.
 
-use super::evidence::{ARN, OTHER_ARN, claimed, connector, described, refused, tag, unclaimed, unknown, written};
-use crate::api::{DeletionPolicy, Reason};
-use crate::core::decide::{Decision, Effect, Proof};
+use super::evidence::{
+    ARN, OTHER_ARN, claim, claimed, connector, described, read_other_object, refused, tag, unanswered, unclaimed,
+    unknown, written,
+};
+use crate::core::attempt::{Attempt, Observed};
+use crate::core::decide::Decision;
+use crate::core::effect::{AwsCall, AwsOutcome, Completed, Effect, KubeWrite, Proof, StatusWrite};
 use crate::core::error_class::ErrorClass;
-use crate::core::evidence::{Caller, Deletion, Evidence, Observed};
-use crate::core::outcome::{Operation, Outcome, Reply};
+use crate::core::evidence::{Caller, Evidence, Finalizer, Phase, Target};
+use crate::core::outcome::{Operation, Outcome};
 use crate::core::ownership::OtherObjectState;
+use std::time::Duration;
+
+use crate::api::{DeletionPolicy, Reason};
 use crate::core::status;
 
 #[test]
 fn an_object_let_go_of_is_left_alone() {
-    assert_eq!(claimed().deleting().with(|e| e.object.finalizer = false).decision(), Decision::Nothing);
-    assert_eq!(claimed().deleting().with(|e| e.object.released = true).decision(), Decision::Nothing);
+    assert_eq!(claimed().deleting().with(|e| e.object.finalizer = Finalizer::Absent).decision(), Decision::Nothing);
+    assert_eq!(claimed().deleting().with(|e| e.object.finalizer = Finalizer::Removed).decision(), Decision::Nothing);
 }
 
 #[test]
 fn retain_takes_the_tag_off_what_is_surely_ours_and_then_the_finalizer() {
-    let off = Effect::RemoveFinalizer(Proof::Retained);
+    let off = Proof::Retained;
     let e = claimed().deleting().retained();
-    assert_eq!(e.acts(), Effect::ReadTags);
+    assert_eq!(e.acts(), AwsCall::ReadTags);
     let e = e.ours();
-    assert_eq!(e.acts(), Effect::RemoveTag);
-    let untagged = e.clone().after(Effect::RemoveTag, written());
+    assert_eq!(e.acts(), AwsCall::RemoveTag);
+    let untagged = e.clone().after_untag(written());
     assert_eq!(untagged.acts(), off);
-    let failed = e.after(Effect::RemoveTag, unknown(Operation::UntagResource, ErrorClass::Unreachable));
+    let failed = e.after_untag(unknown(Operation::UntagResource, ErrorClass::Unreachable));
     assert_eq!(failed.acts(), off, "a tag that stays is no reason to stay");
     for not_ours in [tag(None), tag(Some("c2/shop/egress")), tag(Some("c1/shop/other"))] {
-        assert_eq!(claimed().deleting().retained().after(Effect::ReadTags, not_ours).acts(), off);
+        assert_eq!(claimed().deleting().retained().after_tags(not_ours).acts(), off);
     }
     let unreadable = refused(Operation::ListTagsForResource, ErrorClass::AccessDenied);
-    assert_eq!(claimed().deleting().retained().after(Effect::ReadTags, unreadable).acts(), off);
+    assert_eq!(claimed().deleting().retained().after_tags(unreadable).acts(), off);
 }
 
 #[test]
 fn retain_lets_go_whatever_else_holds() {
-    let off = Effect::RemoveFinalizer(Proof::Retained);
+    let off = Proof::Retained;
     let e = || claimed().deleting().retained();
     assert_eq!(e().without_tags().acts(), off);
-    assert_eq!(unclaimed().deleting().retained().acts_if_ours(), Effect::RemoveTag, "a claim was under way");
+    assert_eq!(unclaimed().deleting().retained().acts_if_ours(), AwsCall::RemoveTag, "a claim was under way");
     assert_eq!(e().of_account("999999999999").acts(), off);
-    assert_eq!(e().with(|e| e.object.paused = true).acts_if_ours(), Effect::RemoveTag);
-    assert_eq!(e().with(|e| e.object.protected = true).acts_if_ours(), Effect::RemoveTag);
-    assert_eq!(e().with(|e| e.object.target = "nonsense".parse()).acts(), off);
-    assert_eq!(e().deletion(Deletion::Unknown).acts_if_ours(), Effect::RemoveTag);
+    assert_eq!(e().with(|e| e.object.paused = true).acts_if_ours(), AwsCall::RemoveTag);
+    assert_eq!(e().with(|e| e.object.protected = true).acts_if_ours(), AwsCall::RemoveTag);
+    assert_eq!(e().with(|e| e.object.target = Target::of("nonsense")).acts(), off);
+    assert_eq!(e().deletion(unanswered()).acts_if_ours(), AwsCall::RemoveTag);
     let identify = e().with(|e| e.caller = Caller::Unknown);
-    assert_eq!(identify.acts(), Effect::Identify);
-    let in_vain =
-        identify.after(Effect::Identify, refused(Operation::GetCallerIdentity, ErrorClass::CredentialsRejected));
+    assert_eq!(identify.acts(), AwsCall::Identify);
+    let changed = e().ours().of_account("999999999999");
+    assert_eq!(changed.acts(), off, "the credentials changed after the tag was read");
+    let in_vain = identify.after_identify(refused(Operation::GetCallerIdentity, ErrorClass::CredentialsRejected));
     assert_eq!(in_vain.acts(), off);
 }
 
@@ -56,27 +64,27 @@ fn paused_does_nothing_at_all() {
     for e in [claimed(), claimed().deleting(), unclaimed(), unclaimed().deleting()] {
         assert_eq!(e.with(|e| e.object.paused = true).decision(), Decision::Pause);
     }
-    let new = unclaimed().with(|e| (e.object.paused, e.object.finalizer) = (true, false));
+    let new = unclaimed().with(|e| (e.object.paused, e.object.finalizer) = (true, Finalizer::Absent));
     assert_eq!(new.decision(), Decision::Pause);
 }
 
 #[test]
 fn the_finalizer_comes_before_any_call_to_aws() {
-    let e = unclaimed().with(|e| (e.object.finalizer, e.caller) = (false, Caller::Unknown));
-    assert_eq!(e.acts(), Effect::AddFinalizer);
+    let e = unclaimed().with(|e| (e.object.finalizer, e.caller) = (Finalizer::Absent, Caller::Unknown));
+    assert_eq!(e.acts(), KubeWrite::AddFinalizer);
 }
 
 #[test]
 fn a_receipt_in_the_status_lets_go_without_asking_aws() {
     let receipt = claimed().deleting().with(|e| e.object.status.status = Some("INACTIVE".into()));
-    let off = Effect::RemoveFinalizer(Proof::Receipt);
+    let off = Proof::Receipt;
     assert_eq!(receipt.acts(), off);
     assert_eq!(receipt.clone().with(|e| e.object.protected = true).acts(), off, "it is gone, protected or not");
     assert_eq!(receipt.of_account("999999999999").acts(), off);
     let lower = claimed().deleting().with(|e| e.object.status.status = Some("inactive".into()));
     assert_eq!(lower.acts(), off, "App Runner's word in any case");
     let not_ours = unclaimed().deleting().with(|e| e.object.status.status = Some("INACTIVE".into()));
-    assert_eq!(not_ours.acts(), Effect::Describe, "without a claim INACTIVE is no receipt");
+    assert_eq!(not_ours.acts(), AwsCall::Describe, "without a claim INACTIVE is no receipt");
 }
 
 #[test]
@@ -84,7 +92,7 @@ fn a_condition_is_no_proof() {
     let mut e = claimed().deleting();
     for reason in [Reason::Deleted, Reason::AlreadyGone, Reason::Gone] {
         e.object.status.conditions[0].reason = reason.to_string();
-        assert_eq!(e.acts_if_ours(), Effect::Delete, "{reason}");
+        assert_eq!(e.acts_if_ours(), AwsCall::Delete, "{reason}");
     }
 }
 
@@ -93,18 +101,18 @@ fn protected_holds_a_deletion_and_nothing_else() {
     let protected = |e: Evidence| e.with(|e| e.object.protected = true);
     assert_eq!(protected(claimed().deleting()).waits().reason, Reason::Protected);
     assert_eq!(protected(unclaimed().deleting()).waits().reason, Reason::Protected);
-    assert_eq!(protected(unclaimed()).acts(), Effect::Describe);
+    assert_eq!(protected(unclaimed()).acts(), AwsCall::Describe);
 }
 
 #[test]
 fn a_status_of_another_connector_counts_as_no_claim() {
     for e in [claimed(), claimed().deleting()] {
         let e = e.with(|e| e.object.status.arn = Some(OTHER_ARN.into()));
-        assert_eq!(e.acts(), Effect::CorrectStatus);
-        let corrected = e.after(Effect::CorrectStatus, written());
+        assert_eq!(e.acts(), StatusWrite::Correction);
+        let corrected = e.after_write(StatusWrite::Correction);
         assert_eq!(corrected.object.status.arn, None);
         assert_eq!(corrected.object.status.status, None);
-        assert_eq!(corrected.acts(), Effect::Describe);
+        assert_eq!(corrected.acts(), AwsCall::Describe);
         let told = (!corrected.object.deleting).then_some("Adopting");
         assert_eq!(corrected.object.status.ready_reason(), told, "nobody takes it for a finished one");
     }
@@ -116,12 +124,12 @@ fn a_receipt_of_another_connector_lets_nothing_go() {
         e.object.status.arn = Some(OTHER_ARN.into());
         e.object.status.status = Some("INACTIVE".into());
     });
-    assert_eq!(e.acts(), Effect::CorrectStatus);
+    assert_eq!(e.acts(), StatusWrite::Correction);
 }
 
 #[test]
 fn what_cannot_be_acted_on_is_held_and_says_so() {
-    let unreadable = unclaimed().with(|e| e.object.target = "nonsense".parse());
+    let unreadable = unclaimed().with(|e| e.object.target = Target::of("nonsense"));
     assert_eq!(unreadable.waits().reason, Reason::InvalidRequest);
     assert_eq!(unreadable.deleting().waits().reason, Reason::InvalidRequest);
     let unknown_policy = claimed().with(|e| e.object.policy = DeletionPolicy::Other("Orphan".into()));
@@ -141,7 +149,7 @@ fn with_another_accounts_credentials_nothing_is_called() {
 #[test]
 fn a_region_or_partition_that_is_not_served_is_not_called() {
     for arn in [ARN.replace("us-east-1", "eu-north-1"), ARN.replace("arn:aws:", "arn:aws-cn:")] {
-        let e = unclaimed().with(|e| e.object.target = arn.parse());
+        let e = unclaimed().with(|e| e.object.target = Target::of(&arn));
         assert_eq!(e.waits().reason, Reason::WrongAccount, "{arn}");
     }
 }
@@ -150,11 +158,10 @@ fn a_region_or_partition_that_is_not_served_is_not_called() {
 fn the_account_is_asked_before_anything_names_an_arn() {
     for e in [claimed().deleting(), unclaimed(), unclaimed().deleting()] {
         let e = e.with(|e| e.caller = Caller::Unknown);
-        assert_eq!(e.acts(), Effect::Identify);
-        let known = e.clone().after(Effect::Identify, Outcome::Done(Reply::Caller("111122223333".parse().unwrap())));
-        assert!(matches!(known.acts(), Effect::Describe | Effect::ReadTags));
-        let in_vain =
-            e.after(Effect::Identify, refused(Operation::ResolveCredentials, ErrorClass::CredentialsRejected));
+        assert_eq!(e.acts(), AwsCall::Identify);
+        let known = e.clone().after_identify(Outcome::Done(("111122223333".parse().unwrap())));
+        assert!(matches!(known.acts(), Effect::Aws(AwsCall::Describe | AwsCall::ReadTags, _)));
+        let in_vain = e.after_identify(refused(Operation::ResolveCredentials, ErrorClass::CredentialsRejected));
         assert_eq!(in_vain.waits_for(), (Reason::CredentialsRejected, 45));
         let waiting = in_vain.woken();
         assert_eq!(waiting.waits().reason, Reason::CredentialsRejected, "and not asked again before its time");
@@ -166,26 +173,26 @@ fn what_waits_is_left_alone_until_its_time_or_until_asked() {
     let e = claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::InUse));
     assert_eq!(e.clone().woken().waits(), e.waits());
     let asked = e.clone().woken().asked("now");
-    assert_eq!(asked.acts_if_ours(), Effect::Delete);
-    assert_eq!(e.next_attempt().acts_if_ours(), Effect::Delete);
+    assert_eq!(asked.acts_if_ours(), AwsCall::Delete);
+    assert_eq!(e.next_attempt().acts_if_ours(), AwsCall::Delete);
     let lost = claimed().woken().with(|e| e.object.status = unclaimed().object.status);
-    assert_eq!(lost.acts(), Effect::Describe, "what was true of a claim ends with it");
+    assert_eq!(lost.acts(), AwsCall::Describe, "what was true of a claim ends with it");
 }
 
 #[test]
 fn an_attempt_that_was_asked_for_runs_to_its_end() {
     let held = || {
-        let e = unclaimed().after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(Some("c2/shop/egress")));
+        let e = unclaimed().after_describe(described("ACTIVE")).after_tags(tag(Some("c2/shop/egress")));
         e.woken().asked("t1")
     };
-    let claim = |e: Evidence| e.after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(None));
-    let written_tag = claim(held()).after(Effect::WriteTag, written());
+    let claim = |e: Evidence| e.after_describe(described("ACTIVE")).after_tags(tag(None));
+    let written_tag = claim(held()).after_tag_write(written());
     assert_eq!(written_tag.waits().reason, Reason::Adopting, "and not what it waited for before");
-    let adopted = written_tag.next_attempt().ours().after(Effect::RecordClaim, written());
+    let adopted = written_tag.next_attempt().ours().after_claim();
     assert_eq!(adopted.object.status.last_handled_reconcile_at.as_deref(), Some("t1"));
     assert_eq!(adopted.waits().reason, Reason::Available);
-    let deleting = claim(held().deleting()).after(Effect::RecordClaim, written());
-    assert_eq!(deleting.acts(), Effect::Delete);
+    let deleting = claim(held().deleting()).after_claim();
+    assert_eq!(deleting.acts(), AwsCall::Delete);
 }
 
 #[test]
@@ -200,10 +207,10 @@ fn after_a_restart_only_what_was_well_is_taken_on_trust() {
     let well = claimed();
     assert_eq!(well.waits().reason, Reason::Available);
     let gone = well.clone().with(|e| e.object.status.conditions[0].reason = Reason::Gone.to_string());
-    assert_eq!(gone.acts(), Effect::Describe);
+    assert_eq!(gone.acts(), AwsCall::Describe);
     let changed = well.clone().with(|e| e.object.generation = Some(2));
-    assert_eq!(changed.acts(), Effect::Describe);
-    assert_eq!(well.asked("now").acts(), Effect::Describe);
+    assert_eq!(changed.acts(), AwsCall::Describe);
+    assert_eq!(well.asked("now").acts(), AwsCall::Describe);
 }
 
 #[test]
@@ -228,34 +235,34 @@ fn a_look_that_fails_takes_nothing_back() {
 #[test]
 fn retain_in_the_middle_of_a_deletion_that_hangs_still_takes_the_tag_off() {
     let hung = claimed().deleting().after_delete(unknown(Operation::DeleteVpcConnector, ErrorClass::Unreachable));
-    assert_eq!(hung.retained().acts_if_ours(), Effect::RemoveTag);
+    assert_eq!(hung.retained().acts_if_ours(), AwsCall::RemoveTag);
 }
 
 #[test]
 fn what_was_said_of_another_arn_lets_nothing_go() {
     let gone = claimed().deleting().after_delete(described("INACTIVE"));
     let moved = gone.with(|e| {
-        e.object.target = OTHER_ARN.parse();
+        e.object.target = Target::of(OTHER_ARN);
         e.object.status.arn = Some(OTHER_ARN.into());
     });
-    assert_eq!(moved.acts_if_ours(), Effect::Delete);
+    assert_eq!(moved.acts_if_ours(), AwsCall::Delete);
 }
 
 #[test]
 fn deleting_unclaimed_looks_first() {
     let e = unclaimed().deleting();
-    assert_eq!(e.acts(), Effect::Describe);
+    assert_eq!(e.acts(), AwsCall::Describe);
     let missing = e.clone().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
-    assert_eq!(missing.acts(), Effect::RecordAlreadyGone);
-    let recorded = missing.after(Effect::RecordAlreadyGone, written());
+    assert_eq!(missing.acts(), StatusWrite::AlreadyGone);
+    let recorded = missing.after_write(StatusWrite::AlreadyGone);
     assert_eq!(recorded.object.status.arn, None);
-    assert_eq!(recorded.acts(), Effect::RemoveFinalizer(Proof::NotFound));
+    assert_eq!(recorded.acts(), Proof::NotFound);
     let inactive = e.clone().after_describe(described("INACTIVE"));
-    assert_eq!(inactive.acts(), Effect::RecordReceipt);
-    let recorded = inactive.after(Effect::RecordReceipt, written());
+    assert_eq!(inactive.acts(), StatusWrite::Receipt);
+    let recorded = inactive.after_write(StatusWrite::Receipt);
     assert_eq!(recorded.object.status.arn, None, "it was not this object that owned it");
     assert_eq!(recorded.object.status.ready_reason(), Some("AlreadyGone"));
-    assert_eq!(recorded.acts(), Effect::RemoveFinalizer(Proof::Receipt));
+    assert_eq!(recorded.acts(), Proof::Receipt);
     let refused = e.after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::AccessDenied));
     assert_eq!(refused.waits().reason, Reason::AccessDenied);
 }
@@ -263,50 +270,47 @@ fn deleting_unclaimed_looks_first() {
 #[test]
 fn deleting_unclaimed_claims_what_is_free_without_tagging_it() {
     let active = || unclaimed().deleting().after_describe(described("ACTIVE"));
-    assert_eq!(active().acts(), Effect::ReadTags);
-    assert_eq!(active().without_tags().acts(), Effect::RecordClaim);
+    assert_eq!(active().acts(), AwsCall::ReadTags);
+    assert_eq!(active().without_tags().acts(), claim());
     for free in [tag(None), tag(Some("c1/shop/egress"))] {
-        assert_eq!(active().after(Effect::ReadTags, free).acts(), Effect::RecordClaim);
+        assert_eq!(active().after_tags(free).acts(), claim());
     }
-    let claim = active().after(Effect::ReadTags, tag(None)).after(Effect::RecordClaim, written());
+    let claim = active().after_tags(tag(None)).after_claim();
     assert_eq!(claim.object.status.arn.as_deref(), Some(ARN));
-    assert_eq!(claim.acts(), Effect::Delete);
+    assert_eq!(claim.acts(), AwsCall::Delete);
 }
 
 #[test]
 fn deleting_unclaimed_lets_go_of_what_is_anothers() {
     let read = |value: &str| {
         let e = unclaimed().deleting().after_describe(described("ACTIVE"));
-        e.after(Effect::ReadTags, tag(Some(value)))
+        e.after_tags(tag(Some(value)))
     };
-    let foreign = Effect::RemoveFinalizer(Proof::AnotherOwner { tag: "c2/shop/egress".into() });
+    let foreign = Proof::AnotherOwner { tag: "c2/shop/egress".into() };
     assert_eq!(read("c2/shop/egress").acts(), foreign);
     let other_object = read("c1/shop/other");
-    let look = Effect::ReadOtherObject { namespace: "shop".into(), name: "other".into() };
-    assert_eq!(other_object.acts(), look);
-    let found = |n| other_object.clone().after(look.clone(), Outcome::Done(Reply::OtherObject(n))).acts();
-    let theirs = Effect::RemoveFinalizer(Proof::AnotherOwner { tag: "c1/shop/other".into() });
+    assert_eq!(other_object.acts(), read_other_object());
+    let found = |n| other_object.clone().after_other_object(n).acts();
+    let theirs = Proof::AnotherOwner { tag: "c1/shop/other".into() };
     assert_eq!(found(OtherObjectState::Claims), theirs);
     assert_eq!(found(OtherObjectState::Unreadable), theirs);
-    assert_eq!(found(OtherObjectState::Released), Effect::RecordClaim);
-    assert_eq!(other_object.after(look, written()).acts(), theirs, "what is no answer is not asked for again");
+    assert_eq!(found(OtherObjectState::Released), claim());
 }
 
 #[test]
 fn deleting_claimed_reads_the_tag_and_deletes_what_is_not_anothers() {
     let e = || claimed().deleting();
-    assert_eq!(e().acts(), Effect::ReadTags);
-    assert_eq!(e().without_tags().acts(), Effect::Delete);
+    assert_eq!(e().acts(), AwsCall::ReadTags);
+    assert_eq!(e().without_tags().acts(), AwsCall::Delete);
     for allowed in [tag(None), tag(Some("c1/shop/egress"))] {
-        assert_eq!(e().after(Effect::ReadTags, allowed).acts(), Effect::Delete);
+        assert_eq!(e().after_tags(allowed).acts(), AwsCall::Delete);
     }
-    let theirs = |tag: &str| Effect::RemoveFinalizer(Proof::AnotherOwner { tag: tag.into() });
-    assert_eq!(e().after(Effect::ReadTags, tag(Some("c2/shop/egress"))).acts(), theirs("c2/shop/egress"));
-    let look = Effect::ReadOtherObject { namespace: "shop".into(), name: "other".into() };
-    let other = e().after(Effect::ReadTags, tag(Some("c1/shop/other")));
-    assert_eq!(other.acts(), look);
-    let found = |n| other.clone().after(look.clone(), Outcome::Done(Reply::OtherObject(n))).acts();
-    assert_eq!(found(OtherObjectState::Released), Effect::Delete);
+    let theirs = |tag: &str| Proof::AnotherOwner { tag: tag.into() };
+    assert_eq!(e().after_tags(tag(Some("c2/shop/egress"))).acts(), theirs("c2/shop/egress"));
+    let other = e().after_tags(tag(Some("c1/shop/other")));
+    assert_eq!(other.acts(), read_other_object());
+    let found = |n| other.clone().after_other_object(n).acts();
+    assert_eq!(found(OtherObjectState::Released), AwsCall::Delete);
     assert_eq!(found(OtherObjectState::Claims), theirs("c1/shop/other"));
     assert_eq!(found(OtherObjectState::Unreadable), theirs("c1/shop/other"));
 }
@@ -318,66 +322,70 @@ fn deleting_is_held_while_the_tag_cannot_be_read() {
         (ErrorClass::Throttled, Reason::Throttled),
         (ErrorClass::Unproven, Reason::Unproven),
     ] {
-        let e = claimed().deleting().after(Effect::ReadTags, refused(Operation::ListTagsForResource, class));
+        let e = claimed().deleting().after_tags(refused(Operation::ListTagsForResource, class));
         assert_eq!(e.waits().reason, reason);
-        assert_eq!(e.next_attempt().acts(), Effect::ReadTags, "and read again before anything is deleted");
+        assert_eq!(e.next_attempt().acts(), AwsCall::ReadTags, "and read again before anything is deleted");
     }
 }
 
 #[test]
 fn tags_that_are_not_found_have_the_connector_looked_at() {
     for class in [ErrorClass::NotFound, ErrorClass::InvalidRequest] {
-        let e = claimed().deleting().after(Effect::ReadTags, refused(Operation::ListTagsForResource, class));
-        assert_eq!(e.acts(), Effect::Describe);
-        assert_eq!(e.clone().after_describe(described("INACTIVE")).acts(), Effect::RecordReceipt);
+        let e = claimed().deleting().after_tags(refused(Operation::ListTagsForResource, class));
+        assert_eq!(e.acts(), AwsCall::Describe);
+        assert_eq!(e.clone().after_describe(described("INACTIVE")).acts(), StatusWrite::Receipt);
         let missing = refused(Operation::DescribeVpcConnector, ErrorClass::NotFound);
-        assert_eq!(e.clone().after_describe(missing).acts(), Effect::RecordAlreadyGone);
+        assert_eq!(e.clone().after_describe(missing).acts(), StatusWrite::AlreadyGone);
         let active = e.after_describe(described("ACTIVE"));
         assert_eq!(active.waits().reason, class.reason());
-        assert_eq!(active.next_attempt().acts(), Effect::ReadTags);
+        assert_eq!(active.next_attempt().acts(), AwsCall::ReadTags);
     }
 }
 
 #[test]
 fn a_retry_while_in_use_relies_on_a_tag_that_was_read_within_a_minute() {
     let refused = claimed().deleting().ours().after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::InUse));
-    assert_eq!(refused.clone().later(59).asked("now").acts(), Effect::Delete);
-    assert_eq!(refused.clone().later(60).asked("now").acts(), Effect::ReadTags);
-    let moved = refused.later(60).asked("now").after(Effect::ReadTags, tag(Some("c2/shop/egress")));
-    assert!(matches!(moved.acts(), Effect::RemoveFinalizer(Proof::AnotherOwner { .. })));
+    assert_eq!(refused.clone().later(59).asked("now").acts(), AwsCall::Delete);
+    assert_eq!(refused.clone().later(60).asked("now").acts(), AwsCall::ReadTags);
+    let moved = refused.later(60).asked("now").after_tags(tag(Some("c2/shop/egress")));
+    assert!(matches!(moved.acts(), Effect::Kube(KubeWrite::RemoveFinalizer(Proof::AnotherOwner { .. }))));
     let failed =
         claimed().deleting().ours().after_delete(unknown(Operation::DeleteVpcConnector, ErrorClass::Unreachable));
-    assert_eq!(failed.next_attempt().after_describe(described("ACTIVE")).acts(), Effect::ReadTags, "nothing else does");
+    assert_eq!(
+        failed.next_attempt().after_describe(described("ACTIVE")).acts(),
+        AwsCall::ReadTags,
+        "nothing else does"
+    );
 }
 
 #[test]
 fn a_new_object_says_so_before_anybody_takes_it_for_finished() {
     let e = unclaimed().with(|e| e.object.status.conditions.clear());
-    assert_eq!(e.acts(), Effect::RecordAdopting);
-    let said = e.after(Effect::RecordAdopting, written());
+    assert_eq!(e.acts(), StatusWrite::Adopting);
+    let said = e.after_write(StatusWrite::Adopting);
     assert_eq!(said.object.status.ready_reason(), Some("Adopting"));
-    assert_eq!(said.acts(), Effect::Describe);
+    assert_eq!(said.acts(), AwsCall::Describe);
 }
 
 #[test]
 fn adopting_describes_reads_the_tag_writes_it_and_claims() {
     let e = unclaimed();
-    assert_eq!(e.acts(), Effect::Describe);
+    assert_eq!(e.acts(), AwsCall::Describe);
     let active = e.after_describe(described("ACTIVE"));
-    assert_eq!(active.acts(), Effect::ReadTags);
-    let free = active.clone().after(Effect::ReadTags, tag(None));
-    assert_eq!(free.acts(), Effect::WriteTag);
-    let tagged = free.after(Effect::WriteTag, written());
+    assert_eq!(active.acts(), AwsCall::ReadTags);
+    let free = active.clone().after_tags(tag(None));
+    assert_eq!(free.acts(), AwsCall::WriteTag);
+    let tagged = free.after_tag_write(written());
     assert_eq!(tagged.waits_for(), (Reason::Adopting, 2));
     assert_eq!(status::status_while(&tagged, &tagged.waits()).0, tagged.object.status, "no write is spent on that");
     let tagged = tagged.next_attempt();
-    assert_eq!(tagged.acts(), Effect::ReadTags, "another may have written theirs in the same moment");
+    assert_eq!(tagged.acts(), AwsCall::ReadTags, "another may have written theirs in the same moment");
     let tagged = tagged.ours();
-    assert_eq!(tagged.acts(), Effect::RecordClaim);
-    let ours = active.clone().after(Effect::ReadTags, tag(Some("c1/shop/egress")));
-    assert_eq!(ours.acts(), Effect::RecordClaim, "a re-created object is the same owner");
-    assert_eq!(active.without_tags().acts(), Effect::RecordClaim);
-    let done = tagged.after(Effect::RecordClaim, written());
+    assert_eq!(tagged.acts(), claim());
+    let ours = active.clone().after_tags(tag(Some("c1/shop/egress")));
+    assert_eq!(ours.acts(), claim(), "a re-created object is the same owner");
+    assert_eq!(active.without_tags().acts(), claim());
+    let done = tagged.after_claim();
     let status = &done.object.status;
     assert_eq!(status.arn.as_deref(), Some(ARN));
     assert_eq!((status.name.as_deref(), status.revision), (Some("shop"), Some(1)));
@@ -392,16 +400,15 @@ fn adopting_stops_at_what_is_not_there_or_not_ours() {
     assert_eq!(missing.waits_for(), (Reason::NotFound, 300));
     let inactive = unclaimed().after_describe(described("INACTIVE"));
     assert_eq!(inactive.waits_for(), (Reason::Inactive, 300));
-    let read = |v: &str| unclaimed().after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(Some(v)));
+    let read = |v: &str| unclaimed().after_describe(described("ACTIVE")).after_tags(tag(Some(v)));
     let wait = read("c2/shop/egress").waits();
     assert_eq!(wait.reason, Reason::OwnedByAnother);
     assert!(wait.message.contains("c2/shop/egress") && wait.message.contains("aws apprunner untag-resource"));
     assert_eq!(read("c2/shop/egress").waits_for(), (Reason::OwnedByAnother, 600));
-    let look = Effect::ReadOtherObject { namespace: "shop".into(), name: "other".into() };
-    let found = |n| read("c1/shop/other").after(look.clone(), Outcome::Done(Reply::OtherObject(n)));
+    let found = |n| read("c1/shop/other").after_other_object(n);
     assert_eq!(found(OtherObjectState::Claims).waits().reason, Reason::OwnedByAnother);
     assert_eq!(found(OtherObjectState::Unreadable).waits().reason, Reason::OwnedByAnother);
-    assert_eq!(found(OtherObjectState::Released).acts(), Effect::WriteTag, "what its owner let go of is taken over");
+    assert_eq!(found(OtherObjectState::Released).acts(), AwsCall::WriteTag, "what its owner let go of is taken over");
 }
 
 #[test]
@@ -409,10 +416,8 @@ fn adopting_that_is_refused_says_by_whom() {
     let active = || unclaimed().after_describe(described("ACTIVE"));
     let refusals = [
         unclaimed().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::AccessDenied)),
-        active().after(Effect::ReadTags, refused(Operation::ListTagsForResource, ErrorClass::AccessDenied)),
-        active()
-            .after(Effect::ReadTags, tag(None))
-            .after(Effect::WriteTag, refused(Operation::TagResource, ErrorClass::AccessDenied)),
+        active().after_tags(refused(Operation::ListTagsForResource, ErrorClass::AccessDenied)),
+        active().after_tags(tag(None)).after_tag_write(refused(Operation::TagResource, ErrorClass::AccessDenied)),
     ];
     let actions = ["apprunner:DescribeVpcConnector", "apprunner:ListTagsForResource", "apprunner:TagResource"];
     for (e, action) in refusals.iter().zip(actions) {
@@ -427,103 +432,103 @@ fn a_claimed_connector_is_looked_at_every_resync() {
     let fresh = claimed();
     assert_eq!(fresh.waits_for(), (Reason::Available, 300), "spread over the first resync after a restart");
     let due = fresh.next_attempt();
-    assert_eq!(due.acts(), Effect::Describe);
+    assert_eq!(due.acts(), AwsCall::Describe);
     assert_eq!(due.clone().after_describe(described("ACTIVE")).ours().waits_for(), (Reason::Available, 600));
     let gone = due.clone().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
     assert_eq!(gone.waits_for(), (Reason::Gone, 300));
     let inactive = due.after_describe(described("INACTIVE"));
     assert_eq!(inactive.waits_for(), (Reason::Gone, 300));
-    assert_eq!(inactive.memory.seen.connector, Some(Observed::Inactive(connector("INACTIVE"))));
+    assert_eq!(inactive.attempt.observed, Some(Observed::Inactive(connector("INACTIVE"))));
+}
+
+fn tag_written(outcome: Outcome<()>) -> Completed {
+    Completed::Aws(AwsOutcome::WriteTag(outcome), ARN.parse().unwrap())
 }
 
 #[test]
 fn a_claimed_connector_with_the_tag_of_another_is_claimed_no_more() {
-    let read = |value: &str| {
-        claimed().next_attempt().after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(Some(value)))
-    };
+    let read = |value: &str| claimed().next_attempt().after_describe(described("ACTIVE")).after_tags(tag(Some(value)));
     let lost = read("c2/shop/egress");
     let wait = lost.waits();
     assert_eq!((wait.reason, lost.waits_for().1), (Reason::OwnedByAnother, 600));
     let (status, events) = status::status_while(&lost, &wait);
     assert_eq!((status.arn.as_deref(), events[0].warning), (None, true));
-    let given_up = lost.clone().with(|e| (e.object.status, e.memory.claimed) = (status, true)).woken();
+    let given_up = lost.clone().with(|e| (e.object.status, e.state.phase) = (status, Phase::Claimed)).woken();
     assert_eq!(given_up.waits(), wait, "our own write is no reason to look again");
-    let look = Effect::ReadOtherObject { namespace: "shop".into(), name: "other".into() };
     let other = read("c1/shop/other");
-    assert_eq!(other.acts(), look);
-    let found = |n| other.clone().after(look.clone(), Outcome::Done(Reply::OtherObject(n)));
+    assert_eq!(other.acts(), read_other_object());
+    let found = |n| other.clone().after_other_object(n);
     assert_eq!(found(OtherObjectState::Claims).waits().reason, Reason::OwnedByAnother);
     assert_eq!(found(OtherObjectState::Unreadable).waits().reason, Reason::OwnedByAnother);
     let released = found(OtherObjectState::Released);
-    assert_eq!(released.acts(), Effect::WriteTag);
-    let event = status::tag_event(&released, &Effect::WriteTag, &written()).unwrap();
+    assert_eq!(released.acts(), AwsCall::WriteTag);
+    let event = status::tag_event(&released, &tag_written(written())).unwrap();
     assert_eq!(event.reason.to_string(), "OwnershipTaken");
-    assert_eq!(released.after(Effect::WriteTag, written()).waits().reason, Reason::Available);
+    assert_eq!(released.after_tag_write(written()).waits().reason, Reason::Available);
 }
 
 #[test]
 fn a_missing_tag_is_written_again_at_most_once_an_hour() {
-    let untagged =
-        |e: Evidence| e.next_attempt().after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(None));
+    let untagged = |e: Evidence| e.next_attempt().after_describe(described("ACTIVE")).after_tags(tag(None));
     let first = untagged(claimed());
-    assert_eq!(first.acts(), Effect::WriteTag);
-    let event = status::tag_event(&first, &Effect::WriteTag, &written()).unwrap();
+    assert_eq!(first.acts(), AwsCall::WriteTag);
+    let event = status::tag_event(&first, &tag_written(written())).unwrap();
     assert_eq!((event.reason.to_string().as_str(), event.warning), ("OwnerTagRestored", true));
-    assert_eq!(
-        status::tag_event(&first, &Effect::WriteTag, &unknown(Operation::TagResource, ErrorClass::Unreachable)),
-        None
-    );
-    let restored = first.after(Effect::WriteTag, written());
+    assert_eq!(status::tag_event(&first, &tag_written(unknown(Operation::TagResource, ErrorClass::Unreachable))), None);
+    let restored = first.after_tag_write(written());
     assert_eq!(restored.waits().reason, Reason::Available);
     let mut stripped = untagged(restored);
     for _ in 0..5 {
         let wait = stripped.waits();
         assert_eq!(wait.reason, Reason::Available);
-        assert!(wait.message.contains("takes its owner tag off"), "{}", wait.message);
+        assert!(wait.message.contains("removes its owner tag"), "{}", wait.message);
         stripped = untagged(stripped);
     }
-    assert_eq!(stripped.acts(), Effect::WriteTag, "an hour later");
+    assert_eq!(stripped.acts(), AwsCall::WriteTag, "an hour later");
 }
 
 #[test]
 fn tags_that_cannot_be_read_or_written_at_a_resync_become_a_stall() {
     let described = |e: Evidence| e.next_attempt().after_describe(described("ACTIVE"));
-    let denied = |operation| refused(operation, ErrorClass::AccessDenied);
-    let unreadable = |e: Evidence| described(e).after(Effect::ReadTags, denied(Operation::ListTagsForResource));
+    let unreadable =
+        |e: Evidence| described(e).after_tags(refused(Operation::ListTagsForResource, ErrorClass::AccessDenied));
     let unwritable = |e: Evidence| {
-        described(e).after(Effect::ReadTags, tag(None)).after(Effect::WriteTag, denied(Operation::TagResource))
+        described(e).after_tags(tag(None)).after_tag_write(refused(Operation::TagResource, ErrorClass::AccessDenied))
     };
     for twice in [unreadable(unreadable(claimed())), unwritable(unwritable(claimed()))] {
         assert_eq!(twice.waits().reason, Reason::AccessDenied);
-        assert_eq!(twice.memory.streak.map(|streak| streak.failures), Some(2), "a look that succeeds does not end it");
+        assert_eq!(
+            twice.state.failures.map(|failures| failures.of_class),
+            Some(2),
+            "a describe that succeeds does not end it"
+        );
     }
 }
 
 #[test]
 fn a_claim_is_recorded_only_once_its_tag_is_read_back() {
     let written_tag = || {
-        let active = unclaimed().after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(None));
-        active.after(Effect::WriteTag, written()).next_attempt()
+        let active = unclaimed().after_describe(described("ACTIVE")).after_tags(tag(None));
+        active.after_tag_write(written()).next_attempt()
     };
-    let lost = written_tag().after(Effect::ReadTags, tag(Some("c2/shop/egress")));
+    let lost = written_tag().after_tags(tag(Some("c2/shop/egress")));
     assert_eq!(lost.waits().reason, Reason::OwnedByAnother, "the other wrote later");
-    let look = Effect::ReadOtherObject { namespace: "shop".into(), name: "other".into() };
-    assert_eq!(written_tag().after(Effect::ReadTags, tag(Some("c1/shop/other"))).acts(), look);
+    assert_eq!(written_tag().after_tags(tag(Some("c1/shop/other"))).acts(), read_other_object());
     let gone = refused(Operation::ListTagsForResource, ErrorClass::NotFound);
-    assert_eq!(written_tag().after(Effect::ReadTags, gone).next_attempt().acts(), Effect::Describe);
-    let claim = written_tag().ours();
-    let (status, _) = status::status_after(&claim, &Effect::RecordClaim);
+    assert_eq!(written_tag().after_tags(gone).next_attempt().acts(), AwsCall::Describe);
+    let read_back = written_tag().ours();
+    let (status, _) = status::status_after(&read_back, &claim());
     assert_eq!(status.subnets.len(), 2, "as it was described before");
 }
 
 #[test]
 fn a_tag_that_is_not_shown_yet_is_read_again_with_backoff_and_not_written_in_a_loop() {
     let active = unclaimed().with(|e| e.jitter = 1.0).after_describe(described("ACTIVE"));
-    let mut e = active.after(Effect::ReadTags, tag(None)).after(Effect::WriteTag, written()).next_attempt();
+    let mut e = active.after_tags(tag(None)).after_tag_write(written()).next_attempt();
     let mut seconds = Vec::new();
-    while e.acts() == Effect::ReadTags {
-        e = e.after(Effect::ReadTags, tag(None));
-        if e.decision() == Decision::Act(Effect::WriteTag) {
+    while e.acts() == AwsCall::ReadTags {
+        e = e.after_tags(tag(None));
+        if matches!(e.decision(), Decision::Act(Effect::Aws(AwsCall::WriteTag, _))) {
             break;
         }
         assert_eq!(e.waits().reason, Reason::Adopting);
@@ -531,53 +536,106 @@ fn a_tag_that_is_not_shown_yet_is_read_again_with_backoff_and_not_written_in_a_l
         e = e.next_attempt();
     }
     assert_eq!(seconds[..6], [4, 8, 16, 32, 60, 60]);
-    assert_eq!(e.acts(), Effect::WriteTag);
+    assert_eq!(e.acts(), AwsCall::WriteTag);
     let waited: u64 = seconds.iter().sum();
     assert!((600..660).contains(&waited), "{waited}");
 }
 
 #[test]
 fn the_tag_of_a_released_object_that_is_still_shown_is_not_overwritten_in_a_loop() {
-    let look = Effect::ReadOtherObject { namespace: "shop".into(), name: "other".into() };
     let old = || tag(Some("c1/shop/other"));
-    let read = unclaimed().after_describe(described("ACTIVE")).after(Effect::ReadTags, old());
-    let taken = read
-        .after(look, Outcome::Done(Reply::OtherObject(OtherObjectState::Released)))
-        .after(Effect::WriteTag, written());
-    let still_old = taken.next_attempt().after(Effect::ReadTags, old());
+    let read = unclaimed().after_describe(described("ACTIVE")).after_tags(old());
+    let taken = read.after_other_object(OtherObjectState::Released).after_tag_write(written());
+    let still_old = taken.next_attempt().after_tags(old());
     assert_eq!(still_old.waits().reason, Reason::Adopting);
     let shown = still_old.next_attempt().ours();
-    let (_, events) = status::status_after(&shown, &Effect::RecordClaim);
+    let (_, events) = status::status_after(&shown, &claim());
     assert_eq!(events[0].reason.to_string(), "OwnershipTaken");
 }
 
 #[test]
 fn a_connector_that_was_described_long_ago_is_described_again_before_its_claim_is_recorded() {
-    let active = unclaimed().after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(None));
-    let written_tag = active.after(Effect::WriteTag, written());
-    assert_eq!(written_tag.clone().next_attempt().ours().acts(), Effect::RecordClaim);
+    let active = unclaimed().after_describe(described("ACTIVE")).after_tags(tag(None));
+    let written_tag = active.after_tag_write(written());
+    assert_eq!(written_tag.clone().next_attempt().ours().acts(), claim());
     let late = written_tag.later(60).asked("now").ours();
-    assert_eq!(late.acts(), Effect::Describe);
+    assert_eq!(late.acts(), AwsCall::Describe);
     assert_eq!(late.clone().after_describe(described("INACTIVE")).waits().reason, Reason::Inactive);
-    assert_eq!(late.after_describe(described("ACTIVE")).acts(), Effect::RecordClaim);
+    assert_eq!(late.after_describe(described("ACTIVE")).acts(), claim());
 }
 
 #[test]
 fn retain_after_the_deletion_was_confirmed_gives_the_receipt() {
     let e = claimed().deleting().after_delete(described("INACTIVE")).retained();
-    assert_eq!(e.acts(), Effect::RecordReceipt);
-    assert_eq!(e.with(|e| e.object.paused = true).acts(), Effect::RecordReceipt);
+    assert_eq!(e.acts(), StatusWrite::Receipt);
+    assert_eq!(e.with(|e| e.object.paused = true).acts(), StatusWrite::Receipt);
 }
 
 #[test]
 fn what_is_known_of_a_deletion_outlives_a_change_of_phase() {
-    let unknown = claimed().deleting().deletion(Deletion::Unknown);
+    let unknown = claimed().deleting().deletion(unanswered());
     let gone = claimed().deleting().after_delete(described("INACTIVE"));
     // The watch may show an object as it was before its deletion, and then as it is.
     for e in [unknown, gone] {
-        let (deletion, known) = (e.memory.deletion.clone(), e.memory.gone.clone());
-        let back = e.with(|e| e.object.deleting = false).with(|e| e.memory.begin(&e.object, e.now.moment));
-        let again = back.with(|e| e.object.deleting = true).with(|e| e.memory.begin(&e.object, e.now.moment));
-        assert_eq!((again.memory.deletion, again.memory.gone), (deletion, known));
+        let deletion = e.state.deletion.clone();
+        let back = e.with(|e| e.object.deleting = false).with(|e| e.reconcile());
+        let again = back.with(|e| e.object.deleting = true).with(|e| e.reconcile());
+        assert_eq!(again.state.deletion, deletion);
     }
+}
+
+#[test]
+fn tags_that_are_not_found_at_a_resync_end_the_attempt() {
+    let due = claimed().next_attempt().after_describe(described("ACTIVE"));
+    let missing = due.after_tags(refused(Operation::ListTagsForResource, ErrorClass::NotFound));
+    assert_eq!(missing.waits().reason, Reason::NotFound, "only a deletion describes the connector a second time");
+}
+
+#[test]
+fn a_delete_that_is_due_again_is_not_described_first() {
+    let accepted = claimed().deleting().after_delete(described("ACTIVE"));
+    let just_before = accepted.clone().with(|e| e.now = e.now.at(e.from_now(Duration::from_millis(119_999))));
+    let due = accepted.later(120);
+    for (e, call) in [(just_before, AwsCall::Describe), (due, AwsCall::ReadTags)] {
+        let e = e.with(|e| {
+            e.attempt = Attempt::default();
+            e.state.wait = None;
+        });
+        assert_eq!(e.acts(), call);
+    }
+}
+
+#[test]
+fn an_owner_tag_ends_the_failures_of_a_claimed_object_only_at_a_resync() {
+    let failed =
+        |e: Evidence| e.after_tags(refused(Operation::ListTagsForResource, ErrorClass::Throttled)).next_attempt();
+    let resynced = failed(claimed().next_attempt().after_describe(described("ACTIVE")));
+    assert_eq!(resynced.after_describe(described("ACTIVE")).ours().state.failures, None);
+    let deleting = failed(claimed().deleting()).ours();
+    assert_eq!(deleting.state.failures.unwrap().attempts, 1, "the delete is still to come");
+    let unclaimed = failed(unclaimed().after_describe(described("ACTIVE"))).after_describe(described("ACTIVE")).ours();
+    assert_eq!(unclaimed.state.failures.unwrap().attempts, 1, "the claim is still to be recorded");
+}
+
+#[test]
+fn a_description_ends_the_failures_where_no_tag_is_to_be_read() {
+    let failed =
+        |e: Evidence| e.after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::Throttled)).next_attempt();
+    let failures = |e: Evidence| e.state.failures.is_some();
+    assert!(failures(failed(claimed()).after_describe(described("ACTIVE"))), "the tag is still to be read");
+    assert!(!failures(failed(claimed().without_tags()).after_describe(described("ACTIVE"))));
+    assert!(failures(failed(unclaimed().without_tags()).after_describe(described("ACTIVE"))), "nothing is claimed yet");
+    assert!(!failures(failed(claimed()).after_describe(described("INACTIVE"))));
+}
+
+#[test]
+fn a_claim_uses_a_description_that_is_less_than_six_seconds_old() {
+    let active = unclaimed().after_describe(described("ACTIVE")).after_tags(tag(None));
+    let written_tag = active.after_tag_write(written());
+    let after = |millis| {
+        let e = written_tag.clone().with(|e| e.now = e.now.at(e.from_now(Duration::from_millis(millis))));
+        e.asked("now").ours().acts()
+    };
+    assert_eq!(after(5_999), claim());
+    assert_eq!(after(6_000), AwsCall::Describe);
 }

@@ -1,15 +1,20 @@
 //! What is told: statuses, Events, and when a status is worth a write.
 
+use super::evidence::{
+    ARN, claim, claimed, connector, described, failure, refused, tag, unanswered, unclaimed, unknown, written,
+};
+use crate::core::attempt::{End, Observed};
+use crate::core::effect::{Proof, StatusWrite};
+use crate::core::error_class::ErrorClass;
+use crate::core::evidence::{Caller, Evidence};
+use crate::core::outcome::{Connector, Operation, Outcome};
+use crate::core::ownership::OtherObjectState;
 use std::time::Duration;
 
 use jiff::ToSpan;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::evidence::{ARN, claimed, described, failure, refused, unclaimed, unknown, written};
 use crate::api::{Reason, VpcConnectorStatus, condition};
-use crate::core::decide::{Effect, Proof};
-use crate::core::error_class::ErrorClass;
-use crate::core::evidence::{Caller, Deletion, Evidence};
-use crate::core::outcome::Operation;
 use crate::core::status::{self, PendingEvent};
 
 fn told(e: &Evidence) -> (VpcConnectorStatus, Vec<PendingEvent>) {
@@ -46,7 +51,7 @@ fn an_event_is_told_once_for_each_reason() {
 fn success_clears_what_was_said_of_the_failure() {
     let status = told(&denied()).0;
     let e = claimed().deleting().with(|e| e.object.status = status).after_delete(described("INACTIVE"));
-    let (status, _) = status::status_after(&e, &Effect::RecordReceipt);
+    let (status, _) = status::status_after(&e, &StatusWrite::Receipt);
     assert_eq!((status.last_error, status.attempts, status.next_attempt_time), (None, None, None));
     assert!(status.conditions.iter().all(|c| c.type_ == condition::READY));
 }
@@ -84,8 +89,8 @@ fn what_only_a_person_can_end_stalls_at_once_and_is_removed_when_it_ends() {
     let (status, _) = told(&missing);
     assert_eq!(status.condition(condition::STALLED).unwrap().status, "True");
     assert_eq!(status.ready_reason(), Some("NotFound"));
-    let found = missing.with(|e| (e.object.status, e.memory.seen.connector) = (status, None));
-    let claim = found.after_describe(described("ACTIVE")).without_tags().after(Effect::RecordClaim, written());
+    let found = missing.with(|e| (e.object.status, e.attempt.observed) = (status, None));
+    let claim = found.after_describe(described("ACTIVE")).without_tags().after_claim();
     assert_eq!(claim.object.status.condition(condition::STALLED), None);
 }
 
@@ -115,7 +120,7 @@ fn numbers_and_times_alone_are_written_at_most_every_30_seconds() {
     assert!(status::needs_write(&first, &status));
     let again = in_use(first.with(|e| {
         e.object.status = status.clone();
-        e.memory.status_written_at = Some(e.now.moment);
+        e.state.status_written_at = Some(e.now.moment);
     }));
     let next = told(&again).0;
     assert_ne!(next, status);
@@ -123,7 +128,7 @@ fn numbers_and_times_alone_are_written_at_most_every_30_seconds() {
     let later = again.clone().later(30);
     assert!(status::needs_write(&later, &next));
     let other =
-        again.with(|e| e.memory.seen.failure = Some(failure(Operation::DeleteVpcConnector, ErrorClass::Throttled)));
+        again.with(|e| e.attempt.end = End::Failed(failure(Operation::DeleteVpcConnector, ErrorClass::Throttled)));
     assert!(status::needs_write(&other, &told(&other).0), "another reason is news");
     assert!(!status::needs_write(&later, &later.object.status), "the same is not");
 }
@@ -139,18 +144,28 @@ fn an_attempt_that_was_asked_for_is_answered() {
 
 #[test]
 fn a_retained_connector_is_named_with_what_is_not_known_of_it() {
-    let e = claimed().deleting().retained().deletion(Deletion::Unknown).ours();
-    let e = e.after(Effect::RemoveTag, unknown(Operation::UntagResource, ErrorClass::Unreachable));
+    let e = claimed().deleting().retained().deletion(unanswered()).ours();
+    let e = e.after_untag(unknown(Operation::UntagResource, ErrorClass::Unreachable));
     let note = status::release_event(&e, &Proof::Retained).unwrap().note;
-    assert!(note.contains(ARN) && note.contains("not known") && note.contains("could not be taken off"), "{note}");
+    assert!(note.contains(ARN) && note.contains("not known") && note.contains("could not be removed"), "{note}");
     let refused = refused(Operation::GetCallerIdentity, ErrorClass::Unreachable);
     let unknown_caller = claimed().deleting().retained().with(|e| e.caller = Caller::Unknown);
-    let note = status::release_event(&unknown_caller.after(Effect::Identify, refused), &Proof::Retained).unwrap().note;
-    assert!(note.contains("could not be read and stays"), "{note}");
+    let note = status::release_event(&unknown_caller.after_identify(refused), &Proof::Retained).unwrap().note;
+    assert!(note.contains("could not be read and remains"), "{note}");
     let other_account = claimed().deleting().retained().of_account("999999999999");
     let note = status::release_event(&other_account, &Proof::Retained).unwrap().note;
-    assert!(note.contains("its owner tag stays"), "{note}");
-    let plain = claimed().deleting().retained().ours().after(Effect::RemoveTag, written());
+    assert!(note.contains("its owner tag remains"), "{note}");
+    let theirs = claimed().deleting().retained().after_tags(tag(Some("c2/shop/egress")));
+    let note = status::release_event(&theirs, &Proof::Retained).unwrap().note;
+    assert!(note.ends_with("names another owner and remains"), "{note}");
+    let unread = |e: Evidence| status::release_event(&e, &Proof::Retained).unwrap().note;
+    for silent in [claimed().without_tags(), unclaimed(), unclaimed().without_tags()] {
+        let note = unread(silent.deleting().retained());
+        assert!(!note.contains("owner tag"), "nothing of a tag that cannot be ours: {note}");
+    }
+    let throttled = claimed().deleting().after_delete(refused_delete(ErrorClass::Throttled)).retained();
+    assert!(unread(throttled).contains("does not act"), "a failure of another call hides no tag");
+    let plain = claimed().deleting().retained().ours().after_untag(written());
     assert_eq!(status::release_event(&plain, &Proof::Retained).unwrap().note, format!("left in AWS: {ARN}"));
 }
 
@@ -163,7 +178,7 @@ fn letting_go_of_anothers_connector_names_owner_and_arn() {
 
 #[test]
 fn gone_behind_our_back_is_told_with_what_aws_says() {
-    let e = claimed().with(|e| e.memory.wait = None).after_describe(described("INACTIVE"));
+    let e = claimed().with(|e| e.state.wait = None).after_describe(described("INACTIVE"));
     let (status, _) = told(&e);
     assert_eq!((status.status.as_deref(), status.ready_reason()), (Some("INACTIVE"), Some("Gone")));
     let e = claimed().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
@@ -221,7 +236,7 @@ fn an_event_warns_of_what_failed_and_of_what_a_person_must_do() {
 fn a_claim_is_told_where_it_is_the_end_and_not_on_the_way_to_a_deletion() {
     let claim = |e: Evidence| {
         let e = e.without_tags().after_describe(described("ACTIVE"));
-        status::status_after(&e, &Effect::RecordClaim)
+        status::status_after(&e, &claim())
     };
     let (status, events) = claim(unclaimed());
     assert_eq!(status.ready_reason(), Some("Available"));
@@ -240,4 +255,60 @@ fn one_refusal_never_stalls_and_a_stall_that_is_there_is_waited_for_no_more() {
     let twice = denied().after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::AccessDenied));
     let twice = twice.later(60);
     assert_eq!(status::stalls_at(&twice, &twice.waits()), None);
+}
+
+fn refused_delete(class: ErrorClass) -> Outcome<Connector> {
+    refused(Operation::DeleteVpcConnector, class)
+}
+
+#[test]
+fn the_connector_of_a_claim_in_progress_is_not_written() {
+    let waiting = unclaimed().after_describe(described("ACTIVE")).after_tags(tag(None)).after_tag_write(written());
+    let shown = waiting.next_attempt().after_tags(tag(None));
+    let described_again = shown.with(|e| e.attempt.observed = Some(Observed::Active(connector("ACTIVE"))));
+    let (status, _) = told(&described_again);
+    assert_eq!((status.name, status.arn), (None, None), "the claim writes them together");
+    let another = unclaimed().after_describe(described("ACTIVE")).after_tags(tag(Some("c2/a/b")));
+    assert_eq!(told(&another).0.name.as_deref(), Some("shop"));
+}
+
+#[test]
+fn a_claim_that_waits_for_its_tag_rewrites_no_other_status() {
+    let pending = || {
+        let e = unclaimed().after_describe(described("ACTIVE")).after_tags(tag(None)).after_tag_write(written());
+        e.with(|e| e.object.generation = Some(3))
+    };
+    assert_eq!(told(&pending()).0.observed_generation, None, "it says Adopting already");
+    let other = pending().with(|e| e.object.status.conditions[0].reason = Reason::NotFound.to_string());
+    assert_eq!(told(&other).0.observed_generation, Some(3));
+}
+
+#[test]
+fn the_time_of_the_next_attempt_stays_while_it_differs_by_less_than_a_second() {
+    let first = denied();
+    let written = told(&first).0;
+    let at = |seconds: i64| {
+        let old = written.next_attempt_time.clone().unwrap().0.checked_add(seconds.seconds()).unwrap();
+        let e = first.clone().with(|e| {
+            e.object.status = written.clone();
+            e.object.status.next_attempt_time = Some(Time(old));
+        });
+        (old, told(&e).0.next_attempt_time.unwrap().0)
+    };
+    for kept in [-1, 0, 1] {
+        let (old, new) = at(kept);
+        assert_eq!(old, new, "{kept}");
+    }
+    for replaced in [-2, 2] {
+        let (old, new) = at(replaced);
+        assert_ne!(old, new, "{replaced}");
+    }
+}
+
+#[test]
+fn a_claim_of_a_released_connector_is_published_also_on_the_way_to_a_deletion() {
+    let read = unclaimed().deleting().after_describe(described("ACTIVE")).after_tags(tag(Some("c1/shop/other")));
+    let released = read.after_other_object(OtherObjectState::Released);
+    let (_, events) = status::status_after(&released, &claim());
+    assert_eq!(events.iter().map(|event| event.reason.as_str()).collect::<Vec<_>>(), ["OwnershipTaken"]);
 }

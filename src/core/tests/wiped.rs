@@ -1,11 +1,13 @@
 //! A status that somebody wiped: what it said is written again, and a claim that it held is established anew.
 
-use super::evidence::{ARN, claimed, described, refused, tag, unclaimed, unknown, written};
+use super::evidence::{ARN, claimed, described, refused, tag, unclaimed, unknown};
 use crate::api::{Reason, VpcConnectorStatus};
-use crate::core::blockers::Blockers;
-use crate::core::decide::{Decision, Effect};
+use crate::core::attempt::Trigger;
+use crate::core::blockers::{Blockers, Services};
+use crate::core::decide::Decision;
+use crate::core::effect::{AwsCall, StatusWrite};
 use crate::core::error_class::ErrorClass;
-use crate::core::evidence::{Evidence, Trigger};
+use crate::core::evidence::Evidence;
 use crate::core::outcome::{Operation, Service};
 use crate::core::status;
 
@@ -14,7 +16,7 @@ impl Evidence {
     fn without_conditions(self) -> Self {
         self.with(|e| {
             e.object.status.conditions.clear();
-            e.memory.begin(&e.object, e.now.moment);
+            e.reconcile();
         })
     }
 
@@ -22,7 +24,7 @@ impl Evidence {
     fn wiped(self) -> Self {
         self.with(|e| {
             e.object.status = VpcConnectorStatus::default();
-            e.memory.begin(&e.object, e.now.moment);
+            e.reconcile();
         })
     }
 }
@@ -30,11 +32,12 @@ impl Evidence {
 fn in_use() -> Evidence {
     let service = Service { name: "shop".into(), ..Service::default() };
     let e = claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::InUse));
-    e.with(|e| e.blockers = Some(Blockers { services: vec![service], complete: true, ..Blockers::default() })).woken()
+    e.with(|e| e.blockers = Some(Blockers { services: Services::Blocking(vec![service]), ..Blockers::default() }))
+        .woken()
 }
 
 fn anothers() -> Evidence {
-    let e = unclaimed().after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(Some("c2/shop/egress")));
+    let e = unclaimed().after_describe(described("ACTIVE")).after_tags(tag(Some("c2/shop/egress")));
     e.woken()
 }
 
@@ -62,25 +65,25 @@ fn is_told_again(e: &Evidence, reason: Reason) {
 #[test]
 fn a_claim_that_was_wiped_is_established_anew_at_once() {
     let adopting = claimed().woken().wiped();
-    assert_eq!(adopting.acts(), Effect::RecordAdopting, "an attempt begins, and nobody takes it for a finished one");
-    let adopting = adopting.after(Effect::RecordAdopting, written());
-    let active = adopting.after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(Some("c1/shop/egress")));
-    let again = active.after(Effect::RecordClaim, written());
+    assert_eq!(adopting.acts(), StatusWrite::Adopting, "an attempt begins, and nobody takes it for a finished one");
+    let adopting = adopting.after_write(StatusWrite::Adopting);
+    let active = adopting.after_describe(described("ACTIVE")).after_tags(tag(Some("c1/shop/egress")));
+    let again = active.after_claim();
     assert_eq!(again.object.status.arn.as_deref(), Some(ARN));
     assert_eq!(again.waits().reason, Reason::Available);
     let only_the_arn = claimed().woken().with(|e| {
         e.object.status.arn = None;
-        e.memory.begin(&e.object, e.now.moment);
+        e.reconcile();
     });
-    assert_eq!(only_the_arn.acts(), Effect::Describe);
+    assert_eq!(only_the_arn.acts(), AwsCall::Describe);
 }
 
 #[test]
 fn a_claim_that_was_wiped_while_services_hold_it_is_no_reason_to_delete_again() {
     let wiped = in_use().wiped();
-    assert_eq!(wiped.acts(), Effect::Describe);
+    assert_eq!(wiped.acts(), AwsCall::Describe);
     let looked = wiped.after_describe(described("ACTIVE"));
-    let again = looked.after(Effect::ReadTags, tag(Some("c1/shop/egress"))).after(Effect::RecordClaim, written());
+    let again = looked.after_tags(tag(Some("c1/shop/egress"))).after_claim();
     let wait = again.waits();
     assert_eq!(wait.reason, Reason::InUse);
     let (status, _) = status::status_while(&again, &wait);
@@ -89,18 +92,18 @@ fn a_claim_that_was_wiped_while_services_hold_it_is_no_reason_to_delete_again() 
 
 #[test]
 fn a_claim_that_is_lost_for_good_is_no_reason_to_ask_again_and_again() {
-    let wiped = claimed().woken().wiped().after(Effect::RecordAdopting, written());
-    let theirs = wiped.after_describe(described("ACTIVE")).after(Effect::ReadTags, tag(Some("c2/shop/egress")));
+    let wiped = claimed().woken().wiped().after_write(StatusWrite::Adopting);
+    let theirs = wiped.after_describe(described("ACTIVE")).after_tags(tag(Some("c2/shop/egress")));
     assert_eq!(theirs.waits().reason, Reason::OwnedByAnother);
     let woken = theirs.woken();
-    assert_eq!(woken.memory.seen.trigger, Trigger::Early);
+    assert_eq!(woken.attempt.trigger, Trigger::Early);
     assert!(matches!(woken.decision(), Decision::Wait(_)));
 }
 
 #[test]
 fn a_claim_of_this_reconcile_that_is_wiped_at_once_is_noticed() {
     let active = unclaimed().without_tags().after_describe(described("ACTIVE"));
-    let just_claimed = active.after(Effect::RecordClaim, written());
-    let waiting = just_claimed.with(|e| e.memory.wait = Some(e.waits()));
-    assert_eq!(waiting.wiped().memory.seen.trigger, Trigger::Due);
+    let just_claimed = active.after_claim();
+    let waiting = just_claimed.with(|e| e.state.wait = Some(e.waits()));
+    assert_eq!(waiting.wiped().attempt.trigger, Trigger::Due);
 }

@@ -14,7 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::core::decide::Proof;
+use crate::core::effect::Proof;
 use crate::core::outcome::{Operation, Outcome};
 use crate::core::refusal::{Refusal, Write as ObjectWrite};
 
@@ -191,15 +191,15 @@ impl Metrics {
     }
 
     /// Counts a call to AWS.
-    pub fn called(&self, operation: Operation, outcome: &Outcome, took: Duration) {
+    pub fn observe_call<T>(&self, operation: Operation, outcome: &Outcome<T>, took: Duration) {
         let operation = Word(operation.to_string());
-        let of = Request { operation: operation.clone(), outcome: Word(outcome_word(outcome)) };
+        let of = Request { operation: operation.clone(), outcome: Word(outcome_label(outcome).into()) };
         self.aws_requests.get_or_create(&of).inc();
         self.aws_durations.get_or_create(&OfOperation { operation }).observe(took.as_secs_f64());
     }
 
     /// Counts an object that was let go so long after its deletion was asked for.
-    pub fn let_go(&self, proof: &Proof, took: Duration) {
+    pub fn observe_release(&self, proof: &Proof, took: Duration) {
         let outcome = match proof {
             Proof::Receipt => "Deleted",
             Proof::NotFound => "AlreadyGone",
@@ -211,7 +211,7 @@ impl Metrics {
     }
 
     /// Counts a look at an object.
-    pub fn reconciled(&self, took: Duration, decided: bool) {
+    pub fn observe_reconcile(&self, took: Duration, decided: bool) {
         self.reconcile_durations.observe(took.as_secs_f64());
         if !decided {
             self.reconcile_errors.inc();
@@ -266,31 +266,30 @@ struct BuildInfo {
     version: Word,
 }
 
-/// Done, or the class of the failure: a set as closed as the other.
-fn outcome_word(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Done(_) => "Done".to_owned(),
-        Outcome::Refused(failure) | Outcome::NotSent(failure) | Outcome::Unknown(failure) => {
-            format!("{:?}", failure.class)
-        }
-    }
+/// `Done`, or the class of the failure.
+fn outcome_label<T>(outcome: &Outcome<T>) -> &'static str {
+    outcome.failure().map_or("Done", |failure| failure.class.as_str())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::core::error_class::ErrorClass;
-    use crate::core::outcome::{Failure, Reply};
+    use crate::core::outcome::Failure;
 
     #[test]
     fn what_was_counted_is_told_under_the_names_that_alerts_and_dashboards_use() {
         let metrics = Metrics::default();
-        metrics.called(Operation::DeleteVpcConnector, &Outcome::Done(Reply::Written), Duration::from_millis(20));
+        metrics.observe_call(Operation::DeleteVpcConnector, &Outcome::Done(()), Duration::from_millis(20));
         let failure = Failure::new(Operation::DeleteVpcConnector, ErrorClass::Throttled, "ThrottlingException", "");
-        metrics.called(Operation::DeleteVpcConnector, &Outcome::Refused(failure), Duration::from_millis(20));
-        metrics.let_go(&Proof::Receipt, Duration::from_secs(2));
-        metrics.reconciled(Duration::from_millis(3), true);
-        metrics.reconciled(Duration::from_millis(3), false);
+        metrics.observe_call(
+            Operation::DeleteVpcConnector,
+            &Outcome::<()>::Refused(failure),
+            Duration::from_millis(20),
+        );
+        metrics.observe_release(&Proof::Receipt, Duration::from_secs(2));
+        metrics.observe_reconcile(Duration::from_millis(3), true);
+        metrics.observe_reconcile(Duration::from_millis(3), false);
         metrics.event_lost(EventLoss::Forbidden);
         metrics.write_refused(&Refusal { write: ObjectWrite::RemoveFinalizer, code: 422, message: String::new() });
         let objects = BTreeMap::from([("InUse".to_owned(), 2)]);
@@ -334,7 +333,7 @@ mod tests {
         };
         assert_eq!((told(0), told(1)), (4, 0));
         for proof in [Proof::Receipt, Proof::NotFound, Proof::AnotherOwner { tag: String::new() }, Proof::Retained] {
-            metrics.let_go(&proof, Duration::from_secs(2));
+            metrics.observe_release(&proof, Duration::from_secs(2));
         }
         assert_eq!((told(0), told(1)), (0, 4));
     }

@@ -1,4 +1,4 @@
-//! What can be seen of the operator from outside of its loop: how it is, and what it holds.
+//! Diagnostics of the controller for probes and metrics: its health, and the objects in its stores.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
@@ -6,42 +6,42 @@ use std::sync::{Arc, Mutex};
 
 use kube::runtime::reflector::Store;
 
-use crate::admin::Health;
 use crate::api::{VpcConnectorStatus, condition};
+use crate::controller::watch::Guarded;
 use crate::sync::lock;
-use crate::watch::Guarded;
+use crate::telemetry::health::Health;
 
-/// Looks at the loop from outside.
+/// The health of the controller and the objects that it watches.
 #[derive(Default)]
-pub struct Sight {
-    /// How it is.
+pub struct Diagnostics {
+    /// Its health.
     pub health: Arc<Health>,
     stores: Mutex<Vec<Store<Guarded>>>,
     synced: AtomicUsize,
     waiting: AtomicI64,
 }
 
-/// The objects that are known, in numbers.
+/// The number of objects.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct ObjectCounts {
     /// By the reason of their Ready condition; New without one, and Malformed where the object does not parse.
     pub reasons: BTreeMap<String, i64>,
-    /// Those that are being deleted, by the same, or Paused.
+    /// Those that are being deleted, by the reason of their Ready condition, or Paused.
     pub waiting: BTreeMap<String, i64>,
     /// Those that are stalled.
     pub stalled: i64,
 }
 
 /// An object that waits for a worker, as long as this is kept.
-pub struct WaitsForWorker<'a>(&'a Sight);
+pub struct WaitsForWorker<'a>(&'a Diagnostics);
 
-impl Sight {
-    /// Takes a watch's objects into view.
-    pub fn watch(&self, store: Store<Guarded>) {
+impl Diagnostics {
+    /// Adds the store of a watch.
+    pub fn add(&self, store: Store<Guarded>) {
         lock(&self.stores).push(store);
     }
 
-    /// One more watch knows its objects. (kube's own `wait_until_ready` wakes only the last of several who wait.)
+    /// Notes that one more watch has listed its objects. (kube's `wait_until_ready` wakes only the last of several waiters.)
     pub fn synced(&self) {
         let synced = self.synced.fetch_add(1, Ordering::Relaxed) + 1;
         if synced >= lock(&self.stores).len() {
@@ -55,14 +55,14 @@ impl Sight {
         WaitsForWorker(self)
     }
 
-    /// How many objects wait for a worker.
+    /// The number of objects that wait for a worker.
     pub fn queue(&self) -> i64 {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// What there is now.
-    pub fn objects(&self) -> Seen {
-        let mut seen = Seen::default();
+    /// Counts the objects in the stores.
+    pub fn objects(&self) -> ObjectCounts {
+        let mut counts = ObjectCounts::default();
         for object in lock(&self.stores).iter().flat_map(Store::state) {
             let (status, metadata) = match &object.0 {
                 Ok(object) => (object.status.as_ref(), &object.metadata),
@@ -71,15 +71,15 @@ impl Sight {
             let holds = |condition| status.is_some_and(|status| status.condition(condition).is_some());
             let ready = status.and_then(VpcConnectorStatus::ready_reason);
             let reason = if object.0.is_err() { "Malformed" } else { ready.unwrap_or("New") };
-            *seen.reasons.entry(reason.to_owned()).or_default() += 1;
+            *counts.reasons.entry(reason.to_owned()).or_default() += 1;
             if metadata.deletion_timestamp.is_some() {
-                // One that is paused shows what it was before.
+                // The Ready condition of a paused object is from before.
                 let waits_for = if holds(condition::PAUSED) { "Paused" } else { reason };
-                *seen.waiting.entry(waits_for.to_owned()).or_default() += 1;
+                *counts.waiting.entry(waits_for.to_owned()).or_default() += 1;
             }
-            seen.stalled += i64::from(holds(condition::STALLED));
+            counts.stalled += i64::from(holds(condition::STALLED));
         }
-        seen
+        counts
     }
 }
 

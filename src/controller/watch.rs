@@ -31,20 +31,20 @@ use crate::core::intervals::Intervals;
 pub type Guarded = DeserializeGuard<VpcConnector>;
 
 /// What is to be told of the objects that the watch shows.
-pub trait Listener: Send + Sync + 'static {
+pub trait WatchHandler: Send + Sync + 'static {
     /// An object is gone, by uid.
-    fn gone(&self, uid: &str);
+    fn deleted(&self, uid: &str);
     /// The objects are known for the first time.
     fn synced(&self);
     /// An object stands in a list that began then; says whether it is to be looked at again, changed or not.
-    fn listed(&self, object: &VpcConnector, began: Instant) -> bool;
+    fn relisted(&self, object: &VpcConnector, list_started: Instant) -> bool;
 }
 
 /// Watches, and gives the objects to look at; begins anew after a time, give or take a fifth.
 pub fn watch(
     api: Api<Guarded>,
     intervals: &Intervals,
-    listener: Arc<impl Listener>,
+    handler: Arc<impl WatchHandler>,
 ) -> (impl Stream<Item = watcher::Result<Guarded>> + Send + 'static, Store<Guarded>) {
     let (store, writer) = reflector::store();
     let (rebuild, again) = (intervals.watch, Again::new(intervals.watch_again));
@@ -53,18 +53,18 @@ pub fn watch(
         let watching = watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS));
         until_it_cannot_start(watching.boxed()).take_until(tokio::time::sleep(lifetime))
     };
-    let mut order = Order::default();
+    let mut filter = ResourceVersionFilter::default();
     let woken = stream::repeat_with(begin)
         .flatten()
         .backoff(again)
-        .filter(move |event| std::future::ready(event.as_ref().map_or(true, |event| order.admits(event))))
+        .filter(move |event| std::future::ready(event.as_ref().map_or(true, |event| filter.accepts(event))))
         .modify(|object| {
             if let Ok(object) = &mut object.0 {
                 *object = trimmed(std::mem::take(object));
             }
         })
         .reflect(writer)
-        .scan(Wakes::default(), move |wakes, event| std::future::ready(Some(wakes.take(event, &*listener))))
+        .scan(ChangeFilter::default(), move |changes, event| std::future::ready(Some(changes.apply(event, &*handler))))
         .flat_map(stream::iter)
         .map(Ok);
     (woken, store)
@@ -87,12 +87,12 @@ fn until_it_cannot_start(
 /// An event that comes again would bring back an object that is gone, or take its namesake out of the store, which knows
 /// names only.
 #[derive(Default)]
-struct Order {
+struct ResourceVersionFilter {
     highest: u128,
 }
 
-impl Order {
-    fn admits(&mut self, event: &Event<Guarded>) -> bool {
+impl ResourceVersionFilter {
+    fn accepts(&mut self, event: &Event<Guarded>) -> bool {
         match event {
             Event::Init => self.highest = 0,
             Event::InitApply(object) => self.highest = self.highest.max(version(object).unwrap_or_default()),
@@ -109,17 +109,17 @@ impl Order {
 
 /// Remembers what was last shown of each object that is there.
 #[derive(Default)]
-struct Wakes {
+struct ChangeFilter {
     known: HashMap<String, Shown>,
     listed: Vec<Guarded>,
-    began: Option<Instant>,
+    list_started: Option<Instant>,
     synced: bool,
     outage: Outage,
 }
 
-impl Wakes {
+impl ChangeFilter {
     /// The objects that an event wakes.
-    fn take(&mut self, event: watcher::Result<Event<Guarded>>, listener: &impl Listener) -> Vec<Guarded> {
+    fn apply(&mut self, event: watcher::Result<Event<Guarded>>, handler: &impl WatchHandler) -> Vec<Guarded> {
         match &event {
             // It comes before a list is asked for, also before one that fails.
             Ok(Event::Init) => {}
@@ -131,41 +131,41 @@ impl Wakes {
             Ok(Event::Delete(object)) => {
                 let uid = object.uid().unwrap_or_default();
                 self.known.remove(&uid);
-                listener.gone(&uid);
+                handler.deleted(&uid);
                 Vec::new()
             }
             Ok(Event::Init) => {
                 self.listed.clear();
-                self.began = Some(Instant::now());
+                self.list_started = Some(Instant::now());
                 Vec::new()
             }
             Ok(Event::InitApply(object)) => {
                 self.listed.push(object);
                 Vec::new()
             }
-            Ok(Event::InitDone) => self.whole_list(listener),
+            Ok(Event::InitDone) => self.apply_list(handler),
             // To the controller a failure would be a reason to rest, for up to a minute and whatever else wakes an object.
             Err(_) => Vec::new(),
         }
     }
 
-    fn whole_list(&mut self, listener: &impl Listener) -> Vec<Guarded> {
-        let began = self.began.unwrap_or_else(Instant::now);
+    fn apply_list(&mut self, handler: &impl WatchHandler) -> Vec<Guarded> {
+        let list_started = self.list_started.unwrap_or_else(Instant::now);
         let mut before = std::mem::take(&mut self.known);
         let listed = std::mem::take(&mut self.listed);
         for object in &listed {
             let uid = object.uid().unwrap_or_default();
             let last = before.remove(&uid);
-            let again = object.0.as_ref().is_ok_and(|object| listener.listed(object, began));
+            let again = object.0.as_ref().is_ok_and(|object| handler.relisted(object, list_started));
             if let Some(last) = last.filter(|_| !again) {
                 self.known.insert(uid, last);
             }
         }
         for uid in before.keys() {
-            listener.gone(uid);
+            handler.deleted(uid);
         }
         if !std::mem::replace(&mut self.synced, true) {
-            listener.synced();
+            handler.synced();
         }
         listed.into_iter().filter_map(|object| self.changed(object)).collect()
     }
@@ -173,7 +173,7 @@ impl Wakes {
     fn changed(&mut self, object: Guarded) -> Option<Guarded> {
         let now = Shown::of(&object);
         let last = self.known.insert(object.uid().unwrap_or_default(), now);
-        last.is_none_or(|last| now.wakes_after(last)).then_some(object)
+        last.is_none_or(|last| now.differs_from(last)).then_some(object)
     }
 }
 
@@ -213,7 +213,7 @@ impl Shown {
         }
     }
 
-    fn wakes_after(self, last: Self) -> bool {
+    fn differs_from(self, last: Self) -> bool {
         let wiped = last.ready && !self.ready
             || last.paused && !self.paused
             || last.claim.is_some() && self.claim != last.claim;
@@ -256,8 +256,8 @@ mod tests {
         restored: Option<&'static str>,
     }
 
-    impl Listener for Notes {
-        fn gone(&self, uid: &str) {
+    impl WatchHandler for Notes {
+        fn deleted(&self, uid: &str) {
             self.gone.lock().unwrap().push(uid.to_owned());
         }
 
@@ -265,22 +265,22 @@ mod tests {
             *self.synced.lock().unwrap() += 1;
         }
 
-        fn listed(&self, object: &VpcConnector, _: Instant) -> bool {
+        fn relisted(&self, object: &VpcConnector, _: Instant) -> bool {
             self.restored.is_some_and(|uid| object.uid().as_deref() == Some(uid))
         }
     }
 
-    fn woken_with(notes: &Notes, wakes: &mut Wakes, event: Event<Guarded>) -> Vec<String> {
-        wakes.take(Ok(event), notes).iter().map(ResourceExt::name_any).collect()
+    fn woken_with(notes: &Notes, wakes: &mut ChangeFilter, event: Event<Guarded>) -> Vec<String> {
+        wakes.apply(Ok(event), notes).iter().map(ResourceExt::name_any).collect()
     }
 
-    fn woken(wakes: &mut Wakes, event: Event<Guarded>) -> Vec<String> {
+    fn woken(wakes: &mut ChangeFilter, event: Event<Guarded>) -> Vec<String> {
         woken_with(&Notes::default(), wakes, event)
     }
 
     #[test]
     fn a_list_wakes_nobody_before_it_is_whole() {
-        let mut wakes = Wakes::default();
+        let mut wakes = ChangeFilter::default();
         assert!(woken(&mut wakes, Event::Init).is_empty());
         assert!(woken(&mut wakes, Event::InitApply(object("a", 1))).is_empty());
         assert!(woken(&mut wakes, Event::InitApply(object("b", 1))).is_empty());
@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn the_objects_are_known_once_the_first_list_is_whole() {
-        let (mut wakes, notes) = (Wakes::default(), Notes::default());
+        let (mut wakes, notes) = (ChangeFilter::default(), Notes::default());
         woken_with(&notes, &mut wakes, Event::Init);
         woken_with(&notes, &mut wakes, Event::InitApply(object("a", 1)));
         assert_eq!(*notes.synced.lock().unwrap(), 0);
@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_list_that_was_cut_off_is_forgotten() {
-        let mut wakes = Wakes::default();
+        let mut wakes = ChangeFilter::default();
         woken(&mut wakes, Event::InitApply(object("a", 1)));
         woken(&mut wakes, Event::Init);
         woken(&mut wakes, Event::InitApply(object("b", 1)));
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn only_what_changed_is_woken() {
-        let mut wakes = Wakes::default();
+        let mut wakes = ChangeFilter::default();
         assert_eq!(woken(&mut wakes, Event::Apply(object("a", 1))), ["a"]);
         assert!(woken(&mut wakes, Event::Apply(object("a", 1))).is_empty());
         assert_eq!(woken(&mut wakes, Event::Apply(object("a", 2))), ["a"]);
@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn our_own_status_writes_wake_nobody() {
-        let mut wakes = Wakes::default();
+        let mut wakes = ChangeFilter::default();
         woken(&mut wakes, Event::Apply(object("a", 1)));
         for written in [
             with_status(&[], None),
@@ -358,7 +358,7 @@ mod tests {
     fn a_status_that_lost_its_condition_or_its_claim_wakes_its_object() {
         let whole = || with_status(&[("Ready", Reason::InUse)], Some("arn"));
         for wiped in [object("a", 1), with_status(&[], Some("arn")), with_status(&[("Ready", Reason::InUse)], None)] {
-            let mut wakes = Wakes::default();
+            let mut wakes = ChangeFilter::default();
             woken(&mut wakes, Event::Apply(whole()));
             assert_eq!(woken(&mut wakes, Event::Apply(wiped.clone())), ["a"]);
             assert!(woken(&mut wakes, Event::Apply(wiped.clone())).is_empty(), "once");
@@ -379,7 +379,7 @@ mod tests {
             object.meta_mut().annotations = Some([("example.org/team".to_owned(), team.to_owned())].into());
             DeserializeGuard(Ok(trimmed(object.0.unwrap())))
         };
-        let mut wakes = Wakes::default();
+        let mut wakes = ChangeFilter::default();
         woken(&mut wakes, Event::Apply(labelled(Reason::Available, "a")));
         assert!(woken(&mut wakes, Event::Apply(labelled(Reason::Available, "b"))).is_empty());
         assert!(woken(&mut wakes, Event::Apply(labelled(Reason::WriteRefused, "b"))).is_empty(), "our own write");
@@ -389,7 +389,7 @@ mod tests {
 
     #[test]
     fn an_object_that_comes_back_from_a_backup_is_woken_again() {
-        let (mut wakes, notes) = (Wakes::default(), Notes::default());
+        let (mut wakes, notes) = (ChangeFilter::default(), Notes::default());
         woken(&mut wakes, Event::Apply(object("a", 1)));
         woken_with(&notes, &mut wakes, Event::Delete(object("a", 1)));
         assert_eq!(*notes.gone.lock().unwrap(), ["a"]);
@@ -402,7 +402,7 @@ mod tests {
 
     #[test]
     fn an_object_whose_end_was_missed_is_gone_with_the_next_list() {
-        let (mut wakes, notes) = (Wakes::default(), Notes::default());
+        let (mut wakes, notes) = (ChangeFilter::default(), Notes::default());
         woken(&mut wakes, Event::Apply(object("a", 1)));
         woken(&mut wakes, Event::Init);
         woken_with(&notes, &mut wakes, Event::InitDone);
@@ -416,15 +416,15 @@ mod tests {
             object.meta_mut().resource_version = Some(version.into());
             object
         };
-        let mut order = Order::default();
-        assert!(order.admits(&Event::InitApply(at("10"))) && order.admits(&Event::InitApply(at("7"))));
-        assert!(!order.admits(&Event::Apply(at("9"))), "older than the list");
-        assert!(order.admits(&Event::Apply(at("11"))));
-        assert!(order.admits(&Event::Delete(at("12"))));
-        assert!(!order.admits(&Event::Apply(at("11"))), "shown again");
-        assert!(!order.admits(&Event::Delete(at("12"))), "shown again");
-        assert!(order.admits(&Event::Init) && order.admits(&Event::InitApply(at("3"))));
-        assert!(order.admits(&Event::Apply(at("4"))), "a server from a backup counts from an earlier number");
-        assert!(order.admits(&Event::Apply(at("not-a-number"))));
+        let mut filter = ResourceVersionFilter::default();
+        assert!(filter.accepts(&Event::InitApply(at("10"))) && filter.accepts(&Event::InitApply(at("7"))));
+        assert!(!filter.accepts(&Event::Apply(at("9"))), "older than the list");
+        assert!(filter.accepts(&Event::Apply(at("11"))));
+        assert!(filter.accepts(&Event::Delete(at("12"))));
+        assert!(!filter.accepts(&Event::Apply(at("11"))), "shown again");
+        assert!(!filter.accepts(&Event::Delete(at("12"))), "shown again");
+        assert!(filter.accepts(&Event::Init) && filter.accepts(&Event::InitApply(at("3"))));
+        assert!(filter.accepts(&Event::Apply(at("4"))), "a server from a backup counts from an earlier number");
+        assert!(filter.accepts(&Event::Apply(at("not-a-number"))));
     }
 }

@@ -20,19 +20,19 @@ use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use crate::cluster::WATCH_SECONDS;
-use crate::metrics::{Metrics, Snapshot};
+use crate::telemetry::metrics::{Metrics, Snapshot};
 
 /// The loop turns far more often, whether anything happens or not.
 const DEAD_AFTER: Duration = Duration::from_secs(3 * WATCH_SECONDS as u64);
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 128;
 /// How often it turns at least.
-pub const TURN: Duration = Duration::from_secs(5);
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// How the operator is.
 pub struct Health {
     started: Instant,
-    turned: AtomicU64,
+    heartbeat_at: AtomicU64,
     lease_known: AtomicBool,
     leads: AtomicBool,
     synced: AtomicBool,
@@ -47,19 +47,19 @@ pub struct ListenError {
 }
 
 /// Looks up what is told and not counted.
-pub type Look = Arc<dyn Fn() -> Snapshot + Send + Sync>;
+pub type SnapshotFn = Arc<dyn Fn() -> Snapshot + Send + Sync>;
 
 impl Default for Health {
     fn default() -> Self {
         let (lease_known, leads, synced) = Default::default();
-        Self { started: Instant::now(), turned: AtomicU64::new(0), lease_known, leads, synced }
+        Self { started: Instant::now(), heartbeat_at: AtomicU64::new(0), lease_known, leads, synced }
     }
 }
 
 impl Health {
     /// The loop turned.
-    pub fn turned(&self) {
-        self.turned.store(self.started.elapsed().as_secs(), Ordering::Relaxed);
+    pub fn heartbeat(&self) {
+        self.heartbeat_at.store(self.started.elapsed().as_secs(), Ordering::Relaxed);
     }
 
     /// It is known who leads.
@@ -79,7 +79,8 @@ impl Health {
     }
 
     fn lives(&self) -> Result<(), String> {
-        let silent = self.started.elapsed().saturating_sub(Duration::from_secs(self.turned.load(Ordering::Relaxed)));
+        let silent =
+            self.started.elapsed().saturating_sub(Duration::from_secs(self.heartbeat_at.load(Ordering::Relaxed)));
         if silent < DEAD_AFTER { Ok(()) } else { Err(format!("the loop has not turned for {} s", silent.as_secs())) }
     }
 
@@ -100,10 +101,10 @@ pub fn serve(
     metrics_at: Option<SocketAddr>,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
-    look: Look,
+    snapshot: SnapshotFn,
 ) -> Result<(), ListenError> {
     let probes = Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health);
-    let scrapes = Router::new().route("/metrics", get(scrape)).with_state((metrics, look));
+    let scrapes = Router::new().route("/metrics", get(scrape)).with_state((metrics, snapshot));
     // Port 0 is a port of its own each time.
     if health_at == metrics_at && health_at.is_some_and(|address| address.port() != 0) {
         return listen(health_at, probes.merge(scrapes));
@@ -165,9 +166,9 @@ fn told(state: Result<(), String>) -> Response {
     }
 }
 
-async fn scrape(State((metrics, look)): State<(Arc<Metrics>, Look)>) -> Response {
+async fn scrape(State((metrics, snapshot)): State<(Arc<Metrics>, SnapshotFn)>) -> Response {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    match metrics.render(&look()) {
+    match metrics.render(&snapshot()) {
         Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
@@ -218,7 +219,7 @@ mod tests {
         assert_eq!(ago(179).lives(), Ok(()));
         assert!(ago(181).lives().is_err());
         let turning = ago(3_600);
-        turning.turned();
+        turning.heartbeat();
         assert_eq!(turning.lives(), Ok(()));
     }
 }

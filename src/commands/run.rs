@@ -8,7 +8,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::admin::{Health, ListenError, Look, TURN, serve};
 use crate::apprunner::Aws;
 use crate::apprunner::service_scans::ServiceScans;
 use crate::cli::{AccessArgs, RunArgs, Switch};
@@ -17,19 +16,20 @@ use crate::cluster::events::Events;
 use crate::cluster::lease::Election;
 use crate::cluster::writes::Objects;
 use crate::controller::Scope;
+use crate::controller::diagnostics::{Diagnostics, ObjectCounts};
+use crate::controller::reconcile::Reconciler;
 use crate::core::evidence::Rules;
 use crate::core::intervals::Intervals;
 use crate::core::lease::Terms;
 use crate::core::ownership::ClusterId;
-use crate::incidents::{Incidents, OPERATOR, Trouble};
-use crate::metrics::{Metrics, Snapshot};
-use crate::permission::{Leadership, Permission};
-use crate::reconcile::Operator;
-use crate::sight::{Seen, Sight};
+use crate::leadership::{Leadership, MayAct};
+use crate::telemetry::health::{HEARTBEAT, Health, ListenError, SnapshotFn, serve};
+use crate::telemetry::incidents::{Incidents, OPERATOR, Trouble};
+use crate::telemetry::metrics::{Metrics, Snapshot};
 use crate::{cluster, controller, telemetry};
 
 /// Calls under way are over within this time: each has a shorter deadline of its own.
-const FINISH_WITHIN: Duration = Duration::from_secs(35);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(35);
 /// Events still in the queue are given this long.
 const EVENTS_WITHIN: Duration = Duration::from_secs(2);
 /// Threads that run tasks.
@@ -59,42 +59,42 @@ pub enum RunError {
 
 /// Runs the operator until SIGTERM or SIGINT, and then until the calls under way are finished.
 pub fn run(args: &RunArgs) -> Result<(), RunError> {
-    telemetry::start(args.log_format, &args.log).map_err(RunError::Log)?;
+    telemetry::log::start(args.log_format, &args.log).map_err(RunError::Log)?;
     // It waits far more than it computes, however many cores the node has.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
-    let result = runtime.block_on(operate(args));
+    let result = runtime.block_on(run_operator(args));
     // What still hangs on a connection has nothing left to say.
     runtime.shutdown_background();
     result
 }
 
-async fn operate(args: &RunArgs) -> Result<(), RunError> {
+async fn run_operator(args: &RunArgs) -> Result<(), RunError> {
     let stopping = stop_on_signal()?;
     let client = client::connect(&AccessArgs::default()).await?;
-    let (sight, metrics) = (Arc::<Sight>::default(), Arc::<Metrics>::default());
+    let (diagnostics, metrics) = (Arc::<Diagnostics>::default(), Arc::<Metrics>::default());
     let election = (args.leader_election == Switch::On).then(|| enter(args, &client));
-    let leadership = election.as_ref().map_or_else(Leadership::unquestioned, Election::leadership);
-    let permission = Arc::new(Permission { stopping, leadership });
+    let leadership = election.as_ref().map_or_else(Leadership::always, Election::leadership);
+    let may_act = Arc::new(MayAct { stopping, leadership });
     let intervals = intervals(args);
     let incidents = Arc::<Incidents>::default();
     let aws = Arc::new(Aws::new(args.aws.limits(), intervals.rate_recovery, metrics.clone(), incidents.clone()));
-    let (service_scans, triggered) = ServiceScans::new(aws.clone(), permission.clone(), intervals.clone());
-    let look = look(sight.clone(), aws.clone(), permission.clone());
-    serve(args.health_address, args.metrics_address, sight.health.clone(), metrics.clone(), look)?;
-    let rules = rules(args, intervals, &client, &permission.stopping, &sight.health, &incidents).await?;
+    let (scans, triggers) = ServiceScans::new(aws.clone(), may_act.clone(), intervals.clone());
+    let snapshot = snapshot_fn(diagnostics.clone(), aws.clone(), may_act.clone());
+    serve(args.health_address, args.metrics_address, diagnostics.health.clone(), metrics.clone(), snapshot)?;
+    let rules = settings(args, intervals, &client, &may_act.stopping, &diagnostics.health, &incidents).await?;
     let Some(rules) = rules else { return Ok(()) };
     let work = async {
-        if turn_comes(&permission, &sight.health).await {
+        if wait_for_leadership(&may_act, &diagnostics.health).await {
             let (events, sending) = Events::start(client.clone(), metrics);
             let objects = Objects::new(client.clone());
-            let operator = Operator::new(objects, events, aws, service_scans, rules, permission.clone());
+            let reconciler = Reconciler::new(objects, events, aws, scans, rules, may_act.clone());
             let scope = Scope { namespaces: &args.namespaces, concurrency: args.concurrency };
-            until_stopped(&permission, controller::run(client.clone(), operator, triggered, scope, sight.clone()))
+            until_stopped(&may_act, controller::run(client.clone(), reconciler, triggers, scope, diagnostics.clone()))
                 .await;
             let _ = tokio::time::timeout(EVENTS_WITHIN, sending).await;
         }
     };
-    lead(election, &sight.health, work).await?;
+    run_while_leading(election, &diagnostics.health, work).await?;
     info!("stopped");
     Ok(())
 }
@@ -106,21 +106,29 @@ fn enter(args: &RunArgs, client: &Client) -> Election {
     election
 }
 
-fn look(sight: Arc<Sight>, aws: Arc<Aws>, permission: Arc<Permission>) -> Look {
+fn snapshot_fn(diagnostics: Arc<Diagnostics>, aws: Arc<Aws>, may_act: Arc<MayAct>) -> SnapshotFn {
     Arc::new(move || {
-        let Seen { reasons: objects, waiting, stalled } = sight.objects();
-        let (leader, credentials) = (permission.leadership.held(), aws.sessions.known());
-        Snapshot { objects, waiting, stalled, queue: sight.queue(), rates: aws.rates.by_region(), leader, credentials }
+        let ObjectCounts { reasons: objects, waiting, stalled } = diagnostics.objects();
+        let (leader, credentials) = (may_act.leadership.held(), aws.sessions.known());
+        Snapshot {
+            objects,
+            waiting,
+            stalled,
+            queue: diagnostics.queue(),
+            rates: aws.rates.by_region(),
+            leader,
+            credentials,
+        }
     })
 }
 
 /// Waits until this operator leads; `false` when it is to stop before that.
-async fn turn_comes(permission: &Permission, health: &Health) -> bool {
+async fn wait_for_leadership(may_act: &MayAct, health: &Health) -> bool {
     loop {
         tokio::select! {
-            () = permission.leadership.won() => break,
-            () = permission.stopping.cancelled() => return false,
-            () = tokio::time::sleep(TURN) => health.turned(),
+            () = may_act.leadership.acquired() => break,
+            () = may_act.stopping.cancelled() => return false,
+            () = tokio::time::sleep(HEARTBEAT) => health.heartbeat(),
         }
     }
     health.leads();
@@ -128,17 +136,17 @@ async fn turn_comes(permission: &Permission, health: &Health) -> bool {
 }
 
 /// Works until asked to stop, and then until the calls under way are over.
-async fn until_stopped(permission: &Permission, work: impl Future<Output = ()>) {
+async fn until_stopped(may_act: &MayAct, work: impl Future<Output = ()>) {
     tokio::select! {
         () = work => {}
-        () = async { permission.stopping.cancelled().await; tokio::time::sleep(FINISH_WITHIN).await } => {
+        () = async { may_act.stopping.cancelled().await; tokio::time::sleep(SHUTDOWN_GRACE).await } => {
             warn!("calls are still under way; what became of them is looked up at the next start");
         }
     }
 }
 
 /// Works while the Lease is ours, and gives it back afterwards.
-async fn lead(
+async fn run_while_leading(
     election: Option<Election>,
     health: &Arc<Health>,
     work: impl Future<Output = ()>,
@@ -161,7 +169,7 @@ async fn lead(
     }
 }
 
-async fn rules(
+async fn settings(
     args: &RunArgs,
     intervals: Intervals,
     client: &Client,
@@ -201,7 +209,7 @@ async fn read_cluster_id(
     incidents: &Incidents,
 ) -> Result<Option<ClusterId>, StartError> {
     loop {
-        health.turned();
+        health.heartbeat();
         match client::cluster_id(client).await {
             Err(StartError::NoClusterId(cluster::Error::NoAnswer { verb, message })) => {
                 incidents.no_answer(OPERATOR, verb, &message);

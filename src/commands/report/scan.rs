@@ -18,7 +18,7 @@ use crate::core::arn::{AccountId, AccountRegion, Region};
 use crate::core::error_class::ErrorClass;
 use crate::core::intervals::Intervals;
 use crate::core::limiter::Rank;
-use crate::core::outcome::{Connector, Failure, Operation, Outcome, Page, Reply, Service};
+use crate::core::outcome::{Connector, Failure, Operation, Page, Service};
 
 /// A call that failed this often in a row is given up.
 const MOST_TRIES: u32 = 4;
@@ -127,14 +127,12 @@ impl Scan {
 
     async fn connectors(&self, region: &Region) -> Part<Connector> {
         let list = async |session: &Session, token| session.list_connectors(region, token).await;
-        let page = |reply| if let Reply::Connectors(page) = reply { Some(page) } else { None };
-        self.list(region, Operation::ListVpcConnectors, list, page).await
+        self.list(region, Operation::ListVpcConnectors, list).await
     }
 
     async fn services(&self, region: &Region) -> Part<Service> {
         let list = async |session: &Session, token| session.list_services(region, token).await;
-        let page = |reply| if let Reply::Services(page) = reply { Some(page) } else { None };
-        self.list(region, Operation::ListServices, list, page).await
+        self.list(region, Operation::ListServices, list).await
     }
 
     /// App Runner lists services without their network, so each is described.
@@ -172,22 +170,19 @@ impl Scan {
     }
 
     async fn egress(&self, region: &Region, service: &str) -> Result<Option<String>, Failure> {
-        let describe = async |session: &Session| session.describe_service(region, service).await;
-        let egress = |reply| if let Reply::Egress(egress) = reply { Some(egress) } else { None };
-        self.ask(region, Operation::DescribeService, describe, egress).await
+        self.call(region, async |session: &Session| session.describe_service(region, service).await).await
     }
 
     async fn list<T>(
         &self,
         region: &Region,
         operation: Operation,
-        list: impl AsyncFn(&Session, Option<String>) -> Call,
-        page_of: impl Fn(Reply) -> Option<Page<T>>,
+        list: impl AsyncFn(&Session, Option<String>) -> Call<Page<T>>,
     ) -> Part<T> {
         let (mut items, mut token) = (Vec::new(), None);
         for _ in 0..MOST_PAGES {
             let next = async |session: &Session| list(session, token.clone()).await;
-            let page = match self.ask(region, operation, next, &page_of).await {
+            let page = match self.call(region, next).await {
                 Ok(page) => page,
                 Err(failure) => return Part { items, failure: Some(failure) },
             };
@@ -200,19 +195,12 @@ impl Scan {
         Part { items, failure: Some(unproven(operation, "the list has no end")) }
     }
 
-    /// Makes a call, again where that may help.
-    async fn ask<T>(
-        &self,
-        region: &Region,
-        operation: Operation,
-        call: impl AsyncFn(&Session) -> Call,
-        read: impl Fn(Reply) -> Option<T>,
-    ) -> Result<T, Failure> {
+    /// Makes a call, and repeats it after a transient failure.
+    async fn call<T>(&self, region: &Region, call: impl AsyncFn(&Session) -> Call<T>) -> Result<T, Failure> {
         let mut tries = 0;
         loop {
-            let failure = match self.ask_once(region, &call).await.map(&read) {
-                Ok(Some(answer)) => return Ok(answer),
-                Ok(None) => unproven(operation, "the answer is of another kind"),
+            let failure = match self.call_once(region, &call).await {
+                Ok(reply) => return Ok(reply),
                 Err(failure) => failure,
             };
             tries += 1;
@@ -223,23 +211,20 @@ impl Scan {
         }
     }
 
-    async fn ask_once(&self, region: &Region, call: &impl AsyncFn(&Session) -> Call) -> Result<Reply, Failure> {
+    async fn call_once<T>(&self, region: &Region, call: &impl AsyncFn(&Session) -> Call<T>) -> Result<T, Failure> {
         let account_region = AccountRegion { account: self.account.clone(), region: region.clone() };
         let session = self.aws.sessions.of(&account_region).await?;
-        self.turn(&account_region).await;
+        self.wait_for_rate_limit(&account_region).await;
         let call = call(&session).await;
-        self.aws.heed(&account_region, &session, &call, Subject::default());
-        match call.outcome {
-            Outcome::Done(reply) => Ok(reply),
-            Outcome::Refused(failure) | Outcome::NotSent(failure) | Outcome::Unknown(failure) => Err(failure),
-        }
+        self.aws.record_response(&account_region, &session, &call, Subject::default());
+        call.outcome.into_result()
     }
 
-    async fn turn(&self, account_region: &AccountRegion) {
+    async fn wait_for_rate_limit(&self, account_region: &AccountRegion) {
         loop {
             match self.aws.rates.ask(account_region, "report", Rank::Other, 1) {
                 Ok(mut permit) => return permit.spend(),
-                Err(turn) => tokio::time::sleep(turn).await,
+                Err(allowed_in) => tokio::time::sleep(allowed_in).await,
             }
         }
     }

@@ -1,0 +1,190 @@
+//! Carries out one effect: a write to the object, a read of another one, a subscription, or a call to AWS.
+
+use std::time::Duration;
+
+use tracing::{debug, info};
+
+use super::reconcile::{Pass, Reconciler};
+use crate::api::{VpcConnector, VpcConnectorStatus};
+use crate::apprunner::client::{Call, Subject};
+use crate::apprunner::rate::Permit;
+use crate::apprunner::service_scans::Subscriber;
+use crate::apprunner::session::Session;
+use crate::apprunner::{CALL_DEADLINE, UNTAG_DEADLINE};
+use crate::cluster::Error;
+use crate::core::arn::ConnectorArn;
+use crate::core::decide::calls_of_attempt;
+use crate::core::effect::{AwsCall, AwsOutcome, Completed, Effect, KubeWrite, Proof, StatusWrite};
+use crate::core::error_class::ErrorClass;
+use crate::core::evidence::Object;
+use crate::core::limiter::Rank;
+use crate::core::outcome::{Failure, Operation, Outcome};
+use crate::core::status::{self, PendingEvent};
+
+impl Reconciler {
+    /// Takes the calls of the attempt from the rate limit, once, or returns the time until they are allowed.
+    pub(super) fn acquire_rate<'a>(
+        &'a self,
+        pass: &Pass,
+        effect: &Effect,
+        permit: &mut Option<Permit<'a>>,
+    ) -> Result<(), Duration> {
+        let (call, arn) = match effect {
+            Effect::Aws(call, arn) => (*call, arn),
+            Effect::Kube(_) | Effect::ReadOtherObject { .. } | Effect::ScanServices(_) => return Ok(()),
+        };
+        let calls = calls_of_attempt(&pass.evidence, call);
+        if calls == 0 {
+            return Ok(());
+        }
+        let permit = if let Some(permit) = permit {
+            permit
+        } else {
+            let rank = rank(&pass.object);
+            permit.insert(self.aws.rates.ask(&arn.account_region(), pass.object.id().as_str(), rank, calls)?)
+        };
+        permit.spend();
+        Ok(())
+    }
+
+    /// Carries out an effect.
+    pub(super) async fn execute(&self, pass: &mut Pass, effect: Effect) -> Result<Completed, Error> {
+        match effect {
+            Effect::Kube(write) => self.write(pass, write).await,
+            Effect::ReadOtherObject { namespace, name, arn } => {
+                let found = self.objects.get_other_object(&namespace, &name, arn.as_str()).await?;
+                Ok(Completed::OtherObject(found))
+            }
+            Effect::ScanServices(arn) => {
+                self.subscribe(pass, &arn);
+                Ok(Completed::ScanServices)
+            }
+            Effect::Aws(call, arn) => {
+                let outcome = self.call_aws(pass, call, &arn).await;
+                Ok(Completed::Aws(outcome, arn))
+            }
+        }
+    }
+
+    async fn write(&self, pass: &mut Pass, write: KubeWrite) -> Result<Completed, Error> {
+        match &write {
+            KubeWrite::AddFinalizer => self.objects.add_finalizer(&pass.object).await?,
+            KubeWrite::RemoveFinalizer(proof) => self.release(pass, proof).await?,
+            KubeWrite::Status(write) => {
+                let (status, events) = status::status_after(&pass.evidence, write);
+                // Another operator may have recorded a receipt since, and this must not overwrite it.
+                if matches!(write, StatusWrite::AlreadyGone) {
+                    self.objects.write_status_of_version(&pass.object, &status).await?;
+                    self.note_status_write(pass, events);
+                } else {
+                    self.write_status(pass, status, events).await?;
+                }
+            }
+        }
+        Ok(Completed::Kube(write))
+    }
+
+    /// Writes a status and publishes its Events.
+    pub(super) async fn write_status(
+        &self,
+        pass: &mut Pass,
+        status: VpcConnectorStatus,
+        events: Vec<PendingEvent>,
+    ) -> Result<(), Error> {
+        self.objects.write_status(&pass.object, &status).await?;
+        self.note_status_write(pass, events);
+        Ok(())
+    }
+
+    fn note_status_write(&self, pass: &mut Pass, events: Vec<PendingEvent>) {
+        pass.evidence.state.status_written_at = Some(pass.evidence.now.moment);
+        for event in events {
+            debug!(reason = %event.reason, note = event.note, "publishing an Event");
+            self.publish(&pass.object, event);
+        }
+    }
+
+    /// Removes the finalizer, which releases the object.
+    async fn release(&self, pass: &Pass, proof: &Proof) -> Result<(), Error> {
+        self.objects.remove_finalizer(&pass.object).await?;
+        self.scans.unsubscribe(pass.object.id().as_str());
+        let deleted_since = pass.object.metadata.deletion_timestamp.as_ref().map(|since| since.0);
+        let took =
+            deleted_since.and_then(|since| Duration::try_from(pass.evidence.now.wall.duration_since(since)).ok());
+        self.metrics.observe_release(proof, took.unwrap_or_default());
+        let Object { namespace, name, status, .. } = &pass.evidence.object;
+        let deleted_at = status.deleted_at.as_ref().map(|at| tracing::field::display(at.0));
+        let (arn, status) = (&pass.object.spec.arn, &status.status);
+        // Together with the Event this line is the receipt once the object is gone.
+        info!(namespace, name, arn, ?proof, status, deleted_at, "released the object");
+        if let Some(event) = status::release_event(&pass.evidence, proof) {
+            self.publish(&pass.object, event);
+        }
+        Ok(())
+    }
+
+    fn subscribe(&self, pass: &Pass, arn: &ConnectorArn) {
+        let Object { namespace, name, .. } = &pass.evidence.object;
+        let refused = pass.evidence.state.deletion.refused();
+        let any_change = refused.is_some_and(|refused| refused.failure.class == ErrorClass::InvalidRequest);
+        let uid = pass.object.id().as_str().to_owned();
+        self.scans.subscribe(arn, any_change, Subscriber { uid, namespace: namespace.clone(), name: name.clone() });
+    }
+
+    /// Makes one call to AWS, with the very session that the decision was made on.
+    async fn call_aws(&self, pass: &Pass, call: AwsCall, arn: &ConnectorArn) -> AwsOutcome {
+        match call {
+            AwsCall::Identify => {
+                let session = self.aws.sessions.identify(arn.region()).await;
+                AwsOutcome::Identify(match session {
+                    Ok(session) => Outcome::Done(session.account().clone()),
+                    Err(failure) => Outcome::Refused(failure),
+                })
+            }
+            AwsCall::Describe => {
+                AwsOutcome::Describe(self.call(pass, arn, async |session| session.describe(arn).await).await)
+            }
+            AwsCall::ReadTags => {
+                let deadline = if pass.evidence.object.is_retained() { UNTAG_DEADLINE } else { CALL_DEADLINE };
+                let read = async |session: &Session| session.read_owner_tag(arn, deadline).await;
+                AwsOutcome::ReadTags(self.call(pass, arn, read).await)
+            }
+            AwsCall::WriteTag => {
+                let Some(tag) = pass.evidence.owner_tag() else { return AwsOutcome::WriteTag(not_sent()) };
+                let write = async |session: &Session| session.write_owner_tag(arn, &tag).await;
+                AwsOutcome::WriteTag(self.call(pass, arn, write).await)
+            }
+            AwsCall::RemoveTag => {
+                AwsOutcome::RemoveTag(self.call(pass, arn, async |session| session.remove_owner_tag(arn).await).await)
+            }
+            AwsCall::Delete => {
+                AwsOutcome::Delete(self.call(pass, arn, async |session| session.delete(arn).await).await)
+            }
+        }
+    }
+
+    async fn call<T>(
+        &self,
+        pass: &Pass,
+        arn: &ConnectorArn,
+        make: impl AsyncFnOnce(&Session) -> Call<T>,
+    ) -> Outcome<T> {
+        let Some(session) = &pass.session else { return not_sent() };
+        let call = make(session).await;
+        let Object { namespace, name, .. } = &pass.evidence.object;
+        let subject = Subject { namespace: Some(namespace), name: Some(name), arn: Some(arn.as_str()) };
+        self.aws.record_response(&arn.account_region(), session, &call, subject);
+        call.outcome
+    }
+}
+
+/// The deletion that was requested first goes first.
+fn rank(object: &VpcConnector) -> Rank {
+    object.metadata.deletion_timestamp.as_ref().map_or(Rank::Other, |since| Rank::Deletion(since.0))
+}
+
+/// No call is decided without a session; should it be, nothing is sent.
+fn not_sent<T>() -> Outcome<T> {
+    let message = "the credentials changed while the call was prepared";
+    Outcome::NotSent(Failure::new(Operation::ResolveCredentials, ErrorClass::Unreachable, "NotSent", message))
+}

@@ -1,0 +1,139 @@
+//! The calls that the operator makes, as values, and what came of each.
+//!
+//! The kinds are nested so that a new call compiles only once the rate limit, the shutdown, the account law and the
+//! refusal of writes have an arm for it: no match over these types has a wildcard.
+
+use super::arn::{AccountId, ConnectorArn};
+use super::outcome::{Connector, Outcome};
+use super::ownership::OtherObjectState;
+
+/// One call, to the API server or to AWS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A write to the object.
+    Kube(KubeWrite),
+    /// A GET of the other object that an owner tag names.
+    ReadOtherObject {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// The connector that it may name as well.
+        arn: ConnectorArn,
+    },
+    /// Subscribes the object to the scan for the services that block its connector.
+    ScanServices(ConnectorArn),
+    /// A call to AWS about a connector.
+    Aws(AwsCall, ConnectorArn),
+}
+
+/// A write to the object, guarded by its uid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KubeWrite {
+    /// Adds our finalizer.
+    AddFinalizer,
+    /// Removes our finalizer, which releases the object.
+    RemoveFinalizer(Proof),
+    /// Writes the status.
+    Status(StatusWrite),
+}
+
+/// The status writes that a decision asks for; a wait writes its status by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatusWrite {
+    /// Writes the reason Adopting, so that no tool takes a new object for a finished one.
+    Adopting,
+    /// Removes the fields that belong to another connector than the spec names.
+    Correction,
+    /// Writes `.status.arn`: from here on the object owns the connector.
+    Claim(ConnectorArn),
+    /// Writes the last observed status of the deleted connector.
+    Receipt,
+    /// Writes that AWS no longer knows the connector.
+    AlreadyGone,
+    /// Writes why the object was released, in place of a refused write, while another finalizer holds the object.
+    Released,
+}
+
+/// The calls to AWS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AwsCall {
+    /// `GetCallerIdentity`
+    Identify,
+    /// `DescribeVpcConnector`
+    Describe,
+    /// `ListTagsForResource`
+    ReadTags,
+    /// `TagResource`
+    WriteTag,
+    /// `UntagResource`
+    RemoveTag,
+    /// `DeleteVpcConnector` of `.status.arn`
+    Delete,
+}
+
+/// The four proofs that allow the finalizer to be removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// INACTIVE for the object's own ARN.
+    Receipt,
+    /// `ResourceNotFound`, from the right account and region.
+    NotFound,
+    /// The connector carries another owner's tag.
+    AnotherOwner {
+        /// The tag's value.
+        tag: String,
+    },
+    /// The deletion policy is Retain.
+    Retained,
+}
+
+/// An effect that was carried out, with its outcome. A refused write is an error of the API server instead.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Completed {
+    /// The API server accepted the write.
+    Kube(KubeWrite),
+    /// The state of the other object.
+    OtherObject(OtherObjectState),
+    /// The object is subscribed to the service scan.
+    ScanServices,
+    /// The outcome of a call to AWS about a connector.
+    Aws(AwsOutcome, ConnectorArn),
+}
+
+/// The outcome of each call to AWS.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AwsOutcome {
+    /// Of [`AwsCall::Identify`]: the account of the credentials.
+    Identify(Outcome<AccountId>),
+    /// Of [`AwsCall::Describe`].
+    Describe(Outcome<Connector>),
+    /// Of [`AwsCall::ReadTags`]: the value of the owner tag.
+    ReadTags(Outcome<Option<String>>),
+    /// Of [`AwsCall::WriteTag`].
+    WriteTag(Outcome<()>),
+    /// Of [`AwsCall::RemoveTag`].
+    RemoveTag(Outcome<()>),
+    /// Of [`AwsCall::Delete`].
+    Delete(Outcome<Connector>),
+}
+
+impl Effect {
+    /// Whether AWS is called: while the operator shuts down, no such call is begun.
+    pub fn calls_aws(&self) -> bool {
+        match self {
+            Self::Aws(..) => true,
+            Self::Kube(_) | Self::ReadOtherObject { .. } | Self::ScanServices(_) => false,
+        }
+    }
+}
+
+impl AwsCall {
+    /// Whether the call names an ARN. Such a call is decided only with the credentials of the connector's account.
+    pub fn names_an_arn(self) -> bool {
+        match self {
+            Self::Identify => false,
+            Self::Describe | Self::ReadTags | Self::WriteTag | Self::RemoveTag | Self::Delete => true,
+        }
+    }
+}
