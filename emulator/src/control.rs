@@ -15,7 +15,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::state::{Shared, now};
+use crate::model::clock::now;
+use crate::state::Shared;
 use crate::{Behaviors, CallFilter, Fault, FaultId};
 
 /// Routes the control API.

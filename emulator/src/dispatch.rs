@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use crate::arn::{self, Arn, Kind};
 use crate::auth::Caller;
 use crate::members::Members;
-use crate::state::{Region, World, now};
+use crate::model::clock::now;
+use crate::state::{Region, World};
 use crate::wire::{ApiError, Outcome};
 use crate::{ArnAnswer, Behaviors, Operation, connectors, service_calls, sts, tags};
 

@@ -10,10 +10,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::connectors::NewConnector;
+use crate::model::clock::now;
+use crate::model::ids::random_hex;
 use crate::server::serve;
 use crate::services::NewService;
-use crate::state::{Place, Shared, now};
-use crate::wire::random_hex;
+use crate::state::{Place, Shared};
 use crate::{
     Behaviors, Call, CallFilter, Config, ConnectorView, Error, Fault, FaultId, QueuedFault, RegionView, ServiceStatus,
     ServiceView,

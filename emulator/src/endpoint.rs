@@ -14,10 +14,11 @@ use crate::calls::Answered;
 use crate::dispatch::perform;
 use crate::faults::{Matched, Taken};
 use crate::members::Members;
+use crate::model::clock::now;
 use crate::peer::Peer;
 use crate::play::{Reply, play};
 use crate::sigv4::{Claim, Signed};
-use crate::state::{Shared, now};
+use crate::state::Shared;
 use crate::wire::{ApiError, Protocol, Rendered, render};
 
 /// Larger than any request that the API allows.

@@ -40,6 +40,7 @@ mod endpoint;
 mod faults;
 mod gate;
 mod members;
+mod model;
 mod operation;
 mod pages;
 mod peer;

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::Operation;
 use crate::members::Members;
-use crate::wire::{ApiError, random_hex};
+use crate::model::ids::random_hex;
+use crate::wire::ApiError;
 
 /// The tokens given out, and where each goes on.
 #[derive(Debug, Default)]

@@ -6,9 +6,10 @@ use crate::arn::{self, Kind};
 use crate::auth::Caller;
 use crate::dispatch::Scene;
 use crate::members::Members;
+use crate::model::ids::uuid;
 use crate::pages::Item;
 use crate::services::{NewService, Service};
-use crate::wire::{ApiError, Outcome, seconds, uuid};
+use crate::wire::{ApiError, Outcome, seconds};
 use crate::{Behaviors, ServiceStatus, tags};
 
 /// Members of a request that the reply shows again as they are.

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::arn;
-use crate::state::{Place, Region, later};
+use crate::model::clock::later;
+use crate::model::ids::random_hex;
+use crate::state::{Place, Region};
 use crate::tags::{TagMap, Tags};
-use crate::wire::random_hex;
 use crate::{Behaviors, ServiceStatus, ServiceView};
 
 /// A service as long as the emulator runs; the API forgets it earlier.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
+use jiff::Timestamp;
 
 use crate::calls::CallLog;
 use crate::connectors::Connector;
@@ -150,17 +150,4 @@ impl Region {
         self.last_seq += 1;
         self.last_seq
     }
-}
-
-/// Reads the clock, to the millisecond as AWS does.
-pub(crate) fn now() -> Timestamp {
-    let now = Timestamp::now();
-    let to_millisecond = TimestampRound::new().smallest(Unit::Millisecond).mode(RoundMode::Trunc);
-    now.round(to_millisecond).unwrap_or(now)
-}
-
-/// Adds milliseconds; what lies beyond all time is the end of time.
-pub(crate) fn later(time: Timestamp, ms: u64) -> Timestamp {
-    let duration = SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
-    time.checked_add(duration).unwrap_or(Timestamp::MAX)
 }

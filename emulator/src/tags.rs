@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::arn::Kind;
 use crate::dispatch::Scene;
 use crate::members::Members;
-use crate::state::later;
+use crate::model::clock::later;
 use crate::wire::{ApiError, Outcome};
 use crate::{ConnectorStatus, ServiceStatus};
 

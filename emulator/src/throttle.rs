@@ -37,7 +37,7 @@ impl Throttle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::later;
+    use crate::model::clock::later;
 
     #[test]
     fn admits_a_burst_and_then_the_rate() {

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::kind::{FaultKind, Rewrite, ThrottlingCode, ten_megabytes};
 use crate::auth;
+use crate::model::clock::now;
 use crate::sigv4;
-use crate::state::now;
 use crate::wire::ApiError;
 
 /// Long enough to be noticed, short enough to wait for.
