@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::arn::{self, Kind};
 use crate::dispatch::Scene;
 use crate::members::Members;
+use crate::model::arn::{self, Kind};
 use crate::model::clock::later;
 use crate::pages::Item;
 use crate::state::{Place, Region};

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use crate::arn::{self, Arn, Kind};
 use crate::auth::Caller;
 use crate::members::Members;
+use crate::model::arn::{self, Arn, Kind};
 use crate::model::clock::now;
 use crate::state::{Region, World};
 use crate::wire::{ApiError, Outcome};

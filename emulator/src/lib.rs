@@ -26,9 +26,7 @@
 //! does to the answer what the fault wants. `control` and [`Emulator`] reach the same state from the side, and through
 //! `gate` they have the server refuse connections.
 
-mod arn;
 mod auth;
-mod behaviors;
 mod calls;
 mod config;
 mod connectors;
@@ -53,15 +51,16 @@ mod state;
 mod sts;
 mod tags;
 mod throttle;
-mod views;
 mod wire;
 
-pub use behaviors::{ArnAnswer, Behaviors, ConnectorIds, CreateExistingName, DeleteAgain, DeleteReply, StatusCase};
 pub use calls::{Call, CallFilter};
 pub use config::{
     AccessKey, Config, DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCOUNT, DEFAULT_SECRET_ACCESS_KEY, Error, SessionToken,
 };
 pub use emulator::Emulator;
 pub use faults::{Fault, FaultId, FaultKind, QueuedFault, Rewrite, ThrottlingCode};
+pub use model::behaviors::{
+    ArnAnswer, Behaviors, ConnectorIds, CreateExistingName, DeleteAgain, DeleteReply, StatusCase,
+};
+pub use model::views::{ConnectorStatus, ConnectorView, RegionView, ServiceStatus, ServiceView};
 pub use operation::Operation;
-pub use views::{ConnectorStatus, ConnectorView, RegionView, ServiceStatus, ServiceView};

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::arn::{self, Kind};
 use crate::auth::Caller;
 use crate::dispatch::Scene;
 use crate::members::Members;
+use crate::model::arn::{self, Kind};
 use crate::model::ids::uuid;
 use crate::pages::Item;
 use crate::services::{NewService, Service};

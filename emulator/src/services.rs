@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::arn;
+use crate::model::arn;
 use crate::model::clock::later;
 use crate::model::ids::random_hex;
 use crate::state::{Place, Region};

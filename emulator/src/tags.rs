@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::arn::Kind;
 use crate::dispatch::Scene;
 use crate::members::Members;
+use crate::model::arn::Kind;
 use crate::model::clock::later;
 use crate::wire::{ApiError, Outcome};
 use crate::{ConnectorStatus, ServiceStatus};

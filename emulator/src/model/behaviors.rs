@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{ConnectorStatus, ServiceStatus};
+use super::views::{ConnectorStatus, ServiceStatus};
 
 /// How App Runner behaves where nobody has confirmed it, and the limits that an account can have changed.
 ///

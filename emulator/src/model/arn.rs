@@ -1,7 +1,7 @@
 //! Names and ARNs: which are well formed, whose they are, and how new ones are made.
 
-use crate::ConnectorIds;
-use crate::model::ids::{random_hex, uuid};
+use super::behaviors::ConnectorIds;
+use super::ids::{random_hex, uuid};
 
 /// The longest ARN that the API takes. Source: App Runner API, `AppRunnerResourceArn`.
 pub(crate) const MAX_LENGTH: usize = 1011;
