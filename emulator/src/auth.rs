@@ -3,8 +3,8 @@
 use axum::http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 
+use crate::model::account_region::AccountRegion;
 use crate::sigv4::{Claim, Problem, Signed};
-use crate::state::Place;
 use crate::wire::ApiError;
 use crate::{AccessKey, Operation};
 
@@ -21,8 +21,8 @@ impl Caller {
         format!("arn:aws:iam::{}:user/{}", self.account, self.access_key_id)
     }
 
-    pub(crate) fn place(&self) -> Place {
-        Place::new(&self.account, &self.region)
+    pub(crate) fn account_region(&self) -> AccountRegion {
+        AccountRegion::new(&self.account, &self.region)
     }
 
     pub(crate) fn user_id(&self) -> String {

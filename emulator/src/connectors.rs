@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use crate::dispatch::Scene;
 use crate::members::Members;
+use crate::model::account_region::AccountRegion;
 use crate::model::arn::{self, Kind};
 use crate::model::clock::later;
 use crate::pages::Item;
-use crate::state::{Place, Region};
+use crate::state::Region;
 use crate::tags::{self, TagMap, Tags};
 use crate::wire::{ApiError, Outcome, seconds};
 use crate::{Behaviors, ConnectorStatus, ConnectorView, CreateExistingName, DeleteAgain, DeleteReply};
@@ -82,7 +83,7 @@ impl Region {
     /// Makes a connector of the next revision of its name; its caller adds it.
     pub(crate) fn make_connector(
         &mut self,
-        place: &Place,
+        owner: &AccountRegion,
         new: NewConnector,
         behaviors: &Behaviors,
         now: Timestamp,
@@ -92,7 +93,7 @@ impl Region {
         let revision = revisions.max().unwrap_or(0) + 1;
         Connector {
             seq: self.next_seq(),
-            arn: arn::new_connector(&place.account, &place.region, &new.name, revision, behaviors.connector_ids),
+            arn: arn::new_connector(&owner.account, &owner.region, &new.name, revision, behaviors.connector_ids),
             name: new.name,
             revision,
             subnets: new.subnets,
@@ -149,7 +150,7 @@ pub(crate) fn create(scene: &mut Scene<'_>, members: &Members) -> Outcome {
     check_new(scene, name, given_groups.as_deref())?;
     let security_groups = given_groups.unwrap_or_else(|| vec![DEFAULT_SECURITY_GROUP.to_owned()]);
     let new = NewConnector { name: name.to_owned(), subnets, security_groups, tags };
-    let connector = scene.region.make_connector(&scene.caller.place(), new, scene.behaviors, scene.now);
+    let connector = scene.region.make_connector(&scene.caller.account_region(), new, scene.behaviors, scene.now);
     let reply = json!({ "VpcConnector": connector.to_json(scene.behaviors, scene.now) });
     scene.region.connectors.push(connector);
     Ok(reply)

@@ -22,7 +22,7 @@ pub(crate) struct Scene<'a> {
 /// Lets an operation take effect.
 pub(crate) fn perform(world: &mut World, caller: &Caller, operation: Operation, members: &Members) -> Outcome {
     let now = now();
-    let (region, behaviors) = world.place(&caller.place(), now);
+    let (region, behaviors) = world.region(&caller.account_region(), now);
     let scene = &mut Scene { operation, caller, region, behaviors, now };
     match operation {
         Operation::CreateVpcConnector => connectors::create(scene, members),

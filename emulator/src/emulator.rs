@@ -10,11 +10,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::connectors::NewConnector;
+use crate::model::account_region::AccountRegion;
 use crate::model::clock::now;
 use crate::model::ids::random_hex;
 use crate::server::serve;
 use crate::services::NewService;
-use crate::state::{Place, Shared};
+use crate::state::Shared;
 use crate::{
     Behaviors, Call, CallFilter, Config, ConnectorView, Error, Fault, FaultId, QueuedFault, RegionView, ServiceStatus,
     ServiceView,
@@ -156,9 +157,9 @@ impl Emulator {
             tags: owned(tags),
         };
         let world = &mut *self.shared.world();
-        let place = Place::new(account, region);
-        let (region, behaviors) = world.place(&place, now);
-        let connector = region.make_connector(&place, new, behaviors, now);
+        let owner = AccountRegion::new(account, region);
+        let (region, behaviors) = world.region(&owner, now);
+        let connector = region.make_connector(&owner, new, behaviors, now);
         let arn = connector.arn.clone();
         region.connectors.push(connector);
         arn
@@ -201,9 +202,9 @@ impl Emulator {
             tags: BTreeMap::new(),
         };
         let world = &mut *self.shared.world();
-        let place = Place::new(account, region);
-        let (region, _) = world.place(&place, now);
-        region.add_service(&place, new, now)
+        let owner = AccountRegion::new(account, region);
+        let (region, _) = world.region(&owner, now);
+        region.add_service(&owner, new, now)
     }
 
     /// Deletes a service at once; says whether it exists.

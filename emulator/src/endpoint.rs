@@ -142,7 +142,7 @@ fn let_in(
     world.calls.amend(seq, |call| call.account = Some(account.clone()));
     if let Some(per_second) = world.behaviors.requests_per_second
         && operation != Operation::GetCallerIdentity
-        && !world.throttle.admits(&caller.place(), per_second, now())
+        && !world.rate_limiter.try_acquire(&caller.account_region(), per_second, now())
     {
         return Err(ApiError::throttled());
     }

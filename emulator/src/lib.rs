@@ -50,7 +50,6 @@ mod sigv4;
 mod state;
 mod sts;
 mod tags;
-mod throttle;
 mod wire;
 
 pub use calls::{Call, CallFilter};

@@ -37,7 +37,7 @@ pub(crate) fn create(scene: &mut Scene<'_>, members: &Members) -> Outcome {
         return Err(ApiError::invalid_request(format!("Service with the provided name already exists: {name}.")));
     }
     let new = NewService { name: name.to_owned(), connector, settings: settings(members), tags };
-    let arn = scene.region.add_service(&scene.caller.place(), new, scene.now);
+    let arn = scene.region.add_service(&scene.caller.account_region(), new, scene.now);
     start(scene, &arn, ServiceStatus::Running, |_| {})
 }
 

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::model::account_region::AccountRegion;
 use crate::model::arn;
 use crate::model::clock::later;
 use crate::model::ids::random_hex;
-use crate::state::{Place, Region};
+use crate::state::Region;
 use crate::tags::{TagMap, Tags};
 use crate::{Behaviors, ServiceStatus, ServiceView};
 
@@ -86,13 +87,13 @@ impl Service {
 
 impl Region {
     /// Adds a service that is RUNNING; its caller starts what makes it so.
-    pub(crate) fn add_service(&mut self, place: &Place, new: NewService, now: Timestamp) -> String {
+    pub(crate) fn add_service(&mut self, owner: &AccountRegion, new: NewService, now: Timestamp) -> String {
         let id = random_hex();
         let service = Service {
             seq: self.next_seq(),
-            arn: arn::service(&place.account, &place.region, &new.name, &id),
+            arn: arn::service(&owner.account, &owner.region, &new.name, &id),
             name: new.name,
-            url: format!("{}.{}.awsapprunner.com", &random_hex()[..10], place.region),
+            url: format!("{}.{}.awsapprunner.com", &random_hex()[..10], owner.region),
             id,
             status: ServiceStatus::Running,
             underway: None,

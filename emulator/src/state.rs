@@ -9,9 +9,10 @@ use crate::calls::CallLog;
 use crate::connectors::Connector;
 use crate::faults::FaultQueue;
 use crate::gate::Gate;
+use crate::model::account_region::AccountRegion;
+use crate::model::rate_limit::RateLimiter;
 use crate::pages::Pages;
 use crate::services::Service;
-use crate::throttle::Throttle;
 use crate::{Behaviors, Config, RegionView};
 
 /// What the HTTP side, the control API and the handle have in common.
@@ -46,21 +47,8 @@ pub(crate) struct World {
     pub(crate) behaviors: Behaviors,
     pub(crate) faults: FaultQueue,
     pub(crate) calls: CallLog,
-    pub(crate) throttle: Throttle,
-    regions: BTreeMap<Place, Region>,
-}
-
-/// An account in a region; nothing is shared between two of them.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    pub(crate) account: String,
-    pub(crate) region: String,
-}
-
-impl Place {
-    pub(crate) fn new(account: &str, region: &str) -> Self {
-        Self { account: account.to_owned(), region: region.to_owned() }
-    }
+    pub(crate) rate_limiter: RateLimiter,
+    regions: BTreeMap<AccountRegion, Region>,
 }
 
 impl World {
@@ -69,7 +57,7 @@ impl World {
             behaviors,
             faults: FaultQueue::default(),
             calls: CallLog::default(),
-            throttle: Throttle::default(),
+            rate_limiter: RateLimiter::default(),
             regions: BTreeMap::new(),
         }
     }
@@ -79,13 +67,13 @@ impl World {
         self.behaviors = behaviors;
         self.faults.clear();
         self.calls.clear();
-        self.throttle = Throttle::default();
+        self.rate_limiter = RateLimiter::default();
         self.regions.clear();
     }
 
-    /// Gives a place as it is now, and the behaviors beside it.
-    pub(crate) fn place(&mut self, place: &Place, now: Timestamp) -> (&mut Region, &Behaviors) {
-        let region = self.regions.entry(place.clone()).or_default();
+    /// Returns the resources of an account in a region at this time, and the behaviors.
+    pub(crate) fn region(&mut self, at: &AccountRegion, now: Timestamp) -> (&mut Region, &Behaviors) {
+        let region = self.regions.entry(at.clone()).or_default();
         region.settle(&self.behaviors, now);
         (region, &self.behaviors)
     }
@@ -117,11 +105,11 @@ impl World {
     pub(crate) fn view(&mut self, now: Timestamp) -> Vec<RegionView> {
         let behaviors = &self.behaviors;
         let used = self.regions.iter_mut().filter(|(_, region)| region.last_seq > 0);
-        let views = used.map(|(place, region)| {
+        let views = used.map(|(at, region)| {
             region.settle(behaviors, now);
             RegionView {
-                account: place.account.clone(),
-                region: place.region.clone(),
+                account: at.account.clone(),
+                region: at.region.clone(),
                 connectors: region
                     .connectors
                     .iter()
