@@ -9,12 +9,12 @@ use serde_json::{Map, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::connectors::NewConnector;
 use crate::model::account_region::AccountRegion;
 use crate::model::clock::now;
+use crate::model::connector::NewConnector;
 use crate::model::ids::random_hex;
+use crate::model::service::NewService;
 use crate::server::serve;
-use crate::services::NewService;
 use crate::state::Shared;
 use crate::{
     Behaviors, Call, CallFilter, Config, ConnectorView, Error, Fault, FaultId, QueuedFault, RegionView, ServiceStatus,
@@ -215,7 +215,7 @@ impl Emulator {
     /// Puts a service into a status at once, ending any operation on it; says whether it exists.
     pub fn set_service_status(&self, arn: &str, status: ServiceStatus) -> bool {
         let now = now();
-        self.shared.world().change_service(arn, now, |service| service.enter(status, now))
+        self.shared.world().change_service(arn, now, |service| service.set_status(status, now))
     }
 
     /// Finds a service by its ARN, also one that the API no longer finds.

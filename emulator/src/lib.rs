@@ -29,27 +29,20 @@
 mod auth;
 mod calls;
 mod config;
-mod connectors;
 mod control;
 mod damage;
-mod dispatch;
 mod emulator;
 mod endpoint;
 mod faults;
 mod gate;
-mod members;
 mod model;
 mod operation;
-mod pages;
+mod ops;
 mod peer;
 mod play;
 mod server;
-mod service_calls;
-mod services;
 mod sigv4;
 mod state;
-mod sts;
-mod tags;
 mod wire;
 
 pub use calls::{Call, CallFilter};

@@ -1,18 +1,18 @@
 //! Everything the emulator remembers, behind one lock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
 use crate::calls::CallLog;
-use crate::connectors::Connector;
 use crate::faults::FaultQueue;
 use crate::gate::Gate;
 use crate::model::account_region::AccountRegion;
+use crate::model::connector::Connector;
 use crate::model::rate_limit::RateLimiter;
-use crate::pages::Pages;
-use crate::services::Service;
+use crate::model::region::Region;
+use crate::model::service::Service;
 use crate::{Behaviors, Config, RegionView};
 
 /// What the HTTP side, the control API and the handle have in common.
@@ -74,7 +74,7 @@ impl World {
     /// Returns the resources of an account in a region at this time, and the behaviors.
     pub(crate) fn region(&mut self, at: &AccountRegion, now: Timestamp) -> (&mut Region, &Behaviors) {
         let region = self.regions.entry(at.clone()).or_default();
-        region.settle(&self.behaviors, now);
+        region.finish_due_operations(&self.behaviors, now);
         (region, &self.behaviors)
     }
 
@@ -83,7 +83,7 @@ impl World {
         let behaviors = &self.behaviors;
         let has_it = |region: &&mut Region| region.services.iter().any(|service| service.arn == arn);
         let Some(region) = self.regions.values_mut().find(has_it) else { return false };
-        region.settle(behaviors, at);
+        region.finish_due_operations(behaviors, at);
         region.change_service(arn, behaviors, at, change).is_some()
     }
 
@@ -104,38 +104,11 @@ impl World {
 
     pub(crate) fn view(&mut self, now: Timestamp) -> Vec<RegionView> {
         let behaviors = &self.behaviors;
-        let used = self.regions.iter_mut().filter(|(_, region)| region.last_seq > 0);
-        let views = used.map(|(at, region)| {
-            region.settle(behaviors, now);
-            RegionView {
-                account: at.account.clone(),
-                region: at.region.clone(),
-                connectors: region
-                    .connectors
-                    .iter()
-                    .map(|connector| region.connector_view(connector, behaviors, now))
-                    .collect(),
-                services: region.services.iter().map(Service::view).collect(),
-            }
+        let used = self.regions.iter_mut().filter(|(_, region)| !region.is_unused());
+        let views = used.map(|(owner, region)| {
+            region.finish_due_operations(behaviors, now);
+            region.view(owner, behaviors, now)
         });
         views.collect()
-    }
-}
-
-/// What one account has in one region.
-#[derive(Debug, Default)]
-pub(crate) struct Region {
-    pub(crate) connectors: Vec<Connector>,
-    pub(crate) services: Vec<Service>,
-    pub(crate) pages: Pages,
-    pub(crate) releases: HashMap<String, Timestamp>,
-    last_seq: u64,
-}
-
-impl Region {
-    /// Gives the next place in the order of creation, which lists are sorted by.
-    pub(crate) fn next_seq(&mut self) -> u64 {
-        self.last_seq += 1;
-        self.last_seq
     }
 }

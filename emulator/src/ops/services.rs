@@ -2,15 +2,16 @@
 
 use serde_json::{Map, Value, json};
 
+use super::context::Scene;
+use super::members::Members;
+use super::{pages, tags};
 use crate::auth::Caller;
-use crate::dispatch::Scene;
-use crate::members::Members;
 use crate::model::arn::{self, Kind};
 use crate::model::ids::uuid;
-use crate::pages::Item;
-use crate::services::{NewService, Service};
+use crate::model::pages::ListItem;
+use crate::model::service::{NewService, Service};
 use crate::wire::{ApiError, Outcome, seconds};
-use crate::{Behaviors, ServiceStatus, tags};
+use crate::{Behaviors, ServiceStatus};
 
 /// Members of a request that the reply shows again as they are.
 const ECHOED: [&str; 5] = [
@@ -77,7 +78,7 @@ pub(crate) fn delete(scene: &mut Scene<'_>, members: &Members) -> Outcome {
 /// Shows a service. Source: App Runner API, `DescribeService`.
 pub(crate) fn describe(scene: &mut Scene<'_>, members: &Members) -> Outcome {
     let arn = scene.arn(members, "ServiceArn", &[Kind::Service])?;
-    let found = scene.region.found_service(arn, scene.behaviors, scene.now);
+    let found = scene.region.find_service(arn, scene.behaviors, scene.now);
     let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
     Ok(json!({ "Service": full(service, scene.behaviors, scene.caller) }))
 }
@@ -86,17 +87,12 @@ pub(crate) fn describe(scene: &mut Scene<'_>, members: &Members) -> Outcome {
 pub(crate) fn list(scene: &mut Scene<'_>, members: &Members) -> Outcome {
     let (behaviors, now) = (scene.behaviors, scene.now);
     let listed = |service: &&Service| {
-        service.deleted_at.is_none() || (behaviors.list_deleted_services && service.is_found(behaviors, now))
+        service.deleted_at.is_none() || (behaviors.list_deleted_services && service.is_describable(behaviors, now))
     };
     let shown = scene.region.services.iter().filter(listed);
     let items =
-        shown.map(|service| Item { seq: service.seq, value: Value::Object(summary(service, behaviors)) }).collect();
-    let page = scene.region.pages.cut(scene.operation, members, 1..=20, items)?;
-    let mut reply = json!({ "ServiceSummaryList": page.items });
-    if let Some(token) = page.next_token {
-        reply["NextToken"] = token.into();
-    }
-    Ok(reply)
+        shown.map(|service| ListItem { seq: service.seq, value: Value::Object(summary(service, behaviors)) }).collect();
+    pages::reply(scene, members, "ServiceSummaryList", 1..=20, items)
 }
 
 /// Starts an operation on a service, after one more change to it, and replies with it.
@@ -104,7 +100,7 @@ fn start(scene: &mut Scene<'_>, arn: &str, then: ServiceStatus, change: impl FnO
     let (behaviors, now) = (scene.behaviors, scene.now);
     let changed = scene.region.change_service(arn, behaviors, now, |service| {
         change(service);
-        service.start(then, behaviors.service_operation_ms, now);
+        service.start_operation(then, behaviors.service_operation_ms, now);
     });
     let service = changed.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
     Ok(json!({ "Service": full(service, scene.behaviors, scene.caller), "OperationId": uuid() }))
@@ -112,7 +108,7 @@ fn start(scene: &mut Scene<'_>, arn: &str, then: ServiceStatus, change: impl FnO
 
 fn in_state(scene: &mut Scene<'_>, members: &Members, allowed: &[ServiceStatus]) -> Result<String, ApiError> {
     let arn = scene.arn(members, "ServiceArn", &[Kind::Service])?;
-    let found = scene.region.found_service(arn, scene.behaviors, scene.now);
+    let found = scene.region.find_service(arn, scene.behaviors, scene.now);
     let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
     if allowed.contains(&service.status) {
         return Ok(arn.to_owned());

@@ -1,48 +1,13 @@
-//! Tags on connectors and services.
+//! The operations on the tags of connectors and services.
 
-use std::collections::BTreeMap;
-
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::dispatch::Scene;
-use crate::members::Members;
+use super::context::Scene;
+use super::members::Members;
 use crate::model::arn::Kind;
-use crate::model::clock::later;
+use crate::model::tags::{TagMap, Tags};
 use crate::wire::{ApiError, Outcome};
 use crate::{ConnectorStatus, ServiceStatus};
-
-/// Tags by key.
-pub(crate) type TagMap = BTreeMap<String, String>;
-
-/// A resource's tags: a write changes the latest ones, and a list may still show earlier ones.
-#[derive(Debug, Default)]
-pub(crate) struct Tags {
-    first: TagMap,
-    /// Each later state of the tags and when it was written, oldest first.
-    changes: Vec<(Timestamp, TagMap)>,
-}
-
-impl Tags {
-    pub(crate) fn new(first: TagMap) -> Self {
-        Self { first, changes: Vec::new() }
-    }
-
-    /// Gives the tags after the last write.
-    pub(crate) fn latest(&self) -> &TagMap {
-        self.changes.last().map_or(&self.first, |(_, tags)| tags)
-    }
-
-    /// Gives the tags after the last write that is at least this old.
-    fn seen(&self, now: Timestamp, visible_after_ms: u64) -> &TagMap {
-        let visible = |(at, _): &&(Timestamp, TagMap)| later(*at, visible_after_ms) <= now;
-        self.changes.iter().rev().find(visible).map_or(&self.first, |(_, tags)| tags)
-    }
-
-    pub(crate) fn write(&mut self, tags: TagMap, at: Timestamp) {
-        self.changes.push((at, tags));
-    }
-}
 
 const MAX_TAGS: usize = 50;
 
@@ -105,7 +70,7 @@ pub(crate) fn list(scene: &mut Scene<'_>, members: &Members) -> Outcome {
     let (now, visible_after_ms) = (scene.now, scene.behaviors.tags_visible_after_ms);
     let (tags, _) = find(scene, members)?;
     let tags: Vec<Value> =
-        tags.seen(now, visible_after_ms).iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
+        tags.visible(now, visible_after_ms).iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
     Ok(json!({ "Tags": tags }))
 }
 
@@ -126,12 +91,12 @@ fn find<'a>(scene: &'a mut Scene<'_>, members: &Members) -> Result<(&'a mut Tags
     let (behaviors, now) = (scene.behaviors, scene.now);
     let region = &mut *scene.region;
     if region.services.iter().any(|service| service.arn == arn) {
-        let found = region.found_service(arn, behaviors, now);
+        let found = region.find_service(arn, behaviors, now);
         let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
         let life = if service.status == ServiceStatus::Deleted { Life::Over } else { Life::There };
         return Ok((&mut service.tags, life));
     }
-    let found = region.found_connector(arn, behaviors, now);
+    let found = region.find_connector(arn, behaviors, now);
     let connector = found.ok_or_else(|| ApiError::not_found("Resource", arn))?;
     let life = if connector.status(now) == ConnectorStatus::Inactive { Life::Over } else { Life::There };
     Ok((&mut connector.tags, life))

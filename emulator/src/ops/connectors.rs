@@ -1,0 +1,140 @@
+//! The operations on VPC connectors.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::context::Scene;
+use super::members::Members;
+use super::{pages, tags};
+use crate::model::arn::{self, Kind};
+use crate::model::clock::later;
+use crate::model::connector::{Connector, NewConnector};
+use crate::model::pages::ListItem;
+use crate::wire::{ApiError, Outcome, seconds};
+use crate::{Behaviors, CreateExistingName, DeleteAgain, DeleteReply};
+
+/// Creates a connector. Source: App Runner API, `CreateVpcConnector`.
+pub(crate) fn create(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+    let name = members.required_text("VpcConnectorName", 4..=40)?;
+    if !arn::is_name(name) {
+        return Err(members
+            .wrong("VpcConnectorName", "must satisfy regular expression pattern: [A-Za-z0-9][A-Za-z0-9\\-_]{3,39}"));
+    }
+    let subnets = members.texts("Subnets", 0..=51_200)?.ok_or_else(|| members.missing("Subnets"))?;
+    if subnets.is_empty() {
+        return Err(members.wrong("Subnets", "must have at least one item"));
+    }
+    let given_groups = members.texts("SecurityGroups", 0..=51_200)?.filter(|groups| !groups.is_empty());
+    let tags = tags::read(members)?.unwrap_or_default();
+    check_new(scene, name, given_groups.as_deref())?;
+    let security_groups = given_groups.unwrap_or_else(|| vec![DEFAULT_SECURITY_GROUP.to_owned()]);
+    let new = NewConnector { name: name.to_owned(), subnets, security_groups, tags };
+    let connector = scene.region.make_connector(&scene.caller.account_region(), new, scene.behaviors, scene.now);
+    let reply = json!({ "VpcConnector": to_json(&connector, scene.behaviors, scene.now) });
+    scene.region.connectors.push(connector);
+    Ok(reply)
+}
+
+/// Stands for the default group of the one VPC that every subnet belongs to.
+const DEFAULT_SECURITY_GROUP: &str = "sg-0default00000000";
+
+fn check_new(scene: &Scene<'_>, name: &str, groups: Option<&[String]>) -> Result<(), ApiError> {
+    let active = || scene.region.connectors.iter().filter(|connector| connector.is_active(scene.now));
+    if let Some(existing) = active().find(|connector| connector.name == name)
+        && scene.behaviors.create_existing_name == CreateExistingName::Refused
+    {
+        let message = format!("VPC connector with name {name} already exists. ARN: {}", existing.arn);
+        return Err(ApiError::invalid_request(message));
+    }
+    if let Some(groups) = groups
+        && let Some(existing) = active().find(|connector| same_items(&connector.security_groups, groups))
+    {
+        return Err(ApiError::invalid_request(format!(
+            "The security groups combination provided in the request already exists on existing vpc connector. \
+             Existing VPC connector arn: {}, Security Groups: [{}]",
+            existing.arn,
+            groups.join(", ")
+        )));
+    }
+    let quota = scene.behaviors.connector_quota;
+    if active().count() >= quota {
+        let message = format!("You have reached the quota of {quota} VPC connectors for this account and region.");
+        return Err(ApiError::quota_exceeded(message));
+    }
+    Ok(())
+}
+
+fn same_items(left: &[String], right: &[String]) -> bool {
+    left.iter().collect::<BTreeSet<_>>() == right.iter().collect::<BTreeSet<_>>()
+}
+
+/// Shows a connector. Source: App Runner API, `DescribeVpcConnector`.
+pub(crate) fn describe(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+    let arn = scene.arn(members, "VpcConnectorArn", &[Kind::Connector])?;
+    let found = scene.region.find_connector(arn, scene.behaviors, scene.now);
+    let connector = found.ok_or_else(|| ApiError::not_found(Kind::Connector.what(), arn))?;
+    Ok(json!({ "VpcConnector": to_json(connector, scene.behaviors, scene.now) }))
+}
+
+/// Lists connectors, a page at a time. Source: App Runner API, `ListVpcConnectors`.
+pub(crate) fn list(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+    let (behaviors, now) = (scene.behaviors, scene.now);
+    let listed = |connector: &&Connector| {
+        connector.is_active(now) || (behaviors.list_inactive_connectors && connector.is_describable(behaviors, now))
+    };
+    let shown = scene.region.connectors.iter().filter(listed);
+    let items =
+        shown.map(|connector| ListItem { seq: connector.seq, value: to_json(connector, behaviors, now) }).collect();
+    pages::reply(scene, members, "VpcConnectors", 1..=100, items)
+}
+
+/// Deletes a connector that no service holds. Source: App Runner API, `DeleteVpcConnector`.
+pub(crate) fn delete(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+    let arn = scene.arn(members, "VpcConnectorArn", &[Kind::Connector])?;
+    let (behaviors, now) = (scene.behaviors, scene.now);
+    let in_use = scene.region.is_in_use(arn, behaviors, now);
+    let found = scene.region.find_connector(arn, behaviors, now);
+    let connector = found.ok_or_else(|| ApiError::not_found(Kind::Connector.what(), arn))?;
+    if !connector.is_active(now) {
+        return delete_again(connector, behaviors, now);
+    }
+    if in_use {
+        // Two spaces, as AWS writes it.
+        let awss = || format!("Provided VPC connector arn is being used by other services. ARN:  {arn}");
+        return Err(ApiError::invalid_request(behaviors.in_use_message.clone().unwrap_or_else(awss)));
+    }
+    connector.delete(match behaviors.delete_reply {
+        DeleteReply::Inactive => now,
+        DeleteReply::Eventual => later(now, behaviors.delete_settles_after_ms),
+    });
+    Ok(json!({ "VpcConnector": to_json(connector, behaviors, now) }))
+}
+
+fn delete_again(connector: &Connector, behaviors: &Behaviors, now: Timestamp) -> Outcome {
+    match behaviors.delete_again {
+        DeleteAgain::Inactive => Ok(json!({ "VpcConnector": to_json(connector, behaviors, now) })),
+        DeleteAgain::NotFound => Err(ApiError::not_found(Kind::Connector.what(), &connector.arn)),
+        DeleteAgain::InvalidRequest => {
+            Err(ApiError::invalid_request(format!("VPC connector is not active. ARN: {}", connector.arn)))
+        }
+    }
+}
+
+/// Renders a connector as App Runner does. Source: App Runner API, `VpcConnector`.
+fn to_json(connector: &Connector, behaviors: &Behaviors, now: Timestamp) -> Value {
+    let mut shown = json!({
+        "VpcConnectorName": connector.name,
+        "VpcConnectorArn": connector.arn,
+        "VpcConnectorRevision": connector.revision,
+        "Subnets": connector.subnets,
+        "SecurityGroups": connector.security_groups,
+        "Status": behaviors.connector_status(connector.status(now)),
+        "CreatedAt": seconds(connector.created_at),
+    });
+    if let Some(at) = connector.deleted_at(now) {
+        shown["DeletedAt"] = seconds(at);
+    }
+    shown
+}

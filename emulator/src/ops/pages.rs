@@ -1,0 +1,37 @@
+//! The paging members of list requests and replies.
+
+use std::ops::RangeInclusive;
+
+use serde_json::json;
+
+use super::context::Scene;
+use super::members::Members;
+use crate::Operation;
+use crate::model::pages::ListItem;
+use crate::wire::{ApiError, Outcome};
+
+/// Replies with the page that a request asks for; `items` is the whole list in order of creation.
+pub(super) fn reply(
+    scene: &mut Scene<'_>,
+    members: &Members,
+    list_name: &str,
+    sizes: RangeInclusive<i64>,
+    items: Vec<ListItem>,
+) -> Outcome {
+    let size = members.integer("MaxResults", sizes)?.and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX);
+    let after = position(scene, members)?;
+    let page = scene.region.page_tokens.page(scene.operation, after, size, items);
+    let mut reply = json!({ list_name: page.items });
+    if let Some(token) = page.next_token {
+        reply["NextToken"] = token.into();
+    }
+    Ok(reply)
+}
+
+fn position(scene: &Scene<'_>, members: &Members) -> Result<u64, ApiError> {
+    // Source: API model. ListServices takes any string, ListVpcConnectors a string of at least one character.
+    let length = if scene.operation == Operation::ListServices { 0..=51_200 } else { 1..=1024 };
+    let Some(token) = members.text("NextToken", length)?.filter(|token| !token.is_empty()) else { return Ok(0) };
+    let position = scene.region.page_tokens.position(scene.operation, token);
+    position.ok_or_else(|| ApiError::invalid_request("The NextToken provided in the request is not valid."))
+}
