@@ -3,9 +3,9 @@
 use axum::http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 
+use crate::api_error::ApiError;
 use crate::model::account_region::AccountRegion;
 use crate::sigv4::{Claim, Problem, Signed};
-use crate::wire::ApiError;
 use crate::{AccessKey, Operation};
 
 /// A caller whose signature was verified, and the region it was made for.

@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, Method, Request, header};
 use axum::response::Response;
 
 use crate::Operation;
+use crate::api_error::ApiError;
 use crate::auth::{Caller, authenticate};
 use crate::calls::Answered;
 use crate::faults::{Matched, Taken};
@@ -19,7 +20,7 @@ use crate::peer::Peer;
 use crate::play::{Reply, play};
 use crate::sigv4::{Claim, Signed};
 use crate::state::Shared;
-use crate::wire::{ApiError, Protocol, Rendered, render};
+use crate::wire::{Protocol, Rendered, render};
 
 /// Larger than any request that the API allows.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -49,10 +50,10 @@ pub(crate) async fn answer(State(shared): State<Arc<Shared>>, request: Request<B
     let _underway = Underway { shared: &shared, seq };
     let reply = match body {
         Ok(body) => respond(&shared, seq, &parts, &body, &asked).await,
-        Err(()) => Reply::Outcome(Err(ApiError::serialization("The request's body is too long or broke off."))),
+        Err(()) => Reply::Normal(Err(ApiError::serialization("The request's body is too long or broke off."))),
     };
     let (outcome, damage) = match reply {
-        Reply::Outcome(outcome) => (outcome, None),
+        Reply::Normal(outcome) => (outcome, None),
         Reply::Damaged(outcome, damage) => (outcome, Some(damage)),
         Reply::HangUp => return hung_up(),
         Reply::Refuse(period) => {
@@ -78,7 +79,7 @@ fn hung_up() -> Response {
 
 async fn respond(shared: &Shared, seq: u64, parts: &Parts, body: &[u8], asked: &Asked) -> Reply {
     match admit(shared, seq, parts, body, asked) {
-        Err(error) => Reply::Outcome(Err(error)),
+        Err(error) => Reply::Normal(Err(error)),
         Ok(admitted) => {
             let Admitted { caller, operation, fault } = admitted;
             let denied = || caller.denied(operation, asked.arn.as_deref());

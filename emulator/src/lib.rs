@@ -26,6 +26,7 @@
 //! does to the answer what the fault wants. `control` and [`Emulator`] reach the same state from the side, and through
 //! `gate` they have the server refuse connections.
 
+mod api_error;
 mod auth;
 mod calls;
 mod config;

@@ -8,16 +8,16 @@ use axum::response::Response;
 use serde_json::Value;
 use tokio::time::sleep;
 
+use crate::api_error::{ApiError, ApiResult};
 use crate::damage::{self, Whole};
 use crate::faults::{FaultKind, Rewrite, ThrottlingCode};
-use crate::wire::{ApiError, Outcome};
 
 /// What goes back to the caller.
 pub(crate) enum Reply {
     /// An answer.
-    Outcome(Outcome),
+    Normal(ApiResult),
     /// An answer that something happens to on its way back.
-    Damaged(Outcome, Damage),
+    Damaged(ApiResult, Damage),
     /// The end of the connection.
     HangUp,
     /// The end of all connections, and no new ones for this time.
@@ -28,8 +28,8 @@ pub(crate) enum Reply {
 pub(crate) type Damage = Box<dyn FnOnce(Whole) -> Response + Send>;
 
 impl Reply {
-    fn damaged(outcome: Outcome, damage: impl FnOnce(Whole) -> Response + Send + 'static) -> Self {
-        Self::Damaged(outcome, Box::new(damage))
+    fn damaged(result: ApiResult, damage: impl FnOnce(Whole) -> Response + Send + 'static) -> Self {
+        Self::Damaged(result, Box::new(damage))
     }
 }
 
@@ -39,11 +39,11 @@ impl Reply {
 pub(crate) async fn play(
     fault: Option<FaultKind>,
     denied: impl FnOnce() -> ApiError,
-    effect: impl FnOnce() -> Outcome,
+    effect: impl FnOnce() -> ApiResult,
     let_go: impl Future<Output = ()>,
 ) -> Reply {
-    let Some(fault) = fault else { return Reply::Outcome(effect()) };
-    Reply::Outcome(match fault {
+    let Some(fault) = fault else { return Reply::Normal(effect()) };
+    Reply::Normal(match fault {
         FaultKind::InternalErrorBeforeEffect => Err(ApiError::internal()),
         FaultKind::InternalErrorAfterEffect => after(effect, ApiError::internal()),
         FaultKind::ClosedBeforeEffect => return Reply::HangUp,
@@ -97,11 +97,11 @@ pub(crate) async fn play(
 }
 
 /// Lets the effect take place; nobody will see what it says.
-fn unseen(effect: impl FnOnce() -> Outcome) {
+fn unseen(effect: impl FnOnce() -> ApiResult) {
     let _ = effect();
 }
 
-fn after(effect: impl FnOnce() -> Outcome, error: ApiError) -> Outcome {
+fn after(effect: impl FnOnce() -> ApiResult, error: ApiError) -> ApiResult {
     unseen(effect);
     Err(error)
 }

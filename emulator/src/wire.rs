@@ -1,19 +1,15 @@
 //! How answers and errors look on the wire, in both protocols that AWS uses here.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use axum::body::Bytes;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::Operation;
+use crate::api_error::{ApiError, ApiResult};
 use crate::model::ids::uuid;
-
-/// An answer before it is put into a protocol: the reply's members, or an error.
-pub(crate) type Outcome = Result<Value, ApiError>;
 
 /// The protocol that a request came in, and its answer goes out in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,75 +20,6 @@ pub(crate) enum Protocol {
     Query,
 }
 
-/// An error as AWS sends it, its code in the JSON spelling.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ApiError {
-    pub(crate) code: Cow<'static, str>,
-    pub(crate) status: u16,
-    pub(crate) message: String,
-    pub(crate) retry_after_ms: Option<u64>,
-}
-
-impl ApiError {
-    pub(crate) fn new(code: impl Into<Cow<'static, str>>, status: u16, message: impl Into<String>) -> Self {
-        Self { code: code.into(), status, message: message.into(), retry_after_ms: None }
-    }
-
-    pub(crate) fn invalid_request(message: impl Into<String>) -> Self {
-        Self::new("InvalidRequestException", 400, message)
-    }
-
-    pub(crate) fn not_found(what: &str, arn: &str) -> Self {
-        Self::new("ResourceNotFoundException", 400, format!("{what} with ARN {arn} was not found."))
-    }
-
-    pub(crate) fn invalid_state(message: impl Into<String>) -> Self {
-        Self::new("InvalidStateException", 400, message)
-    }
-
-    pub(crate) fn quota_exceeded(message: impl Into<String>) -> Self {
-        Self::new("ServiceQuotaExceededException", 400, message)
-    }
-
-    pub(crate) fn internal() -> Self {
-        Self::new("InternalServiceErrorException", 500, "An unexpected service exception occurred.")
-    }
-
-    pub(crate) fn throttled() -> Self {
-        Self::new("ThrottlingException", 400, "Rate exceeded")
-    }
-
-    pub(crate) fn unknown_operation() -> Self {
-        Self::new("UnknownOperationException", 400, "The requested operation is not recognized by the service.")
-    }
-
-    pub(crate) fn serialization(message: impl Into<String>) -> Self {
-        Self::new("SerializationException", 400, message)
-    }
-
-    /// Gives code and status as the protocol spells them.
-    ///
-    /// Source: App Runner API and STS API, Common Errors.
-    fn spelled(&self, protocol: Protocol) -> (&str, u16) {
-        let code = self.code.as_ref();
-        if protocol == Protocol::Json {
-            return (code, self.status);
-        }
-        match code {
-            "AccessDeniedException" => ("AccessDenied", 403),
-            "ExpiredTokenException" => ("ExpiredToken", 403),
-            "IncompleteSignatureException" => ("IncompleteSignature", 400),
-            "InternalServiceErrorException" => ("InternalFailure", 500),
-            "InvalidSignatureException" => ("SignatureDoesNotMatch", 403),
-            "MissingAuthenticationTokenException" => ("MissingAuthenticationToken", 403),
-            "ThrottlingException" => ("Throttling", 400),
-            "UnknownOperationException" => ("InvalidAction", 400),
-            "UnrecognizedClientException" => ("InvalidClientTokenId", 403),
-            other => (other, self.status),
-        }
-    }
-}
-
 /// An answer in its protocol, and what the call log says about it.
 pub(crate) struct Rendered {
     pub(crate) response: Response<Bytes>,
@@ -100,25 +27,25 @@ pub(crate) struct Rendered {
 }
 
 /// Puts an outcome into its protocol.
-pub(crate) fn render(protocol: Protocol, operation: Option<Operation>, outcome: &Outcome) -> Rendered {
+pub(crate) fn render(protocol: Protocol, operation: Option<Operation>, result: &ApiResult) -> Rendered {
     let request_id = uuid();
-    let (status, error) = match outcome {
+    let (status, error) = match result {
         Ok(_) => (200, None),
         Err(error) => {
-            let (code, status) = error.spelled(protocol);
+            let (code, status) = code_and_status(error, protocol);
             (status, Some((code.to_owned(), error)))
         }
     };
-    let (content_type, body) = match (protocol, &error, outcome) {
+    let (content_type, body) = match (protocol, &error, result) {
         (Protocol::Json, Some((code, error)), _) => {
             ("application/x-amz-json-1.0", json!({ "__type": code, "Message": error.message }).to_string())
         }
-        (Protocol::Json, None, outcome) => {
-            ("application/x-amz-json-1.0", outcome.as_ref().map(Value::to_string).unwrap_or_default())
+        (Protocol::Json, None, result) => {
+            ("application/x-amz-json-1.0", result.as_ref().map(Value::to_string).unwrap_or_default())
         }
         (Protocol::Query, Some((code, error)), _) => ("text/xml", xml_error(code, status, &error.message, &request_id)),
-        (Protocol::Query, None, outcome) => {
-            ("text/xml", xml_reply(operation, outcome.as_ref().unwrap_or(&Value::Null), &request_id))
+        (Protocol::Query, None, result) => {
+            ("text/xml", xml_reply(operation, result.as_ref().unwrap_or(&Value::Null), &request_id))
         }
     };
     let mut response = Response::new(Bytes::from(body));
@@ -133,6 +60,28 @@ pub(crate) fn render(protocol: Protocol, operation: Option<Operation>, outcome: 
         }
     }
     Rendered { response, error: error.map(|(code, _)| code) }
+}
+
+/// Returns the code and status of an error in the spelling of the protocol.
+///
+/// Source: App Runner API and STS API, Common Errors.
+fn code_and_status(error: &ApiError, protocol: Protocol) -> (&str, u16) {
+    let code = error.code.as_ref();
+    if protocol == Protocol::Json {
+        return (code, error.status);
+    }
+    match code {
+        "AccessDeniedException" => ("AccessDenied", 403),
+        "ExpiredTokenException" => ("ExpiredToken", 403),
+        "IncompleteSignatureException" => ("IncompleteSignature", 400),
+        "InternalServiceErrorException" => ("InternalFailure", 500),
+        "InvalidSignatureException" => ("SignatureDoesNotMatch", 403),
+        "MissingAuthenticationTokenException" => ("MissingAuthenticationToken", 403),
+        "ThrottlingException" => ("Throttling", 400),
+        "UnknownOperationException" => ("InvalidAction", 400),
+        "UnrecognizedClientException" => ("InvalidClientTokenId", 403),
+        other => (other, error.status),
+    }
 }
 
 /// Leaves a header out when a fault gave it a value that no header can have.
@@ -172,20 +121,9 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// Writes a time as AWS JSON does: seconds since 1970, with a fraction.
-pub(crate) fn seconds(time: Timestamp) -> Value {
-    json!(time.as_duration().as_secs_f64())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_numbers_with_a_fraction() {
-        let time: Timestamp = "2024-05-01T10:00:00.25Z".parse().unwrap();
-        assert_eq!(seconds(time).to_string(), "1714557600.25");
-    }
 
     #[test]
     fn xml_survives_markup_in_values() {

@@ -6,10 +6,10 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::kind::{FaultKind, Rewrite, ThrottlingCode, ten_megabytes};
+use crate::api_error::ApiError;
 use crate::auth;
 use crate::model::clock::now;
 use crate::sigv4;
-use crate::wire::ApiError;
 
 /// Long enough to be noticed, short enough to wait for.
 const A_MOMENT_MS: u64 = 500;

@@ -7,16 +7,17 @@ use serde_json::{Value, json};
 
 use super::context::Scene;
 use super::members::Members;
+use super::render::seconds;
 use super::{pages, tags};
+use crate::api_error::{ApiError, ApiResult};
 use crate::model::arn::{self, Kind};
 use crate::model::clock::later;
 use crate::model::connector::{Connector, NewConnector};
 use crate::model::pages::ListItem;
-use crate::wire::{ApiError, Outcome, seconds};
 use crate::{Behaviors, CreateExistingName, DeleteAgain, DeleteReply};
 
 /// Creates a connector. Source: App Runner API, `CreateVpcConnector`.
-pub(crate) fn create(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+pub(crate) fn create(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
     let name = members.required_text("VpcConnectorName", 4..=40)?;
     if !arn::is_name(name) {
         return Err(members
@@ -71,7 +72,7 @@ fn same_items(left: &[String], right: &[String]) -> bool {
 }
 
 /// Shows a connector. Source: App Runner API, `DescribeVpcConnector`.
-pub(crate) fn describe(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+pub(crate) fn describe(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
     let arn = scene.arn(members, "VpcConnectorArn", &[Kind::Connector])?;
     let found = scene.region.find_connector(arn, scene.behaviors, scene.now);
     let connector = found.ok_or_else(|| ApiError::not_found(Kind::Connector.what(), arn))?;
@@ -79,7 +80,7 @@ pub(crate) fn describe(scene: &mut Scene<'_>, members: &Members) -> Outcome {
 }
 
 /// Lists connectors, a page at a time. Source: App Runner API, `ListVpcConnectors`.
-pub(crate) fn list(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+pub(crate) fn list(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
     let (behaviors, now) = (scene.behaviors, scene.now);
     let listed = |connector: &&Connector| {
         connector.is_active(now) || (behaviors.list_inactive_connectors && connector.is_describable(behaviors, now))
@@ -91,7 +92,7 @@ pub(crate) fn list(scene: &mut Scene<'_>, members: &Members) -> Outcome {
 }
 
 /// Deletes a connector that no service holds. Source: App Runner API, `DeleteVpcConnector`.
-pub(crate) fn delete(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+pub(crate) fn delete(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
     let arn = scene.arn(members, "VpcConnectorArn", &[Kind::Connector])?;
     let (behaviors, now) = (scene.behaviors, scene.now);
     let in_use = scene.region.is_in_use(arn, behaviors, now);
@@ -112,7 +113,7 @@ pub(crate) fn delete(scene: &mut Scene<'_>, members: &Members) -> Outcome {
     Ok(json!({ "VpcConnector": to_json(connector, behaviors, now) }))
 }
 
-fn delete_again(connector: &Connector, behaviors: &Behaviors, now: Timestamp) -> Outcome {
+fn delete_again(connector: &Connector, behaviors: &Behaviors, now: Timestamp) -> ApiResult {
     match behaviors.delete_again {
         DeleteAgain::Inactive => Ok(json!({ "VpcConnector": to_json(connector, behaviors, now) })),
         DeleteAgain::NotFound => Err(ApiError::not_found(Kind::Connector.what(), &connector.arn)),

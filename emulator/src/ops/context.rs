@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 
 use super::members::Members;
+use crate::api_error::ApiError;
 use crate::auth::Caller;
 use crate::model::arn::{self, Arn, Kind};
 use crate::model::region::Region;
-use crate::wire::ApiError;
 use crate::{ArnAnswer, Behaviors, Operation};
 
 /// What an operation sees: who calls, what the caller has in the region, and how AWS behaves today.

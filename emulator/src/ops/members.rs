@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use crate::wire::ApiError;
+use crate::api_error::ApiError;
 
 /// A JSON object in a request, and the way to it.
 #[derive(Clone, Debug, Default)]

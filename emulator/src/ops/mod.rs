@@ -4,6 +4,7 @@ mod connectors;
 mod context;
 pub(crate) mod members;
 mod pages;
+mod render;
 mod services;
 mod sts;
 mod tags;
@@ -11,13 +12,13 @@ mod tags;
 use self::context::Scene;
 use self::members::Members;
 use crate::Operation;
+use crate::api_error::ApiResult;
 use crate::auth::Caller;
 use crate::model::clock::now;
 use crate::state::World;
-use crate::wire::Outcome;
 
 /// Lets an operation take effect.
-pub(crate) fn perform(world: &mut World, caller: &Caller, operation: Operation, members: &Members) -> Outcome {
+pub(crate) fn perform(world: &mut World, caller: &Caller, operation: Operation, members: &Members) -> ApiResult {
     let now = now();
     let (region, behaviors) = world.region(&caller.account_region(), now);
     let scene = &mut Scene { operation, caller, region, behaviors, now };

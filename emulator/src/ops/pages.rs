@@ -7,8 +7,8 @@ use serde_json::json;
 use super::context::Scene;
 use super::members::Members;
 use crate::Operation;
+use crate::api_error::{ApiError, ApiResult};
 use crate::model::pages::ListItem;
-use crate::wire::{ApiError, Outcome};
 
 /// Replies with the page that a request asks for; `items` is the whole list in order of creation.
 pub(super) fn reply(
@@ -17,7 +17,7 @@ pub(super) fn reply(
     list_name: &str,
     sizes: RangeInclusive<i64>,
     items: Vec<ListItem>,
-) -> Outcome {
+) -> ApiResult {
     let size = members.integer("MaxResults", sizes)?.and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX);
     let after = position(scene, members)?;
     let page = scene.region.page_tokens.page(scene.operation, after, size, items);

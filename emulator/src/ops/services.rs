@@ -4,13 +4,14 @@ use serde_json::{Map, Value, json};
 
 use super::context::Scene;
 use super::members::Members;
+use super::render::seconds;
 use super::{pages, tags};
+use crate::api_error::{ApiError, ApiResult};
 use crate::auth::Caller;
 use crate::model::arn::{self, Kind};
 use crate::model::ids::uuid;
 use crate::model::pages::ListItem;
 use crate::model::service::{NewService, Service};
-use crate::wire::{ApiError, Outcome, seconds};
 use crate::{Behaviors, ServiceStatus};
 
 /// Members of a request that the reply shows again as they are.
@@ -23,7 +24,7 @@ const ECHOED: [&str; 5] = [
 ];
 
 /// Creates a service. Source: App Runner API, `CreateService`.
-pub(crate) fn create(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+pub(crate) fn create(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
     let name = members.required_text("ServiceName", 4..=40)?;
     if !arn::is_name(name) {
         return Err(
@@ -43,7 +44,7 @@ pub(crate) fn create(scene: &mut Scene<'_>, members: &Members) -> Outcome {
 }
 
 /// Changes a running service. Source: App Runner API, `UpdateService`.
-pub(crate) fn update(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+pub(crate) fn update(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
     check_source(members, false)?;
     let arn = in_state(scene, members, &[ServiceStatus::Running])?;
     let egress = egress(scene, members)?;
@@ -57,26 +58,26 @@ pub(crate) fn update(scene: &mut Scene<'_>, members: &Members) -> Outcome {
 }
 
 /// Pauses a running service. Source: App Runner API, `PauseService`.
-pub(crate) fn pause(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+pub(crate) fn pause(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
     let arn = in_state(scene, members, &[ServiceStatus::Running])?;
     start(scene, &arn, ServiceStatus::Paused, |_| {})
 }
 
 /// Resumes a paused service. Source: App Runner API, `ResumeService`.
-pub(crate) fn resume(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+pub(crate) fn resume(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
     let arn = in_state(scene, members, &[ServiceStatus::Paused])?;
     start(scene, &arn, ServiceStatus::Running, |_| {})
 }
 
 /// Deletes a service. Source: App Runner API, `DeleteService`.
-pub(crate) fn delete(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+pub(crate) fn delete(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
     use ServiceStatus::{CreateFailed, DeleteFailed, Paused, Running};
     let arn = in_state(scene, members, &[CreateFailed, DeleteFailed, Paused, Running])?;
     start(scene, &arn, ServiceStatus::Deleted, |_| {})
 }
 
 /// Shows a service. Source: App Runner API, `DescribeService`.
-pub(crate) fn describe(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+pub(crate) fn describe(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
     let arn = scene.arn(members, "ServiceArn", &[Kind::Service])?;
     let found = scene.region.find_service(arn, scene.behaviors, scene.now);
     let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
@@ -84,7 +85,7 @@ pub(crate) fn describe(scene: &mut Scene<'_>, members: &Members) -> Outcome {
 }
 
 /// Lists services, a page at a time. Source: App Runner API, `ListServices`.
-pub(crate) fn list(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+pub(crate) fn list(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
     let (behaviors, now) = (scene.behaviors, scene.now);
     let listed = |service: &&Service| {
         service.deleted_at.is_none() || (behaviors.list_deleted_services && service.is_describable(behaviors, now))
@@ -96,7 +97,7 @@ pub(crate) fn list(scene: &mut Scene<'_>, members: &Members) -> Outcome {
 }
 
 /// Starts an operation on a service, after one more change to it, and replies with it.
-fn start(scene: &mut Scene<'_>, arn: &str, then: ServiceStatus, change: impl FnOnce(&mut Service)) -> Outcome {
+fn start(scene: &mut Scene<'_>, arn: &str, then: ServiceStatus, change: impl FnOnce(&mut Service)) -> ApiResult {
     let (behaviors, now) = (scene.behaviors, scene.now);
     let changed = scene.region.change_service(arn, behaviors, now, |service| {
         change(service);

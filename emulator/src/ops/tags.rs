@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::context::Scene;
 use super::members::Members;
+use crate::api_error::{ApiError, ApiResult};
 use crate::model::arn::Kind;
 use crate::model::tags::{TagMap, Tags};
-use crate::wire::{ApiError, Outcome};
 use crate::{ConnectorStatus, ServiceStatus};
 
 const MAX_TAGS: usize = 50;
@@ -42,7 +42,7 @@ fn check_count(tags: &TagMap) -> Result<(), ApiError> {
 }
 
 /// Adds tags, or changes those that are there. Source: App Runner API, `TagResource`.
-pub(crate) fn tag(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+pub(crate) fn tag(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
     let added = read(members)?.ok_or_else(|| members.missing("Tags"))?;
     let now = scene.now;
     let tags = changeable(scene, members)?;
@@ -54,7 +54,7 @@ pub(crate) fn tag(scene: &mut Scene<'_>, members: &Members) -> Outcome {
 }
 
 /// Removes tags. Source: App Runner API, `UntagResource`.
-pub(crate) fn untag(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+pub(crate) fn untag(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
     let keys = members.texts("TagKeys", 1..=128)?.ok_or_else(|| members.missing("TagKeys"))?;
     keys.iter().try_for_each(|key| check_key(members, "TagKeys", key))?;
     let now = scene.now;
@@ -66,7 +66,7 @@ pub(crate) fn untag(scene: &mut Scene<'_>, members: &Members) -> Outcome {
 }
 
 /// Lists tags. Source: App Runner API, `ListTagsForResource`.
-pub(crate) fn list(scene: &mut Scene<'_>, members: &Members) -> Outcome {
+pub(crate) fn list(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
     let (now, visible_after_ms) = (scene.now, scene.behaviors.tags_visible_after_ms);
     let (tags, _) = find(scene, members)?;
     let tags: Vec<Value> =
