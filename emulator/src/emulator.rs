@@ -9,12 +9,12 @@ use serde_json::{Map, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::http::serve;
 use crate::model::account_region::AccountRegion;
 use crate::model::clock::now;
 use crate::model::connector::NewConnector;
 use crate::model::ids::random_hex;
 use crate::model::service::NewService;
-use crate::server::serve;
 use crate::state::Shared;
 use crate::{
     Behaviors, Call, CallFilter, Config, ConnectorView, Error, Fault, FaultId, QueuedFault, RegionView, ServiceStatus,

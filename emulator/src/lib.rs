@@ -28,25 +28,18 @@
 
 mod api_error;
 mod auth;
-mod calls;
+mod call_log;
 mod config;
-mod control;
-mod damage;
 mod emulator;
-mod endpoint;
 mod faults;
 mod gate;
+mod http;
 mod model;
 mod operation;
 mod ops;
-mod peer;
-mod play;
-mod server;
-mod sigv4;
 mod state;
-mod wire;
 
-pub use calls::{Call, CallFilter};
+pub use call_log::{Call, CallFilter};
 pub use config::{
     AccessKey, Config, DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCOUNT, DEFAULT_SECRET_ACCESS_KEY, Error, SessionToken,
 };

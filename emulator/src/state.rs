@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
-use crate::calls::CallLog;
+use crate::call_log::CallLog;
 use crate::faults::FaultQueue;
 use crate::gate::Gate;
 use crate::model::account_region::AccountRegion;

@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 
 use super::kind::{FaultKind, Rewrite, ThrottlingCode, ten_megabytes};
 use crate::api_error::ApiError;
-use crate::auth;
+use crate::auth::{self, sigv4};
 use crate::model::clock::now;
-use crate::sigv4;
 
 /// Long enough to be noticed, short enough to wait for.
 const A_MOMENT_MS: u64 = 500;

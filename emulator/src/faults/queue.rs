@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{Fault, FaultKind};
-use crate::Operation;
+use super::fault::{Fault, Matched};
+use super::kind::FaultKind;
 
 /// Names a fault in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -20,15 +20,6 @@ pub struct QueuedFault {
     pub id: FaultId,
     /// What is left of it.
     pub fault: Fault,
-}
-
-/// What a fault can be narrowed to.
-pub(crate) struct Matched<'a> {
-    pub(crate) operation: Operation,
-    pub(crate) arn: Option<&'a str>,
-    pub(crate) account: &'a str,
-    pub(crate) region: &'a str,
-    pub(crate) access_key_id: &'a str,
 }
 
 /// A fault for the call that plays it.
@@ -110,6 +101,7 @@ impl FaultQueue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Operation;
 
     fn call(operation: Operation, arn: Option<&'static str>) -> Matched<'static> {
         Matched { operation, arn, account: "111122223333", region: "eu-west-1", access_key_id: "AKID" }

@@ -8,9 +8,9 @@ use axum::response::Response;
 use serde_json::Value;
 use tokio::time::sleep;
 
+use super::corruption::{self, Whole};
+use super::kind::{FaultKind, Rewrite, ThrottlingCode};
 use crate::api_error::{ApiError, ApiResult};
-use crate::damage::{self, Whole};
-use crate::faults::{FaultKind, Rewrite, ThrottlingCode};
 
 /// What goes back to the caller.
 pub(crate) enum Reply {
@@ -69,21 +69,21 @@ pub(crate) async fn play(
             outcome
         }
         FaultKind::Slow { bytes_per_second } => {
-            return Reply::damaged(effect(), move |answer| damage::slow(answer, bytes_per_second));
+            return Reply::damaged(effect(), move |answer| corruption::slow(answer, bytes_per_second));
         }
-        FaultKind::HalfBody => return Reply::damaged(effect(), damage::half),
-        FaultKind::TruncatedJson => return Reply::damaged(effect(), damage::truncated),
-        FaultKind::EmptyBody => return Reply::damaged(effect(), damage::empty),
+        FaultKind::HalfBody => return Reply::damaged(effect(), corruption::half),
+        FaultKind::TruncatedJson => return Reply::damaged(effect(), corruption::truncated),
+        FaultKind::EmptyBody => return Reply::damaged(effect(), corruption::empty),
         FaultKind::BigBody { bytes } => effect().map(|reply| padded(reply, bytes)),
-        FaultKind::Gzip => return Reply::damaged(effect(), damage::gzip),
+        FaultKind::Gzip => return Reply::damaged(effect(), corruption::gzip),
         FaultKind::Html200 { after_effect } => {
             if after_effect {
                 unseen(effect);
             }
-            return Reply::damaged(Ok(Value::Null), damage::page);
+            return Reply::damaged(Ok(Value::Null), corruption::page);
         }
         FaultKind::Redirect { status, location } => {
-            let elsewhere = move |answer| damage::elsewhere(answer, status, location.as_deref());
+            let elsewhere = move |answer| corruption::elsewhere(answer, status, location.as_deref());
             return Reply::damaged(Ok(Value::Null), elsewhere);
         }
         FaultKind::Throttling { code, retry_after_ms } => Err(throttled(code, retry_after_ms)),

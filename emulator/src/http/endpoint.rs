@@ -8,19 +8,19 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Request, header};
 use axum::response::Response;
 
+use super::peer::Peer;
 use crate::Operation;
 use crate::api_error::ApiError;
 use crate::auth::{Caller, authenticate};
-use crate::calls::Answered;
-use crate::faults::{Matched, Taken};
+use crate::call_log::Answered;
+use crate::faults::{Matched, Reply, Taken, play};
 use crate::model::clock::now;
 use crate::ops::members::Members;
 use crate::ops::perform;
-use crate::peer::Peer;
-use crate::play::{Reply, play};
-use crate::sigv4::{Claim, Signed};
+
+use super::wire::{Protocol, Rendered, render};
+use crate::auth::sigv4::{Claim, Signed};
 use crate::state::Shared;
-use crate::wire::{Protocol, Rendered, render};
 
 /// Larger than any request that the API allows.
 const MAX_BODY_BYTES: usize = 1024 * 1024;

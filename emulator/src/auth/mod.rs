@@ -1,11 +1,13 @@
 //! Who calls, and whether it is true.
 
+pub(crate) mod sigv4;
+
 use axum::http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 
+use self::sigv4::{Claim, Problem, Signed};
 use crate::api_error::ApiError;
 use crate::model::account_region::AccountRegion;
-use crate::sigv4::{Claim, Problem, Signed};
 use crate::{AccessKey, Operation};
 
 /// A caller whose signature was verified, and the region it was made for.

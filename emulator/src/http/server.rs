@@ -22,10 +22,10 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::control;
-use crate::endpoint::{self, HangUp};
+use super::control;
+use super::endpoint::{self, HangUp};
+use super::peer::Peer;
 use crate::gate::Orders;
-use crate::peer::Peer;
 use crate::state::Shared;
 
 /// Gives up a moment when no connection can be accepted, for example because files ran out.
