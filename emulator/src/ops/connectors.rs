@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::context::Scene;
+use super::context::RequestContext;
 use super::members::Members;
 use super::render::seconds;
 use super::{pages, tags};
@@ -17,7 +17,7 @@ use crate::model::pages::ListItem;
 use crate::{Behaviors, CreateExistingName, DeleteAgain, DeleteReply};
 
 /// Creates a connector. Source: App Runner API, `CreateVpcConnector`.
-pub(crate) fn create(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
+pub(crate) fn create(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
     let name = members.required_text("VpcConnectorName", 4..=40)?;
     if !arn::is_name(name) {
         return Err(members
@@ -29,22 +29,23 @@ pub(crate) fn create(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
     }
     let given_groups = members.texts("SecurityGroups", 0..=51_200)?.filter(|groups| !groups.is_empty());
     let tags = tags::read(members)?.unwrap_or_default();
-    check_new(scene, name, given_groups.as_deref())?;
+    check_new(context, name, given_groups.as_deref())?;
     let security_groups = given_groups.unwrap_or_else(|| vec![DEFAULT_SECURITY_GROUP.to_owned()]);
     let new = NewConnector { name: name.to_owned(), subnets, security_groups, tags };
-    let connector = scene.region.make_connector(&scene.caller.account_region(), new, scene.behaviors, scene.now);
-    let reply = json!({ "VpcConnector": to_json(&connector, scene.behaviors, scene.now) });
-    scene.region.connectors.push(connector);
+    let connector =
+        context.region.make_connector(&context.caller.account_region(), new, context.behaviors, context.now);
+    let reply = json!({ "VpcConnector": to_json(&connector, context.behaviors, context.now) });
+    context.region.connectors.push(connector);
     Ok(reply)
 }
 
 /// Stands for the default group of the one VPC that every subnet belongs to.
 const DEFAULT_SECURITY_GROUP: &str = "sg-0default00000000";
 
-fn check_new(scene: &Scene<'_>, name: &str, groups: Option<&[String]>) -> Result<(), ApiError> {
-    let active = || scene.region.connectors.iter().filter(|connector| connector.is_active(scene.now));
+fn check_new(context: &RequestContext<'_>, name: &str, groups: Option<&[String]>) -> Result<(), ApiError> {
+    let active = || context.region.connectors.iter().filter(|connector| connector.is_active(context.now));
     if let Some(existing) = active().find(|connector| connector.name == name)
-        && scene.behaviors.create_existing_name == CreateExistingName::Refused
+        && context.behaviors.create_existing_name == CreateExistingName::Refused
     {
         let message = format!("VPC connector with name {name} already exists. ARN: {}", existing.arn);
         return Err(ApiError::invalid_request(message));
@@ -59,7 +60,7 @@ fn check_new(scene: &Scene<'_>, name: &str, groups: Option<&[String]>) -> Result
             groups.join(", ")
         )));
     }
-    let quota = scene.behaviors.connector_quota;
+    let quota = context.behaviors.connector_quota;
     if active().count() >= quota {
         let message = format!("You have reached the quota of {quota} VPC connectors for this account and region.");
         return Err(ApiError::quota_exceeded(message));
@@ -72,31 +73,31 @@ fn same_items(left: &[String], right: &[String]) -> bool {
 }
 
 /// Shows a connector. Source: App Runner API, `DescribeVpcConnector`.
-pub(crate) fn describe(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
-    let arn = scene.arn(members, "VpcConnectorArn", &[Kind::Connector])?;
-    let found = scene.region.find_connector(arn, scene.behaviors, scene.now);
+pub(crate) fn describe(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
+    let arn = context.arn(members, "VpcConnectorArn", &[Kind::Connector])?;
+    let found = context.region.find_connector(arn, context.behaviors, context.now);
     let connector = found.ok_or_else(|| ApiError::not_found(Kind::Connector.what(), arn))?;
-    Ok(json!({ "VpcConnector": to_json(connector, scene.behaviors, scene.now) }))
+    Ok(json!({ "VpcConnector": to_json(connector, context.behaviors, context.now) }))
 }
 
 /// Lists connectors, a page at a time. Source: App Runner API, `ListVpcConnectors`.
-pub(crate) fn list(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
-    let (behaviors, now) = (scene.behaviors, scene.now);
+pub(crate) fn list(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
+    let (behaviors, now) = (context.behaviors, context.now);
     let listed = |connector: &&Connector| {
         connector.is_active(now) || (behaviors.list_inactive_connectors && connector.is_describable(behaviors, now))
     };
-    let shown = scene.region.connectors.iter().filter(listed);
+    let shown = context.region.connectors.iter().filter(listed);
     let items =
         shown.map(|connector| ListItem { seq: connector.seq, value: to_json(connector, behaviors, now) }).collect();
-    pages::reply(scene, members, "VpcConnectors", 1..=100, items)
+    pages::reply(context, members, "VpcConnectors", 1..=100, items)
 }
 
 /// Deletes a connector that no service holds. Source: App Runner API, `DeleteVpcConnector`.
-pub(crate) fn delete(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
-    let arn = scene.arn(members, "VpcConnectorArn", &[Kind::Connector])?;
-    let (behaviors, now) = (scene.behaviors, scene.now);
-    let in_use = scene.region.is_in_use(arn, behaviors, now);
-    let found = scene.region.find_connector(arn, behaviors, now);
+pub(crate) fn delete(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
+    let arn = context.arn(members, "VpcConnectorArn", &[Kind::Connector])?;
+    let (behaviors, now) = (context.behaviors, context.now);
+    let in_use = context.region.is_in_use(arn, behaviors, now);
+    let found = context.region.find_connector(arn, behaviors, now);
     let connector = found.ok_or_else(|| ApiError::not_found(Kind::Connector.what(), arn))?;
     if !connector.is_active(now) {
         return delete_again(connector, behaviors, now);

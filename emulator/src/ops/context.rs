@@ -10,7 +10,7 @@ use crate::model::region::Region;
 use crate::{ArnAnswer, Behaviors, Operation};
 
 /// What an operation sees: who calls, what the caller has in the region, and how AWS behaves today.
-pub(crate) struct Scene<'a> {
+pub(crate) struct RequestContext<'a> {
     pub(crate) operation: Operation,
     pub(crate) caller: &'a Caller,
     pub(crate) region: &'a mut Region,
@@ -18,7 +18,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) now: Timestamp,
 }
 
-impl Scene<'_> {
+impl RequestContext<'_> {
     /// Reads a required ARN that names one of these kinds, in the caller's account and region.
     pub(crate) fn arn<'m>(&self, members: &'m Members, name: &str, kinds: &[Kind]) -> Result<&'m str, ApiError> {
         let text = members.required_text(name, 1..=arn::MAX_LENGTH)?;

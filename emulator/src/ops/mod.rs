@@ -9,7 +9,7 @@ mod services;
 mod sts;
 mod tags;
 
-use self::context::Scene;
+use self::context::RequestContext;
 use self::members::Members;
 use crate::Operation;
 use crate::api_error::ApiResult;
@@ -21,22 +21,22 @@ use crate::state::World;
 pub(crate) fn perform(world: &mut World, caller: &Caller, operation: Operation, members: &Members) -> ApiResult {
     let now = now();
     let (region, behaviors) = world.region(&caller.account_region(), now);
-    let scene = &mut Scene { operation, caller, region, behaviors, now };
+    let context = &mut RequestContext { operation, caller, region, behaviors, now };
     match operation {
-        Operation::CreateVpcConnector => connectors::create(scene, members),
-        Operation::DescribeVpcConnector => connectors::describe(scene, members),
-        Operation::ListVpcConnectors => connectors::list(scene, members),
-        Operation::DeleteVpcConnector => connectors::delete(scene, members),
-        Operation::CreateService => services::create(scene, members),
-        Operation::DescribeService => services::describe(scene, members),
-        Operation::ListServices => services::list(scene, members),
-        Operation::PauseService => services::pause(scene, members),
-        Operation::ResumeService => services::resume(scene, members),
-        Operation::UpdateService => services::update(scene, members),
-        Operation::DeleteService => services::delete(scene, members),
-        Operation::TagResource => tags::tag(scene, members),
-        Operation::UntagResource => tags::untag(scene, members),
-        Operation::ListTagsForResource => tags::list(scene, members),
+        Operation::CreateVpcConnector => connectors::create(context, members),
+        Operation::DescribeVpcConnector => connectors::describe(context, members),
+        Operation::ListVpcConnectors => connectors::list(context, members),
+        Operation::DeleteVpcConnector => connectors::delete(context, members),
+        Operation::CreateService => services::create(context, members),
+        Operation::DescribeService => services::describe(context, members),
+        Operation::ListServices => services::list(context, members),
+        Operation::PauseService => services::pause(context, members),
+        Operation::ResumeService => services::resume(context, members),
+        Operation::UpdateService => services::update(context, members),
+        Operation::DeleteService => services::delete(context, members),
+        Operation::TagResource => tags::tag(context, members),
+        Operation::UntagResource => tags::untag(context, members),
+        Operation::ListTagsForResource => tags::list(context, members),
         Operation::GetCallerIdentity => Ok(sts::caller_identity(caller)),
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::context::Scene;
+use super::context::RequestContext;
 use super::members::Members;
 use super::render::seconds;
 use super::{pages, tags};
@@ -24,7 +24,7 @@ const ECHOED: [&str; 5] = [
 ];
 
 /// Creates a service. Source: App Runner API, `CreateService`.
-pub(crate) fn create(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
+pub(crate) fn create(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
     let name = members.required_text("ServiceName", 4..=40)?;
     if !arn::is_name(name) {
         return Err(
@@ -33,23 +33,23 @@ pub(crate) fn create(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
     }
     check_source(members, true)?;
     let tags = tags::read(members)?.unwrap_or_default();
-    let connector = egress(scene, members)?.connector();
+    let connector = egress(context, members)?.connector();
     let taken = |service: &Service| service.name == name && service.status != ServiceStatus::Deleted;
-    if scene.region.services.iter().any(taken) {
+    if context.region.services.iter().any(taken) {
         return Err(ApiError::invalid_request(format!("Service with the provided name already exists: {name}.")));
     }
     let new = NewService { name: name.to_owned(), connector, settings: settings(members), tags };
-    let arn = scene.region.add_service(&scene.caller.account_region(), new, scene.now);
-    start(scene, &arn, ServiceStatus::Running, |_| {})
+    let arn = context.region.add_service(&context.caller.account_region(), new, context.now);
+    start(context, &arn, ServiceStatus::Running, |_| {})
 }
 
 /// Changes a running service. Source: App Runner API, `UpdateService`.
-pub(crate) fn update(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
+pub(crate) fn update(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
     check_source(members, false)?;
-    let arn = in_state(scene, members, &[ServiceStatus::Running])?;
-    let egress = egress(scene, members)?;
+    let arn = in_state(context, members, &[ServiceStatus::Running])?;
+    let egress = egress(context, members)?;
     let changed = settings(members);
-    start(scene, &arn, ServiceStatus::Running, |service| {
+    start(context, &arn, ServiceStatus::Running, |service| {
         if !matches!(egress, Egress::Unsaid) {
             service.connector = egress.connector();
         }
@@ -58,63 +58,72 @@ pub(crate) fn update(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
 }
 
 /// Pauses a running service. Source: App Runner API, `PauseService`.
-pub(crate) fn pause(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
-    let arn = in_state(scene, members, &[ServiceStatus::Running])?;
-    start(scene, &arn, ServiceStatus::Paused, |_| {})
+pub(crate) fn pause(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
+    let arn = in_state(context, members, &[ServiceStatus::Running])?;
+    start(context, &arn, ServiceStatus::Paused, |_| {})
 }
 
 /// Resumes a paused service. Source: App Runner API, `ResumeService`.
-pub(crate) fn resume(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
-    let arn = in_state(scene, members, &[ServiceStatus::Paused])?;
-    start(scene, &arn, ServiceStatus::Running, |_| {})
+pub(crate) fn resume(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
+    let arn = in_state(context, members, &[ServiceStatus::Paused])?;
+    start(context, &arn, ServiceStatus::Running, |_| {})
 }
 
 /// Deletes a service. Source: App Runner API, `DeleteService`.
-pub(crate) fn delete(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
+pub(crate) fn delete(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
     use ServiceStatus::{CreateFailed, DeleteFailed, Paused, Running};
-    let arn = in_state(scene, members, &[CreateFailed, DeleteFailed, Paused, Running])?;
-    start(scene, &arn, ServiceStatus::Deleted, |_| {})
+    let arn = in_state(context, members, &[CreateFailed, DeleteFailed, Paused, Running])?;
+    start(context, &arn, ServiceStatus::Deleted, |_| {})
 }
 
 /// Shows a service. Source: App Runner API, `DescribeService`.
-pub(crate) fn describe(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
-    let arn = scene.arn(members, "ServiceArn", &[Kind::Service])?;
-    let found = scene.region.find_service(arn, scene.behaviors, scene.now);
+pub(crate) fn describe(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
+    let arn = context.arn(members, "ServiceArn", &[Kind::Service])?;
+    let found = context.region.find_service(arn, context.behaviors, context.now);
     let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
-    Ok(json!({ "Service": full(service, scene.behaviors, scene.caller) }))
+    Ok(json!({ "Service": full(service, context.behaviors, context.caller) }))
 }
 
 /// Lists services, a page at a time. Source: App Runner API, `ListServices`.
-pub(crate) fn list(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
-    let (behaviors, now) = (scene.behaviors, scene.now);
+pub(crate) fn list(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
+    let (behaviors, now) = (context.behaviors, context.now);
     let listed = |service: &&Service| {
         service.deleted_at.is_none() || (behaviors.list_deleted_services && service.is_describable(behaviors, now))
     };
-    let shown = scene.region.services.iter().filter(listed);
+    let shown = context.region.services.iter().filter(listed);
     let items =
         shown.map(|service| ListItem { seq: service.seq, value: Value::Object(summary(service, behaviors)) }).collect();
-    pages::reply(scene, members, "ServiceSummaryList", 1..=20, items)
+    pages::reply(context, members, "ServiceSummaryList", 1..=20, items)
 }
 
 /// Starts an operation on a service, after one more change to it, and replies with it.
-fn start(scene: &mut Scene<'_>, arn: &str, then: ServiceStatus, change: impl FnOnce(&mut Service)) -> ApiResult {
-    let (behaviors, now) = (scene.behaviors, scene.now);
-    let changed = scene.region.change_service(arn, behaviors, now, |service| {
+fn start(
+    context: &mut RequestContext<'_>,
+    arn: &str,
+    then: ServiceStatus,
+    change: impl FnOnce(&mut Service),
+) -> ApiResult {
+    let (behaviors, now) = (context.behaviors, context.now);
+    let changed = context.region.change_service(arn, behaviors, now, |service| {
         change(service);
         service.start_operation(then, behaviors.service_operation_ms, now);
     });
     let service = changed.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
-    Ok(json!({ "Service": full(service, scene.behaviors, scene.caller), "OperationId": uuid() }))
+    Ok(json!({ "Service": full(service, context.behaviors, context.caller), "OperationId": uuid() }))
 }
 
-fn in_state(scene: &mut Scene<'_>, members: &Members, allowed: &[ServiceStatus]) -> Result<String, ApiError> {
-    let arn = scene.arn(members, "ServiceArn", &[Kind::Service])?;
-    let found = scene.region.find_service(arn, scene.behaviors, scene.now);
+fn in_state(
+    context: &mut RequestContext<'_>,
+    members: &Members,
+    allowed: &[ServiceStatus],
+) -> Result<String, ApiError> {
+    let arn = context.arn(members, "ServiceArn", &[Kind::Service])?;
+    let found = context.region.find_service(arn, context.behaviors, context.now);
     let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
     if allowed.contains(&service.status) {
         return Ok(arn.to_owned());
     }
-    let (operation, status) = (scene.operation.name(), json!(service.status));
+    let (operation, status) = (context.operation.name(), json!(service.status));
     Err(ApiError::invalid_state(format!(
         "{operation} is not possible while the service is in state {status}. ARN: {arn}"
     )))
@@ -147,7 +156,7 @@ impl Egress {
 }
 
 /// Reads where outgoing traffic shall go; a connector must be usable.
-fn egress(scene: &Scene<'_>, members: &Members) -> Result<Egress, ApiError> {
+fn egress(context: &RequestContext<'_>, members: &Members) -> Result<Egress, ApiError> {
     let Some(network) = members.object("NetworkConfiguration")? else { return Ok(Egress::Unsaid) };
     let Some(egress) = network.object("EgressConfiguration")? else { return Ok(Egress::Unsaid) };
     let connector = egress.text("VpcConnectorArn", 1..=arn::MAX_LENGTH)?;
@@ -155,8 +164,8 @@ fn egress(scene: &Scene<'_>, members: &Members) -> Result<Egress, ApiError> {
         (Some("DEFAULT") | None, None) => Ok(Egress::Public),
         (Some("VPC") | None, Some(given)) => {
             // Whatever is wrong with it: the model has ResourceNotFoundException for the service at most.
-            match scene.arn(&egress, "VpcConnectorArn", &[Kind::Connector]) {
-                Ok(arn) if scene.region.has_usable_connector(arn) => Ok(Egress::Through(arn.to_owned())),
+            match context.arn(&egress, "VpcConnectorArn", &[Kind::Connector]) {
+                Ok(arn) if context.region.has_usable_connector(arn) => Ok(Egress::Through(arn.to_owned())),
                 _ => {
                     Err(ApiError::invalid_request(format!("VPC connector doesn't exist or isn't active. ARN: {given}")))
                 }

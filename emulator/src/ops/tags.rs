@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::context::Scene;
+use super::context::RequestContext;
 use super::members::Members;
 use crate::api_error::{ApiError, ApiResult};
 use crate::model::arn::Kind;
@@ -42,10 +42,10 @@ fn check_count(tags: &TagMap) -> Result<(), ApiError> {
 }
 
 /// Adds tags, or changes those that are there. Source: App Runner API, `TagResource`.
-pub(crate) fn tag(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
+pub(crate) fn tag(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
     let added = read(members)?.ok_or_else(|| members.missing("Tags"))?;
-    let now = scene.now;
-    let tags = changeable(scene, members)?;
+    let now = context.now;
+    let tags = changeable(context, members)?;
     let mut all = tags.latest().clone();
     all.extend(added);
     check_count(&all)?;
@@ -54,11 +54,11 @@ pub(crate) fn tag(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
 }
 
 /// Removes tags. Source: App Runner API, `UntagResource`.
-pub(crate) fn untag(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
+pub(crate) fn untag(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
     let keys = members.texts("TagKeys", 1..=128)?.ok_or_else(|| members.missing("TagKeys"))?;
     keys.iter().try_for_each(|key| check_key(members, "TagKeys", key))?;
-    let now = scene.now;
-    let tags = changeable(scene, members)?;
+    let now = context.now;
+    let tags = changeable(context, members)?;
     let mut left = tags.latest().clone();
     left.retain(|key, _| !keys.contains(key));
     tags.write(left, now);
@@ -66,16 +66,16 @@ pub(crate) fn untag(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
 }
 
 /// Lists tags. Source: App Runner API, `ListTagsForResource`.
-pub(crate) fn list(scene: &mut Scene<'_>, members: &Members) -> ApiResult {
-    let (now, visible_after_ms) = (scene.now, scene.behaviors.tags_visible_after_ms);
-    let (tags, _) = find(scene, members)?;
+pub(crate) fn list(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
+    let (now, visible_after_ms) = (context.now, context.behaviors.tags_visible_after_ms);
+    let (tags, _) = find(context, members)?;
     let tags: Vec<Value> =
         tags.visible(now, visible_after_ms).iter().map(|(key, value)| json!({ "Key": key, "Value": value })).collect();
     Ok(json!({ "Tags": tags }))
 }
 
-fn changeable<'a>(scene: &'a mut Scene<'_>, members: &Members) -> Result<&'a mut Tags, ApiError> {
-    match find(scene, members)? {
+fn changeable<'a>(context: &'a mut RequestContext<'_>, members: &Members) -> Result<&'a mut Tags, ApiError> {
+    match find(context, members)? {
         (tags, Life::There) => Ok(tags),
         (_, Life::Over) => Err(ApiError::invalid_state("The resource is deleted; its tags can't be changed.")),
     }
@@ -86,10 +86,10 @@ enum Life {
     Over,
 }
 
-fn find<'a>(scene: &'a mut Scene<'_>, members: &Members) -> Result<(&'a mut Tags, Life), ApiError> {
-    let arn = scene.arn(members, "ResourceArn", &[Kind::Connector, Kind::Service])?;
-    let (behaviors, now) = (scene.behaviors, scene.now);
-    let region = &mut *scene.region;
+fn find<'a>(context: &'a mut RequestContext<'_>, members: &Members) -> Result<(&'a mut Tags, Life), ApiError> {
+    let arn = context.arn(members, "ResourceArn", &[Kind::Connector, Kind::Service])?;
+    let (behaviors, now) = (context.behaviors, context.now);
+    let region = &mut *context.region;
     if region.services.iter().any(|service| service.arn == arn) {
         let found = region.find_service(arn, behaviors, now);
         let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
