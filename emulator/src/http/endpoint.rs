@@ -15,7 +15,7 @@ use crate::auth::{Caller, authenticate};
 use crate::call_log::Answered;
 use crate::faults::{Matched, Reply, Taken, play};
 use crate::model::clock::now;
-use crate::ops::members::Members;
+use crate::ops::params::Params;
 use crate::ops::perform;
 
 use super::wire::{Protocol, Rendered, render};
@@ -84,8 +84,8 @@ async fn respond(shared: &Shared, seq: u64, parts: &Parts, body: &[u8], asked: &
             let Admitted { caller, operation, fault } = admitted;
             let denied = || caller.denied(operation, asked.arn.as_deref());
             let effect = || {
-                let members = asked.members.as_ref().map_err(Clone::clone)?;
-                perform(&mut shared.world(), &caller, operation, members)
+                let params = asked.params.as_ref().map_err(Clone::clone)?;
+                perform(&mut shared.world(), &caller, operation, params)
             };
             let (fault, cleared) = fault.map(Taken::into_parts).unzip();
             let let_go = async {
@@ -157,7 +157,7 @@ struct Asked {
     protocol: Protocol,
     name: Option<String>,
     operation: Option<Operation>,
-    members: Result<Members, ApiError>,
+    params: Result<Params, ApiError>,
     arn: Option<String>,
 }
 
@@ -175,13 +175,13 @@ impl Asked {
         let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok());
         let name = target.map(|target| target.strip_prefix("AppRunner.").unwrap_or(target));
         let known = target.and_then(|target| Operation::from_name(target.strip_prefix("AppRunner.")?));
-        let members = Members::parse(body);
+        let params = Params::parse(body);
         Self {
             protocol: Protocol::Json,
             name: name.map(str::to_owned),
             operation: known.filter(|operation| operation.service() == "apprunner"),
-            arn: members.as_ref().ok().and_then(named_arn),
-            members,
+            arn: params.as_ref().ok().and_then(named_arn),
+            params,
         }
     }
 
@@ -196,7 +196,7 @@ impl Asked {
             protocol: Protocol::Query,
             operation: known.filter(|operation| operation.service() == "sts" && right_version),
             name,
-            members: Ok(Members::default()),
+            params: Ok(Params::default()),
             arn: None,
         }
     }
@@ -208,7 +208,7 @@ fn is_query(headers: &HeaderMap) -> bool {
     is_form && !headers.contains_key("x-amz-target")
 }
 
-fn named_arn(members: &Members) -> Option<String> {
+fn named_arn(params: &Params) -> Option<String> {
     let names = ["VpcConnectorArn", "ServiceArn", "ResourceArn"];
-    names.iter().find_map(|name| members.raw(name)?.as_str().map(str::to_owned))
+    names.iter().find_map(|name| params.raw(name)?.as_str().map(str::to_owned))
 }

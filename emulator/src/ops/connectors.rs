@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::context::RequestContext;
-use super::members::Members;
+use super::params::Params;
 use super::render::seconds;
 use super::{pages, tags};
 use crate::api_error::{ApiError, ApiResult};
@@ -17,18 +17,18 @@ use crate::model::pages::ListItem;
 use crate::{Behaviors, CreateExistingName, DeleteAgain, DeleteReply};
 
 /// Creates a connector. Source: App Runner API, `CreateVpcConnector`.
-pub(crate) fn create(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
-    let name = members.required_text("VpcConnectorName", 4..=40)?;
+pub(crate) fn create(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+    let name = params.required_text("VpcConnectorName", 4..=40)?;
     if !arn::is_name(name) {
-        return Err(members
+        return Err(params
             .wrong("VpcConnectorName", "must satisfy regular expression pattern: [A-Za-z0-9][A-Za-z0-9\\-_]{3,39}"));
     }
-    let subnets = members.texts("Subnets", 0..=51_200)?.ok_or_else(|| members.missing("Subnets"))?;
+    let subnets = params.texts("Subnets", 0..=51_200)?.ok_or_else(|| params.missing("Subnets"))?;
     if subnets.is_empty() {
-        return Err(members.wrong("Subnets", "must have at least one item"));
+        return Err(params.wrong("Subnets", "must have at least one item"));
     }
-    let given_groups = members.texts("SecurityGroups", 0..=51_200)?.filter(|groups| !groups.is_empty());
-    let tags = tags::read(members)?.unwrap_or_default();
+    let given_groups = params.texts("SecurityGroups", 0..=51_200)?.filter(|groups| !groups.is_empty());
+    let tags = tags::read(params)?.unwrap_or_default();
     check_new(context, name, given_groups.as_deref())?;
     let security_groups = given_groups.unwrap_or_else(|| vec![DEFAULT_SECURITY_GROUP.to_owned()]);
     let new = NewConnector { name: name.to_owned(), subnets, security_groups, tags };
@@ -73,15 +73,15 @@ fn same_items(left: &[String], right: &[String]) -> bool {
 }
 
 /// Shows a connector. Source: App Runner API, `DescribeVpcConnector`.
-pub(crate) fn describe(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
-    let arn = context.arn(members, "VpcConnectorArn", &[Kind::Connector])?;
+pub(crate) fn describe(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+    let arn = context.arn(params, "VpcConnectorArn", &[Kind::Connector])?;
     let found = context.region.find_connector(arn, context.behaviors, context.now);
     let connector = found.ok_or_else(|| ApiError::not_found(Kind::Connector.what(), arn))?;
     Ok(json!({ "VpcConnector": to_json(connector, context.behaviors, context.now) }))
 }
 
 /// Lists connectors, a page at a time. Source: App Runner API, `ListVpcConnectors`.
-pub(crate) fn list(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
+pub(crate) fn list(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
     let (behaviors, now) = (context.behaviors, context.now);
     let listed = |connector: &&Connector| {
         connector.is_active(now) || (behaviors.list_inactive_connectors && connector.is_describable(behaviors, now))
@@ -89,12 +89,12 @@ pub(crate) fn list(context: &mut RequestContext<'_>, members: &Members) -> ApiRe
     let shown = context.region.connectors.iter().filter(listed);
     let items =
         shown.map(|connector| ListItem { seq: connector.seq, value: to_json(connector, behaviors, now) }).collect();
-    pages::reply(context, members, "VpcConnectors", 1..=100, items)
+    pages::reply(context, params, "VpcConnectors", 1..=100, items)
 }
 
 /// Deletes a connector that no service holds. Source: App Runner API, `DeleteVpcConnector`.
-pub(crate) fn delete(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
-    let arn = context.arn(members, "VpcConnectorArn", &[Kind::Connector])?;
+pub(crate) fn delete(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+    let arn = context.arn(params, "VpcConnectorArn", &[Kind::Connector])?;
     let (behaviors, now) = (context.behaviors, context.now);
     let in_use = context.region.is_in_use(arn, behaviors, now);
     let found = context.region.find_connector(arn, behaviors, now);

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::members::Members;
+use super::params::Params;
 use crate::api_error::ApiError;
 use crate::auth::Caller;
 use crate::model::arn::{self, Arn, Kind};
@@ -20,8 +20,8 @@ pub(crate) struct RequestContext<'a> {
 
 impl RequestContext<'_> {
     /// Reads a required ARN that names one of these kinds, in the caller's account and region.
-    pub(crate) fn arn<'m>(&self, members: &'m Members, name: &str, kinds: &[Kind]) -> Result<&'m str, ApiError> {
-        let text = members.required_text(name, 1..=arn::MAX_LENGTH)?;
+    pub(crate) fn arn<'m>(&self, params: &'m Params, name: &str, kinds: &[Kind]) -> Result<&'m str, ApiError> {
+        let text = params.required_text(name, 1..=arn::MAX_LENGTH)?;
         let what = kinds.first().map_or("Resource", |kind| kind.what());
         let answer = match Arn::parse(text).filter(|arn| kinds.contains(&arn.kind)) {
             None => self.behaviors.malformed_arn,
@@ -31,7 +31,7 @@ impl RequestContext<'_> {
         };
         Err(match answer {
             ArnAnswer::InvalidRequest => {
-                members.wrong(name, &format!("must be the ARN of a {what} in this region: {text}"))
+                params.wrong(name, &format!("must be the ARN of a {what} in this region: {text}"))
             }
             ArnAnswer::NotFound => ApiError::not_found(what, text),
             ArnAnswer::AccessDenied => self.caller.denied(self.operation, Some(text)),

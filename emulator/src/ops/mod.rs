@@ -2,15 +2,15 @@
 
 mod connectors;
 mod context;
-pub(crate) mod members;
 mod pages;
+pub(crate) mod params;
 mod render;
 mod services;
 mod sts;
 mod tags;
 
 use self::context::RequestContext;
-use self::members::Members;
+use self::params::Params;
 use crate::Operation;
 use crate::api_error::ApiResult;
 use crate::auth::Caller;
@@ -18,25 +18,25 @@ use crate::model::clock::now;
 use crate::state::World;
 
 /// Lets an operation take effect.
-pub(crate) fn perform(world: &mut World, caller: &Caller, operation: Operation, members: &Members) -> ApiResult {
+pub(crate) fn perform(world: &mut World, caller: &Caller, operation: Operation, params: &Params) -> ApiResult {
     let now = now();
     let (region, behaviors) = world.region(&caller.account_region(), now);
     let context = &mut RequestContext { operation, caller, region, behaviors, now };
     match operation {
-        Operation::CreateVpcConnector => connectors::create(context, members),
-        Operation::DescribeVpcConnector => connectors::describe(context, members),
-        Operation::ListVpcConnectors => connectors::list(context, members),
-        Operation::DeleteVpcConnector => connectors::delete(context, members),
-        Operation::CreateService => services::create(context, members),
-        Operation::DescribeService => services::describe(context, members),
-        Operation::ListServices => services::list(context, members),
-        Operation::PauseService => services::pause(context, members),
-        Operation::ResumeService => services::resume(context, members),
-        Operation::UpdateService => services::update(context, members),
-        Operation::DeleteService => services::delete(context, members),
-        Operation::TagResource => tags::tag(context, members),
-        Operation::UntagResource => tags::untag(context, members),
-        Operation::ListTagsForResource => tags::list(context, members),
+        Operation::CreateVpcConnector => connectors::create(context, params),
+        Operation::DescribeVpcConnector => connectors::describe(context, params),
+        Operation::ListVpcConnectors => connectors::list(context, params),
+        Operation::DeleteVpcConnector => connectors::delete(context, params),
+        Operation::CreateService => services::create(context, params),
+        Operation::DescribeService => services::describe(context, params),
+        Operation::ListServices => services::list(context, params),
+        Operation::PauseService => services::pause(context, params),
+        Operation::ResumeService => services::resume(context, params),
+        Operation::UpdateService => services::update(context, params),
+        Operation::DeleteService => services::delete(context, params),
+        Operation::TagResource => tags::tag(context, params),
+        Operation::UntagResource => tags::untag(context, params),
+        Operation::ListTagsForResource => tags::list(context, params),
         Operation::GetCallerIdentity => Ok(sts::caller_identity(caller)),
     }
 }

@@ -1,11 +1,11 @@
-//! The paging members of list requests and replies.
+//! The paging params of list requests and replies.
 
 use std::ops::RangeInclusive;
 
 use serde_json::json;
 
 use super::context::RequestContext;
-use super::members::Members;
+use super::params::Params;
 use crate::Operation;
 use crate::api_error::{ApiError, ApiResult};
 use crate::model::pages::ListItem;
@@ -13,13 +13,13 @@ use crate::model::pages::ListItem;
 /// Replies with the page that a request asks for; `items` is the whole list in order of creation.
 pub(super) fn reply(
     context: &mut RequestContext<'_>,
-    members: &Members,
+    params: &Params,
     list_name: &str,
     sizes: RangeInclusive<i64>,
     items: Vec<ListItem>,
 ) -> ApiResult {
-    let size = members.integer("MaxResults", sizes)?.and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX);
-    let after = position(context, members)?;
+    let size = params.integer("MaxResults", sizes)?.and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX);
+    let after = position(context, params)?;
     let page = context.region.page_tokens.page(context.operation, after, size, items);
     let mut reply = json!({ list_name: page.items });
     if let Some(token) = page.next_token {
@@ -28,10 +28,10 @@ pub(super) fn reply(
     Ok(reply)
 }
 
-fn position(context: &RequestContext<'_>, members: &Members) -> Result<u64, ApiError> {
+fn position(context: &RequestContext<'_>, params: &Params) -> Result<u64, ApiError> {
     // Source: API model. ListServices takes any string, ListVpcConnectors a string of at least one character.
     let length = if context.operation == Operation::ListServices { 0..=51_200 } else { 1..=1024 };
-    let Some(token) = members.text("NextToken", length)?.filter(|token| !token.is_empty()) else { return Ok(0) };
+    let Some(token) = params.text("NextToken", length)?.filter(|token| !token.is_empty()) else { return Ok(0) };
     let position = context.region.page_tokens.position(context.operation, token);
     position.ok_or_else(|| ApiError::invalid_request("The NextToken provided in the request is not valid."))
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::context::RequestContext;
-use super::members::Members;
+use super::params::Params;
 use super::render::seconds;
 use super::{pages, tags};
 use crate::api_error::{ApiError, ApiResult};
@@ -14,7 +14,7 @@ use crate::model::pages::ListItem;
 use crate::model::service::{NewService, Service};
 use crate::{Behaviors, ServiceStatus};
 
-/// Members of a request that the reply shows again as they are.
+/// Params of a request that the reply shows again as they are.
 const ECHOED: [&str; 5] = [
     "SourceConfiguration",
     "InstanceConfiguration",
@@ -24,31 +24,31 @@ const ECHOED: [&str; 5] = [
 ];
 
 /// Creates a service. Source: App Runner API, `CreateService`.
-pub(crate) fn create(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
-    let name = members.required_text("ServiceName", 4..=40)?;
+pub(crate) fn create(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+    let name = params.required_text("ServiceName", 4..=40)?;
     if !arn::is_name(name) {
         return Err(
-            members.wrong("ServiceName", "must satisfy regular expression pattern: [A-Za-z0-9][A-Za-z0-9-_]{3,39}")
+            params.wrong("ServiceName", "must satisfy regular expression pattern: [A-Za-z0-9][A-Za-z0-9-_]{3,39}")
         );
     }
-    check_source(members, true)?;
-    let tags = tags::read(members)?.unwrap_or_default();
-    let connector = egress(context, members)?.connector();
+    check_source(params, true)?;
+    let tags = tags::read(params)?.unwrap_or_default();
+    let connector = egress(context, params)?.connector();
     let taken = |service: &Service| service.name == name && service.status != ServiceStatus::Deleted;
     if context.region.services.iter().any(taken) {
         return Err(ApiError::invalid_request(format!("Service with the provided name already exists: {name}.")));
     }
-    let new = NewService { name: name.to_owned(), connector, settings: settings(members), tags };
+    let new = NewService { name: name.to_owned(), connector, settings: settings(params), tags };
     let arn = context.region.add_service(&context.caller.account_region(), new, context.now);
     start(context, &arn, ServiceStatus::Running, |_| {})
 }
 
 /// Changes a running service. Source: App Runner API, `UpdateService`.
-pub(crate) fn update(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
-    check_source(members, false)?;
-    let arn = in_state(context, members, &[ServiceStatus::Running])?;
-    let egress = egress(context, members)?;
-    let changed = settings(members);
+pub(crate) fn update(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+    check_source(params, false)?;
+    let arn = in_state(context, params, &[ServiceStatus::Running])?;
+    let egress = egress(context, params)?;
+    let changed = settings(params);
     start(context, &arn, ServiceStatus::Running, |service| {
         if !matches!(egress, Egress::Unsaid) {
             service.connector = egress.connector();
@@ -58,34 +58,34 @@ pub(crate) fn update(context: &mut RequestContext<'_>, members: &Members) -> Api
 }
 
 /// Pauses a running service. Source: App Runner API, `PauseService`.
-pub(crate) fn pause(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
-    let arn = in_state(context, members, &[ServiceStatus::Running])?;
+pub(crate) fn pause(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+    let arn = in_state(context, params, &[ServiceStatus::Running])?;
     start(context, &arn, ServiceStatus::Paused, |_| {})
 }
 
 /// Resumes a paused service. Source: App Runner API, `ResumeService`.
-pub(crate) fn resume(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
-    let arn = in_state(context, members, &[ServiceStatus::Paused])?;
+pub(crate) fn resume(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+    let arn = in_state(context, params, &[ServiceStatus::Paused])?;
     start(context, &arn, ServiceStatus::Running, |_| {})
 }
 
 /// Deletes a service. Source: App Runner API, `DeleteService`.
-pub(crate) fn delete(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
+pub(crate) fn delete(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
     use ServiceStatus::{CreateFailed, DeleteFailed, Paused, Running};
-    let arn = in_state(context, members, &[CreateFailed, DeleteFailed, Paused, Running])?;
+    let arn = in_state(context, params, &[CreateFailed, DeleteFailed, Paused, Running])?;
     start(context, &arn, ServiceStatus::Deleted, |_| {})
 }
 
 /// Shows a service. Source: App Runner API, `DescribeService`.
-pub(crate) fn describe(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
-    let arn = context.arn(members, "ServiceArn", &[Kind::Service])?;
+pub(crate) fn describe(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+    let arn = context.arn(params, "ServiceArn", &[Kind::Service])?;
     let found = context.region.find_service(arn, context.behaviors, context.now);
     let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
     Ok(json!({ "Service": full(service, context.behaviors, context.caller) }))
 }
 
 /// Lists services, a page at a time. Source: App Runner API, `ListServices`.
-pub(crate) fn list(context: &mut RequestContext<'_>, members: &Members) -> ApiResult {
+pub(crate) fn list(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
     let (behaviors, now) = (context.behaviors, context.now);
     let listed = |service: &&Service| {
         service.deleted_at.is_none() || (behaviors.list_deleted_services && service.is_describable(behaviors, now))
@@ -93,7 +93,7 @@ pub(crate) fn list(context: &mut RequestContext<'_>, members: &Members) -> ApiRe
     let shown = context.region.services.iter().filter(listed);
     let items =
         shown.map(|service| ListItem { seq: service.seq, value: Value::Object(summary(service, behaviors)) }).collect();
-    pages::reply(context, members, "ServiceSummaryList", 1..=20, items)
+    pages::reply(context, params, "ServiceSummaryList", 1..=20, items)
 }
 
 /// Starts an operation on a service, after one more change to it, and replies with it.
@@ -112,12 +112,8 @@ fn start(
     Ok(json!({ "Service": full(service, context.behaviors, context.caller), "OperationId": uuid() }))
 }
 
-fn in_state(
-    context: &mut RequestContext<'_>,
-    members: &Members,
-    allowed: &[ServiceStatus],
-) -> Result<String, ApiError> {
-    let arn = context.arn(members, "ServiceArn", &[Kind::Service])?;
+fn in_state(context: &mut RequestContext<'_>, params: &Params, allowed: &[ServiceStatus]) -> Result<String, ApiError> {
+    let arn = context.arn(params, "ServiceArn", &[Kind::Service])?;
     let found = context.region.find_service(arn, context.behaviors, context.now);
     let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
     if allowed.contains(&service.status) {
@@ -129,13 +125,13 @@ fn in_state(
     )))
 }
 
-fn check_source(members: &Members, required: bool) -> Result<(), ApiError> {
-    let Some(source) = members.object("SourceConfiguration")? else {
-        return if required { Err(members.missing("SourceConfiguration")) } else { Ok(()) };
+fn check_source(params: &Params, required: bool) -> Result<(), ApiError> {
+    let Some(source) = params.object("SourceConfiguration")? else {
+        return if required { Err(params.missing("SourceConfiguration")) } else { Ok(()) };
     };
     match (source.object("CodeRepository")?, source.object("ImageRepository")?) {
         (Some(_), None) | (None, Some(_)) => Ok(()),
-        _ => Err(members.wrong("SourceConfiguration", "must have one of CodeRepository and ImageRepository")),
+        _ => Err(params.wrong("SourceConfiguration", "must have one of CodeRepository and ImageRepository")),
     }
 }
 
@@ -156,8 +152,8 @@ impl Egress {
 }
 
 /// Reads where outgoing traffic shall go; a connector must be usable.
-fn egress(context: &RequestContext<'_>, members: &Members) -> Result<Egress, ApiError> {
-    let Some(network) = members.object("NetworkConfiguration")? else { return Ok(Egress::Unsaid) };
+fn egress(context: &RequestContext<'_>, params: &Params) -> Result<Egress, ApiError> {
+    let Some(network) = params.object("NetworkConfiguration")? else { return Ok(Egress::Unsaid) };
     let Some(egress) = network.object("EgressConfiguration")? else { return Ok(Egress::Unsaid) };
     let connector = egress.text("VpcConnectorArn", 1..=arn::MAX_LENGTH)?;
     match (egress.text("EgressType", 1..=7)?, connector) {
@@ -177,7 +173,7 @@ fn egress(context: &RequestContext<'_>, members: &Members) -> Result<Egress, Api
     }
 }
 
-/// Puts changes into settings: whole members, but of the instance only what is given, as with the network.
+/// Puts changes into settings: whole params, but of the instance only what is given, as with the network.
 fn merge(settings: &mut Map<String, Value>, changed: Map<String, Value>) {
     for (name, value) in changed {
         match (settings.get_mut(&name), value) {
@@ -189,17 +185,17 @@ fn merge(settings: &mut Map<String, Value>, changed: Map<String, Value>) {
     }
 }
 
-/// Collects what is shown again: the echoed members, and the part of the network that is no egress.
-fn settings(members: &Members) -> Map<String, Value> {
-    let echoed = ECHOED.iter().filter_map(|name| Some(((*name).to_owned(), members.raw(name)?)));
+/// Collects what is shown again: the echoed params, and the part of the network that is no egress.
+fn settings(params: &Params) -> Map<String, Value> {
+    let echoed = ECHOED.iter().filter_map(|name| Some(((*name).to_owned(), params.raw(name)?)));
     let mut settings: Map<String, Value> = echoed.collect();
-    if let Ok(Some(network)) = members.object("NetworkConfiguration") {
+    if let Ok(Some(network)) = params.object("NetworkConfiguration") {
         for name in ["IngressConfiguration", "IpAddressType"] {
             settings.extend(network.raw(name).map(|value| (name.to_owned(), value)));
         }
     }
     settings
-        .extend(members.raw("AutoScalingConfigurationArn").map(|arn| ("AutoScalingConfigurationArn".to_owned(), arn)));
+        .extend(params.raw("AutoScalingConfigurationArn").map(|arn| ("AutoScalingConfigurationArn".to_owned(), arn)));
     settings
 }
 

@@ -1,4 +1,4 @@
-//! A request's members, read one by one so that an error can say which one is wrong.
+//! The parameters of a request, read one by one so that an error can say which one is wrong.
 
 use std::ops::RangeInclusive;
 
@@ -8,13 +8,13 @@ use crate::api_error::ApiError;
 
 /// A JSON object in a request, and the way to it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Members {
+pub(crate) struct Params {
     path: String,
     values: Map<String, Value>,
 }
 
-impl Members {
-    /// Reads a request's body; an empty one has no members.
+impl Params {
+    /// Reads a request's body; an empty one has no params.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, ApiError> {
         if body.is_empty() {
             return Ok(Self::default());
@@ -124,24 +124,24 @@ impl Members {
 mod tests {
     use super::*;
 
-    fn members(json: &str) -> Members {
-        Members::parse(json.as_bytes()).unwrap()
+    fn params(json: &str) -> Params {
+        Params::parse(json.as_bytes()).unwrap()
     }
 
     #[test]
     fn errors_name_the_member() {
-        let members = members(r#"{"Name": 5, "Max": "x", "Tags": [{"Key": ""}], "List": ["a", 1]}"#);
-        let tag = members.objects("Tags").unwrap().unwrap().remove(0);
+        let params = params(r#"{"Name": 5, "Max": "x", "Tags": [{"Key": ""}], "List": ["a", 1]}"#);
+        let tag = params.objects("Tags").unwrap().unwrap().remove(0);
         let (invalid, unreadable) = ("InvalidRequestException", "SerializationException");
         for (error, code, part) in [
-            (members.required_text("Name", 1..=9).unwrap_err(), unreadable, "'Name' is not a string"),
+            (params.required_text("Name", 1..=9).unwrap_err(), unreadable, "'Name' is not a string"),
             (
-                members.required_text("Other", 1..=9).unwrap_err(),
+                params.required_text("Other", 1..=9).unwrap_err(),
                 invalid,
                 "'Other' failed to satisfy constraint: Member must not",
             ),
-            (members.integer("Max", 1..=9).unwrap_err(), unreadable, "'Max'"),
-            (members.texts("List", 1..=9).unwrap_err(), unreadable, "'List'"),
+            (params.integer("Max", 1..=9).unwrap_err(), unreadable, "'Max'"),
+            (params.texts("List", 1..=9).unwrap_err(), unreadable, "'List'"),
             (
                 tag.required_text("Key", 1..=9).unwrap_err(),
                 invalid,
@@ -156,13 +156,13 @@ mod tests {
     #[test]
     fn what_is_no_object_is_a_serialization_error() {
         for body in ["{", "[]", "5", "nonsense"] {
-            assert_eq!(Members::parse(body.as_bytes()).unwrap_err().code, "SerializationException", "{body}");
+            assert_eq!(Params::parse(body.as_bytes()).unwrap_err().code, "SerializationException", "{body}");
         }
-        assert!(Members::parse(b"").unwrap().text("Any", 1..=9).unwrap().is_none());
+        assert!(Params::parse(b"").unwrap().text("Any", 1..=9).unwrap().is_none());
     }
 
     #[test]
     fn null_is_absent() {
-        assert_eq!(members(r#"{"Name": null}"#).text("Name", 1..=9).unwrap(), None);
+        assert_eq!(params(r#"{"Name": null}"#).text("Name", 1..=9).unwrap(), None);
     }
 }
