@@ -1,56 +1,56 @@
-//! The calls that arrived, kept so that a test can say what was asked and how often.
+//! The log of all calls, for tests that check the requests of a client.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::FaultKind;
 
-/// One request to App Runner or STS, with its answer; never a secret, a token or a signature.
+/// One request to App Runner or STS and its answer; it contains no secret, token or signature.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
-    /// Place in the order of arrival, from 1; goes on counting after a reset.
+    /// Number in the order of arrival, from 1; a reset does not restart it.
     pub seq: u64,
-    /// Operation as the request named it, also one that does not exist.
+    /// Operation as the request names it, also an unknown one.
     pub operation: Option<String>,
-    /// ARN that the request named.
+    /// ARN that the request names.
     pub arn: Option<String>,
-    /// The caller's account; absent when the caller could not be authenticated.
+    /// Account of the caller; absent if the emulator did not authenticate the caller.
     pub account: Option<String>,
-    /// Region that the request was signed for.
+    /// Region in the request's signature.
     pub region: Option<String>,
-    /// Access key id that the request claimed.
+    /// Access key id in the request's signature, also an unknown one.
     pub access_key_id: Option<String>,
-    /// When the whole request had arrived.
+    /// Time at which the emulator had received the whole request.
     pub received_at: Timestamp,
-    /// When it was answered or its connection closed; absent while it is under way.
+    /// Time of the answer or of the connection's end; absent while the call is in flight.
     pub answered_at: Option<Timestamp>,
-    /// Milliseconds between the two.
+    /// Milliseconds from `received_at` to `answered_at`.
     pub duration_ms: Option<u64>,
-    /// HTTP status; absent while under way and when the connection was closed without an answer.
+    /// HTTP status; absent while the call is in flight, and if the connection closed without an answer.
     pub status: Option<u16>,
     /// Error code of the answer.
     pub error: Option<String>,
-    /// Fault that was played.
+    /// Fault that the emulator injected.
     pub fault: Option<FaultKind>,
 }
 
-/// Which calls to show; what is absent fits every call.
+/// Selects calls; an absent member matches every call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallFilter {
-    /// Operation by name.
+    /// Name of the operation.
     pub operation: Option<String>,
-    /// ARN that the request named.
+    /// ARN that the request names.
     pub arn: Option<String>,
-    /// Account.
+    /// Account of the caller, 12 digits.
     pub account: Option<String>,
-    /// Region.
+    /// Region in the request's signature.
     pub region: Option<String>,
-    /// Only calls with a higher `seq`.
+    /// Selects only calls with a `seq` above this one.
     pub after: Option<u64>,
 }
 
 impl CallFilter {
-    fn fits(&self, call: &Call) -> bool {
+    fn matches(&self, call: &Call) -> bool {
         fn same(wanted: Option<&String>, found: Option<&String>) -> bool {
             wanted.is_none() || wanted == found
         }
@@ -62,8 +62,8 @@ impl CallFilter {
     }
 }
 
-/// How a call ended.
-pub(crate) struct Answered {
+/// The end of a call.
+pub(crate) struct Completion {
     pub(crate) at: Timestamp,
     pub(crate) status: Option<u16>,
     pub(crate) error: Option<String>,
@@ -77,7 +77,7 @@ pub(crate) struct CallLog {
 }
 
 impl CallLog {
-    /// Writes a call down as it arrives, so that one under way can be seen; gives its `seq`.
+    /// Logs a call on its arrival, so that the log also shows calls in flight; returns its `seq`.
     pub(crate) fn begin(&mut self, operation: Option<String>, arn: Option<String>, received_at: Timestamp) -> u64 {
         self.last_seq += 1;
         self.calls.push(Call {
@@ -97,8 +97,8 @@ impl CallLog {
         self.last_seq
     }
 
-    /// Changes a call; one that was cleared meanwhile is left alone.
-    pub(crate) fn amend(&mut self, seq: u64, change: impl FnOnce(&mut Call)) {
+    /// Changes a call; does nothing if the call was cleared in the meantime.
+    pub(crate) fn update(&mut self, seq: u64, change: impl FnOnce(&mut Call)) {
         if let Ok(position) = self.calls.binary_search_by_key(&seq, |call| call.seq)
             && let Some(call) = self.calls.get_mut(position)
         {
@@ -106,27 +106,27 @@ impl CallLog {
         }
     }
 
-    pub(crate) fn end(&mut self, seq: u64, answered: Answered) {
-        self.amend(seq, |call| {
-            let took = answered.at.duration_since(call.received_at);
+    pub(crate) fn complete(&mut self, seq: u64, completion: Completion) {
+        self.update(seq, |call| {
+            let took = completion.at.duration_since(call.received_at);
             call.duration_ms = Some(u64::try_from(took.as_millis()).unwrap_or(0));
-            call.answered_at = Some(answered.at);
-            call.status = answered.status;
-            call.error = answered.error;
+            call.answered_at = Some(completion.at);
+            call.status = completion.status;
+            call.error = completion.error;
         });
     }
 
-    /// Ends a call whose connection is no more, unless it has ended.
-    pub(crate) fn break_off(&mut self, seq: u64, at: Timestamp) {
-        let mut under_way = false;
-        self.amend(seq, |call| under_way = call.answered_at.is_none());
-        if under_way {
-            self.end(seq, Answered { at, status: None, error: None });
+    /// Ends a call whose connection is closed; does nothing if the call has ended.
+    pub(crate) fn abort(&mut self, seq: u64, at: Timestamp) {
+        let mut in_flight = false;
+        self.update(seq, |call| in_flight = call.answered_at.is_none());
+        if in_flight {
+            self.complete(seq, Completion { at, status: None, error: None });
         }
     }
 
     pub(crate) fn filtered(&self, filter: &CallFilter) -> Vec<Call> {
-        self.calls.iter().filter(|call| filter.fits(call)).cloned().collect()
+        self.calls.iter().filter(|call| filter.matches(call)).cloned().collect()
     }
 
     pub(crate) fn clear(&mut self) {

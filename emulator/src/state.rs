@@ -1,4 +1,4 @@
-//! Everything the emulator remembers, behind one lock.
+//! The state of a running emulator, behind one lock.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,35 +15,35 @@ use crate::model::region::Region;
 use crate::model::service::Service;
 use crate::{Behaviors, Config, RegionView};
 
-/// What the HTTP side, the control API and the handle have in common.
+/// The configuration, the gate and the state, shared by the endpoint, the control API and the handle.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) gate: Gate,
-    world: Mutex<World>,
+    state: Mutex<EmulatorState>,
 }
 
 impl Shared {
     pub(crate) fn new(config: Config) -> Self {
-        let world = Mutex::new(World::new(config.behaviors.clone()));
-        Self { config, gate: Gate::default(), world }
+        let state = Mutex::new(EmulatorState::new(config.behaviors.clone()));
+        Self { config, gate: Gate::default(), state }
     }
 
-    /// Forgets everything and behaves as at the start; connections are accepted again in a moment.
+    /// Deletes everything, restores the configured behaviors and commands the server to accept connections.
     pub(crate) fn reset(&self) {
-        self.world().reset(self.config.behaviors.clone());
+        self.state().reset(self.config.behaviors.clone());
         self.gate.allow();
     }
 
-    /// Locks the world; no request leaves it half changed, so a panic elsewhere is no reason to stop.
-    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the state. A poisoned lock is used as it is, because no request leaves the state half changed.
+    pub(crate) fn state(&self) -> MutexGuard<'_, EmulatorState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The state of all accounts, and what happens to calls.
+/// The resources of all accounts, the behaviors, the faults and the calls.
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct EmulatorState {
     pub(crate) behaviors: Behaviors,
     pub(crate) faults: FaultQueue,
     pub(crate) calls: CallLog,
@@ -51,7 +51,7 @@ pub(crate) struct World {
     regions: BTreeMap<AccountRegion, Region>,
 }
 
-impl World {
+impl EmulatorState {
     fn new(behaviors: Behaviors) -> Self {
         Self {
             behaviors,
@@ -62,7 +62,7 @@ impl World {
         }
     }
 
-    /// Forgets everything but the numbers of calls and faults, which never come twice.
+    /// Deletes everything except the counters of calls and faults, so that no number is used twice.
     pub(crate) fn reset(&mut self, behaviors: Behaviors) {
         self.behaviors = behaviors;
         self.faults.clear();
@@ -71,29 +71,29 @@ impl World {
         self.regions.clear();
     }
 
-    /// Returns the resources of an account in a region at this time, and the behaviors.
+    /// Returns the resources of an account in a region at the time `now`, and the behaviors.
     pub(crate) fn region(&mut self, at: &AccountRegion, now: Timestamp) -> (&mut Region, &Behaviors) {
         let region = self.regions.entry(at.clone()).or_default();
         region.finish_due_operations(&self.behaviors, now);
         (region, &self.behaviors)
     }
 
-    /// Changes a service wherever it is; says whether it exists.
+    /// Changes a service in any account and region; returns false if it does not exist.
     pub(crate) fn change_service(&mut self, arn: &str, at: Timestamp, change: impl FnOnce(&mut Service)) -> bool {
         let behaviors = &self.behaviors;
-        let has_it = |region: &&mut Region| region.services.iter().any(|service| service.arn == arn);
-        let Some(region) = self.regions.values_mut().find(has_it) else { return false };
+        let has_service = |region: &&mut Region| region.services.iter().any(|service| service.arn == arn);
+        let Some(region) = self.regions.values_mut().find(has_service) else { return false };
         region.finish_due_operations(behaviors, at);
         region.change_service(arn, behaviors, at, change).is_some()
     }
 
-    /// Changes a connector wherever it is; says whether it exists.
+    /// Changes a connector in any account and region; returns false if it does not exist.
     pub(crate) fn change_connector(&mut self, arn: &str, change: impl FnOnce(&mut Connector)) -> bool {
         let mut connectors = self.regions.values_mut().flat_map(|region| &mut region.connectors);
         connectors.find(|connector| connector.arn == arn).map(change).is_some()
     }
 
-    /// Loses a connector without a trace; says whether it existed.
+    /// Removes a connector from the state; returns false if it does not exist.
     pub(crate) fn forget_connector(&mut self, arn: &str) -> bool {
         let exists = self.change_connector(arn, |_| {});
         for region in self.regions.values_mut() {

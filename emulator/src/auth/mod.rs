@@ -1,16 +1,16 @@
-//! Who calls, and whether it is true.
+//! Authentication of callers.
 
 pub(crate) mod sigv4;
 
 use axum::http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 
-use self::sigv4::{Claim, Problem, Signed};
+use self::sigv4::{Authorization, SignatureError, SignedRequest};
 use crate::api_error::ApiError;
 use crate::model::account_region::AccountRegion;
 use crate::{AccessKey, Operation};
 
-/// A caller whose signature was verified, and the region it was made for.
+/// A caller whose signature is verified, and the region in the signature.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) access_key_id: String,
@@ -31,11 +31,11 @@ impl Caller {
         format!("AIDA{}", self.account)
     }
 
-    /// Refuses in IAM's words.
+    /// Makes the error in IAM's words for an operation that the caller may not perform.
     pub(crate) fn denied(&self, operation: Operation, arn: Option<&str>) -> ApiError {
         let (user, service, action) = (self.user_arn(), operation.service(), operation.name());
-        let everything = || format!("arn:aws:{service}:{}:{}:*", self.region, self.account);
-        let resource = arn.map_or_else(everything, str::to_owned);
+        let any_resource = || format!("arn:aws:{service}:{}:{}:*", self.region, self.account);
+        let resource = arn.map_or_else(any_resource, str::to_owned);
         let message = format!(
             "User: {user} is not authorized to perform: {service}:{action} on resource: {resource} because no \
              identity-based policy allows the {service}:{action} action"
@@ -47,16 +47,16 @@ impl Caller {
 /// Verifies a request against the table of access keys.
 pub(crate) fn authenticate(
     keys: &[AccessKey],
-    claim: Result<Claim<'_>, Problem>,
-    request: &Signed<'_>,
+    authorization: Result<Authorization<'_>, SignatureError>,
+    request: &SignedRequest<'_>,
     service: &str,
     now: Timestamp,
 ) -> Result<Caller, ApiError> {
-    let claim = claim.map_err(refusal)?;
-    let key = keys.iter().find(|key| key.id == claim.access_key_id).ok_or_else(invalid_token)?;
+    let authorization = authorization.map_err(signature_error)?;
+    let key = keys.iter().find(|key| key.id == authorization.access_key_id).ok_or_else(invalid_token)?;
     check_session(key, request.headers, now)?;
-    claim.verify(request, &key.secret, service, now).map_err(refusal)?;
-    Ok(Caller { access_key_id: key.id.clone(), account: key.account.clone(), region: claim.region.to_owned() })
+    authorization.verify(request, &key.secret, service, now).map_err(signature_error)?;
+    Ok(Caller { access_key_id: key.id.clone(), account: key.account.clone(), region: authorization.region.to_owned() })
 }
 
 fn check_session(key: &AccessKey, headers: &HeaderMap, now: Timestamp) -> Result<(), ApiError> {
@@ -79,12 +79,12 @@ pub(crate) fn invalid_token() -> ApiError {
     ApiError::new("UnrecognizedClientException", 403, "The security token included in the request is invalid.")
 }
 
-pub(crate) fn refusal(problem: Problem) -> ApiError {
-    match problem {
-        Problem::Missing => {
+pub(crate) fn signature_error(error: SignatureError) -> ApiError {
+    match error {
+        SignatureError::Missing => {
             ApiError::new("MissingAuthenticationTokenException", 403, "Request is missing Authentication Token")
         }
-        Problem::Incomplete(message) => ApiError::new("IncompleteSignatureException", 400, message),
-        Problem::Invalid(message) => ApiError::new("InvalidSignatureException", 403, message),
+        SignatureError::Incomplete(message) => ApiError::new("IncompleteSignatureException", 400, message),
+        SignatureError::Invalid(message) => ApiError::new("InvalidSignatureException", 403, message),
     }
 }

@@ -1,4 +1,4 @@
-//! The verifier against signatures that AWS publishes in its "Signature Version 4 test suite".
+//! Verification of the signatures in AWS's "Signature Version 4 test suite".
 
 use axum::http::{HeaderName, HeaderValue, Request};
 
@@ -81,15 +81,15 @@ impl Vector {
         request
     }
 
-    fn verify(&self, secret: &str, service: &str, now: &str) -> Result<(), Problem> {
+    fn verify(&self, secret: &str, service: &str, now: &str) -> Result<(), SignatureError> {
         let request = self.request();
-        let signed = Signed {
+        let signed = SignedRequest {
             method: request.method(),
             uri: request.uri(),
             headers: request.headers(),
             body: request.body().as_bytes(),
         };
-        Claim::read(request.headers())?.verify(&signed, secret, service, time(now))
+        Authorization::read(request.headers())?.verify(&signed, secret, service, time(now))
     }
 }
 
@@ -112,15 +112,15 @@ fn accepts_the_published_signatures() {
 }
 
 #[track_caller]
-fn assert_invalid(result: Result<(), Problem>, part: &str) {
+fn assert_invalid(result: Result<(), SignatureError>, part: &str) {
     match result {
-        Err(Problem::Invalid(message)) => assert!(message.contains(part), "{message}"),
+        Err(SignatureError::Invalid(message)) => assert!(message.contains(part), "{message}"),
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn refuses_what_was_changed_on_the_way() {
+fn rejects_a_request_that_differs_from_the_signed_one() {
     let now = "2015-08-30T12:36:00Z";
     for changed in [
         Vector { method: "PUT", ..POST_X_WWW_FORM_URLENCODED },
@@ -141,7 +141,7 @@ fn refuses_what_was_changed_on_the_way() {
 }
 
 #[test]
-fn accepts_five_minutes_of_skew_and_no_more() {
+fn accepts_a_clock_skew_of_at_most_five_minutes() {
     let at = |now: &str| GET_VANILLA.verify(SECRET, "service", now);
     assert_eq!(at("2015-08-30T12:41:00Z"), Ok(()));
     assert_eq!(at("2015-08-30T12:31:00Z"), Ok(()));
@@ -157,8 +157,8 @@ fn headers(all: &[(&'static str, &'static str)]) -> HeaderMap {
 }
 
 #[test]
-fn says_what_is_missing() {
-    assert_eq!(Claim::read(&headers(&[])).unwrap_err(), Problem::Missing);
+fn names_the_missing_part_of_an_authorization_header() {
+    assert_eq!(Authorization::read(&headers(&[])).unwrap_err(), SignatureError::Missing);
     for (authorization, part) in [
         ("Bearer token", "algorithm"),
         ("AWS4-HMAC-SHA256 SignedHeaders=host, Signature=00", "'Credential'"),
@@ -167,14 +167,13 @@ fn says_what_is_missing() {
         ("AWS4-HMAC-SHA256 Credential=A/1/2/3/aws4_request, SignedHeaders=host", "'Signature'"),
     ] {
         let headers = headers(&[("authorization", authorization), ("x-amz-date", TIME)]);
-        match Claim::read(&headers).unwrap_err() {
-            Problem::Incomplete(message) => assert!(message.contains(part), "{message}"),
+        match Authorization::read(&headers).unwrap_err() {
+            SignatureError::Incomplete(message) => assert!(message.contains(part), "{message}"),
             other => panic!("{other:?}"),
         }
     }
     let dateless = "AWS4-HMAC-SHA256 Credential=A/1/2/3/aws4_request, SignedHeaders=host, Signature=00";
     let headers = headers(&[("authorization", dateless)]);
-    assert!(
-        matches!(Claim::read(&headers).unwrap_err(), Problem::Incomplete(message) if message.contains("X-Amz-Date"))
-    );
+    let error = Authorization::read(&headers).unwrap_err();
+    assert!(matches!(error, SignatureError::Incomplete(message) if message.contains("X-Amz-Date")));
 }

@@ -1,4 +1,4 @@
-//! What happens to an answer on its way back.
+//! Corruptions of a response on its way to the client.
 
 use std::io;
 use std::pin::Pin;
@@ -11,21 +11,21 @@ use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-/// An answer that is whole.
-pub(crate) type Whole = Response<Bytes>;
+/// A response with its complete body.
+pub(crate) type FullResponse = Response<Bytes>;
 
-/// Stands where a fault names no address; the top level domain is reserved for names that do not exist.
-const NOWHERE: &str = "http://elsewhere.invalid/";
+/// Redirect target for a fault without an address; no name in the top level domain `invalid` exists.
+const DEFAULT_LOCATION: &str = "http://elsewhere.invalid/";
 
-/// As a proxy with a login form would say it.
-const PAGE: &str =
+/// The login page of a proxy.
+const LOGIN_PAGE: &str =
     "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body><h1>Sign in to go on</h1></body></html>\n";
 
-/// Sends half of the body, then ends the connection.
-pub(crate) fn half(answer: Whole) -> Response {
-    answer.map(|whole| {
+/// Announces the whole body, sends half of it, and ends the connection.
+pub(super) fn half_body(response: FullResponse) -> Response {
+    response.map(|whole| {
         let half = whole.slice(..whole.len() / 2);
-        Body::new(Drip {
+        Body::new(SlowBody {
             promised: whole.len(),
             step: half.len().max(1),
             left: half,
@@ -35,51 +35,52 @@ pub(crate) fn half(answer: Whole) -> Response {
     })
 }
 
-/// Sends the body so many bytes a second.
-pub(crate) fn slow(answer: Whole, bytes_per_second: u32) -> Response {
+/// Sends the body at a number of bytes a second.
+pub(super) fn slow(response: FullResponse, bytes_per_second: u32) -> Response {
     let rate = bytes_per_second.max(1);
-    // Not more often than twenty times a second.
+    // At most 20 pieces a second.
     let step = rate.div_ceil(20);
     let pause = Duration::from_secs(1) * step / rate;
     let step = usize::try_from(step).unwrap_or(usize::MAX);
-    answer.map(|whole| Body::new(Drip { promised: whole.len(), step, left: whole, pause, wait: None }))
+    response.map(|whole| Body::new(SlowBody { promised: whole.len(), step, left: whole, pause, wait: None }))
 }
 
-/// Leaves out the second half of the body, as if that were all.
-pub(crate) fn truncated(answer: Whole) -> Response {
-    answer.map(|whole| Body::from(whole.slice(..whole.len() / 2)))
+/// Cuts off the second half of the body and announces the first half as the whole.
+pub(super) fn truncated(response: FullResponse) -> Response {
+    response.map(|whole| Body::from(whole.slice(..whole.len() / 2)))
 }
 
-/// Leaves out the body.
-pub(crate) fn empty(answer: Whole) -> Response {
-    answer.map(|_| Body::empty())
+/// Removes the body.
+pub(super) fn empty_body(response: FullResponse) -> Response {
+    response.map(|_| Body::empty())
 }
 
-/// Puts a web page in the answer's place.
-pub(crate) fn page(_: Whole) -> Response {
-    with(Response::new(Body::from(PAGE)), header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))
+/// Replaces the response by a web page with status 200.
+pub(super) fn web_page(_: FullResponse) -> Response {
+    let page = Response::new(Body::from(LOGIN_PAGE));
+    with_header(page, header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))
 }
 
-/// Sends the caller elsewhere.
-pub(crate) fn elsewhere(answer: Whole, status: u16, location: Option<&str>) -> Response {
-    let mut response = page(answer);
+/// Replaces the response by a redirect.
+pub(super) fn redirect(response: FullResponse, status: u16, location: Option<&str>) -> Response {
+    let mut response = web_page(response);
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::FOUND);
     let location = location.and_then(|location| HeaderValue::from_str(location).ok());
-    with(response, header::LOCATION, location.unwrap_or(HeaderValue::from_static(NOWHERE)))
+    with_header(response, header::LOCATION, location.unwrap_or(HeaderValue::from_static(DEFAULT_LOCATION)))
 }
 
-/// Sends the body in gzip's format.
-pub(crate) fn gzip(answer: Whole) -> Response {
-    let response = answer.map(|whole| Body::from(gzipped(&whole)));
-    with(response, header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))
+/// Sends the body in gzip format.
+pub(super) fn gzip(response: FullResponse) -> Response {
+    let response = response.map(|whole| Body::from(gzipped(&whole)));
+    with_header(response, header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))
 }
 
-fn with(mut response: Response, name: HeaderName, value: HeaderValue) -> Response {
+fn with_header(mut response: Response, name: HeaderName, value: HeaderValue) -> Response {
     response.headers_mut().insert(name, value);
     response
 }
 
-/// Wraps bytes in stored blocks, which save nothing and are gzip all the same. Source: RFC 1951, RFC 1952.
+/// Wraps bytes in stored blocks: valid gzip without compression. Source: RFC 1951, RFC 1952.
 fn gzipped(bytes: &[u8]) -> Vec<u8> {
     let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
     for block in bytes.chunks(usize::from(u16::MAX)) {
@@ -89,7 +90,7 @@ fn gzipped(bytes: &[u8]) -> Vec<u8> {
         out.extend((!length).to_le_bytes());
         out.extend(block);
     }
-    // An empty block says that it was the last.
+    // An empty block ends the stream.
     out.extend([1, 0, 0, 255, 255]);
     out.extend(crc32(bytes).to_le_bytes());
     let length = bytes.len() & 0xffff_ffff;
@@ -103,8 +104,9 @@ fn crc32(bytes: &[u8]) -> u32 {
     })
 }
 
-/// A body that comes in pieces, and breaks off when it has less than it promised.
-struct Drip {
+/// A body that is sent in pieces, with a pause after each. It fails when it has fewer bytes than it announced.
+struct SlowBody {
+    /// Announced bytes that are not sent yet.
     promised: usize,
     left: Bytes,
     step: usize,
@@ -112,7 +114,7 @@ struct Drip {
     wait: Option<Pin<Box<Sleep>>>,
 }
 
-impl hyper::body::Body for Drip {
+impl hyper::body::Body for SlowBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -122,12 +124,12 @@ impl hyper::body::Body for Drip {
             std::task::ready!(wait.as_mut().poll(cx));
         }
         if this.left.is_empty() {
-            let whole = this.promised == 0;
-            return Poll::Ready((!whole).then(|| Err(io::ErrorKind::ConnectionAborted.into())));
+            let is_complete = this.promised == 0;
+            return Poll::Ready((!is_complete).then(|| Err(io::ErrorKind::ConnectionAborted.into())));
         }
         let piece = this.left.split_to(this.step.min(this.left.len()));
         this.promised -= piece.len();
-        // The wait also lets the piece go out before the connection breaks.
+        // Even a pause of 0 lets hyper send the piece before the connection ends.
         this.wait = Some(Box::pin(sleep(this.pause)));
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
@@ -146,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checksums_are_those_of_the_standard() {
+    fn crc32_matches_the_published_check_value() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
         assert_eq!(crc32(b""), 0);
     }

@@ -5,35 +5,35 @@ use serde::{Deserialize, Serialize};
 use super::kind::FaultKind;
 use crate::Operation;
 
-/// Something that goes wrong with the calls that match.
+/// A fault, and the calls that it is for.
 ///
-/// Only calls with a valid signature are matched. A call plays at most one fault: the oldest that matches it and has
-/// nothing left to skip.
+/// Only calls with a valid signature match. The emulator injects at most one fault into a call: the oldest that matches
+/// and has no calls left to skip.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Operation that it is for; any, when absent.
+    /// Operation of the call; any, if absent.
     #[serde(default)]
     pub operation: Option<Operation>,
-    /// ARN that the request must name; any, when absent.
+    /// ARN that the request names; any, if absent.
     #[serde(default)]
     pub arn: Option<String>,
-    /// Account that must call; any, when absent.
+    /// Account of the caller; any, if absent.
     #[serde(default)]
     pub account: Option<String>,
-    /// Region that must be called; any, when absent.
+    /// Region of the call; any, if absent.
     #[serde(default)]
     pub region: Option<String>,
-    /// Access key that must call; any, when absent.
+    /// Access key id of the caller; any, if absent.
     #[serde(default)]
     pub access_key_id: Option<String>,
-    /// Matching calls that pass before it is played. Default: 0.
+    /// Number of matching calls that pass before the fault is injected. Default: 0.
     #[serde(default)]
     pub skip: u32,
-    /// How often it is played: once when absent in JSON, until it is cleared when null.
+    /// Number of calls that the fault is injected into: 1 if absent in JSON; until it is cleared if null.
     #[serde(default = "once")]
     pub count: Option<u32>,
-    /// What goes wrong.
+    /// Kind of fault.
     pub kind: FaultKind,
 }
 
@@ -43,7 +43,7 @@ fn once() -> Option<u32> {
 }
 
 impl Fault {
-    /// Makes a fault that the next call plays, whichever that is.
+    /// Makes a fault for the next call of any kind.
     pub fn new(kind: FaultKind) -> Self {
         Self {
             operation: None,
@@ -57,68 +57,69 @@ impl Fault {
         }
     }
 
-    /// Narrows it to one operation.
+    /// Limits the fault to one operation.
     #[must_use]
     pub fn on(mut self, operation: Operation) -> Self {
         self.operation = Some(operation);
         self
     }
 
-    /// Narrows it to calls that name this ARN.
+    /// Limits the fault to calls that name this ARN.
     #[must_use]
     pub fn arn(mut self, arn: impl Into<String>) -> Self {
         self.arn = Some(arn.into());
         self
     }
 
-    /// Narrows it to calls by this account.
+    /// Limits the fault to calls by this account.
     #[must_use]
     pub fn account(mut self, account: impl Into<String>) -> Self {
         self.account = Some(account.into());
         self
     }
 
-    /// Narrows it to calls to this region.
+    /// Limits the fault to calls to this region.
     #[must_use]
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = Some(region.into());
         self
     }
 
-    /// Narrows it to calls with this access key.
+    /// Limits the fault to calls with this access key id.
     #[must_use]
     pub fn access_key_id(mut self, id: impl Into<String>) -> Self {
         self.access_key_id = Some(id.into());
         self
     }
 
-    /// Lets this many matching calls pass first.
+    /// Lets this number of matching calls pass first.
     #[must_use]
     pub fn skip(mut self, calls: u32) -> Self {
         self.skip = calls;
         self
     }
 
-    /// Plays it this often.
+    /// Injects the fault into this number of calls.
     #[must_use]
     pub fn times(mut self, count: u32) -> Self {
         self.count = Some(count);
         self
     }
 
-    /// Plays it until it is cleared.
+    /// Injects the fault into every matching call until it is cleared.
     #[must_use]
     pub fn forever(mut self) -> Self {
         self.count = None;
         self
     }
 
-    /// Says what makes the fault unplayable, for a caller whom no type could tell.
+    /// Returns the reason why the fault cannot be injected; the control API accepts values that the types do not
+    /// exclude.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         self.kind.check()
     }
 
-    pub(super) fn matches(&self, call: &Matched<'_>) -> bool {
+    pub(super) fn matches(&self, call: &CallAttributes<'_>) -> bool {
         fn fits(wanted: Option<&String>, found: Option<&str>) -> bool {
             wanted.is_none_or(|wanted| Some(wanted.as_str()) == found)
         }
@@ -130,8 +131,8 @@ impl Fault {
     }
 }
 
-/// What a fault can be narrowed to.
-pub(crate) struct Matched<'a> {
+/// The attributes of a call that a fault can be limited to.
+pub(crate) struct CallAttributes<'a> {
     pub(crate) operation: Operation,
     pub(crate) arn: Option<&'a str>,
     pub(crate) account: &'a str,
@@ -143,26 +144,26 @@ pub(crate) struct Matched<'a> {
 mod tests {
     use super::*;
 
-    fn call(operation: Operation, arn: Option<&'static str>) -> Matched<'static> {
-        Matched { operation, arn, account: "111122223333", region: "eu-west-1", access_key_id: "AKID" }
+    fn call(operation: Operation, arn: Option<&'static str>) -> CallAttributes<'static> {
+        CallAttributes { operation, arn, account: "111122223333", region: "eu-west-1", access_key_id: "AKID" }
     }
 
     #[test]
-    fn narrows_by_everything_it_names() {
-        let whole = Fault::new(FaultKind::AccessDenied)
+    fn matches_only_calls_with_every_attribute_that_it_names() {
+        let fault = Fault::new(FaultKind::AccessDenied)
             .on(Operation::DescribeService)
             .arn("a")
             .account("111122223333")
             .region("eu-west-1")
             .access_key_id("AKID");
         let hit = call(Operation::DescribeService, Some("a"));
-        assert!(whole.matches(&hit));
-        assert!(!whole.matches(&call(Operation::DescribeService, None)));
-        assert!(!whole.matches(&call(Operation::DescribeService, Some("b"))));
-        assert!(!whole.matches(&call(Operation::DeleteService, Some("a"))));
-        assert!(!whole.clone().account("444455556666").matches(&hit));
-        assert!(!whole.clone().region("eu-west-2").matches(&hit));
-        assert!(!whole.access_key_id("AKOTHER").matches(&hit));
+        assert!(fault.matches(&hit));
+        assert!(!fault.matches(&call(Operation::DescribeService, None)));
+        assert!(!fault.matches(&call(Operation::DescribeService, Some("b"))));
+        assert!(!fault.matches(&call(Operation::DeleteService, Some("a"))));
+        assert!(!fault.clone().account("444455556666").matches(&hit));
+        assert!(!fault.clone().region("eu-west-2").matches(&hit));
+        assert!(!fault.access_key_id("AKOTHER").matches(&hit));
     }
 
     #[test]

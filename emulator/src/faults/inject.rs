@@ -1,6 +1,6 @@
-//! What each kind of fault does to a call.
+//! The injection of faults into calls.
 //!
-//! A new kind is a variant of [`FaultKind`] and an arm here; nothing else knows the kinds.
+//! A new kind of fault needs a variant of [`FaultKind`] and an arm in [`apply_fault`].
 
 use std::time::Duration;
 
@@ -8,83 +8,84 @@ use axum::response::Response;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::corruption::{self, Whole};
+use super::corruption::{self, FullResponse};
 use super::kind::{FaultKind, Rewrite, ThrottlingCode};
 use crate::api_error::{ApiError, ApiResult};
 
-/// What goes back to the caller.
+/// The reply to a call.
 pub(crate) enum Reply {
-    /// An answer.
+    /// The result, rendered as usual.
     Normal(ApiResult),
-    /// An answer that something happens to on its way back.
-    Damaged(ApiResult, Damage),
-    /// The end of the connection.
-    HangUp,
-    /// The end of all connections, and no new ones for this time.
-    Refuse(Duration),
+    /// The result, rendered and then corrupted.
+    Corrupted(ApiResult, Corruption),
+    /// No response: the emulator closes the connection.
+    CloseConnection,
+    /// No response: the emulator closes all connections and refuses new ones for this time.
+    RefuseConnections(Duration),
 }
 
-/// What happens to the answer.
-pub(crate) type Damage = Box<dyn FnOnce(Whole) -> Response + Send>;
+/// Turns a complete response into a corrupted one.
+pub(crate) type Corruption = Box<dyn FnOnce(FullResponse) -> Response + Send>;
 
 impl Reply {
-    fn damaged(result: ApiResult, damage: impl FnOnce(Whole) -> Response + Send + 'static) -> Self {
-        Self::Damaged(result, Box::new(damage))
+    fn corrupted(result: ApiResult, corruption: impl FnOnce(FullResponse) -> Response + Send + 'static) -> Self {
+        Self::Corrupted(result, Box::new(corruption))
     }
 }
 
-/// Plays a fault around a call's effect, or lets the effect take place undisturbed.
+/// Performs a call with a fault, or unchanged without one.
 ///
-/// A call that is never answered is held until `let_go`.
-pub(crate) async fn play(
+/// `effect` performs the call, `denied` makes the error of `FaultKind::AccessDenied`. A black hole keeps the call until
+/// `abandoned` is ready.
+pub(crate) async fn apply_fault(
     fault: Option<FaultKind>,
     denied: impl FnOnce() -> ApiError,
     effect: impl FnOnce() -> ApiResult,
-    let_go: impl Future<Output = ()>,
+    abandoned: impl Future<Output = ()>,
 ) -> Reply {
     let Some(fault) = fault else { return Reply::Normal(effect()) };
     Reply::Normal(match fault {
         FaultKind::InternalErrorBeforeEffect => Err(ApiError::internal()),
         FaultKind::InternalErrorAfterEffect => after(effect, ApiError::internal()),
-        FaultKind::ClosedBeforeEffect => return Reply::HangUp,
+        FaultKind::ClosedBeforeEffect => return Reply::CloseConnection,
         FaultKind::ClosedAfterEffect => {
-            unseen(effect);
-            return Reply::HangUp;
+            discard(effect);
+            return Reply::CloseConnection;
         }
-        FaultKind::ConnectionRefused { ms } => return Reply::Refuse(Duration::from_millis(ms)),
+        FaultKind::ConnectionRefused { ms } => return Reply::RefuseConnections(Duration::from_millis(ms)),
         FaultKind::BlackHole { after_effect } => {
             if after_effect {
-                unseen(effect);
+                discard(effect);
             }
-            let_go.await;
-            return Reply::HangUp;
+            abandoned.await;
+            return Reply::CloseConnection;
         }
         FaultKind::Delay { ms } => {
             sleep(Duration::from_millis(ms)).await;
             effect()
         }
         FaultKind::LateAnswer { ms } => {
-            let outcome = effect();
+            let result = effect();
             sleep(Duration::from_millis(ms)).await;
-            outcome
+            result
         }
         FaultKind::Slow { bytes_per_second } => {
-            return Reply::damaged(effect(), move |answer| corruption::slow(answer, bytes_per_second));
+            return Reply::corrupted(effect(), move |response| corruption::slow(response, bytes_per_second));
         }
-        FaultKind::HalfBody => return Reply::damaged(effect(), corruption::half),
-        FaultKind::TruncatedJson => return Reply::damaged(effect(), corruption::truncated),
-        FaultKind::EmptyBody => return Reply::damaged(effect(), corruption::empty),
+        FaultKind::HalfBody => return Reply::corrupted(effect(), corruption::half_body),
+        FaultKind::TruncatedJson => return Reply::corrupted(effect(), corruption::truncated),
+        FaultKind::EmptyBody => return Reply::corrupted(effect(), corruption::empty_body),
         FaultKind::BigBody { bytes } => effect().map(|reply| padded(reply, bytes)),
-        FaultKind::Gzip => return Reply::damaged(effect(), corruption::gzip),
+        FaultKind::Gzip => return Reply::corrupted(effect(), corruption::gzip),
         FaultKind::Html200 { after_effect } => {
             if after_effect {
-                unseen(effect);
+                discard(effect);
             }
-            return Reply::damaged(Ok(Value::Null), corruption::page);
+            return Reply::corrupted(Ok(Value::Null), corruption::web_page);
         }
         FaultKind::Redirect { status, location } => {
-            let elsewhere = move |answer| corruption::elsewhere(answer, status, location.as_deref());
-            return Reply::damaged(Ok(Value::Null), elsewhere);
+            let redirect = move |response| corruption::redirect(response, status, location.as_deref());
+            return Reply::corrupted(Ok(Value::Null), redirect);
         }
         FaultKind::Throttling { code, retry_after_ms } => Err(throttled(code, retry_after_ms)),
         FaultKind::AccessDenied => Err(denied()),
@@ -96,13 +97,13 @@ pub(crate) async fn play(
     })
 }
 
-/// Lets the effect take place; nobody will see what it says.
-fn unseen(effect: impl FnOnce() -> ApiResult) {
+/// Performs the call and drops its result, which the client does not see.
+fn discard(effect: impl FnOnce() -> ApiResult) {
     let _ = effect();
 }
 
 fn after(effect: impl FnOnce() -> ApiResult, error: ApiError) -> ApiResult {
-    unseen(effect);
+    discard(effect);
     Err(error)
 }
 
@@ -129,7 +130,7 @@ fn rewritten(mut reply: Value, rewrite: Rewrite) -> Value {
     reply
 }
 
-/// Finds the object that a JSON pointer's last part is a member of.
+/// Returns the object that contains the member at a JSON pointer, and the member's name.
 fn parent<'a, 'p>(reply: &'a mut Value, pointer: &'p str) -> Option<(&'a mut serde_json::Map<String, Value>, &'p str)> {
     let (parent, name) = pointer.rsplit_once('/')?;
     Some((reply.pointer_mut(parent)?.as_object_mut()?, name))
@@ -142,8 +143,8 @@ fn remove(reply: &mut Value, pointer: &str) {
 }
 
 fn set(reply: &mut Value, pointer: &str, value: Value) {
-    if let Some(place) = reply.pointer_mut(pointer) {
-        *place = value;
+    if let Some(member) = reply.pointer_mut(pointer) {
+        *member = value;
     } else if let Some((members, name)) = parent(reply, pointer) {
         members.insert(name.to_owned(), value);
     }
@@ -155,7 +156,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn rewrites_what_it_names_and_nothing_else() {
+    fn a_rewrite_changes_only_the_members_that_it_names() {
         let reply = json!({ "VpcConnector": { "Status": "INACTIVE", "Subnets": ["a"] } });
         let rewrite = Rewrite {
             remove: vec!["/VpcConnector/Status".to_owned(), "/No/Such".to_owned()],

@@ -1,13 +1,13 @@
-//! The control API under `/_emulator/`: what was asked, what there is, and what shall happen.
+//! The control API under `/_emulator/`: reads the calls and the state, and changes behaviors and faults.
 //!
-//! It is not AWS's, so it needs no signature, and it is strict: a misspelt member is an error and not a default.
+//! It is no part of AWS and needs no signature. It is strict: a misspelt member is an error, not a default.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{self, Path, RawQuery};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -29,94 +29,97 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route("/faults/{id}", delete(remove_fault))
         .route("/refuse", post(refuse))
         .route("/state", get(state))
-        .fallback(nothing_here)
+        .fallback(not_found)
 }
 
-type Shares = State<Arc<Shared>>;
+type State = extract::State<Arc<Shared>>;
 
-async fn calls(State(shared): Shares, RawQuery(query): RawQuery) -> Result<Reply, Refusal> {
+async fn calls(extract::State(shared): State, RawQuery(query): RawQuery) -> Result<JsonResponse, ControlError> {
     let filter = filter(query.as_deref().unwrap_or_default())?;
-    let calls = shared.world().calls.filtered(&filter);
+    let calls = shared.state().calls.filtered(&filter);
     Ok(ok(&json!({ "calls": calls })))
 }
 
-async fn clear_calls(State(shared): Shares) -> StatusCode {
-    shared.world().calls.clear();
+async fn clear_calls(extract::State(shared): State) -> StatusCode {
+    shared.state().calls.clear();
     StatusCode::NO_CONTENT
 }
 
-async fn reset(State(shared): Shares) -> StatusCode {
+async fn reset(extract::State(shared): State) -> StatusCode {
     shared.reset();
     StatusCode::NO_CONTENT
 }
 
-async fn behaviors(State(shared): Shares) -> Reply {
-    ok(&shared.world().behaviors)
+async fn behaviors(extract::State(shared): State) -> JsonResponse {
+    ok(&shared.state().behaviors)
 }
 
-async fn replace_behaviors(State(shared): Shares, body: Bytes) -> Result<Reply, Refusal> {
+async fn replace_behaviors(extract::State(shared): State, body: Bytes) -> Result<JsonResponse, ControlError> {
     let behaviors: Behaviors = read(&body)?;
-    shared.world().behaviors = behaviors.clone();
+    shared.state().behaviors = behaviors.clone();
     Ok(ok(&behaviors))
 }
 
-async fn change_behaviors(State(shared): Shares, body: Bytes) -> Result<Reply, Refusal> {
+async fn change_behaviors(extract::State(shared): State, body: Bytes) -> Result<JsonResponse, ControlError> {
     let changes: serde_json::Map<String, Value> = read(&body)?;
-    let world = &mut *shared.world();
-    let mut merged = serde_json::to_value(&world.behaviors)?;
+    let state = &mut *shared.state();
+    let mut merged = serde_json::to_value(&state.behaviors)?;
     for (name, value) in changes {
         merged[name] = value;
     }
-    world.behaviors = serde_json::from_value(merged)?;
-    Ok(ok(&world.behaviors))
+    state.behaviors = serde_json::from_value(merged)?;
+    Ok(ok(&state.behaviors))
 }
 
-async fn faults(State(shared): Shares) -> Reply {
-    ok(&json!({ "faults": shared.world().faults.all() }))
+async fn faults(extract::State(shared): State) -> JsonResponse {
+    ok(&json!({ "faults": shared.state().faults.all() }))
 }
 
-async fn add_fault(State(shared): Shares, body: Bytes) -> Result<Reply, Refusal> {
+async fn add_fault(extract::State(shared): State, body: Bytes) -> Result<JsonResponse, ControlError> {
     let fault: Fault = read(&body)?;
     fault.check().map_err(bad_request)?;
-    let id = shared.world().faults.add(fault);
-    Ok(Reply(StatusCode::CREATED, json!({ "id": id })))
+    let id = shared.state().faults.add(fault);
+    Ok(JsonResponse(StatusCode::CREATED, json!({ "id": id })))
 }
 
-async fn clear_faults(State(shared): Shares) -> StatusCode {
-    shared.world().faults.clear();
+async fn clear_faults(extract::State(shared): State) -> StatusCode {
+    shared.state().faults.clear();
     StatusCode::NO_CONTENT
 }
 
-async fn remove_fault(State(shared): Shares, Path(id): Path<String>) -> Result<StatusCode, Refusal> {
-    let id = id.parse().map_err(|_| Refusal(StatusCode::NOT_FOUND, format!("{id} is no fault's id")))?;
-    if shared.world().faults.remove(FaultId(id)) {
+async fn remove_fault(extract::State(shared): State, Path(id): Path<String>) -> Result<StatusCode, ControlError> {
+    let id = id.parse().map_err(|_| ControlError(StatusCode::NOT_FOUND, format!("{id} is no fault's id")))?;
+    if shared.state().faults.remove(FaultId(id)) {
         return Ok(StatusCode::NO_CONTENT);
     }
-    Err(Refusal(StatusCode::NOT_FOUND, format!("there is no fault {id}, or no longer")))
+    Err(ControlError(StatusCode::NOT_FOUND, format!("there is no fault {id}, or no longer")))
 }
 
-/// How long nobody shall connect; the control API cannot be reached either, so there has to be an end.
+/// The period without connections. It is required: the control API is unreachable too, so nobody could end the refusal.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Refusing {
+struct RefusalPeriod {
     ms: u64,
 }
 
-async fn refuse(State(shared): Shares, body: Bytes) -> Result<StatusCode, Refusal> {
-    let Refusing { ms } = read(&body)?;
-    shared.gate.done(shared.gate.refuse(Some(Duration::from_millis(ms)))).await;
+async fn refuse(extract::State(shared): State, body: Bytes) -> Result<StatusCode, ControlError> {
+    let RefusalPeriod { ms } = read(&body)?;
+    shared.gate.completed(shared.gate.refuse(Some(Duration::from_millis(ms)))).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn state(State(shared): Shares) -> Reply {
-    ok(&json!({ "regions": shared.world().view(now()) }))
+async fn state(extract::State(shared): State) -> JsonResponse {
+    ok(&json!({ "regions": shared.state().view(now()) }))
 }
 
-async fn nothing_here() -> Refusal {
-    Refusal(StatusCode::NOT_FOUND, "the control API has calls, reset, behaviors, faults, refuse and state".to_owned())
+async fn not_found() -> ControlError {
+    ControlError(
+        StatusCode::NOT_FOUND,
+        "the control API has calls, reset, behaviors, faults, refuse and state".to_owned(),
+    )
 }
 
-fn filter(query: &str) -> Result<CallFilter, Refusal> {
+fn filter(query: &str) -> Result<CallFilter, ControlError> {
     let mut filter = CallFilter::default();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let text = Some(value.clone().into_owned());
@@ -132,40 +135,40 @@ fn filter(query: &str) -> Result<CallFilter, Refusal> {
     Ok(filter)
 }
 
-/// Reads an object; a list of values in the right order, which serde would take too, is a mistake.
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    let members: serde_json::Map<String, Value> = serde_json::from_slice(body)?;
-    Ok(serde_json::from_value(Value::Object(members))?)
+/// Reads an object. It rejects a list of the values in order, which serde accepts for a struct.
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ControlError> {
+    let object: serde_json::Map<String, Value> = serde_json::from_slice(body)?;
+    Ok(serde_json::from_value(Value::Object(object))?)
 }
 
-fn ok(body: &impl Serialize) -> Reply {
-    Reply(StatusCode::OK, serde_json::to_value(body).unwrap_or_default())
+fn ok(body: &impl Serialize) -> JsonResponse {
+    JsonResponse(StatusCode::OK, serde_json::to_value(body).unwrap_or_default())
 }
 
-fn bad_request(message: &str) -> Refusal {
-    Refusal(StatusCode::BAD_REQUEST, message.to_owned())
+fn bad_request(message: &str) -> ControlError {
+    ControlError(StatusCode::BAD_REQUEST, message.to_owned())
 }
 
 /// A status and a JSON body.
-struct Reply(StatusCode, Value);
+struct JsonResponse(StatusCode, Value);
 
-impl IntoResponse for Reply {
+impl IntoResponse for JsonResponse {
     fn into_response(self) -> Response {
         (self.0, [(header::CONTENT_TYPE, "application/json")], Body::from(self.1.to_string())).into_response()
     }
 }
 
-/// A status and the reason for it.
-struct Refusal(StatusCode, String);
+/// An error status and its message.
+struct ControlError(StatusCode, String);
 
-impl From<serde_json::Error> for Refusal {
+impl From<serde_json::Error> for ControlError {
     fn from(error: serde_json::Error) -> Self {
         bad_request(&error.to_string())
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
-        Reply(self.0, json!({ "error": self.1 })).into_response()
+        JsonResponse(self.0, json!({ "error": self.1 })).into_response()
     }
 }

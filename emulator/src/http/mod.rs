@@ -3,6 +3,7 @@
 mod control;
 mod endpoint;
 mod peer;
+mod request;
 mod server;
 mod wire;
 

@@ -1,7 +1,7 @@
-//! Connections: accepted, kept alive, and cut off or refused where a fault says so.
+//! The server: accepts connections, keeps them alive, and closes or refuses them for a fault.
 //!
-//! `axum::serve` always answers; here hyper is driven directly, because an error from its service closes the connection
-//! without one byte, which is what a lost reply looks like to a client.
+//! `axum::serve` always sends a response. The server therefore drives hyper directly: an error from the service closes
+//! the connection without a byte, which a client sees as a lost reply.
 
 use std::convert::Infallible;
 use std::io;
@@ -23,58 +23,62 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::control;
-use super::endpoint::{self, HangUp};
+use super::endpoint::{self, CloseConnection};
 use super::peer::Peer;
-use crate::gate::Orders;
+use crate::gate::CommandReceiver;
 use crate::state::Shared;
 
-/// Gives up a moment when no connection can be accepted, for example because files ran out.
+/// Pause after a failed accept or bind, for example while the process has too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Connections that may wait to be accepted.
+/// Length of the queue of connections that the server has not accepted yet.
 const BACKLOG: u32 = 1024;
 
+/// Path prefix of the control API.
 const CONTROL: &str = "/_emulator";
 
-/// Serves on the address that the listener has, until it is dropped, and every connection with it.
+/// Serves on the listener's address; dropping the future closes the listener and every connection.
 pub(crate) async fn serve(mut listener: TcpListener, address: SocketAddr, shared: Arc<Shared>) {
     let router =
         Router::new().nest(CONTROL, control::router()).fallback(endpoint::answer).with_state(Arc::clone(&shared));
-    let mut orders = shared.gate.orders();
+    let mut commands = shared.gate.receiver();
     let mut connections = JoinSet::new();
-    let cut = watch::Sender::new(());
+    let close_all = watch::Sender::new(());
     loop {
-        if orders.refuse_now() {
-            listener = refuse(listener, address, &cut, &mut orders).await;
+        if commands.refuses_now() {
+            listener = refuse(listener, address, &close_all, &mut commands).await;
         }
-        orders.follow();
+        commands.complete();
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => { connections.spawn(connection(stream, router.clone(), cut.subscribe())); }
+                Ok((stream, _)) => {
+                    connections.spawn(serve_connection(stream, router.clone(), close_all.subscribe()));
+                }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },
-            () = orders.change() => {}
+            () = commands.changed() => {}
             Some(_) = connections.join_next() => {}
         }
     }
 }
 
-/// Cuts all connections and lets nobody connect until the gate says so.
+/// Closes all connections and refuses new ones until a command or the end of the period allows them.
 async fn refuse(
     listener: TcpListener,
     address: SocketAddr,
-    cut: &watch::Sender<()>,
-    orders: &mut Orders<'_>,
+    close_all: &watch::Sender<()>,
+    commands: &mut CommandReceiver<'_>,
 ) -> TcpListener {
     drop(listener);
     loop {
-        // Bound and not listened to, the port is refused and yet nobody else's.
-        if let Ok(socket) = bound(address) {
-            cut.send_replace(());
-            cut.closed().await;
-            while orders.refuse_now() {
-                orders.follow();
-                orders.change().await;
+        // The operating system refuses connections to a port that is bound without a listener, and gives it to nobody
+        // else.
+        if let Ok(socket) = bind(address) {
+            close_all.send_replace(());
+            close_all.closed().await;
+            while commands.refuses_now() {
+                commands.complete();
+                commands.changed().await;
             }
             if let Ok(listener) = socket.listen(BACKLOG) {
                 return listener;
@@ -84,35 +88,35 @@ async fn refuse(
     }
 }
 
-fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // The connections that were cut still count as users of the port.
+    // Closed connections occupy the port for up to 60 s more (TIME_WAIT on Linux).
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     Ok(socket)
 }
 
-/// Serves a connection until it ends or is cut; one that steers the emulator gets its answer first.
-async fn connection(stream: TcpStream, router: Router, mut cut: watch::Receiver<()>) {
-    // A connection that is gone already fails at its first read.
+/// Serves a connection until it ends or `close_all` fires; a request to the control API gets its answer first.
+async fn serve_connection(stream: TcpStream, router: Router, mut close_all: watch::Receiver<()>) {
+    // On a connection that the client has closed already, the first read fails.
     let _ = stream.set_nodelay(true);
-    let peer = Peer::of(&stream);
+    let peer = Peer::new(&stream);
     let router = TowerToHyperService::new(router);
-    let steers = AtomicBool::new(false);
+    let is_control = AtomicBool::new(false);
     let service = service_fn(|mut request: Request<Incoming>| {
-        steers.store(request.uri().path().starts_with(CONTROL), Ordering::Relaxed);
+        is_control.store(request.uri().path().starts_with(CONTROL), Ordering::Relaxed);
         request.extensions_mut().insert(peer.clone());
         let answer = router.call(request);
-        async move { answer.await.map_err(never).and_then(unless_hung_up) }
+        async move { answer.await.map_err(never).and_then(error_if_closed) }
     });
-    // With half-closed connections allowed, a request whose client has gone still takes its effect, as it does in AWS.
+    // Half-closed connections are allowed, so that a request takes effect after its client is gone, as it does in AWS.
     let mut served =
         std::pin::pin!(http1::Builder::new().half_close(true).serve_connection(TokioIo::new(stream), service));
     tokio::select! {
-        // Ends with an error whenever a fault hangs up or a client goes away; neither is the emulator's.
+        // hyper returns an error when a fault or the client closes the connection; neither is an error of the emulator.
         _ = served.as_mut() => {}
-        _ = cut.changed() => if steers.load(Ordering::Relaxed) {
-            drop(cut);
+        _ = close_all.changed() => if is_control.load(Ordering::Relaxed) {
+            drop(close_all);
             served.as_mut().graceful_shutdown();
             let _ = served.await;
         }
@@ -123,8 +127,8 @@ fn never(impossible: Infallible) -> io::Error {
     match impossible {}
 }
 
-fn unless_hung_up(response: Response) -> io::Result<Response> {
-    if response.extensions().get::<HangUp>().is_some() {
+fn error_if_closed(response: Response) -> io::Result<Response> {
+    if response.extensions().get::<CloseConnection>().is_some() {
         return Err(io::Error::from(io::ErrorKind::ConnectionAborted));
     }
     Ok(response)

@@ -15,12 +15,12 @@ use crate::Operation;
 use crate::api_error::ApiResult;
 use crate::auth::Caller;
 use crate::model::clock::now;
-use crate::state::World;
+use crate::state::EmulatorState;
 
 /// Lets an operation take effect.
-pub(crate) fn perform(world: &mut World, caller: &Caller, operation: Operation, params: &Params) -> ApiResult {
+pub(crate) fn perform(state: &mut EmulatorState, caller: &Caller, operation: Operation, params: &Params) -> ApiResult {
     let now = now();
-    let (region, behaviors) = world.region(&caller.account_region(), now);
+    let (region, behaviors) = state.region(&caller.account_region(), now);
     let context = &mut RequestContext { operation, caller, region, behaviors, now };
     match operation {
         Operation::CreateVpcConnector => connectors::create(context, params),
