@@ -1,4 +1,4 @@
-//! The errors of the emulated API, before they are rendered.
+//! The errors of the emulated APIs.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 /// The result of an operation: the members of the reply, or an error.
 pub(crate) type ApiResult = Result<Value, ApiError>;
 
-/// An error as AWS sends it, its code in the JSON spelling.
+/// An error of AWS, with the code of the JSON protocol; STS spells some codes differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiError {
     pub(crate) code: Cow<'static, str>,
@@ -25,8 +25,8 @@ impl ApiError {
         Self::new("InvalidRequestException", 400, message)
     }
 
-    pub(crate) fn not_found(what: &str, arn: &str) -> Self {
-        Self::new("ResourceNotFoundException", 400, format!("{what} with ARN {arn} was not found."))
+    pub(crate) fn not_found(label: &str, arn: &str) -> Self {
+        Self::new("ResourceNotFoundException", 400, format!("{label} with ARN {arn} was not found."))
     }
 
     pub(crate) fn invalid_state(message: impl Into<String>) -> Self {

@@ -82,8 +82,8 @@ impl Emulator {
         self.shared.state().calls.clear();
     }
 
-    /// Deletes resources, calls and faults, and restores the behaviors of the start. It also ends a refusal of connections,
-    /// but returns before the server accepts connections.
+    /// Deletes resources, calls and faults, and restores the behaviors of the start. It also ends a refusal of
+    /// connections, but returns before the server accepts connections.
     pub fn reset(&self) {
         self.shared.reset();
     }

@@ -1,4 +1,4 @@
-//! How answers and errors look on the wire, in both protocols that AWS uses here.
+//! Responses in the two protocols: AWS JSON of App Runner and AWS Query of STS.
 
 use std::fmt::Write as _;
 
@@ -11,22 +11,22 @@ use crate::Operation;
 use crate::api_error::{ApiError, ApiResult};
 use crate::model::ids::uuid;
 
-/// The protocol that a request came in, and its answer goes out in.
+/// The protocol of a request and of its response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
-    /// AWS JSON 1.0, App Runner's.
+    /// AWS JSON 1.0, for App Runner.
     Json,
-    /// AWS Query, STS's: a form in, XML out.
+    /// AWS Query, for STS: the request is a form, the response XML.
     Query,
 }
 
-/// An answer in its protocol, and what the call log says about it.
+/// A rendered response, and its error code for the call log.
 pub(crate) struct Rendered {
     pub(crate) response: Response<Bytes>,
     pub(crate) error: Option<String>,
 }
 
-/// Puts an outcome into its protocol.
+/// Renders a result in the protocol of the request.
 pub(crate) fn render(protocol: Protocol, operation: Option<Operation>, result: &ApiResult) -> Rendered {
     let request_id = uuid();
     let (status, error) = match result {
@@ -84,7 +84,7 @@ fn code_and_status(error: &ApiError, protocol: Protocol) -> (&str, u16) {
     }
 }
 
-/// Leaves a header out when a fault gave it a value that no header can have.
+/// Adds a header; skips a value that no header can have, which a fault may contain.
 fn insert(response: &mut Response<Bytes>, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
@@ -108,9 +108,9 @@ fn xml_reply(operation: Option<Operation>, members: &Value, request_id: &str) ->
 }
 
 fn xml_error(code: &str, status: u16, message: &str, request_id: &str) -> String {
-    let blamed = if status < 500 { "Sender" } else { "Receiver" };
+    let error_type = if status < 500 { "Sender" } else { "Receiver" };
     format!(
-        "<ErrorResponse xmlns=\"{STS_NAMESPACE}\"><Error><Type>{blamed}</Type><Code>{}</Code><Message>{}</Message>\
+        "<ErrorResponse xmlns=\"{STS_NAMESPACE}\"><Error><Type>{error_type}</Type><Code>{}</Code><Message>{}</Message>\
          </Error><RequestId>{request_id}</RequestId></ErrorResponse>",
         escaped(code),
         escaped(message)
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn xml_survives_markup_in_values() {
+    fn xml_escapes_markup_in_values() {
         let reply = xml_reply(Some(Operation::GetCallerIdentity), &json!({ "Arn": "a<b>&\"" }), "id");
         assert!(reply.contains("<Arn>a&lt;b&gt;&amp;&quot;</Arn>"), "{reply}");
     }

@@ -1,12 +1,12 @@
-//! Names and ARNs: which are well formed, whose they are, and how new ones are made.
+//! Names and ARNs: validation, parsing, and the ARNs of new resources.
 
 use super::behaviors::ConnectorIds;
 use super::ids::{random_hex, uuid};
 
-/// The longest ARN that the API takes. Source: App Runner API, `AppRunnerResourceArn`.
+/// Maximum length of an ARN. Source: App Runner API, `AppRunnerResourceArn`.
 pub(crate) const MAX_LENGTH: usize = 1011;
 
-/// What an ARN can name here.
+/// The kinds of resources with an ARN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Connector,
@@ -14,7 +14,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) fn what(self) -> &'static str {
+    /// The kind's name in error messages.
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Connector => "VPC connector",
             Self::Service => "Service",
@@ -22,7 +23,7 @@ impl Kind {
     }
 }
 
-/// The parts of a well formed ARN that tell whose it is.
+/// The kind and the owner in a well formed ARN.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Arn<'a> {
     pub(crate) kind: Kind,
@@ -31,17 +32,17 @@ pub(crate) struct Arn<'a> {
 }
 
 impl<'a> Arn<'a> {
-    /// Reads a full ARN of a connector or a service, and nothing less.
+    /// Parses the complete ARN of a connector or a service.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let parts: Vec<&str> = text.split(':').collect();
         let ["arn", partition, "apprunner", region, account, resource] = parts[..] else { return None };
         let kind = kind_of(resource)?;
-        let sound = (partition == "aws" || partition.starts_with("aws-"))
+        let is_valid = (partition == "aws" || partition.starts_with("aws-"))
             && is_lower_dashed(partition)
             && is_lower_dashed(region)
             && account.len() == 12
             && account.bytes().all(|byte| byte.is_ascii_digit());
-        sound.then_some(Self { kind, region, account })
+        is_valid.then_some(Self { kind, region, account })
     }
 }
 
@@ -51,7 +52,7 @@ fn kind_of(resource: &str) -> Option<Kind> {
         ["vpcconnector", name, revision, id] if is_name(name) && is_revision(revision) && is_id(id) => {
             Some(Kind::Connector)
         }
-        // Services made without a request may have shorter names than requests could give them.
+        // Services that a test creates without a request may have shorter names than a request allows.
         ["service", name, id] if is_word(name) && is_id(id) => Some(Kind::Service),
         _ => None,
     }
@@ -65,12 +66,13 @@ fn is_revision(text: &str) -> bool {
     text.parse::<u32>().is_ok_and(|revision| revision > 0 && revision.to_string() == text)
 }
 
-/// AWS documents no form for the last part; those that were seen are 32 hexadecimal digits.
+/// Checks the last part. AWS does not document its form; in all known ARNs it is 32 hexadecimal digits.
 fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// Says whether a connector or a service can be called this. Source: App Runner API, `VpcConnectorName`, `ServiceName`.
+/// Returns true for a valid name of a connector or a service. Source: App Runner API, `VpcConnectorName`,
+/// `ServiceName`.
 pub(crate) fn is_name(text: &str) -> bool {
     text.len() >= 4 && is_word(text)
 }
@@ -81,7 +83,7 @@ fn is_word(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-/// Makes the ARN of a new connector; its last part is never used twice.
+/// Makes the ARN of a new connector with a unique last part.
 pub(crate) fn new_connector(account: &str, region: &str, name: &str, revision: u32, form: ConnectorIds) -> String {
     let id = match form {
         ConnectorIds::Hex => random_hex(),
@@ -100,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_it_makes() {
+    fn parses_the_arns_of_new_resources() {
         for form in [ConnectorIds::Hex, ConnectorIds::Uuid] {
             let arn = new_connector("111122223333", "eu-west-1", "shop", 1, form);
             let parsed = Arn::parse(&arn).unwrap();
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_all_that_is_not_a_full_arn() {
+    fn rejects_incomplete_and_malformed_arns() {
         let good = "arn:aws:apprunner:eu-west-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef";
         assert!(Arn::parse(good).is_some());
         for (part, instead) in [

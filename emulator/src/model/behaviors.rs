@@ -1,62 +1,63 @@
-//! The questions that AWS's documentation leaves open, as switches.
+//! Switches for the details that AWS's documentation leaves open.
 //!
-//! A tool that works against one answer only works by luck, so the emulator plays them all, one at a time.
+//! A tool that is tested with one answer only may fail with another, so the emulator can give each of them.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::views::{ConnectorStatus, ServiceStatus};
 
-/// How App Runner behaves where nobody has confirmed it, and the limits that an account can have changed.
+/// The undocumented behaviors of App Runner, and the limits that AWS raises for an account on request.
 ///
-/// In JSON, a member that is absent has its default; durations are milliseconds.
+/// In JSON, an absent member has its default; durations are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Behaviors {
-    /// ACTIVE connectors that an account may have in a region. Default: 10, AWS's own.
+    /// Maximum number of ACTIVE connectors of an account in a region. Default: 10, as in AWS.
     pub connector_quota: usize,
-    /// What `CreateVpcConnector` does when an ACTIVE connector has the name. Default: a new revision.
+    /// Effect of `CreateVpcConnector` with the name of an ACTIVE connector. Default: a new revision.
     pub create_existing_name: CreateExistingName,
-    /// What the ARN of a new connector ends with. Default: 32 hexadecimal digits.
+    /// Last part of the ARN of a new connector. Default: 32 hexadecimal digits.
     pub connector_ids: ConnectorIds,
-    /// What a successful `DeleteVpcConnector` shows. Default: INACTIVE at once.
+    /// Status in the reply of a successful `DeleteVpcConnector`. Default: INACTIVE.
     pub delete_reply: DeleteReply,
-    /// How long a connector stays ACTIVE with [`DeleteReply::Eventual`]. Default: 1000.
+    /// Time from the deletion until the connector is INACTIVE with [`DeleteReply::Eventual`]. Default: 1000.
     pub delete_settles_after_ms: u64,
-    /// What `DeleteVpcConnector` says about an INACTIVE connector. Default: not found.
+    /// Answer of `DeleteVpcConnector` for an INACTIVE connector. Default: not found.
     pub delete_again: DeleteAgain,
-    /// How long an INACTIVE connector can still be described before it is not found. Default: an hour.
+    /// Time for which `DescribeVpcConnector` shows an INACTIVE connector before it answers not found. Default: 1 hour.
     pub inactive_connector_kept_ms: u64,
-    /// Whether `ListVpcConnectors` shows INACTIVE connectors that can still be described. Default: no.
+    /// If true, `ListVpcConnectors` shows the INACTIVE connectors that can be described. Default: false.
     pub list_inactive_connectors: bool,
-    /// States in which a service holds its connector. Default: all but DELETED.
+    /// Statuses in which a service blocks the deletion of its connector. Default: all except DELETED.
     pub holding_statuses: Vec<ServiceStatus>,
-    /// How long a connector stays "in use" after the last service let go of it. Default: 0.
+    /// Time for which a connector stays "in use" after the last service stopped using it. Default: 0.
     pub in_use_after_release_ms: u64,
-    /// Answer to an ARN that is no ARN of the kind asked for. Default: invalid request.
+    /// Answer to a malformed ARN or an ARN of another kind. Default: invalid request.
     pub malformed_arn: ArnAnswer,
     /// Answer to an ARN of the caller's account in another region. Default: not found.
     pub other_region_arn: ArnAnswer,
     /// Answer to another account's ARN. Default: not found.
     pub other_account_arn: ArnAnswer,
-    /// How long creating, updating, pausing, resuming and deleting a service takes, `OPERATION_IN_PROGRESS` meanwhile.
-    /// Default: 0, which skips that state.
+    /// Time for which a service is `OPERATION_IN_PROGRESS` while App Runner creates, updates, pauses, resumes or
+    /// deletes it. Default: 0, which skips that status.
     pub service_operation_ms: u64,
-    /// How long a DELETED service can still be described before it is not found. Default: an hour.
+    /// Time for which `DescribeService` shows a DELETED service before it answers not found. Default: 1 hour.
     pub deleted_service_kept_ms: u64,
-    /// Whether `ListServices` shows DELETED services that can still be described. Default: no.
+    /// If true, `ListServices` shows the DELETED services that can be described. Default: false.
     pub list_deleted_services: bool,
-    /// How the status of a connector or a service is spelt in every reply. Default: as the API model spells it.
+    /// Spelling of the status of connectors and services in every reply. Default: as in the API model.
     pub status_case: StatusCase,
-    /// What `DeleteVpcConnector` says about a connector in use, instead of AWS's own words. Default: AWS's.
+    /// Message of `DeleteVpcConnector` for a connector in use. Default: the message of AWS.
     pub in_use_message: Option<String>,
-    /// How long `ListTagsForResource` goes on to show the tags as they were before a change. Default: 0.
+    /// Time for which `ListTagsForResource` still shows the tags from before a change. Default: 0.
     pub tags_visible_after_ms: u64,
-    /// App Runner requests that an account may send a second in a region, as a burst or spread out. Default: no limit.
+    /// Maximum number of App Runner requests of an account in a region in one second, as a burst or spread
+    /// out. Default: no limit.
     pub requests_per_second: Option<u32>,
 }
 
-const AN_HOUR_MS: u64 = 3_600_000;
+const ONE_HOUR_MS: u64 = 3_600_000;
 
 impl Default for Behaviors {
     fn default() -> Self {
@@ -67,7 +68,7 @@ impl Default for Behaviors {
             delete_reply: DeleteReply::Inactive,
             delete_settles_after_ms: 1000,
             delete_again: DeleteAgain::NotFound,
-            inactive_connector_kept_ms: AN_HOUR_MS,
+            inactive_connector_kept_ms: ONE_HOUR_MS,
             list_inactive_connectors: false,
             holding_statuses: vec![
                 ServiceStatus::CreateFailed,
@@ -81,7 +82,7 @@ impl Default for Behaviors {
             other_region_arn: ArnAnswer::NotFound,
             other_account_arn: ArnAnswer::NotFound,
             service_operation_ms: 0,
-            deleted_service_kept_ms: AN_HOUR_MS,
+            deleted_service_kept_ms: ONE_HOUR_MS,
             list_deleted_services: false,
             status_case: StatusCase::AsDocumented,
             in_use_message: None,
@@ -92,29 +93,29 @@ impl Default for Behaviors {
 }
 
 impl Behaviors {
-    /// Spells a connector's status as replies show it.
+    /// Renders a connector's status for a reply.
     pub(crate) fn connector_status(&self, status: ConnectorStatus) -> Value {
-        self.status_case.spelt(json!(status))
+        self.status_case.spell(json!(status))
     }
 
-    /// Spells a service's status as replies show it.
+    /// Renders a service's status for a reply.
     pub(crate) fn service_status(&self, status: ServiceStatus) -> Value {
-        self.status_case.spelt(json!(status))
+        self.status_case.spell(json!(status))
     }
 }
 
-/// How the status of a connector or a service is spelt on the wire.
+/// Spelling of the status of connectors and services in replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StatusCase {
-    /// As the API model spells it: `ACTIVE`, `OPERATION_IN_PROGRESS`.
+    /// As in the API model: `ACTIVE`, `OPERATION_IN_PROGRESS`.
     AsDocumented,
     /// In lower case: `active`, `operation_in_progress`.
     Lower,
 }
 
 impl StatusCase {
-    fn spelt(self, documented: Value) -> Value {
+    fn spell(self, documented: Value) -> Value {
         match (self, documented) {
             (Self::Lower, Value::String(word)) => word.to_ascii_lowercase().into(),
             (_, documented) => documented,
@@ -122,7 +123,7 @@ impl StatusCase {
     }
 }
 
-/// What `CreateVpcConnector` does when an ACTIVE connector has the name.
+/// Effect of `CreateVpcConnector` with the name of an ACTIVE connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CreateExistingName {
@@ -132,39 +133,39 @@ pub enum CreateExistingName {
     Refused,
 }
 
-/// What the ARN of a new connector ends with.
+/// Last part of the ARN of a new connector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConnectorIds {
-    /// 32 hexadecimal digits, as every ARN of AWS's that was seen.
+    /// 32 hexadecimal digits, as in all known ARNs of AWS.
     Hex,
-    /// A UUID, with its hyphens.
+    /// A UUID with hyphens.
     Uuid,
 }
 
-/// What a successful `DeleteVpcConnector` shows.
+/// Status in the reply of a successful `DeleteVpcConnector`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeleteReply {
-    /// INACTIVE, with `DeletedAt`: the deletion is done.
+    /// INACTIVE, with `DeletedAt`: the connector is deleted.
     Inactive,
-    /// ACTIVE, which turns INACTIVE after [`Behaviors::delete_settles_after_ms`].
+    /// ACTIVE; the connector becomes INACTIVE after [`Behaviors::delete_settles_after_ms`].
     Eventual,
 }
 
-/// What `DeleteVpcConnector` says about an INACTIVE connector that can still be described.
+/// Answer of `DeleteVpcConnector` for an INACTIVE connector that can be described.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeleteAgain {
     /// Answers `ResourceNotFoundException`.
     NotFound,
-    /// Answers 200 with the same INACTIVE connector.
+    /// Answers 200 with the INACTIVE connector.
     Inactive,
     /// Answers `InvalidRequestException`.
     InvalidRequest,
 }
 
-/// What an operation says about an ARN that cannot name anything of the caller's.
+/// Answer of an operation to an ARN that cannot name a resource of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ArnAnswer {

@@ -1,4 +1,4 @@
-//! The emulated App Runner without HTTP: its resources and their rules.
+//! The emulated App Runner without HTTP: resources and their rules.
 
 pub(crate) mod account_region;
 pub(crate) mod arn;

@@ -1,20 +1,20 @@
-//! What there is, as the control API and [`Emulator`](crate::Emulator) show it.
+//! The resources as the control API and [`Emulator`](crate::Emulator) show them.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// One account's holdings in one region.
+/// The resources of one account in one region.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegionView {
     /// Account, 12 digits.
     pub account: String,
     /// Region, as in an ARN.
     pub region: String,
-    /// Every connector there ever was, oldest first; also those that the API no longer finds.
+    /// All connectors since the last reset, oldest first; also connectors that the API no longer describes.
     pub connectors: Vec<ConnectorView>,
-    /// Every service there ever was, oldest first; also those that the API no longer finds.
+    /// All services since the last reset, oldest first; also services that the API no longer describes.
     pub services: Vec<ServiceView>,
 }
 
@@ -23,7 +23,7 @@ pub struct RegionView {
 pub struct ConnectorView {
     /// Full ARN.
     pub arn: String,
-    /// The customer's name.
+    /// Name in the create request.
     pub name: String,
     /// Revision, from 1.
     pub revision: u32,
@@ -31,36 +31,36 @@ pub struct ConnectorView {
     pub subnets: Vec<String>,
     /// Security group ids.
     pub security_groups: Vec<String>,
-    /// What `DescribeVpcConnector` would show now, in the API model's spelling.
+    /// Current status, in the API model's spelling.
     pub status: ConnectorStatus,
-    /// When it was created.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When it became INACTIVE.
+    /// Time at which the connector became INACTIVE; absent while it is ACTIVE.
     pub deleted_at: Option<Timestamp>,
-    /// Whether `DeleteVpcConnector` would be refused because of a service.
+    /// True if `DeleteVpcConnector` would answer that services use the connector.
     pub in_use: bool,
-    /// Tags by key, also those that `ListTagsForResource` does not show yet.
+    /// Latest tags by key, also tags that `ListTagsForResource` does not show yet.
     pub tags: BTreeMap<String, String>,
 }
 
-/// A service, as far as connectors go. Source: App Runner API, `Service`.
+/// A service, as far as connectors depend on it. Source: App Runner API, `Service`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceView {
     /// Full ARN.
     pub arn: String,
-    /// The customer's name.
+    /// Name in the create request.
     pub name: String,
-    /// What `DescribeService` would show now, in the API model's spelling.
+    /// Current status, in the API model's spelling.
     pub status: ServiceStatus,
-    /// The connector that its outgoing traffic takes, if it takes one.
+    /// ARN of the connector for outgoing traffic, if the service has one.
     pub connector: Option<String>,
-    /// When it was created.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// Time of the last change.
     pub updated_at: Timestamp,
-    /// When it was deleted.
+    /// Time of the deletion; absent unless the service is DELETED.
     pub deleted_at: Option<Timestamp>,
-    /// Tags by key, also those that `ListTagsForResource` does not show yet.
+    /// Latest tags by key, also tags that `ListTagsForResource` does not show yet.
     pub tags: BTreeMap<String, String>,
 }
 
@@ -68,9 +68,9 @@ pub struct ServiceView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum ConnectorStatus {
-    /// Can be used.
+    /// The connector is not deleted, or its eventual deletion has not ended.
     Active,
-    /// Is deleted.
+    /// The connector is deleted.
     Inactive,
 }
 

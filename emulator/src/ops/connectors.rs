@@ -17,7 +17,7 @@ use crate::model::pages::ListItem;
 use crate::{Behaviors, CreateExistingName, DeleteAgain, DeleteReply};
 
 /// Creates a connector. Source: App Runner API, `CreateVpcConnector`.
-pub(crate) fn create(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+pub(super) fn create(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
     let name = params.required_text("VpcConnectorName", 4..=40)?;
     if !arn::is_name(name) {
         return Err(params
@@ -39,7 +39,7 @@ pub(crate) fn create(context: &mut RequestContext<'_>, params: &Params) -> ApiRe
     Ok(reply)
 }
 
-/// Stands for the default group of the one VPC that every subnet belongs to.
+/// The default security group of the VPC; in the emulator, all subnets belong to one VPC.
 const DEFAULT_SECURITY_GROUP: &str = "sg-0default00000000";
 
 fn check_new(context: &RequestContext<'_>, name: &str, groups: Option<&[String]>) -> Result<(), ApiError> {
@@ -72,40 +72,41 @@ fn same_items(left: &[String], right: &[String]) -> bool {
     left.iter().collect::<BTreeSet<_>>() == right.iter().collect::<BTreeSet<_>>()
 }
 
-/// Shows a connector. Source: App Runner API, `DescribeVpcConnector`.
-pub(crate) fn describe(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+/// Describes a connector. Source: App Runner API, `DescribeVpcConnector`.
+pub(super) fn describe(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
     let arn = context.arn(params, "VpcConnectorArn", &[Kind::Connector])?;
     let found = context.region.find_connector(arn, context.behaviors, context.now);
-    let connector = found.ok_or_else(|| ApiError::not_found(Kind::Connector.what(), arn))?;
+    let connector = found.ok_or_else(|| ApiError::not_found(Kind::Connector.label(), arn))?;
     Ok(json!({ "VpcConnector": to_json(connector, context.behaviors, context.now) }))
 }
 
 /// Lists connectors, a page at a time. Source: App Runner API, `ListVpcConnectors`.
-pub(crate) fn list(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+pub(super) fn list(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
     let (behaviors, now) = (context.behaviors, context.now);
     let listed = |connector: &&Connector| {
         connector.is_active(now) || (behaviors.list_inactive_connectors && connector.is_describable(behaviors, now))
     };
-    let shown = context.region.connectors.iter().filter(listed);
-    let items =
-        shown.map(|connector| ListItem { seq: connector.seq, value: to_json(connector, behaviors, now) }).collect();
+    let connectors = context.region.connectors.iter().filter(listed);
+    let items = connectors
+        .map(|connector| ListItem { seq: connector.seq, value: to_json(connector, behaviors, now) })
+        .collect();
     pages::reply(context, params, "VpcConnectors", 1..=100, items)
 }
 
-/// Deletes a connector that no service holds. Source: App Runner API, `DeleteVpcConnector`.
-pub(crate) fn delete(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+/// Deletes a connector that is not in use. Source: App Runner API, `DeleteVpcConnector`.
+pub(super) fn delete(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
     let arn = context.arn(params, "VpcConnectorArn", &[Kind::Connector])?;
     let (behaviors, now) = (context.behaviors, context.now);
     let in_use = context.region.is_in_use(arn, behaviors, now);
     let found = context.region.find_connector(arn, behaviors, now);
-    let connector = found.ok_or_else(|| ApiError::not_found(Kind::Connector.what(), arn))?;
+    let connector = found.ok_or_else(|| ApiError::not_found(Kind::Connector.label(), arn))?;
     if !connector.is_active(now) {
         return delete_again(connector, behaviors, now);
     }
     if in_use {
-        // Two spaces, as AWS writes it.
-        let awss = || format!("Provided VPC connector arn is being used by other services. ARN:  {arn}");
-        return Err(ApiError::invalid_request(behaviors.in_use_message.clone().unwrap_or_else(awss)));
+        // AWS writes two spaces here.
+        let aws_message = || format!("Provided VPC connector arn is being used by other services. ARN:  {arn}");
+        return Err(ApiError::invalid_request(behaviors.in_use_message.clone().unwrap_or_else(aws_message)));
     }
     connector.delete(match behaviors.delete_reply {
         DeleteReply::Inactive => now,
@@ -117,7 +118,7 @@ pub(crate) fn delete(context: &mut RequestContext<'_>, params: &Params) -> ApiRe
 fn delete_again(connector: &Connector, behaviors: &Behaviors, now: Timestamp) -> ApiResult {
     match behaviors.delete_again {
         DeleteAgain::Inactive => Ok(json!({ "VpcConnector": to_json(connector, behaviors, now) })),
-        DeleteAgain::NotFound => Err(ApiError::not_found(Kind::Connector.what(), &connector.arn)),
+        DeleteAgain::NotFound => Err(ApiError::not_found(Kind::Connector.label(), &connector.arn)),
         DeleteAgain::InvalidRequest => {
             Err(ApiError::invalid_request(format!("VPC connector is not active. ARN: {}", connector.arn)))
         }
@@ -126,7 +127,7 @@ fn delete_again(connector: &Connector, behaviors: &Behaviors, now: Timestamp) ->
 
 /// Renders a connector as App Runner does. Source: App Runner API, `VpcConnector`.
 fn to_json(connector: &Connector, behaviors: &Behaviors, now: Timestamp) -> Value {
-    let mut shown = json!({
+    let mut rendered = json!({
         "VpcConnectorName": connector.name,
         "VpcConnectorArn": connector.arn,
         "VpcConnectorRevision": connector.revision,
@@ -136,7 +137,7 @@ fn to_json(connector: &Connector, behaviors: &Behaviors, now: Timestamp) -> Valu
         "CreatedAt": seconds(connector.created_at),
     });
     if let Some(at) = connector.deleted_at(now) {
-        shown["DeletedAt"] = seconds(at);
+        rendered["DeletedAt"] = seconds(at);
     }
-    shown
+    rendered
 }

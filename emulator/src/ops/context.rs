@@ -1,4 +1,4 @@
-//! The context of one request.
+//! The context of one request, shared by all operations.
 
 use jiff::Timestamp;
 
@@ -9,20 +9,20 @@ use crate::model::arn::{self, Arn, Kind};
 use crate::model::region::Region;
 use crate::{ArnAnswer, Behaviors, Operation};
 
-/// What an operation sees: who calls, what the caller has in the region, and how AWS behaves today.
-pub(crate) struct RequestContext<'a> {
-    pub(crate) operation: Operation,
-    pub(crate) caller: &'a Caller,
-    pub(crate) region: &'a mut Region,
-    pub(crate) behaviors: &'a Behaviors,
-    pub(crate) now: Timestamp,
+/// The caller of an operation, the caller's resources in the region, the behaviors, and the time.
+pub(super) struct RequestContext<'a> {
+    pub(super) operation: Operation,
+    pub(super) caller: &'a Caller,
+    pub(super) region: &'a mut Region,
+    pub(super) behaviors: &'a Behaviors,
+    pub(super) now: Timestamp,
 }
 
 impl RequestContext<'_> {
-    /// Reads a required ARN that names one of these kinds, in the caller's account and region.
-    pub(crate) fn arn<'m>(&self, params: &'m Params, name: &str, kinds: &[Kind]) -> Result<&'m str, ApiError> {
+    /// Reads a required ARN of one of these kinds, in the caller's account and region.
+    pub(super) fn arn<'m>(&self, params: &'m Params, name: &str, kinds: &[Kind]) -> Result<&'m str, ApiError> {
         let text = params.required_text(name, 1..=arn::MAX_LENGTH)?;
-        let what = kinds.first().map_or("Resource", |kind| kind.what());
+        let label = kinds.first().map_or("Resource", |kind| kind.label());
         let answer = match Arn::parse(text).filter(|arn| kinds.contains(&arn.kind)) {
             None => self.behaviors.malformed_arn,
             Some(arn) if arn.account != self.caller.account => self.behaviors.other_account_arn,
@@ -31,9 +31,9 @@ impl RequestContext<'_> {
         };
         Err(match answer {
             ArnAnswer::InvalidRequest => {
-                params.wrong(name, &format!("must be the ARN of a {what} in this region: {text}"))
+                params.wrong(name, &format!("must be the ARN of a {label} in this region: {text}"))
             }
-            ArnAnswer::NotFound => ApiError::not_found(what, text),
+            ArnAnswer::NotFound => ApiError::not_found(label, text),
             ArnAnswer::AccessDenied => self.caller.denied(self.operation, Some(text)),
         })
     }

@@ -17,7 +17,7 @@ use crate::auth::Caller;
 use crate::model::clock::now;
 use crate::state::EmulatorState;
 
-/// Lets an operation take effect.
+/// Performs an operation.
 pub(crate) fn perform(state: &mut EmulatorState, caller: &Caller, operation: Operation, params: &Params) -> ApiResult {
     let now = now();
     let (region, behaviors) = state.region(&caller.account_region(), now);

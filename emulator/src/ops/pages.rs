@@ -1,4 +1,4 @@
-//! The paging params of list requests and replies.
+//! The paging parameters of list requests, and the replies with a page.
 
 use std::ops::RangeInclusive;
 

@@ -1,4 +1,4 @@
-//! The parameters of a request, read one by one so that an error can say which one is wrong.
+//! The parameters of a request, read one by one so that an error names the wrong one.
 
 use std::ops::RangeInclusive;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::api_error::ApiError;
 
-/// A JSON object in a request, and the way to it.
+/// A JSON object in a request, and its path for error messages.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Params {
     path: String,
@@ -14,7 +14,7 @@ pub(crate) struct Params {
 }
 
 impl Params {
-    /// Reads a request's body; an empty one has no params.
+    /// Parses a request's body; an empty body has no parameters.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, ApiError> {
         if body.is_empty() {
             return Ok(Self::default());
@@ -30,7 +30,7 @@ impl Params {
         self.values.get(name).filter(|value| !value.is_null())
     }
 
-    /// Gives a member whatever it is, for an echo.
+    /// Returns a parameter of any type, unchecked.
     pub(crate) fn raw(&self, name: &str) -> Option<Value> {
         self.get(name).cloned()
     }
@@ -88,7 +88,7 @@ impl Params {
         self.wrong(name, "must not be null")
     }
 
-    /// Says what is wrong with a member, in the way AWS's validation does.
+    /// Makes the error of AWS's validation for a parameter.
     pub(crate) fn wrong(&self, name: &str, constraint: &str) -> ApiError {
         ApiError::invalid_request(format!(
             "1 validation error detected: Value at '{}' failed to satisfy constraint: Member {constraint}",
@@ -96,9 +96,9 @@ impl Params {
         ))
     }
 
-    /// Says that a member is not of the type that the API model gives it.
+    /// Makes the error for a parameter that does not have the type of the API model.
     ///
-    /// Source: AWS JSON services answer what they cannot deserialize with this code, before they validate anything.
+    /// Source: AWS JSON services answer this code to a request that they cannot deserialize, before they validate it.
     fn not_a(&self, name: &str, kind: &str) -> ApiError {
         ApiError::serialization(format!("Value at '{}' is not {kind}.", self.path_of(name)))
     }
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_member() {
+    fn errors_name_the_wrong_parameter() {
         let params = params(r#"{"Name": 5, "Max": "x", "Tags": [{"Key": ""}], "List": ["a", 1]}"#);
         let tag = params.objects("Tags").unwrap().unwrap().remove(0);
         let (invalid, unreadable) = ("InvalidRequestException", "SerializationException");
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_a_serialization_error() {
+    fn a_body_that_is_not_an_object_is_a_serialization_error() {
         for body in ["{", "[]", "5", "nonsense"] {
             assert_eq!(Params::parse(body.as_bytes()).unwrap_err().code, "SerializationException", "{body}");
         }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_absent() {
+    fn null_counts_as_absent() {
         assert_eq!(params(r#"{"Name": null}"#).text("Name", 1..=9).unwrap(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The operations on services, with the reply shapes of the real ones.
+//! The operations on services, with replies in the shape of App Runner's.
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,7 @@ use crate::model::pages::ListItem;
 use crate::model::service::{NewService, Service};
 use crate::{Behaviors, ServiceStatus};
 
-/// Params of a request that the reply shows again as they are.
+/// Parameters that replies return unchanged.
 const ECHOED: [&str; 5] = [
     "SourceConfiguration",
     "InstanceConfiguration",
@@ -24,7 +24,7 @@ const ECHOED: [&str; 5] = [
 ];
 
 /// Creates a service. Source: App Runner API, `CreateService`.
-pub(crate) fn create(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+pub(super) fn create(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
     let name = params.required_text("ServiceName", 4..=40)?;
     if !arn::is_name(name) {
         return Err(
@@ -40,17 +40,17 @@ pub(crate) fn create(context: &mut RequestContext<'_>, params: &Params) -> ApiRe
     }
     let new = NewService { name: name.to_owned(), connector, settings: settings(params), tags };
     let arn = context.region.add_service(&context.caller.account_region(), new, context.now);
-    start(context, &arn, ServiceStatus::Running, |_| {})
+    start_operation(context, &arn, ServiceStatus::Running, |_| {})
 }
 
 /// Changes a running service. Source: App Runner API, `UpdateService`.
-pub(crate) fn update(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+pub(super) fn update(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
     check_source(params, false)?;
-    let arn = in_state(context, params, &[ServiceStatus::Running])?;
+    let arn = arn_in_status(context, params, &[ServiceStatus::Running])?;
     let egress = egress(context, params)?;
     let changed = settings(params);
-    start(context, &arn, ServiceStatus::Running, |service| {
-        if !matches!(egress, Egress::Unsaid) {
+    start_operation(context, &arn, ServiceStatus::Running, |service| {
+        if !matches!(egress, Egress::Unspecified) {
             service.connector = egress.connector();
         }
         merge(&mut service.settings, changed);
@@ -58,46 +58,47 @@ pub(crate) fn update(context: &mut RequestContext<'_>, params: &Params) -> ApiRe
 }
 
 /// Pauses a running service. Source: App Runner API, `PauseService`.
-pub(crate) fn pause(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
-    let arn = in_state(context, params, &[ServiceStatus::Running])?;
-    start(context, &arn, ServiceStatus::Paused, |_| {})
+pub(super) fn pause(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+    let arn = arn_in_status(context, params, &[ServiceStatus::Running])?;
+    start_operation(context, &arn, ServiceStatus::Paused, |_| {})
 }
 
 /// Resumes a paused service. Source: App Runner API, `ResumeService`.
-pub(crate) fn resume(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
-    let arn = in_state(context, params, &[ServiceStatus::Paused])?;
-    start(context, &arn, ServiceStatus::Running, |_| {})
+pub(super) fn resume(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+    let arn = arn_in_status(context, params, &[ServiceStatus::Paused])?;
+    start_operation(context, &arn, ServiceStatus::Running, |_| {})
 }
 
 /// Deletes a service. Source: App Runner API, `DeleteService`.
-pub(crate) fn delete(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+pub(super) fn delete(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
     use ServiceStatus::{CreateFailed, DeleteFailed, Paused, Running};
-    let arn = in_state(context, params, &[CreateFailed, DeleteFailed, Paused, Running])?;
-    start(context, &arn, ServiceStatus::Deleted, |_| {})
+    let arn = arn_in_status(context, params, &[CreateFailed, DeleteFailed, Paused, Running])?;
+    start_operation(context, &arn, ServiceStatus::Deleted, |_| {})
 }
 
-/// Shows a service. Source: App Runner API, `DescribeService`.
-pub(crate) fn describe(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+/// Describes a service. Source: App Runner API, `DescribeService`.
+pub(super) fn describe(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
     let arn = context.arn(params, "ServiceArn", &[Kind::Service])?;
     let found = context.region.find_service(arn, context.behaviors, context.now);
-    let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
-    Ok(json!({ "Service": full(service, context.behaviors, context.caller) }))
+    let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.label(), arn))?;
+    Ok(json!({ "Service": service_json(service, context.behaviors, context.caller) }))
 }
 
 /// Lists services, a page at a time. Source: App Runner API, `ListServices`.
-pub(crate) fn list(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+pub(super) fn list(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
     let (behaviors, now) = (context.behaviors, context.now);
     let listed = |service: &&Service| {
         service.deleted_at.is_none() || (behaviors.list_deleted_services && service.is_describable(behaviors, now))
     };
-    let shown = context.region.services.iter().filter(listed);
-    let items =
-        shown.map(|service| ListItem { seq: service.seq, value: Value::Object(summary(service, behaviors)) }).collect();
+    let services = context.region.services.iter().filter(listed);
+    let items = services
+        .map(|service| ListItem { seq: service.seq, value: Value::Object(summary_json(service, behaviors)) })
+        .collect();
     pages::reply(context, params, "ServiceSummaryList", 1..=20, items)
 }
 
-/// Starts an operation on a service, after one more change to it, and replies with it.
-fn start(
+/// Changes a service, starts an operation on it, and replies with the service.
+fn start_operation(
     context: &mut RequestContext<'_>,
     arn: &str,
     then: ServiceStatus,
@@ -108,14 +109,19 @@ fn start(
         change(service);
         service.start_operation(then, behaviors.service_operation_ms, now);
     });
-    let service = changed.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
-    Ok(json!({ "Service": full(service, context.behaviors, context.caller), "OperationId": uuid() }))
+    let service = changed.ok_or_else(|| ApiError::not_found(Kind::Service.label(), arn))?;
+    Ok(json!({ "Service": service_json(service, context.behaviors, context.caller), "OperationId": uuid() }))
 }
 
-fn in_state(context: &mut RequestContext<'_>, params: &Params, allowed: &[ServiceStatus]) -> Result<String, ApiError> {
+/// Reads the service's ARN; the service must have one of the allowed statuses.
+fn arn_in_status(
+    context: &mut RequestContext<'_>,
+    params: &Params,
+    allowed: &[ServiceStatus],
+) -> Result<String, ApiError> {
     let arn = context.arn(params, "ServiceArn", &[Kind::Service])?;
     let found = context.region.find_service(arn, context.behaviors, context.now);
-    let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
+    let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.label(), arn))?;
     if allowed.contains(&service.status) {
         return Ok(arn.to_owned());
     }
@@ -135,33 +141,33 @@ fn check_source(params: &Params, required: bool) -> Result<(), ApiError> {
     }
 }
 
-/// Where a request sends a service's outgoing traffic.
+/// The route of a service's outgoing traffic in a request.
 enum Egress {
-    Unsaid,
+    Unspecified,
     Public,
-    Through(String),
+    Connector(String),
 }
 
 impl Egress {
     fn connector(self) -> Option<String> {
         match self {
-            Self::Through(arn) => Some(arn),
-            Self::Unsaid | Self::Public => None,
+            Self::Connector(arn) => Some(arn),
+            Self::Unspecified | Self::Public => None,
         }
     }
 }
 
-/// Reads where outgoing traffic shall go; a connector must be usable.
+/// Reads the route of outgoing traffic; a connector must be usable.
 fn egress(context: &RequestContext<'_>, params: &Params) -> Result<Egress, ApiError> {
-    let Some(network) = params.object("NetworkConfiguration")? else { return Ok(Egress::Unsaid) };
-    let Some(egress) = network.object("EgressConfiguration")? else { return Ok(Egress::Unsaid) };
+    let Some(network) = params.object("NetworkConfiguration")? else { return Ok(Egress::Unspecified) };
+    let Some(egress) = network.object("EgressConfiguration")? else { return Ok(Egress::Unspecified) };
     let connector = egress.text("VpcConnectorArn", 1..=arn::MAX_LENGTH)?;
     match (egress.text("EgressType", 1..=7)?, connector) {
         (Some("DEFAULT") | None, None) => Ok(Egress::Public),
         (Some("VPC") | None, Some(given)) => {
-            // Whatever is wrong with it: the model has ResourceNotFoundException for the service at most.
+            // One error for all wrong ARNs: in the API model, ResourceNotFoundException is only about the service.
             match context.arn(&egress, "VpcConnectorArn", &[Kind::Connector]) {
-                Ok(arn) if context.region.has_usable_connector(arn) => Ok(Egress::Through(arn.to_owned())),
+                Ok(arn) if context.region.has_usable_connector(arn) => Ok(Egress::Connector(arn.to_owned())),
                 _ => {
                     Err(ApiError::invalid_request(format!("VPC connector doesn't exist or isn't active. ARN: {given}")))
                 }
@@ -173,7 +179,7 @@ fn egress(context: &RequestContext<'_>, params: &Params) -> Result<Egress, ApiEr
     }
 }
 
-/// Puts changes into settings: whole params, but of the instance only what is given, as with the network.
+/// Replaces the changed settings; of `InstanceConfiguration`, only the members in the request.
 fn merge(settings: &mut Map<String, Value>, changed: Map<String, Value>) {
     for (name, value) in changed {
         match (settings.get_mut(&name), value) {
@@ -185,7 +191,7 @@ fn merge(settings: &mut Map<String, Value>, changed: Map<String, Value>) {
     }
 }
 
-/// Collects what is shown again: the echoed params, and the part of the network that is no egress.
+/// Reads the settings that replies return: the echoed parameters, and the network without its egress.
 fn settings(params: &Params) -> Map<String, Value> {
     let echoed = ECHOED.iter().filter_map(|name| Some(((*name).to_owned(), params.raw(name)?)));
     let mut settings: Map<String, Value> = echoed.collect();
@@ -199,37 +205,37 @@ fn settings(params: &Params) -> Map<String, Value> {
     settings
 }
 
-/// Shows a service as lists do. Source: App Runner API, `ServiceSummary`.
-fn summary(service: &Service, behaviors: &Behaviors) -> Map<String, Value> {
-    let mut shown = Map::new();
-    shown.insert("ServiceName".to_owned(), json!(service.name));
-    shown.insert("ServiceId".to_owned(), json!(service.id));
-    shown.insert("ServiceArn".to_owned(), json!(service.arn));
-    shown.insert("ServiceUrl".to_owned(), json!(service.url));
-    shown.insert("CreatedAt".to_owned(), seconds(service.created_at));
-    shown.insert("UpdatedAt".to_owned(), seconds(service.updated_at));
-    shown.insert("Status".to_owned(), behaviors.service_status(service.status));
-    shown
+/// Renders a service as in a list. Source: App Runner API, `ServiceSummary`.
+fn summary_json(service: &Service, behaviors: &Behaviors) -> Map<String, Value> {
+    let mut rendered = Map::new();
+    rendered.insert("ServiceName".to_owned(), json!(service.name));
+    rendered.insert("ServiceId".to_owned(), json!(service.id));
+    rendered.insert("ServiceArn".to_owned(), json!(service.arn));
+    rendered.insert("ServiceUrl".to_owned(), json!(service.url));
+    rendered.insert("CreatedAt".to_owned(), seconds(service.created_at));
+    rendered.insert("UpdatedAt".to_owned(), seconds(service.updated_at));
+    rendered.insert("Status".to_owned(), behaviors.service_status(service.status));
+    rendered
 }
 
-/// Shows a service in full. Source: App Runner API, `Service`.
-fn full(service: &Service, behaviors: &Behaviors, caller: &Caller) -> Value {
-    let mut shown = summary(service, behaviors);
+/// Renders a service. Source: App Runner API, `Service`.
+fn service_json(service: &Service, behaviors: &Behaviors, caller: &Caller) -> Value {
+    let mut rendered = summary_json(service, behaviors);
     let settings = &service.settings;
-    shown.extend(ECHOED.iter().filter_map(|name| Some(((*name).to_owned(), settings.get(*name)?.clone()))));
-    shown.insert("InstanceConfiguration".to_owned(), instance(settings.get("InstanceConfiguration")));
-    shown.insert("NetworkConfiguration".to_owned(), network(service));
-    shown.insert("AutoScalingConfigurationSummary".to_owned(), auto_scaling(settings, caller));
-    shown.extend(service.deleted_at.map(|at| ("DeletedAt".to_owned(), seconds(at))));
-    Value::Object(shown)
+    rendered.extend(ECHOED.iter().filter_map(|name| Some(((*name).to_owned(), settings.get(*name)?.clone()))));
+    rendered.insert("InstanceConfiguration".to_owned(), instance(settings.get("InstanceConfiguration")));
+    rendered.insert("NetworkConfiguration".to_owned(), network(service));
+    rendered.insert("AutoScalingConfigurationSummary".to_owned(), auto_scaling(settings, caller));
+    rendered.extend(service.deleted_at.map(|at| ("DeletedAt".to_owned(), seconds(at))));
+    Value::Object(rendered)
 }
 
 fn instance(given: Option<&Value>) -> Value {
-    let mut shown = json!({ "Cpu": "1024", "Memory": "2048" });
+    let mut rendered = json!({ "Cpu": "1024", "Memory": "2048" });
     for (name, value) in given.and_then(Value::as_object).into_iter().flatten() {
-        shown[name] = value.clone();
+        rendered[name] = value.clone();
     }
-    shown
+    rendered
 }
 
 fn network(service: &Service) -> Value {

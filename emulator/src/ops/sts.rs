@@ -1,10 +1,10 @@
-//! The one operation of STS that tells a caller who it is.
+//! The operation of STS.
 
 use serde_json::{Value, json};
 
 use crate::auth::Caller;
 
-/// Tells a caller who it is. Source: STS API, `GetCallerIdentity`; it needs no permission.
-pub(crate) fn caller_identity(caller: &Caller) -> Value {
+/// Returns the caller's identity; this needs no permission. Source: STS API, `GetCallerIdentity`.
+pub(super) fn caller_identity(caller: &Caller) -> Value {
     json!({ "Arn": caller.user_arn(), "UserId": caller.user_id(), "Account": caller.account })
 }

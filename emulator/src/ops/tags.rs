@@ -4,15 +4,15 @@ use serde_json::{Value, json};
 
 use super::context::RequestContext;
 use super::params::Params;
+use crate::ServiceStatus;
 use crate::api_error::{ApiError, ApiResult};
 use crate::model::arn::Kind;
 use crate::model::tags::{TagMap, Tags};
-use crate::{ConnectorStatus, ServiceStatus};
 
 const MAX_TAGS: usize = 50;
 
-/// Reads the member `Tags` of a request. Source: App Runner API, `Tag`.
-pub(crate) fn read(params: &Params) -> Result<Option<TagMap>, ApiError> {
+/// Reads the parameter `Tags`. Source: App Runner API, `Tag`.
+pub(super) fn read(params: &Params) -> Result<Option<TagMap>, ApiError> {
     let Some(items) = params.objects("Tags")? else { return Ok(None) };
     let mut tags = TagMap::new();
     for item in items {
@@ -41,11 +41,11 @@ fn check_count(tags: &TagMap) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Adds tags, or changes those that are there. Source: App Runner API, `TagResource`.
-pub(crate) fn tag(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+/// Adds tags and replaces the values of existing keys. Source: App Runner API, `TagResource`.
+pub(super) fn tag(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
     let added = read(params)?.ok_or_else(|| params.missing("Tags"))?;
     let now = context.now;
-    let tags = changeable(context, params)?;
+    let tags = find_changeable(context, params)?;
     let mut all = tags.latest().clone();
     all.extend(added);
     check_count(&all)?;
@@ -54,19 +54,19 @@ pub(crate) fn tag(context: &mut RequestContext<'_>, params: &Params) -> ApiResul
 }
 
 /// Removes tags. Source: App Runner API, `UntagResource`.
-pub(crate) fn untag(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+pub(super) fn untag(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
     let keys = params.texts("TagKeys", 1..=128)?.ok_or_else(|| params.missing("TagKeys"))?;
     keys.iter().try_for_each(|key| check_key(params, "TagKeys", key))?;
     let now = context.now;
-    let tags = changeable(context, params)?;
-    let mut left = tags.latest().clone();
-    left.retain(|key, _| !keys.contains(key));
-    tags.write(left, now);
+    let tags = find_changeable(context, params)?;
+    let mut remaining = tags.latest().clone();
+    remaining.retain(|key, _| !keys.contains(key));
+    tags.write(remaining, now);
     Ok(json!({}))
 }
 
 /// Lists tags. Source: App Runner API, `ListTagsForResource`.
-pub(crate) fn list(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
+pub(super) fn list(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
     let (now, visible_after_ms) = (context.now, context.behaviors.tags_visible_after_ms);
     let (tags, _) = find(context, params)?;
     let tags: Vec<Value> =
@@ -74,30 +74,31 @@ pub(crate) fn list(context: &mut RequestContext<'_>, params: &Params) -> ApiResu
     Ok(json!({ "Tags": tags }))
 }
 
-fn changeable<'a>(context: &'a mut RequestContext<'_>, params: &Params) -> Result<&'a mut Tags, ApiError> {
+/// Returns the tags of a resource that is not deleted.
+fn find_changeable<'a>(context: &'a mut RequestContext<'_>, params: &Params) -> Result<&'a mut Tags, ApiError> {
     match find(context, params)? {
-        (tags, Life::There) => Ok(tags),
-        (_, Life::Over) => Err(ApiError::invalid_state("The resource is deleted; its tags can't be changed.")),
+        (tags, Lifecycle::Live) => Ok(tags),
+        (_, Lifecycle::Deleted) => Err(ApiError::invalid_state("The resource is deleted; its tags can't be changed.")),
     }
 }
 
-enum Life {
-    There,
-    Over,
+enum Lifecycle {
+    Live,
+    Deleted,
 }
 
-fn find<'a>(context: &'a mut RequestContext<'_>, params: &Params) -> Result<(&'a mut Tags, Life), ApiError> {
+fn find<'a>(context: &'a mut RequestContext<'_>, params: &Params) -> Result<(&'a mut Tags, Lifecycle), ApiError> {
     let arn = context.arn(params, "ResourceArn", &[Kind::Connector, Kind::Service])?;
     let (behaviors, now) = (context.behaviors, context.now);
     let region = &mut *context.region;
     if region.services.iter().any(|service| service.arn == arn) {
         let found = region.find_service(arn, behaviors, now);
-        let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.what(), arn))?;
-        let life = if service.status == ServiceStatus::Deleted { Life::Over } else { Life::There };
-        return Ok((&mut service.tags, life));
+        let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.label(), arn))?;
+        let lifecycle = if service.status == ServiceStatus::Deleted { Lifecycle::Deleted } else { Lifecycle::Live };
+        return Ok((&mut service.tags, lifecycle));
     }
     let found = region.find_connector(arn, behaviors, now);
     let connector = found.ok_or_else(|| ApiError::not_found("Resource", arn))?;
-    let life = if connector.status(now) == ConnectorStatus::Inactive { Life::Over } else { Life::There };
-    Ok((&mut connector.tags, life))
+    let lifecycle = if connector.is_active(now) { Lifecycle::Live } else { Lifecycle::Deleted };
+    Ok((&mut connector.tags, lifecycle))
 }
