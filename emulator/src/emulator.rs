@@ -15,7 +15,7 @@ use crate::model::clock::now;
 use crate::model::connector::NewConnector;
 use crate::model::ids::random_hex;
 use crate::model::service::NewService;
-use crate::state::Shared;
+use crate::state::SharedState;
 use crate::{
     Behaviors, Call, CallFilter, Config, ConnectorView, Error, Fault, FaultId, QueuedFault, RegionView, ServiceStatus,
     ServiceView,
@@ -28,7 +28,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Emulator {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     server: JoinHandle<()>,
 }
 
@@ -45,7 +45,7 @@ impl Emulator {
         let failed = |source| Error::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let shared = Arc::new(Shared::new(config));
+        let shared = Arc::new(SharedState::new(config));
         let server = tokio::spawn(serve(listener, address, Arc::clone(&shared)));
         Ok(Self { address, shared, server })
     }

@@ -17,13 +17,13 @@ use crate::{Behaviors, Config, RegionView};
 
 /// The configuration, the gate and the state, shared by the endpoint, the control API and the handle.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct SharedState {
     pub(crate) config: Config,
     pub(crate) gate: Gate,
     state: Mutex<EmulatorState>,
 }
 
-impl Shared {
+impl SharedState {
     pub(crate) fn new(config: Config) -> Self {
         let state = Mutex::new(EmulatorState::new(config.behaviors.clone()));
         Self { config, gate: Gate::default(), state }

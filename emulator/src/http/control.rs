@@ -16,11 +16,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::model::clock::now;
-use crate::state::Shared;
+use crate::state::SharedState;
 use crate::{Behaviors, CallFilter, Fault, FaultId};
 
 /// Routes the control API.
-pub(crate) fn router() -> Router<Arc<Shared>> {
+pub(crate) fn router() -> Router<Arc<SharedState>> {
     Router::new()
         .route("/calls", get(calls).delete(clear_calls))
         .route("/reset", post(reset))
@@ -32,7 +32,7 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .fallback(not_found)
 }
 
-type State = extract::State<Arc<Shared>>;
+type State = extract::State<Arc<SharedState>>;
 
 async fn calls(extract::State(shared): State, RawQuery(query): RawQuery) -> Result<JsonResponse, ControlError> {
     let filter = filter(query.as_deref().unwrap_or_default())?;

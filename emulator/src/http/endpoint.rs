@@ -19,7 +19,7 @@ use crate::call_log::Completion;
 use crate::faults::{ActiveFault, CallAttributes, Reply, apply_fault};
 use crate::model::clock::now;
 use crate::ops::perform;
-use crate::state::Shared;
+use crate::state::SharedState;
 
 /// Larger than any request that the API allows.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -30,7 +30,7 @@ pub(super) struct CloseConnection;
 
 /// A call in the log; dropping it ends the call, also when the server drops the request because its connection closed.
 struct InFlight<'a> {
-    shared: &'a Shared,
+    shared: &'a SharedState,
     seq: u64,
 }
 
@@ -41,7 +41,7 @@ impl Drop for InFlight<'_> {
 }
 
 /// Answers a request to App Runner or STS.
-pub(super) async fn answer(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Response {
+pub(super) async fn answer(State(shared): State<Arc<SharedState>>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| ());
     let request = ParsedRequest::new(&parts, body.as_ref().map(Bytes::as_ref).unwrap_or_default());
@@ -76,7 +76,7 @@ fn close_connection() -> Response {
     response
 }
 
-async fn handle(shared: &Shared, seq: u64, parts: &Parts, body: &[u8], request: &ParsedRequest) -> Reply {
+async fn handle(shared: &SharedState, seq: u64, parts: &Parts, body: &[u8], request: &ParsedRequest) -> Reply {
     match accept(shared, seq, parts, body, request) {
         Err(error) => Reply::Normal(Err(error)),
         Ok(AcceptedCall { caller, operation, fault }) => {
@@ -113,7 +113,7 @@ struct AcceptedCall {
 }
 
 fn accept(
-    shared: &Shared,
+    shared: &SharedState,
     seq: u64,
     parts: &Parts,
     body: &[u8],
@@ -136,7 +136,7 @@ fn accept(
 
 /// Applies the rate limit, and takes the fault that matches the call out of the queue.
 fn rate_limit_and_fault(
-    shared: &Shared,
+    shared: &SharedState,
     seq: u64,
     caller: &Caller,
     operation: Operation,

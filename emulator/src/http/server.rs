@@ -26,7 +26,7 @@ use super::control;
 use super::endpoint::{self, CloseConnection};
 use super::peer::Peer;
 use crate::gate::CommandReceiver;
-use crate::state::Shared;
+use crate::state::SharedState;
 
 /// Pause after a failed accept or bind, for example while the process has too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -38,7 +38,7 @@ const BACKLOG: u32 = 1024;
 const CONTROL: &str = "/_emulator";
 
 /// Serves on the listener's address; dropping the future closes the listener and every connection.
-pub(crate) async fn serve(mut listener: TcpListener, address: SocketAddr, shared: Arc<Shared>) {
+pub(crate) async fn serve(mut listener: TcpListener, address: SocketAddr, shared: Arc<SharedState>) {
     let router =
         Router::new().nest(CONTROL, control::router()).fallback(endpoint::answer).with_state(Arc::clone(&shared));
     let mut commands = shared.gate.receiver();
@@ -107,7 +107,7 @@ async fn serve_connection(stream: TcpStream, router: Router, mut close_all: watc
         is_control.store(request.uri().path().starts_with(CONTROL), Ordering::Relaxed);
         request.extensions_mut().insert(peer.clone());
         let answer = router.call(request);
-        async move { answer.await.map_err(never).and_then(error_if_closed) }
+        async move { answer.await.map_err(infallible).and_then(error_if_closed) }
     });
     // Half-closed connections are allowed, so that a request takes effect after its client is gone, as it does in AWS.
     let mut served =
@@ -123,7 +123,7 @@ async fn serve_connection(stream: TcpStream, router: Router, mut close_all: watc
     }
 }
 
-fn never(impossible: Infallible) -> io::Error {
+fn infallible(impossible: Infallible) -> io::Error {
     match impossible {}
 }
 

@@ -21,13 +21,13 @@ pub(super) fn create(context: &mut RequestContext<'_>, params: &Params) -> ApiRe
     let name = params.required_text("VpcConnectorName", 4..=40)?;
     if !arn::is_name(name) {
         return Err(params
-            .wrong("VpcConnectorName", "must satisfy regular expression pattern: [A-Za-z0-9][A-Za-z0-9\\-_]{3,39}"));
+            .invalid("VpcConnectorName", "must satisfy regular expression pattern: [A-Za-z0-9][A-Za-z0-9\\-_]{3,39}"));
     }
-    let subnets = params.texts("Subnets", 0..=51_200)?.ok_or_else(|| params.missing("Subnets"))?;
+    let subnets = params.text_list("Subnets", 0..=51_200)?.ok_or_else(|| params.missing("Subnets"))?;
     if subnets.is_empty() {
-        return Err(params.wrong("Subnets", "must have at least one item"));
+        return Err(params.invalid("Subnets", "must have at least one item"));
     }
-    let given_groups = params.texts("SecurityGroups", 0..=51_200)?.filter(|groups| !groups.is_empty());
+    let given_groups = params.text_list("SecurityGroups", 0..=51_200)?.filter(|groups| !groups.is_empty());
     let tags = tags::read(params)?.unwrap_or_default();
     check_new(context, name, given_groups.as_deref())?;
     let security_groups = given_groups.unwrap_or_else(|| vec![DEFAULT_SECURITY_GROUP.to_owned()]);

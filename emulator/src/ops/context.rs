@@ -31,7 +31,7 @@ impl RequestContext<'_> {
         };
         Err(match answer {
             ArnAnswer::InvalidRequest => {
-                params.wrong(name, &format!("must be the ARN of a {label} in this region: {text}"))
+                params.invalid(name, &format!("must be the ARN of a {label} in this region: {text}"))
             }
             ArnAnswer::NotFound => ApiError::not_found(label, text),
             ArnAnswer::AccessDenied => self.caller.denied(self.operation, Some(text)),

@@ -37,7 +37,7 @@ impl Params {
 
     pub(crate) fn text(&self, name: &str, length: RangeInclusive<usize>) -> Result<Option<&str>, ApiError> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        let text = value.as_str().ok_or_else(|| self.not_a(name, "a string"))?;
+        let text = value.as_str().ok_or_else(|| self.wrong_type(name, "a string"))?;
         self.check_length(name, text, &length)?;
         Ok(Some(text))
     }
@@ -46,12 +46,12 @@ impl Params {
         self.text(name, length)?.ok_or_else(|| self.missing(name))
     }
 
-    pub(crate) fn texts(&self, name: &str, length: RangeInclusive<usize>) -> Result<Option<Vec<String>>, ApiError> {
+    pub(crate) fn text_list(&self, name: &str, length: RangeInclusive<usize>) -> Result<Option<Vec<String>>, ApiError> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        let items = value.as_array().ok_or_else(|| self.not_a(name, "a list of strings"))?;
+        let items = value.as_array().ok_or_else(|| self.wrong_type(name, "a list of strings"))?;
         let mut texts = Vec::with_capacity(items.len());
         for item in items {
-            let text = item.as_str().ok_or_else(|| self.not_a(name, "a list of strings"))?;
+            let text = item.as_str().ok_or_else(|| self.wrong_type(name, "a list of strings"))?;
             self.check_length(name, text, &length)?;
             texts.push(text.to_owned());
         }
@@ -60,36 +60,36 @@ impl Params {
 
     pub(crate) fn integer(&self, name: &str, range: RangeInclusive<i64>) -> Result<Option<i64>, ApiError> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        let number = value.as_i64().ok_or_else(|| self.not_a(name, "an integer"))?;
+        let number = value.as_i64().ok_or_else(|| self.wrong_type(name, "an integer"))?;
         if range.contains(&number) {
             return Ok(Some(number));
         }
-        Err(self.wrong(name, &format!("must be between {} and {}", range.start(), range.end())))
+        Err(self.invalid(name, &format!("must be between {} and {}", range.start(), range.end())))
     }
 
     pub(crate) fn object(&self, name: &str) -> Result<Option<Self>, ApiError> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        let values = value.as_object().ok_or_else(|| self.not_a(name, "a structure"))?;
+        let values = value.as_object().ok_or_else(|| self.wrong_type(name, "a structure"))?;
         Ok(Some(Self { path: self.path_of(name), values: values.clone() }))
     }
 
     pub(crate) fn objects(&self, name: &str) -> Result<Option<Vec<Self>>, ApiError> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        let items = value.as_array().ok_or_else(|| self.not_a(name, "a list"))?;
+        let items = value.as_array().ok_or_else(|| self.wrong_type(name, "a list"))?;
         let objects = items.iter().enumerate().map(|(index, item)| {
             let path = format!("{}.{}", self.path_of(name), index + 1);
-            let values = item.as_object().ok_or_else(|| self.not_a(name, "a list of structures"))?;
+            let values = item.as_object().ok_or_else(|| self.wrong_type(name, "a list of structures"))?;
             Ok(Self { path, values: values.clone() })
         });
         objects.collect::<Result<Vec<_>, _>>().map(Some)
     }
 
     pub(crate) fn missing(&self, name: &str) -> ApiError {
-        self.wrong(name, "must not be null")
+        self.invalid(name, "must not be null")
     }
 
     /// Makes the error of AWS's validation for a parameter.
-    pub(crate) fn wrong(&self, name: &str, constraint: &str) -> ApiError {
+    pub(crate) fn invalid(&self, name: &str, constraint: &str) -> ApiError {
         ApiError::invalid_request(format!(
             "1 validation error detected: Value at '{}' failed to satisfy constraint: Member {constraint}",
             self.path_of(name)
@@ -99,7 +99,7 @@ impl Params {
     /// Makes the error for a parameter that does not have the type of the API model.
     ///
     /// Source: AWS JSON services answer this code to a request that they cannot deserialize, before they validate it.
-    fn not_a(&self, name: &str, kind: &str) -> ApiError {
+    fn wrong_type(&self, name: &str, kind: &str) -> ApiError {
         ApiError::serialization(format!("Value at '{}' is not {kind}.", self.path_of(name)))
     }
 
@@ -107,10 +107,10 @@ impl Params {
         let count = text.chars().count();
         if count < *length.start() {
             let constraint = format!("must have length greater than or equal to {}", length.start());
-            return Err(self.wrong(name, &constraint));
+            return Err(self.invalid(name, &constraint));
         }
         if count > *length.end() {
-            return Err(self.wrong(name, &format!("must have length less than or equal to {}", length.end())));
+            return Err(self.invalid(name, &format!("must have length less than or equal to {}", length.end())));
         }
         Ok(())
     }
@@ -141,7 +141,7 @@ mod tests {
                 "'Other' failed to satisfy constraint: Member must not",
             ),
             (params.integer("Max", 1..=9).unwrap_err(), unreadable, "'Max'"),
-            (params.texts("List", 1..=9).unwrap_err(), unreadable, "'List'"),
+            (params.text_list("List", 1..=9).unwrap_err(), unreadable, "'List'"),
             (
                 tag.required_text("Key", 1..=9).unwrap_err(),
                 invalid,

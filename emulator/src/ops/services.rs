@@ -28,7 +28,7 @@ pub(super) fn create(context: &mut RequestContext<'_>, params: &Params) -> ApiRe
     let name = params.required_text("ServiceName", 4..=40)?;
     if !arn::is_name(name) {
         return Err(
-            params.wrong("ServiceName", "must satisfy regular expression pattern: [A-Za-z0-9][A-Za-z0-9-_]{3,39}")
+            params.invalid("ServiceName", "must satisfy regular expression pattern: [A-Za-z0-9][A-Za-z0-9-_]{3,39}")
         );
     }
     check_source(params, true)?;
@@ -137,7 +137,7 @@ fn check_source(params: &Params, required: bool) -> Result<(), ApiError> {
     };
     match (source.object("CodeRepository")?, source.object("ImageRepository")?) {
         (Some(_), None) | (None, Some(_)) => Ok(()),
-        _ => Err(params.wrong("SourceConfiguration", "must have one of CodeRepository and ImageRepository")),
+        _ => Err(params.invalid("SourceConfiguration", "must have one of CodeRepository and ImageRepository")),
     }
 }
 
@@ -174,8 +174,8 @@ fn egress(context: &RequestContext<'_>, params: &Params) -> Result<Egress, ApiEr
             }
         }
         (Some("VPC"), None) => Err(egress.missing("VpcConnectorArn")),
-        (Some("DEFAULT"), Some(_)) => Err(egress.wrong("VpcConnectorArn", "must be absent with EgressType DEFAULT")),
-        _ => Err(egress.wrong("EgressType", "must satisfy enum value set: [DEFAULT, VPC]")),
+        (Some("DEFAULT"), Some(_)) => Err(egress.invalid("VpcConnectorArn", "must be absent with EgressType DEFAULT")),
+        _ => Err(egress.invalid("EgressType", "must satisfy enum value set: [DEFAULT, VPC]")),
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) fn read(params: &Params) -> Result<Option<TagMap>, ApiError> {
         check_key(&item, "Key", key)?;
         let value = item.text("Value", 0..=256)?.unwrap_or_default();
         if tags.insert(key.to_owned(), value.to_owned()).is_some() {
-            return Err(params.wrong("Tags", &format!("must not have the key {key} twice")));
+            return Err(params.invalid("Tags", &format!("must not have the key {key} twice")));
         }
     }
     check_count(&tags)?;
@@ -29,7 +29,7 @@ pub(super) fn read(params: &Params) -> Result<Option<TagMap>, ApiError> {
 
 fn check_key(params: &Params, member: &str, key: &str) -> Result<(), ApiError> {
     if key.starts_with("aws:") {
-        return Err(params.wrong(member, "must satisfy regular expression pattern: ^(?!aws:).+"));
+        return Err(params.invalid(member, "must satisfy regular expression pattern: ^(?!aws:).+"));
     }
     Ok(())
 }
@@ -55,7 +55,7 @@ pub(super) fn tag(context: &mut RequestContext<'_>, params: &Params) -> ApiResul
 
 /// Removes tags. Source: App Runner API, `UntagResource`.
 pub(super) fn untag(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
-    let keys = params.texts("TagKeys", 1..=128)?.ok_or_else(|| params.missing("TagKeys"))?;
+    let keys = params.text_list("TagKeys", 1..=128)?.ok_or_else(|| params.missing("TagKeys"))?;
     keys.iter().try_for_each(|key| check_key(params, "TagKeys", key))?;
     let now = context.now;
     let tags = find_changeable(context, params)?;
