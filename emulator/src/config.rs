@@ -1,4 +1,4 @@
-//! What an emulator is started with, and why a start can fail.
+//! The configuration of an emulator, and the errors of a start.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,21 +8,21 @@ use jiff::Timestamp;
 
 use crate::Behaviors;
 
-/// The access key id known when no other is configured.
+/// The access key id of the default configuration.
 pub const DEFAULT_ACCESS_KEY_ID: &str = "AKIDEXAMPLE";
-/// The secret that belongs to [`DEFAULT_ACCESS_KEY_ID`]; it opens nothing but an emulator.
+/// The secret access key of [`DEFAULT_ACCESS_KEY_ID`]; it is valid for an emulator only.
 pub const DEFAULT_SECRET_ACCESS_KEY: &str = "not-a-secret";
-/// The account that [`DEFAULT_ACCESS_KEY_ID`] belongs to.
+/// The account of [`DEFAULT_ACCESS_KEY_ID`].
 pub const DEFAULT_ACCOUNT: &str = "111122223333";
 
-/// Says where an emulator listens, whom it knows and how it behaves from the start.
+/// The address, the access keys and the behaviors of an emulator at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Address to bind; port 0 takes any free port. Default: `127.0.0.1:0`.
+    /// Address to listen on; port 0 takes any free port. Default: `127.0.0.1:0`.
     pub listen: SocketAddr,
-    /// Everyone who may call. Default: [`AccessKey::default`] alone.
+    /// Access keys that the emulator accepts. Default: [`AccessKey::default`] alone.
     pub access_keys: Vec<AccessKey>,
-    /// Answers to the questions that AWS leaves open; `reset` comes back to these.
+    /// Behaviors at the start and after a reset.
     pub behaviors: Behaviors,
 }
 
@@ -36,25 +36,25 @@ impl Default for Config {
     }
 }
 
-/// One caller's credentials and the account they belong to.
+/// The credentials of a caller, and the caller's account.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessKey {
-    /// Access key id, which the call log names.
+    /// Access key id; the call log contains it.
     pub id: String,
-    /// Secret access key; never logged or answered.
+    /// Secret access key; the emulator neither logs it nor sends it.
     pub secret: String,
     /// Account, 12 digits.
     pub account: String,
-    /// Session token that every request with this key must carry; without one, a request must carry none.
+    /// Session token that every request with this key must have; if absent, a request must not have one.
     pub session_token: Option<SessionToken>,
 }
 
-/// The temporary part of temporary credentials.
+/// The session token of temporary credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SessionToken {
-    /// Value of `x-amz-security-token`; never logged or answered.
+    /// Value of the header `x-amz-security-token`; the emulator neither logs it nor sends it.
     pub token: String,
-    /// When the token stops being accepted; never, when absent.
+    /// Time from which the emulator rejects the token; if absent, the token does not expire.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -64,7 +64,7 @@ impl AccessKey {
         Self { id: id.into(), secret: secret.into(), account: account.into(), session_token: None }
     }
 
-    /// Adds a session token that expires at the given time, or never.
+    /// Adds a session token that expires at the given time, or does not expire.
     #[must_use]
     pub fn with_session_token(mut self, token: impl Into<String>, expires_at: Option<Timestamp>) -> Self {
         self.session_token = Some(SessionToken { token: token.into(), expires_at });
@@ -134,25 +134,26 @@ impl Config {
     }
 }
 
-/// Why an emulator could not start.
+/// The reason why an emulator did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The address could not be bound.
+    /// The emulator cannot listen on the address.
     #[error("cannot listen on {address}")]
     Listen {
-        /// The address asked for.
+        /// Configured address.
         address: SocketAddr,
-        /// What the operating system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// An access key was not written as `ID:SECRET:ACCOUNT[:SESSION_TOKEN[@EXPIRY]]`; the text is left out, it holds a secret.
+    /// An access key is not of the form `ID:SECRET:ACCOUNT[:SESSION_TOKEN[@EXPIRY]]`. The error leaves out the text,
+    /// which contains a secret.
     #[error("an access key is written ID:SECRET:ACCOUNT[:SESSION_TOKEN[@EXPIRY]]")]
     AccessKeyFormat,
     /// An access key's account is not 12 digits.
     #[error("the account of access key {id} is not 12 digits")]
     Account {
-        /// The access key's id.
+        /// Id of the access key.
         id: String,
     },
 }
@@ -162,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_access_keys() {
+    fn parses_access_keys_with_and_without_session_token() {
         let key: AccessKey = "AKID:s/e+cret:111122223333".parse().unwrap();
         assert_eq!(key, AccessKey::new("AKID", "s/e+cret", "111122223333"));
         let key: AccessKey = "AKID:secret:111122223333:to:ken".parse().unwrap();
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_incomplete_access_keys_without_repeating_them() {
+    fn rejects_incomplete_access_keys_without_their_secret_in_the_error() {
         for text in
             ["", "AKID", "AKID:hush", "AKID:hush:", ":hush:111122223333", "AKID:hush:1", "AKID:hush:11112222333x"]
         {
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_holds_no_secret() {
+    fn debug_output_contains_no_secret() {
         let key = AccessKey::new("AKID", "hush", "111122223333").with_session_token("quiet", None);
         let shown = format!("{key:?} {:?}", key.session_token);
         assert!(!shown.contains("hush") && !shown.contains("quiet"), "{shown}");

@@ -1,90 +1,90 @@
-//! Whether anybody can connect at all.
+//! Commands that refuse and allow connections, between the control side and the server.
 //!
-//! Refusing is the server's work, because the operating system does it only when nobody listens. Here is what the server
-//! is told, and how far it has come.
+//! The operating system refuses a connection only while nobody listens on the port, so the server has to stop
+//! listening. The gate carries the commands to the server and reports back which command the server has carried out.
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// Longer than any emulator runs.
+/// 30 years, longer than any emulator runs.
 const FOR_EVER: Duration = Duration::from_hours(30 * 365 * 24);
 
-/// What shall be, numbered so that it can be told when it is.
+/// The last command, numbered so that the server can report it as completed.
 #[derive(Clone, Copy, Debug, Default)]
-struct Order {
+struct Command {
     number: u64,
     refused_until: Option<Instant>,
 }
 
-/// Between those who want connections refused, and the server.
+/// The command channel to the server.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
-    ordered: watch::Sender<Order>,
-    followed: watch::Sender<u64>,
+    command: watch::Sender<Command>,
+    completed: watch::Sender<u64>,
 }
 
-/// An order that was given.
+/// The number of a command that was sent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ordered(u64);
+pub(crate) struct CommandNumber(u64);
 
 impl Gate {
-    /// Wants connections refused from now on, for some time or until they are allowed.
-    pub(crate) fn refuse(&self, period: Option<Duration>) -> Ordered {
+    /// Commands the server to refuse connections, for a period or until they are allowed.
+    pub(crate) fn refuse(&self, period: Option<Duration>) -> CommandNumber {
         let now = Instant::now();
         let end = period.and_then(|period| now.checked_add(period));
-        self.order(Some(end.unwrap_or(now + FOR_EVER)))
+        self.send(Some(end.unwrap_or(now + FOR_EVER)))
     }
 
-    /// Wants connections accepted.
-    pub(crate) fn allow(&self) -> Ordered {
-        self.order(None)
+    /// Commands the server to accept connections.
+    pub(crate) fn allow(&self) -> CommandNumber {
+        self.send(None)
     }
 
-    fn order(&self, refused_until: Option<Instant>) -> Ordered {
+    fn send(&self, refused_until: Option<Instant>) -> CommandNumber {
         let mut number = 0;
-        self.ordered.send_modify(|order| {
-            number = order.number + 1;
-            *order = Order { number, refused_until };
+        self.command.send_modify(|command| {
+            number = command.number + 1;
+            *command = Command { number, refused_until };
         });
-        Ordered(number)
+        CommandNumber(number)
     }
 
-    /// Waits until the server has done what was ordered.
-    pub(crate) async fn done(&self, ordered: Ordered) {
-        // The sender is this value's own.
-        let _ = self.followed.subscribe().wait_for(|followed| *followed >= ordered.0).await;
+    /// Waits until the server has carried out the command, or a later one.
+    pub(crate) async fn completed(&self, command: CommandNumber) {
+        // This value owns the sender, so the wait cannot end without the number.
+        let _ = self.completed.subscribe().wait_for(|completed| *completed >= command.0).await;
     }
 
-    /// Gives the server's side.
-    pub(crate) fn orders(&self) -> Orders<'_> {
-        Orders { gate: self, ordered: self.ordered.subscribe(), current: Order::default() }
+    /// Returns the server's end of the channel.
+    pub(crate) fn receiver(&self) -> CommandReceiver<'_> {
+        CommandReceiver { gate: self, command: self.command.subscribe(), current: Command::default() }
     }
 }
 
-/// The server's side of the gate.
-pub(crate) struct Orders<'a> {
+/// The server's end of the command channel.
+pub(crate) struct CommandReceiver<'a> {
     gate: &'a Gate,
-    ordered: watch::Receiver<Order>,
-    current: Order,
+    command: watch::Receiver<Command>,
+    current: Command,
 }
 
-impl Orders<'_> {
-    /// Reads the last order, and says whether connections are to be refused now.
-    pub(crate) fn refuse_now(&mut self) -> bool {
-        self.current = *self.ordered.borrow_and_update();
+impl CommandReceiver<'_> {
+    /// Reads the last command, and returns true if it refuses connections now.
+    pub(crate) fn refuses_now(&mut self) -> bool {
+        self.current = *self.command.borrow_and_update();
         self.current.refused_until = self.current.refused_until.filter(|until| Instant::now() < *until);
         self.current.refused_until.is_some()
     }
 
-    /// Tells those who wait that the order that was read is done.
-    pub(crate) fn follow(&self) {
-        self.gate.followed.send_replace(self.current.number);
+    /// Reports the command that was read last as completed.
+    pub(crate) fn complete(&self) {
+        self.gate.completed.send_replace(self.current.number);
     }
 
-    /// Waits for another order, or for the end of this one's time.
-    pub(crate) async fn change(&mut self) {
+    /// Waits for another command, or for the end of the current refusal.
+    pub(crate) async fn changed(&mut self) {
         let ended = async {
             match self.current.refused_until {
                 Some(end) => sleep_until(end).await,
@@ -92,8 +92,8 @@ impl Orders<'_> {
             }
         };
         tokio::select! {
-            // The sender lives as long as the gate, and the gate is borrowed.
-            _ = self.ordered.changed() => {}
+            // The gate owns the sender, and this receiver borrows the gate.
+            _ = self.command.changed() => {}
             () = ended => {}
         }
     }

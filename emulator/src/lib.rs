@@ -1,10 +1,9 @@
 //! An AWS App Runner that runs in your process or beside it, for tests and demonstrations.
 //!
-//! Tools that delete things in AWS are hard to try out: App Runner has no test mode, several of its answers are
-//! documented nowhere, and the interesting ones (a lost reply, a connector that is still "in use") come when nobody
-//! looks. [`Emulator`] speaks the real wire protocol, verifies real signatures, and plays the rare answers on demand:
-//! the undocumented ones are switches ([`Behaviors`]), the broken ones are [`Fault`]s, and every call is kept as a
-//! [`Call`].
+//! A tool that deletes resources in AWS is hard to test: App Runner has no test mode, several of its answers are not
+//! documented, and some events (a lost reply, a connector that is still "in use") are rare. [`Emulator`] speaks the
+//! real wire protocol, verifies real signatures, and gives the rare answers on demand: undocumented behaviors are
+//! switches ([`Behaviors`]), failures are [`Fault`]s, and the log has a [`Call`] for every request.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), apprunner_emulator::Error> {
@@ -13,7 +12,7 @@
 //! let emulator = Emulator::start(Config::default()).await?;
 //! let arn = emulator.create_connector(DEFAULT_ACCOUNT, "eu-central-1", "shop");
 //! emulator.add_fault(Fault::new(FaultKind::ClosedAfterEffect).on(Operation::DeleteVpcConnector).arn(&arn));
-//! // Point a client at `emulator.url()`, let it delete the connector, then look at what arrived:
+//! // Let a client with the endpoint `emulator.url()` delete the connector, then read its calls:
 //! for call in emulator.calls() {
 //!     println!("{:?} {:?}", call.operation, call.status);
 //! }
@@ -21,46 +20,31 @@
 //! # }
 //! ```
 //!
-//! How a request travels: `server` (connections) → `endpoint` (one request from signature to answer) → `play` (its
-//! fault) → `dispatch` → `connectors`, `service_calls`, `tags`, `sts`, which change `state`; on the way back `damage`
-//! does to the answer what the fault wants. `control` and [`Emulator`] reach the same state from the side, and through
-//! `gate` they have the server refuse connections.
+//! A request takes this path: `http::server` (connections) → `http::endpoint` (log, rate limit) → `auth` (signature) →
+//! `faults` (its fault) → `ops` (the operation), which changes the resources in `model`. `http::control` and
+//! [`Emulator`] read and change the same `state`, and command the server through `gate` to refuse connections.
 
-mod arn;
+mod api_error;
 mod auth;
-mod behaviors;
-mod calls;
+mod call_log;
 mod config;
-mod connectors;
-mod control;
-mod damage;
-mod dispatch;
 mod emulator;
-mod endpoint;
 mod faults;
 mod gate;
-mod members;
+mod http;
+mod model;
 mod operation;
-mod pages;
-mod peer;
-mod play;
-mod server;
-mod service_calls;
-mod services;
-mod sigv4;
+mod ops;
 mod state;
-mod sts;
-mod tags;
-mod throttle;
-mod views;
-mod wire;
 
-pub use behaviors::{ArnAnswer, Behaviors, ConnectorIds, CreateExistingName, DeleteAgain, DeleteReply, StatusCase};
-pub use calls::{Call, CallFilter};
+pub use call_log::{Call, CallFilter};
 pub use config::{
     AccessKey, Config, DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCOUNT, DEFAULT_SECRET_ACCESS_KEY, Error, SessionToken,
 };
 pub use emulator::Emulator;
 pub use faults::{Fault, FaultId, FaultKind, QueuedFault, Rewrite, ThrottlingCode};
+pub use model::behaviors::{
+    ArnAnswer, Behaviors, ConnectorIds, CreateExistingName, DeleteAgain, DeleteReply, StatusCase,
+};
+pub use model::views::{ConnectorStatus, ConnectorView, RegionView, ServiceStatus, ServiceView};
 pub use operation::Operation;
-pub use views::{ConnectorStatus, ConnectorView, RegionView, ServiceStatus, ServiceView};

@@ -16,10 +16,10 @@ struct Arguments {
     /// Address to listen on; port 0 takes any free port.
     #[arg(long, env = "APPRUNNER_EMULATOR_LISTEN", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// ACTIVE VPC connectors that an account may have in a region.
+    /// Maximum number of ACTIVE VPC connectors of an account in a region.
     #[arg(long, env = "APPRUNNER_EMULATOR_QUOTA", default_value_t = Behaviors::default().connector_quota)]
     quota: usize,
-    /// Access key that may call, repeatable (in the variable: separated by commas); by default one for tests.
+    /// Access key to accept, repeatable (in the variable: separated by commas); by default one for tests.
     #[arg(
         long = "access-key",
         value_name = "ID:SECRET:ACCOUNT[:SESSION_TOKEN[@EXPIRY]]",
@@ -31,7 +31,7 @@ struct Arguments {
 }
 
 impl Arguments {
-    /// Reads the access keys here and not in clap, which would repeat a secret in its error.
+    /// Parses the access keys. clap does not parse them, because its error would contain the secret.
     fn into_config(self) -> Result<Config, Error> {
         let behaviors = Behaviors { connector_quota: self.quota, ..Behaviors::default() };
         let mut config = Config { listen: self.listen, behaviors, ..Config::default() };
@@ -47,7 +47,7 @@ async fn main() -> ExitCode {
     match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // With standard error gone too, the exit code has to say it alone.
+            // If standard error is closed, the exit code alone reports the failure.
             let _ = writeln!(std::io::stderr(), "apprunner-emulator: {failure}");
             ExitCode::FAILURE
         }
@@ -59,7 +59,7 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     let mut interrupted = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
     let mut terminated = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
     let emulator = Emulator::start(config).await.map_err(|error| with_source(&error))?;
-    announce(&emulator).map_err(|error| format!("cannot print the URL: {error}"))?;
+    print_url(&emulator).map_err(|error| format!("cannot print the URL: {error}"))?;
     tokio::select! {
         _ = interrupted.recv() => {}
         _ = terminated.recv() => {}
@@ -68,7 +68,7 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     Ok(())
 }
 
-fn announce(emulator: &Emulator) -> std::io::Result<()> {
+fn print_url(emulator: &Emulator) -> std::io::Result<()> {
     let mut out = std::io::stdout();
     writeln!(out, "{}", emulator.url())?;
     out.flush()

@@ -1,8 +1,8 @@
-//! The operations that are emulated, as names that cannot be misspelt.
+//! The emulated operations.
 
 use serde::{Deserialize, Serialize};
 
-/// An operation of App Runner, or STS's one, by its name on the wire.
+/// An operation of App Runner or STS, by its name on the wire.
 #[expect(missing_docs, reason = "AWS documents each operation under its name")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Operation {
@@ -24,7 +24,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Every operation there is.
+    /// All operations.
     pub const ALL: [Self; 15] = [
         Self::CreateService,
         Self::CreateVpcConnector,
@@ -43,7 +43,7 @@ impl Operation {
         Self::UpdateService,
     ];
 
-    /// Gives the operation's name on the wire.
+    /// Returns the operation's name on the wire.
     pub fn name(self) -> &'static str {
         match self {
             Self::CreateService => "CreateService",
@@ -64,12 +64,12 @@ impl Operation {
         }
     }
 
-    /// Finds an operation by its name on the wire.
+    /// Returns the operation with this name on the wire.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|operation| operation.name() == name)
     }
 
-    /// Gives the prefix of the operation's IAM action, which is its service's name in a signature too.
+    /// Returns the service's name, as in the operation's IAM action and in signatures.
     pub(crate) fn service(self) -> &'static str {
         if self == Self::GetCallerIdentity { "sts" } else { "apprunner" }
     }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_the_control_api() {
+    fn names_match_the_json_of_the_control_api() {
         for operation in Operation::ALL {
             assert_eq!(Operation::from_name(operation.name()), Some(operation));
             assert_eq!(serde_json::to_value(operation).unwrap(), operation.name());

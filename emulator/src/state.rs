@@ -1,111 +1,99 @@
-//! Everything the emulator remembers, behind one lock.
+//! The state of a running emulator, behind one lock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use jiff::{RoundMode, SignedDuration, Timestamp, TimestampRound, Unit};
+use jiff::Timestamp;
 
-use crate::calls::CallLog;
-use crate::connectors::Connector;
+use crate::call_log::CallLog;
 use crate::faults::FaultQueue;
 use crate::gate::Gate;
-use crate::pages::Pages;
-use crate::services::Service;
-use crate::throttle::Throttle;
+use crate::model::account_region::AccountRegion;
+use crate::model::connector::Connector;
+use crate::model::rate_limit::RateLimiter;
+use crate::model::region::Region;
+use crate::model::service::Service;
 use crate::{Behaviors, Config, RegionView};
 
-/// What the HTTP side, the control API and the handle have in common.
+/// The configuration, the gate and the state, shared by the endpoint, the control API and the handle.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct SharedState {
     pub(crate) config: Config,
     pub(crate) gate: Gate,
-    world: Mutex<World>,
+    state: Mutex<EmulatorState>,
 }
 
-impl Shared {
+impl SharedState {
     pub(crate) fn new(config: Config) -> Self {
-        let world = Mutex::new(World::new(config.behaviors.clone()));
-        Self { config, gate: Gate::default(), world }
+        let state = Mutex::new(EmulatorState::new(config.behaviors.clone()));
+        Self { config, gate: Gate::default(), state }
     }
 
-    /// Forgets everything and behaves as at the start; connections are accepted again in a moment.
+    /// Deletes everything, restores the configured behaviors and commands the server to accept connections.
     pub(crate) fn reset(&self) {
-        self.world().reset(self.config.behaviors.clone());
+        self.state().reset(self.config.behaviors.clone());
         self.gate.allow();
     }
 
-    /// Locks the world; no request leaves it half changed, so a panic elsewhere is no reason to stop.
-    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the state. A poisoned lock is used as it is, because no request leaves the state half changed.
+    pub(crate) fn state(&self) -> MutexGuard<'_, EmulatorState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The state of all accounts, and what happens to calls.
+/// The resources of all accounts, the behaviors, the faults and the calls.
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct EmulatorState {
     pub(crate) behaviors: Behaviors,
     pub(crate) faults: FaultQueue,
     pub(crate) calls: CallLog,
-    pub(crate) throttle: Throttle,
-    regions: BTreeMap<Place, Region>,
+    pub(crate) rate_limiter: RateLimiter,
+    regions: BTreeMap<AccountRegion, Region>,
 }
 
-/// An account in a region; nothing is shared between two of them.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    pub(crate) account: String,
-    pub(crate) region: String,
-}
-
-impl Place {
-    pub(crate) fn new(account: &str, region: &str) -> Self {
-        Self { account: account.to_owned(), region: region.to_owned() }
-    }
-}
-
-impl World {
+impl EmulatorState {
     fn new(behaviors: Behaviors) -> Self {
         Self {
             behaviors,
             faults: FaultQueue::default(),
             calls: CallLog::default(),
-            throttle: Throttle::default(),
+            rate_limiter: RateLimiter::default(),
             regions: BTreeMap::new(),
         }
     }
 
-    /// Forgets everything but the numbers of calls and faults, which never come twice.
+    /// Deletes everything except the counters of calls and faults, so that no number is used twice.
     pub(crate) fn reset(&mut self, behaviors: Behaviors) {
         self.behaviors = behaviors;
         self.faults.clear();
         self.calls.clear();
-        self.throttle = Throttle::default();
+        self.rate_limiter = RateLimiter::default();
         self.regions.clear();
     }
 
-    /// Gives a place as it is now, and the behaviors beside it.
-    pub(crate) fn place(&mut self, place: &Place, now: Timestamp) -> (&mut Region, &Behaviors) {
-        let region = self.regions.entry(place.clone()).or_default();
-        region.settle(&self.behaviors, now);
+    /// Returns the resources of an account in a region at the time `now`, and the behaviors.
+    pub(crate) fn region(&mut self, at: &AccountRegion, now: Timestamp) -> (&mut Region, &Behaviors) {
+        let region = self.regions.entry(at.clone()).or_default();
+        region.finish_due_operations(&self.behaviors, now);
         (region, &self.behaviors)
     }
 
-    /// Changes a service wherever it is; says whether it exists.
+    /// Changes a service in any account and region; returns false if it does not exist.
     pub(crate) fn change_service(&mut self, arn: &str, at: Timestamp, change: impl FnOnce(&mut Service)) -> bool {
         let behaviors = &self.behaviors;
-        let has_it = |region: &&mut Region| region.services.iter().any(|service| service.arn == arn);
-        let Some(region) = self.regions.values_mut().find(has_it) else { return false };
-        region.settle(behaviors, at);
+        let has_service = |region: &&mut Region| region.services.iter().any(|service| service.arn == arn);
+        let Some(region) = self.regions.values_mut().find(has_service) else { return false };
+        region.finish_due_operations(behaviors, at);
         region.change_service(arn, behaviors, at, change).is_some()
     }
 
-    /// Changes a connector wherever it is; says whether it exists.
+    /// Changes a connector in any account and region; returns false if it does not exist.
     pub(crate) fn change_connector(&mut self, arn: &str, change: impl FnOnce(&mut Connector)) -> bool {
         let mut connectors = self.regions.values_mut().flat_map(|region| &mut region.connectors);
         connectors.find(|connector| connector.arn == arn).map(change).is_some()
     }
 
-    /// Loses a connector without a trace; says whether it existed.
+    /// Removes a connector from the state; returns false if it does not exist.
     pub(crate) fn forget_connector(&mut self, arn: &str) -> bool {
         let exists = self.change_connector(arn, |_| {});
         for region in self.regions.values_mut() {
@@ -116,51 +104,11 @@ impl World {
 
     pub(crate) fn view(&mut self, now: Timestamp) -> Vec<RegionView> {
         let behaviors = &self.behaviors;
-        let used = self.regions.iter_mut().filter(|(_, region)| region.last_seq > 0);
-        let views = used.map(|(place, region)| {
-            region.settle(behaviors, now);
-            RegionView {
-                account: place.account.clone(),
-                region: place.region.clone(),
-                connectors: region
-                    .connectors
-                    .iter()
-                    .map(|connector| region.connector_view(connector, behaviors, now))
-                    .collect(),
-                services: region.services.iter().map(Service::view).collect(),
-            }
+        let used = self.regions.iter_mut().filter(|(_, region)| !region.is_unused());
+        let views = used.map(|(owner, region)| {
+            region.finish_due_operations(behaviors, now);
+            region.view(owner, behaviors, now)
         });
         views.collect()
     }
-}
-
-/// What one account has in one region.
-#[derive(Debug, Default)]
-pub(crate) struct Region {
-    pub(crate) connectors: Vec<Connector>,
-    pub(crate) services: Vec<Service>,
-    pub(crate) pages: Pages,
-    pub(crate) releases: HashMap<String, Timestamp>,
-    last_seq: u64,
-}
-
-impl Region {
-    /// Gives the next place in the order of creation, which lists are sorted by.
-    pub(crate) fn next_seq(&mut self) -> u64 {
-        self.last_seq += 1;
-        self.last_seq
-    }
-}
-
-/// Reads the clock, to the millisecond as AWS does.
-pub(crate) fn now() -> Timestamp {
-    let now = Timestamp::now();
-    let to_millisecond = TimestampRound::new().smallest(Unit::Millisecond).mode(RoundMode::Trunc);
-    now.round(to_millisecond).unwrap_or(now)
-}
-
-/// Adds milliseconds; what lies beyond all time is the end of time.
-pub(crate) fn later(time: Timestamp, ms: u64) -> Timestamp {
-    let duration = SignedDuration::from_millis(i64::try_from(ms).unwrap_or(i64::MAX));
-    time.checked_add(duration).unwrap_or(Timestamp::MAX)
 }

@@ -1,4 +1,4 @@
-"""The emulator that hack/compat/run started, and the short forms that the tests are written in."""
+"""Access to the emulator that hack/compat/run starts, and helpers for the tests."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Every operation, as boto3 sees it."""
+"""Every operation through boto3."""
 
 from datetime import datetime, timedelta, timezone
 
@@ -11,7 +11,7 @@ def just_now(time):
     return isinstance(time, datetime) and abs(datetime.now(timezone.utc) - time) < timedelta(minutes=1)
 
 
-def test_a_connectors_life(client):
+def test_a_connector_is_created_described_listed_and_deleted(client):
     made = create(client, "shop", SecurityGroups=["sg-1", "sg-2"], Tags=[{"Key": "team", "Value": "web"}])
     arn = made["VpcConnectorArn"]
     assert arn.startswith(f"arn:aws:apprunner:{REGION}:{ACCOUNT}:vpcconnector/shop/1/")
@@ -28,7 +28,7 @@ def test_a_connectors_life(client):
     assert client.list_vpc_connectors()["VpcConnectors"] == []
 
 
-def test_a_services_life(client, connector):
+def test_a_service_is_created_paused_resumed_updated_and_deleted(client, connector):
     network = {"EgressConfiguration": {"EgressType": "VPC", "VpcConnectorArn": connector}}
     made = client.create_service(ServiceName="web1", SourceConfiguration=SOURCE, NetworkConfiguration=network)
     assert made["OperationId"]
@@ -57,20 +57,20 @@ def test_a_services_life(client, connector):
     assert client.list_services()["ServiceSummaryList"] == []
 
 
-def test_tags(client, connector, service):
+def test_tags_are_added_removed_and_listed(client, connector, service):
     for arn in (connector, service):
         client.tag_resource(ResourceArn=arn, Tags=[{"Key": "team", "Value": "web"}, {"Key": "ümlaut", "Value": ""}])
         client.untag_resource(ResourceArn=arn, TagKeys=["team"])
         assert client.list_tags_for_resource(ResourceArn=arn)["Tags"] == [{"Key": "ümlaut", "Value": ""}]
 
 
-def test_operations_take_time_when_they_are_told_to(client, service):
+def test_service_operations_take_the_configured_time(client, service):
     control("PATCH", "behaviors", {"service_operation_ms": 60_000})
     assert client.pause_service(ServiceArn=service)["Service"]["Status"] == "OPERATION_IN_PROGRESS"
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
-def test_connectors_page_by_page(client, size):
+def test_connectors_are_listed_in_pages(client, size):
     names = [f"shop{number}" for number in range(5)]
     for name in names:
         create(client, name)
@@ -85,7 +85,7 @@ def test_connectors_page_by_page(client, size):
     assert sorted(found) == names
 
 
-def test_services_page_by_page(client):
+def test_services_are_listed_in_pages(client):
     for number in range(5):
         client.create_service(ServiceName=f"web-{number}", SourceConfiguration=SOURCE)
     assert len(client.list_services()["ServiceSummaryList"]) == 5
@@ -97,11 +97,11 @@ def test_services_page_by_page(client):
 
 @pytest.mark.parametrize("operation", ["list_vpc_connectors", "list_services"])
 def test_botocore_has_no_paginator_yet(client, operation):
-    """Fails when it gets one: then the loops above should use it too."""
+    """Fails once botocore has one; then the tests above should use it."""
     assert not client.can_paginate(operation)
 
 
-def test_sts():
+def test_sts_returns_the_identity_of_the_caller():
     identity = client_of("sts").get_caller_identity()
     assert (identity["Account"], identity["Arn"]) == (ACCOUNT, f"arn:aws:iam::{ACCOUNT}:user/AKIDEXAMPLE")
     assert identity["UserId"] and identity["ResponseMetadata"]["RequestId"]

@@ -1,8 +1,8 @@
-"""The AWS CLI: what it prints, and how it ends."""
+"""The output and the exit codes of the AWS CLI."""
 
 from conftest import ACCOUNT, NO_SUCH_CONNECTOR, aws, control, create, error, fault
 
-# Version 1's exit codes; version 2 tells refused, not configured and the rest apart.
+# The exit codes of version 1; version 2 has different codes for rejected, not configured and other failures.
 FAILED, BAD_COMMAND = 255, 2
 
 
@@ -14,7 +14,7 @@ def made(name, *more):
     return reply["VpcConnector"]
 
 
-def test_a_connectors_life():
+def test_a_connector_is_created_tagged_and_deleted():
     connector = made("shop", "--tags", "Key=team,Value=web")
     arn = connector["VpcConnectorArn"]
     assert connector["Status"] == "ACTIVE"
@@ -30,7 +30,7 @@ def test_a_connectors_life():
     assert reply["VpcConnector"]["DeletedAt"]
 
 
-def test_lists_by_pages(client):
+def test_connectors_are_listed_in_pages(client):
     for number in range(5):
         create(client, f"shop{number}")
     listed = ("apprunner", "list-vpc-connectors")
@@ -41,7 +41,7 @@ def test_lists_by_pages(client):
     assert "NextToken" not in second
 
 
-def test_services(client, connector, service):
+def test_services_are_listed_described_and_deleted(client, connector, service):
     listed = aws("apprunner", "list-services", "--max-results", "20")[1]["ServiceSummaryList"]
     assert [one["ServiceArn"] for one in listed] == [service]
     shown = aws("apprunner", "describe-service", "--service-arn", service)[1]["Service"]
@@ -49,11 +49,11 @@ def test_services(client, connector, service):
     assert aws("apprunner", "delete-service", "--service-arn", service)[1]["Service"]["Status"] == "DELETED"
 
 
-def test_identity():
+def test_sts_returns_the_identity_of_the_caller():
     assert aws("sts", "get-caller-identity")[1]["Account"] == ACCOUNT
 
 
-def test_errors_end_it_with_their_code_and_words(client, connector, service):
+def test_errors_set_the_exit_code_and_print_code_and_message(client, connector, service):
     delete = ("apprunner", "delete-vpc-connector", "--vpc-connector-arn")
     for arn, code, words in [
         (connector, "InvalidRequestException", f"being used by other services. ARN:  {connector}"),
@@ -68,7 +68,7 @@ def test_errors_end_it_with_their_code_and_words(client, connector, service):
     assert done == FAILED and "(InternalServiceErrorException)" in said
 
 
-def test_credentials():
+def test_wrong_credentials_are_rejected():
     listed = ("apprunner", "list-vpc-connectors")
     for keys, code in [
         (("AKIDEXAMPLE", "wrong", None), "InvalidSignatureException"),

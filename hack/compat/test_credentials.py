@@ -1,4 +1,4 @@
-"""Whom the emulator refuses, and in which words, for App Runner and for STS."""
+"""Rejected credentials, with the error codes of App Runner and of STS."""
 
 import pytest
 from botocore import UNSIGNED
@@ -39,12 +39,12 @@ def refused(call):
 
 
 @pytest.mark.parametrize(("given", "code", "_"), REFUSED)
-def test_app_runner_refuses(given, code, _):
+def test_app_runner_rejects_wrong_credentials(given, code, _):
     assert refused(client_of(keys=given).list_vpc_connectors) == (code, 403)
 
 
 @pytest.mark.parametrize(("given", "_", "code"), REFUSED)
-def test_sts_refuses(given, _, code):
+def test_sts_rejects_wrong_credentials(given, _, code):
     assert refused(client_of("sts", given).get_caller_identity) == (code, 403)
 
 
@@ -61,7 +61,7 @@ def test_a_session_token_is_accepted():
         ("sts", "get_caller_identity", "MissingAuthenticationToken"),
     ],
 )
-def test_nobody_is_refused(service, operation, code):
+def test_unsigned_requests_are_rejected(service, operation, code):
     with pytest.raises(NoCredentialsError):
         getattr(client_of(service, {}), operation)()
     assert control("GET", "calls")["calls"] == [], "botocore sends nothing without credentials"

@@ -1,4 +1,4 @@
-"""Every modelled error, as the client's typed exception, and what a client says to broken answers."""
+"""Every modelled error as a typed exception of the client, and the client's errors for broken answers."""
 
 import gzip
 
@@ -52,14 +52,14 @@ def test_modelled_errors_are_typed(client, operation, code, status, prefix):
 @pytest.mark.parametrize(
     "operation", [name for name, (_, parameters) in OPERATIONS.items() if any("Arn" in key for key in parameters)]
 )
-def test_what_is_not_there_is_not_found(client, operation):
+def test_operations_on_unknown_resources_are_not_found(client, operation):
     method, parameters = OPERATIONS[operation]
     with pytest.raises(client.exceptions.ResourceNotFoundException) as raised:
         getattr(client, method)(**parameters)
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
-def test_a_connector_in_use(client, connector, service):
+def test_deleting_a_connector_in_use_is_rejected(client, connector, service):
     with pytest.raises(client.exceptions.InvalidRequestException) as raised:
         client.delete_vpc_connector(VpcConnectorArn=connector)
     words = f"Provided VPC connector arn is being used by other services. ARN:  {connector}"
@@ -68,7 +68,7 @@ def test_a_connector_in_use(client, connector, service):
     client.delete_vpc_connector(VpcConnectorArn=connector)
 
 
-def test_requests_that_are_wrong(client):
+def test_invalid_requests_are_rejected(client):
     create(client, "shop", SecurityGroups=["sg-1"])
     for wrong in (
         lambda: client.describe_vpc_connector(VpcConnectorArn="nonsense"),
@@ -82,14 +82,14 @@ def test_requests_that_are_wrong(client):
             wrong()
 
 
-def test_one_connector_too_many(client):
+def test_a_connector_above_the_quota_is_rejected(client):
     for number in range(10):
         create(client, f"shop{number}")
     with pytest.raises(client.exceptions.ServiceQuotaExceededException):
         create(client, "last")
 
 
-def test_states_that_do_not_fit(client, connector, service):
+def test_operations_in_the_wrong_state_are_rejected(client, connector, service):
     with pytest.raises(client.exceptions.InvalidStateException):
         client.resume_service(ServiceArn=service)
     client.delete_service(ServiceArn=service)
@@ -98,7 +98,7 @@ def test_states_that_do_not_fit(client, connector, service):
         client.tag_resource(ResourceArn=connector, Tags=[{"Key": "team", "Value": "web"}])
 
 
-def test_too_many_requests(client):
+def test_requests_above_the_rate_limit_are_throttled(client):
     control("PATCH", "behaviors", {"requests_per_second": 1})
     with pytest.raises(ClientError) as raised:
         for _ in range(5):
@@ -106,7 +106,7 @@ def test_too_many_requests(client):
     assert raised.value.response["Error"]["Code"] == "ThrottlingException"
 
 
-def test_errors_that_no_model_knows(client, connector):
+def test_errors_outside_the_model_have_their_code_and_status(client, connector):
     for kind, code, status in [
         ("access_denied", "AccessDeniedException", 400),
         ({"throttling": {"code": "TooManyRequestsException"}}, "TooManyRequestsException", 429),
@@ -122,26 +122,26 @@ def test_errors_that_no_model_knows(client, connector):
 @pytest.mark.parametrize(
     "kind", ["closed_before_effect", "closed_after_effect", {"connection_refused": {"ms": 0}}], ids=str
 )
-def test_lost_answers(client, connector, kind):
+def test_lost_answers_are_connection_errors(client, connector, kind):
     fault(kind)
     with pytest.raises(ConnectionClosedError):
         client.describe_vpc_connector(VpcConnectorArn=connector)
 
 
 @pytest.mark.parametrize("kind", ["half_body", "truncated_json", "empty_body", {"html_200": {}}], ids=str)
-def test_botocore_takes_broken_answers_for_empty_ones(client, connector, kind):
+def test_botocore_reads_broken_answers_as_empty(client, connector, kind):
     fault(kind)
     assert "VpcConnector" not in client.describe_vpc_connector(VpcConnectorArn=connector)
 
 
-def test_a_black_hole(connector):
+def test_a_black_hole_ends_in_a_read_timeout(connector):
     impatient = client_of(read_timeout=0.3)
     fault({"black_hole": {}})
     with pytest.raises(ReadTimeoutError):
         impatient.describe_vpc_connector(VpcConnectorArn=connector)
 
 
-def test_gzip(connector):
+def test_gzip_answers_can_be_unpacked(connector):
     def unpack(response_dict, **_):
         assert response_dict["headers"]["content-encoding"] == "gzip"
         response_dict["body"] = gzip.decompress(response_dict["body"])
@@ -153,7 +153,7 @@ def test_gzip(connector):
 
 
 @pytest.mark.parametrize("kind", [{"big_body": {}}, {"slow": {"bytes_per_second": 2000}}], ids=str)
-def test_answers_that_are_odd_and_right(client, connector, kind):
+def test_big_and_slow_answers_are_complete(client, connector, kind):
     fault(kind)
     shown = client.describe_vpc_connector(VpcConnectorArn=connector)["VpcConnector"]
     assert (shown["VpcConnectorArn"], shown["Status"]) == (connector, "ACTIVE")

@@ -1,4 +1,4 @@
-//! Ready-made faults, and one of every kind.
+//! Constructors of common faults, and a catalogue with every kind.
 
 use std::collections::BTreeMap;
 
@@ -6,101 +6,101 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::kind::{FaultKind, Rewrite, ThrottlingCode, ten_megabytes};
-use crate::auth;
-use crate::sigv4;
-use crate::state::now;
-use crate::wire::ApiError;
+use crate::api_error::ApiError;
+use crate::auth::{self, sigv4};
+use crate::model::clock::now;
 
-/// Long enough to be noticed, short enough to wait for.
-const A_MOMENT_MS: u64 = 500;
+/// Delay of the faults in the catalogue: long enough for a test to notice, short enough to wait for.
+const SHORT_DELAY_MS: u64 = 500;
 
-/// A connector that nobody has.
+/// An ARN that no emulated connector has.
 const OTHER_ARN: &str =
     "arn:aws:apprunner:us-east-1:999999999999:vpcconnector/another/1/00000000000000000000000000000000";
 
 impl FaultKind {
-    /// Takes the member at this JSON pointer out of a successful reply.
+    /// Removes the member at this JSON pointer from a successful reply.
     pub fn without(pointer: &str) -> Self {
         Self::Rewrite(Rewrite { remove: vec![pointer.to_owned()], set: BTreeMap::new() })
     }
 
-    /// Gives the member at this JSON pointer of a successful reply another value.
+    /// Sets the member at this JSON pointer of a successful reply.
     pub fn with(pointer: &str, value: impl Into<Value>) -> Self {
         Self::Rewrite(Rewrite { remove: Vec::new(), set: BTreeMap::from([(pointer.to_owned(), value.into())]) })
     }
 
-    /// Leaves the whole connector out of a successful reply.
+    /// Removes the whole connector from a successful reply.
     pub fn without_connector() -> Self {
         Self::without("/VpcConnector")
     }
 
-    /// Leaves the connector's status out of a successful reply.
+    /// Removes the connector's status from a successful reply.
     pub fn without_status() -> Self {
         Self::without("/VpcConnector/Status")
     }
 
-    /// Shows the connector of a successful reply in any status, for example one that does not exist.
+    /// Sets the connector's status in a successful reply, for example to one that App Runner does not have.
     pub fn with_status(status: &str) -> Self {
         Self::with("/VpcConnector/Status", status)
     }
 
-    /// Shows the connector of a successful reply under another account's ARN.
+    /// Sets the connector's ARN in a successful reply to one of another account.
     pub fn with_other_arn() -> Self {
         Self::with("/VpcConnector/VpcConnectorArn", OTHER_ARN)
     }
 
-    /// Shows the connector of a successful reply as created in the far future and deleted before the year 1.
+    /// Sets the connector's times in a successful reply: created 31 million years from now, deleted before the year 1.
     pub fn with_absurd_times() -> Self {
         let set = [("/VpcConnector/CreatedAt", json!(1e15)), ("/VpcConnector/DeletedAt", json!(-1e12))];
         let set = set.map(|(pointer, value)| (pointer.to_owned(), value));
         Self::Rewrite(Rewrite { remove: Vec::new(), set: set.into() })
     }
 
-    /// Answers any error, without an effect.
+    /// Answers any error; nothing changes.
     pub fn error(code: &str, status: u16, message: &str) -> Self {
         Self::Error { code: code.to_owned(), status, message: message.to_owned(), after_effect: false }
     }
 
-    /// Refuses with `ThrottlingException`, without a hint when to come back.
+    /// Answers `ThrottlingException` without a retry delay; nothing changes.
     pub fn throttling() -> Self {
         Self::Throttling { code: ThrottlingCode::default(), retry_after_ms: None }
     }
 
-    /// Refuses because the session token's time is over.
+    /// Answers that the session token is expired; nothing changes.
     pub fn expired_token() -> Self {
-        Self::refused(auth::expired_token())
+        Self::from_error(auth::expired_token())
     }
 
-    /// Refuses because nobody has the access key id.
+    /// Answers that the access key id is unknown; nothing changes.
     pub fn unknown_key() -> Self {
-        Self::refused(auth::invalid_token())
+        Self::from_error(auth::invalid_token())
     }
 
-    /// Refuses because the secret access key is wrong.
+    /// Answers that the signature does not match, as for a wrong secret access key; nothing changes.
     pub fn bad_signature() -> Self {
-        Self::refused(auth::refusal(sigv4::Problem::wrong_signature()))
+        Self::from_error(auth::signature_error(sigv4::SignatureError::wrong_signature()))
     }
 
-    /// Refuses because the caller's clock is a quarter of an hour slow.
+    /// Answers that the signature is expired, as for a clock that is 15 minutes slow; nothing changes.
     pub fn skewed_clock() -> Self {
         let (now, quarter) = (now(), SignedDuration::from_mins(15));
-        Self::refused(auth::refusal(sigv4::Problem::expired(&sigv4::shown(now - quarter), now)))
+        Self::from_error(auth::signature_error(sigv4::SignatureError::expired(&sigv4::format_time(now - quarter), now)))
     }
 
-    /// Answers `ServiceUnavailable`, 503, without an effect.
+    /// Answers `ServiceUnavailable`, 503; nothing changes.
     pub fn service_unavailable() -> Self {
         let message = "The request has failed due to a temporary failure of the server.";
         Self::error("ServiceUnavailable", 503, message)
     }
 
-    fn refused(error: ApiError) -> Self {
+    fn from_error(error: ApiError) -> Self {
         let ApiError { code, status, message, .. } = error;
         Self::Error { code: code.into_owned(), status, message, after_effect: false }
     }
 
-    /// Lists at least one fault of every kind, under names that are stable and differ.
+    /// Returns at least one fault of every kind, under unique and stable names.
     ///
-    /// Two of them end only with the caller's patience: `black_hole…` never answers, and `slow` sends a byte a second.
+    /// A call with `black_hole…` or `slow` lasts until the client gives up: the first never answers, the second sends
+    /// one byte a second.
     pub fn catalogue() -> Vec<(&'static str, Self)> {
         let too_many = |code, retry_after_ms| Self::Throttling { code, retry_after_ms };
         let internal = || ApiError::internal().message;
@@ -109,11 +109,11 @@ impl FaultKind {
             ("internal_error_after_effect", Self::InternalErrorAfterEffect),
             ("closed_before_effect", Self::ClosedBeforeEffect),
             ("closed_after_effect", Self::ClosedAfterEffect),
-            ("connection_refused", Self::ConnectionRefused { ms: A_MOMENT_MS }),
+            ("connection_refused", Self::ConnectionRefused { ms: SHORT_DELAY_MS }),
             ("black_hole_before_effect", Self::BlackHole { after_effect: false }),
             ("black_hole_after_effect", Self::BlackHole { after_effect: true }),
-            ("delay", Self::Delay { ms: A_MOMENT_MS }),
-            ("late_answer", Self::LateAnswer { ms: A_MOMENT_MS }),
+            ("delay", Self::Delay { ms: SHORT_DELAY_MS }),
+            ("late_answer", Self::LateAnswer { ms: SHORT_DELAY_MS }),
             ("slow", Self::Slow { bytes_per_second: 1 }),
             ("half_body", Self::HalfBody),
             ("truncated_json", Self::TruncatedJson),
@@ -125,9 +125,9 @@ impl FaultKind {
             ("redirect_301", Self::Redirect { status: 301, location: None }),
             ("redirect_302", Self::Redirect { status: 302, location: None }),
             ("throttling", Self::throttling()),
-            ("throttling_retry_after", too_many(ThrottlingCode::ThrottlingException, Some(A_MOMENT_MS))),
+            ("throttling_retry_after", too_many(ThrottlingCode::ThrottlingException, Some(SHORT_DELAY_MS))),
             ("too_many_requests", too_many(ThrottlingCode::TooManyRequestsException, None)),
-            ("too_many_requests_retry_after", too_many(ThrottlingCode::TooManyRequestsException, Some(A_MOMENT_MS))),
+            ("too_many_requests_retry_after", too_many(ThrottlingCode::TooManyRequestsException, Some(SHORT_DELAY_MS))),
             ("access_denied", Self::AccessDenied),
             ("expired_token", Self::expired_token()),
             ("unknown_key", Self::unknown_key()),
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_every_kind_under_a_name_of_its_own() {
+    fn catalogue_has_every_kind_under_a_unique_name() {
         let all = FaultKind::catalogue();
         let names: BTreeSet<_> = all.iter().map(|(name, _)| name).collect();
         assert_eq!(names.len(), all.len());
@@ -163,14 +163,14 @@ mod tests {
             other => other.as_object().unwrap().keys().next().unwrap().clone(),
         });
         let listed: BTreeSet<String> = tags.collect();
-        // serde names every variant there is when it meets one that is not.
-        let refusal = serde_json::from_str::<FaultKind>("\"no such kind\"").unwrap_err().to_string();
-        let known: BTreeSet<String> = refusal.split('`').skip(3).step_by(2).map(str::to_owned).collect();
+        // serde's error for an unknown variant lists all variants.
+        let error = serde_json::from_str::<FaultKind>("\"no such kind\"").unwrap_err().to_string();
+        let known: BTreeSet<String> = error.split('`').skip(3).step_by(2).map(str::to_owned).collect();
         assert_eq!(listed, known);
     }
 
     #[test]
-    fn what_it_lists_is_playable_and_survives_json() {
+    fn every_fault_in_the_catalogue_is_valid_and_survives_json() {
         for (name, kind) in FaultKind::catalogue() {
             assert_eq!(kind.check(), Ok(()), "{name}");
             let json = serde_json::to_string(&kind).unwrap();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skewed_clock_is_told_in_awss_words() {
+    fn skewed_clock_has_the_code_and_message_of_aws() {
         let FaultKind::Error { code, status, message, .. } = FaultKind::skewed_clock() else { unreachable!() };
         assert_eq!((code.as_str(), status), ("InvalidSignatureException", 403));
         assert!(message.starts_with("Signature expired: ") && message.ends_with(" - 5 min.)"), "{message}");

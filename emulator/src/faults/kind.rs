@@ -1,14 +1,13 @@
-//! What can go wrong with a call.
+//! The kinds of faults.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What goes wrong with a call; "effect" is what the call would change.
+/// A kind of fault. The "effect" is the change that the call makes without the fault.
 ///
-/// A kind that changes the answer changes whatever AWS would have said, be it a success or an error, unless it says
-/// otherwise.
+/// A kind that corrupts the answer corrupts successes and errors, unless its description limits it to one of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
@@ -21,20 +20,20 @@ pub enum FaultKind {
     ClosedBeforeEffect,
     /// Closes the connection without one byte of an answer; the effect took place.
     ClosedAfterEffect,
-    /// Cuts the call's connection and all others, and refuses new ones for some time; nothing changes.
+    /// Closes all connections, the call's included, and refuses new ones for `ms`; nothing changes.
     ///
-    /// It does not end before its time when the fault is cleared, but with [`crate::Emulator::allow_connections`].
+    /// Clearing the fault does not end the refusal early; [`crate::Emulator::allow_connections`] does.
     ConnectionRefused {
-        /// Milliseconds in which nobody can connect.
+        /// Milliseconds during which the emulator refuses connections.
         ms: u64,
     },
-    /// Never answers, and keeps the connection open until the client goes away or the fault is cleared.
+    /// Never answers, and keeps the connection open until the client closes it or the fault is cleared.
     BlackHole {
-        /// Whether the effect takes place, at once. Default: no.
+        /// If true, the effect takes place at once. Default: false.
         #[serde(default)]
         after_effect: bool,
     },
-    /// Waits, then goes on normally: the effect comes late, also when the caller is gone by then.
+    /// Waits, then continues normally: the effect takes place late, even if the client is gone by then.
     Delay {
         /// Milliseconds to wait.
         ms: u64,
@@ -44,51 +43,51 @@ pub enum FaultKind {
         /// Milliseconds to wait.
         ms: u64,
     },
-    /// Takes effect at once and sends the answer's body in drops, its head at once.
+    /// Takes effect and sends the answer's head at once, and its body slowly.
     Slow {
         /// Bytes a second, at least 1.
         bytes_per_second: u32,
     },
-    /// Takes effect, promises the whole answer, sends half of its body, and closes the connection.
+    /// Takes effect, announces the whole body, sends half of it, and closes the connection.
     HalfBody,
-    /// Takes effect and sends half of the answer's JSON as if it were all.
+    /// Takes effect and sends half of the answer's JSON as the whole body.
     TruncatedJson,
     /// Takes effect and sends the answer's head without a body.
     EmptyBody,
-    /// Takes effect, then adds a huge member to the reply if it is a success.
+    /// Takes effect, then adds a member `Padding` to the reply if it is a success.
     BigBody {
         /// Bytes to add. Default: 10,000,000.
         #[serde(default = "ten_megabytes")]
         bytes: usize,
     },
-    /// Takes effect and compresses the answer, whether the caller asked for it or not.
+    /// Takes effect and compresses the answer, even if the client does not accept compression.
     Gzip,
     /// Answers 200 with a web page.
     #[serde(rename = "html_200")]
     Html200 {
-        /// Whether the effect takes place. Default: no.
+        /// If true, the effect takes place. Default: false.
         #[serde(default)]
         after_effect: bool,
     },
-    /// Sends the caller to another address; nothing changes.
+    /// Redirects the client to another address; nothing changes.
     Redirect {
         /// HTTP status, 301 to 308. Default: 302.
         #[serde(default = "found")]
         status: u16,
-        /// Where to. Default: a host that does not exist.
+        /// Address of the redirect. Default: a host that does not exist.
         #[serde(default)]
         location: Option<String>,
     },
-    /// Refuses because of too many requests; nothing changes.
+    /// Answers a throttling error; nothing changes.
     Throttling {
-        /// How the refusal is spelt. Default: `ThrottlingException`.
+        /// Error code. Default: `ThrottlingException`.
         #[serde(default)]
         code: ThrottlingCode,
-        /// Value of the header `x-amz-retry-after` in milliseconds; no header, when absent.
+        /// Value of the header `x-amz-retry-after` in milliseconds; no header if absent.
         #[serde(default)]
         retry_after_ms: Option<u64>,
     },
-    /// Refuses as IAM does, naming caller, action and resource; nothing changes.
+    /// Answers IAM's error, which names caller, action and resource; nothing changes.
     AccessDenied,
     /// Answers any error.
     Error {
@@ -98,7 +97,7 @@ pub enum FaultKind {
         status: u16,
         /// The error's message.
         message: String,
-        /// Whether the effect takes place. Default: no.
+        /// If true, the effect takes place. Default: false.
         #[serde(default)]
         after_effect: bool,
     },
@@ -114,13 +113,13 @@ fn found() -> u16 {
     302
 }
 
-/// Changes to a successful reply; places are JSON pointers (RFC 6901), as `/VpcConnector/Status`.
+/// Changes to a successful reply, by JSON pointers (RFC 6901) such as `/VpcConnector/Status`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rewrite {
-    /// Members that go.
+    /// Members to remove.
     pub remove: Vec<String>,
-    /// Members that get another value; their parents must be there.
+    /// Members to set; a member without a parent in the reply is not set.
     pub set: BTreeMap<String, Value>,
 }
 
@@ -130,18 +129,19 @@ impl Rewrite {
     }
 }
 
-/// How throttling is spelt.
+/// The error code of throttling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ThrottlingCode {
-    /// With HTTP status 400.
+    /// Has HTTP status 400.
     #[default]
     ThrottlingException,
-    /// With HTTP status 429.
+    /// Has HTTP status 429.
     TooManyRequestsException,
 }
 
 impl FaultKind {
-    /// Says whether the call's effect takes place, be it late, provided that AWS would not have refused it anyway.
+    /// Returns true if the call's effect takes place, at once or late, provided that AWS would not reject the call
+    /// anyway.
     pub fn takes_effect(&self) -> bool {
         match self {
             Self::InternalErrorBeforeEffect
@@ -167,7 +167,8 @@ impl FaultKind {
         }
     }
 
-    /// Says what makes it unplayable, for a caller whom no type could tell.
+    /// Returns the reason why the kind cannot be injected; the control API accepts values that the types do not
+    /// exclude.
     pub(super) fn check(&self) -> Result<(), &'static str> {
         let is_word = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         match self {
@@ -185,5 +186,5 @@ impl FaultKind {
     }
 }
 
-/// More would be an attack on the emulator's own memory.
+/// Limits the memory that one fault can take.
 const MAX_BIG_BODY: usize = 1_000_000_000;

@@ -1,61 +1,52 @@
-//! The faults that wait for their calls.
+//! The queue of faults that no call has matched yet.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{Fault, FaultKind};
-use crate::Operation;
+use super::fault::{CallAttributes, Fault};
+use super::kind::FaultKind;
 
-/// Names a fault in the queue.
+/// The id of a fault in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FaultId(pub u64);
 
-/// A fault in the queue, with what is left of `skip` and `count`.
+/// A fault in the queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueuedFault {
-    /// Its name for clearing it.
+    /// Id for removing the fault.
     pub id: FaultId,
-    /// What is left of it.
+    /// The fault, with the rest of `skip` and `count`.
     pub fault: Fault,
 }
 
-/// What a fault can be narrowed to.
-pub(crate) struct Matched<'a> {
-    pub(crate) operation: Operation,
-    pub(crate) arn: Option<&'a str>,
-    pub(crate) account: &'a str,
-    pub(crate) region: &'a str,
-    pub(crate) access_key_id: &'a str,
-}
-
-/// A fault for the call that plays it.
+/// A fault that is injected into one call.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct ActiveFault {
     pub(crate) kind: FaultKind,
-    withdrawn: watch::Receiver<()>,
+    cleared_signal: watch::Receiver<()>,
 }
 
-impl Taken {
-    /// Splits it into what goes wrong, and a wait that ends when the fault is cleared.
+impl ActiveFault {
+    /// Splits the fault into its kind and a future that is ready once the fault is cleared.
     pub(crate) fn into_parts(self) -> (FaultKind, impl Future<Output = ()> + Send) {
-        let Self { kind, mut withdrawn } = self;
+        let Self { kind, mut cleared_signal } = self;
         let cleared = async move {
-            // Nothing is ever sent; the sender's end is the news.
-            let _ = withdrawn.changed().await;
+            // Nothing is ever sent on the channel; it ends when the queue drops the sender.
+            let _ = cleared_signal.changed().await;
         };
         (kind, cleared)
     }
 }
 
-/// The faults that wait, oldest first.
+/// The faults that wait for a matching call, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct FaultQueue {
     next_id: u64,
     waiting: Vec<QueuedFault>,
-    /// Every fault until it is cleared, also those that wait no longer but may still hold a call.
+    /// One sender for every fault that is not cleared, also for faults that no longer wait but keep a call open.
     uncleared: BTreeMap<FaultId, watch::Sender<()>>,
 }
 
@@ -74,7 +65,7 @@ impl FaultQueue {
         self.waiting.clone()
     }
 
-    /// Takes a fault out and lets go of the calls that it holds; says whether it still waited.
+    /// Removes a fault and ends the calls that it keeps open; returns false if the fault no longer waited.
     pub(crate) fn remove(&mut self, id: FaultId) -> bool {
         self.uncleared.remove(&id);
         let before = self.waiting.len();
@@ -87,36 +78,37 @@ impl FaultQueue {
         self.waiting.clear();
     }
 
-    /// Takes the fault that this call plays, and counts down the `skip` of those that let it pass.
-    pub(crate) fn take(&mut self, call: &Matched<'_>) -> Option<Taken> {
+    /// Takes the fault for this call, and counts down `skip` of the older faults that match it.
+    pub(crate) fn take(&mut self, call: &CallAttributes<'_>) -> Option<ActiveFault> {
         let position = self.waiting.iter_mut().position(|QueuedFault { fault, .. }| {
             if !fault.matches(call) {
                 return false;
             }
-            let passes = fault.skip > 0;
+            let skipped = fault.skip > 0;
             fault.skip = fault.skip.saturating_sub(1);
-            !passes
+            !skipped
         })?;
         let QueuedFault { id, fault } = self.waiting.get_mut(position)?;
-        let taken = Taken { kind: fault.kind.clone(), withdrawn: self.uncleared.get(id)?.subscribe() };
+        let active = ActiveFault { kind: fault.kind.clone(), cleared_signal: self.uncleared.get(id)?.subscribe() };
         fault.count = fault.count.map(|count| count.saturating_sub(1));
         if fault.count == Some(0) {
             self.waiting.remove(position);
         }
-        Some(taken)
+        Some(active)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Operation;
 
-    fn call(operation: Operation, arn: Option<&'static str>) -> Matched<'static> {
-        Matched { operation, arn, account: "111122223333", region: "eu-west-1", access_key_id: "AKID" }
+    fn call(operation: Operation, arn: Option<&'static str>) -> CallAttributes<'static> {
+        CallAttributes { operation, arn, account: "111122223333", region: "eu-west-1", access_key_id: "AKID" }
     }
 
     #[test]
-    fn plays_the_oldest_match_as_often_as_asked() {
+    fn injects_the_oldest_match_as_often_as_its_count() {
         let mut queue = FaultQueue::default();
         queue.add(Fault::new(FaultKind::AccessDenied).on(Operation::TagResource));
         queue.add(Fault::new(FaultKind::ClosedBeforeEffect).times(2));
@@ -131,11 +123,11 @@ mod tests {
     }
 
     #[test]
-    fn skips_before_it_plays() {
+    fn lets_skip_calls_pass_before_it_injects() {
         let mut queue = FaultQueue::default();
         queue.add(Fault::new(FaultKind::AccessDenied).skip(2));
-        let played: Vec<bool> = (0..4).map(|_| queue.take(&call(Operation::ListServices, None)).is_some()).collect();
-        assert_eq!(played, [false, false, true, false]);
+        let injected: Vec<bool> = (0..4).map(|_| queue.take(&call(Operation::ListServices, None)).is_some()).collect();
+        assert_eq!(injected, [false, false, true, false]);
         assert!(queue.all().is_empty());
     }
 }

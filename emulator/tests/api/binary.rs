@@ -1,4 +1,4 @@
-//! The emulator as a process, and the handle's own beginning and end.
+//! The emulator as a process, and the start and stop of the handle.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -7,7 +7,7 @@ use apprunner_emulator::{AccessKey, Config, Emulator, Error};
 
 use crate::helpers::{Caller, eventually};
 
-/// A process that does not outlive its test.
+/// A process that the end of the test kills.
 struct Process(Child);
 
 impl Drop for Process {
@@ -45,20 +45,20 @@ async fn prints_its_url_and_ends_on_sigterm() {
     assert!(process.0.wait().unwrap().success());
     let mut rest = String::new();
     out.read_to_string(&mut rest).unwrap();
-    assert_eq!(rest, "", "the URL is all it prints");
+    assert_eq!(rest, "", "it prints only the URL");
 }
 
 #[test]
-fn wrong_arguments_are_refused_without_their_secret() {
+fn wrong_arguments_are_rejected_without_their_secret() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apprunner-emulator"));
     let output = command.env("APPRUNNER_EMULATOR_ACCESS_KEYS", "AKONE:hush").output().unwrap();
     assert!(!output.status.success());
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("ID:SECRET:ACCOUNT") && !said.contains("hush"), "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(printed.contains("ID:SECRET:ACCOUNT") && !printed.contains("hush"), "{printed}");
 }
 
 #[tokio::test]
-async fn stops_when_it_is_stopped_or_dropped() {
+async fn stop_and_drop_close_the_server() {
     let emulator = Emulator::start(Config::default()).await.unwrap();
     let address = emulator.address();
     emulator.stop().await;
@@ -67,11 +67,11 @@ async fn stops_when_it_is_stopped_or_dropped() {
     let client = Caller::default().client(&again.url());
     client.describe_vpc_connector().vpc_connector_arn(arn).send().await.unwrap();
     drop(again);
-    eventually("nobody answers", async || client.list_vpc_connectors().send().await.is_err()).await;
+    eventually("the server does not answer", async || client.list_vpc_connectors().send().await.is_err()).await;
 }
 
 #[tokio::test]
-async fn a_start_that_fails_says_why() {
+async fn start_returns_the_reason_of_its_failure() {
     let emulator = Emulator::start(Config::default()).await.unwrap();
     let taken = Config { listen: emulator.address(), ..Config::default() };
     assert!(matches!(Emulator::start(taken).await, Err(Error::Listen { .. })));

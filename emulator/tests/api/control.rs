@@ -1,28 +1,28 @@
-//! The control API over HTTP, and what the handle shows of the same.
+//! The control API over HTTP, compared with the handle.
 
 use apprunner_emulator::{CallFilter, DeleteAgain, Fault, FaultKind, Operation, StatusCase};
 use serde_json::{Value, json};
 
-use crate::helpers::{ACCOUNT, Bench, REGION, Raw, RawAnswer};
+use crate::helpers::{ACCOUNT, REGION, RawRequest, RawResponse, TestBed};
 
-async fn ask(bench: &Bench, method: &'static str, path: &'static str, body: impl Into<String>) -> RawAnswer {
-    Raw::new(method, path, body).send(&bench.emulator).await
+async fn send(bed: &TestBed, method: &'static str, path: &'static str, body: impl Into<String>) -> RawResponse {
+    RawRequest::new(method, path, body).send(&bed.emulator).await
 }
 
-async fn get(bench: &Bench, path: &'static str) -> Value {
-    let answer = ask(bench, "GET", path, "").await;
+async fn get(bed: &TestBed, path: &'static str) -> Value {
+    let answer = send(bed, "GET", path, "").await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     answer.json()
 }
 
 #[tokio::test]
-async fn calls_tell_all_but_secrets() {
-    let bench = Bench::start().await;
-    let arn = bench.connector("shop");
-    bench.emulator.add_fault(Fault::new(FaultKind::AccessDenied));
-    bench.delete(&arn).await;
-    bench.delete(&arn).await;
-    let answer = ask(&bench, "GET", "/_emulator/calls", "").await;
+async fn calls_contain_every_detail_except_secrets() {
+    let bed = TestBed::start().await;
+    let arn = bed.connector("shop");
+    bed.emulator.add_fault(Fault::new(FaultKind::AccessDenied));
+    bed.delete(&arn).await;
+    bed.delete(&arn).await;
+    let answer = send(&bed, "GET", "/_emulator/calls", "").await;
     assert!(!answer.body.contains("not-a-secret") && !answer.body.contains("Signature"), "{}", answer.body);
     let calls = answer.json()["calls"].clone();
     let first = &calls[0];
@@ -42,14 +42,14 @@ async fn calls_tell_all_but_secrets() {
 
 #[tokio::test]
 async fn calls_can_be_filtered_and_cleared() {
-    let bench = Bench::start().await;
-    let (one, two) = (bench.connector("one1"), bench.connector("two2"));
+    let bed = TestBed::start().await;
+    let (one, two) = (bed.connector("one1"), bed.connector("two2"));
     for arn in [&one, &two, &one] {
-        bench.describe(arn).await;
+        bed.describe(arn).await;
     }
-    bench.listed().await;
+    bed.listed().await;
     let seqs = async |path: &'static str| {
-        let calls = get(&bench, path).await["calls"].as_array().unwrap().clone();
+        let calls = get(&bed, path).await["calls"].as_array().unwrap().clone();
         calls.iter().map(|call| call["seq"].as_u64().unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(seqs("/_emulator/calls?operation=DescribeVpcConnector").await, [1, 2, 3]);
@@ -57,54 +57,54 @@ async fn calls_can_be_filtered_and_cleared() {
     assert_eq!(seqs("/_emulator/calls?account=000000000000").await, [0; 0]);
     assert_eq!(seqs("/_emulator/calls?region=eu-central-1&operation=ListVpcConnectors").await, [4]);
     let filter = CallFilter { arn: Some(one), ..CallFilter::default() };
-    assert_eq!(bench.emulator.calls_matching(&filter).len(), 2);
-    assert_eq!(ask(&bench, "GET", "/_emulator/calls?verb=x", "").await.status, 400);
-    assert_eq!(ask(&bench, "GET", "/_emulator/calls?after=x", "").await.status, 400);
-    assert_eq!(ask(&bench, "DELETE", "/_emulator/calls", "").await.status, 204);
-    bench.listed().await;
+    assert_eq!(bed.emulator.calls_matching(&filter).len(), 2);
+    assert_eq!(send(&bed, "GET", "/_emulator/calls?verb=x", "").await.status, 400);
+    assert_eq!(send(&bed, "GET", "/_emulator/calls?after=x", "").await.status, 400);
+    assert_eq!(send(&bed, "DELETE", "/_emulator/calls", "").await.status, 204);
+    bed.listed().await;
     assert_eq!(seqs("/_emulator/calls").await, [5]);
 }
 
 #[tokio::test]
 async fn behaviors_are_read_replaced_and_changed() {
-    let bench = Bench::with(|behaviors| behaviors.connector_quota = 3).await;
-    assert_eq!(get(&bench, "/_emulator/behaviors").await["connector_quota"], 3);
-    let changed = ask(&bench, "PATCH", "/_emulator/behaviors", r#"{"delete_again":"inactive"}"#).await;
+    let bed = TestBed::with(|behaviors| behaviors.connector_quota = 3).await;
+    assert_eq!(get(&bed, "/_emulator/behaviors").await["connector_quota"], 3);
+    let changed = send(&bed, "PATCH", "/_emulator/behaviors", r#"{"delete_again":"inactive"}"#).await;
     assert_eq!((changed.status, &changed.json()["connector_quota"]), (200, &json!(3)));
-    assert_eq!(bench.emulator.behaviors().delete_again, DeleteAgain::Inactive);
+    assert_eq!(bed.emulator.behaviors().delete_again, DeleteAgain::Inactive);
     let several = r#"{"status_case":"lower","in_use_message":"busy","tags_visible_after_ms":5}"#;
-    assert_eq!(ask(&bench, "PATCH", "/_emulator/behaviors", several).await.status, 200);
-    let behaviors = bench.emulator.behaviors();
+    assert_eq!(send(&bed, "PATCH", "/_emulator/behaviors", several).await.status, 200);
+    let behaviors = bed.emulator.behaviors();
     assert_eq!((behaviors.status_case, behaviors.tags_visible_after_ms), (StatusCase::Lower, 5));
     assert_eq!(behaviors.in_use_message.as_deref(), Some("busy"));
-    let replaced = ask(&bench, "PUT", "/_emulator/behaviors", r#"{"list_inactive_connectors":true}"#).await;
+    let replaced = send(&bed, "PUT", "/_emulator/behaviors", r#"{"list_inactive_connectors":true}"#).await;
     assert_eq!((replaced.status, &replaced.json()["connector_quota"]), (200, &json!(10)));
     for wrong in [r#"{"quota":1}"#, r#"{"delete_again":"maybe"}"#, "[]", ""] {
         for method in ["PUT", "PATCH"] {
-            let answer = ask(&bench, method, "/_emulator/behaviors", wrong).await;
+            let answer = send(&bed, method, "/_emulator/behaviors", wrong).await;
             assert_eq!(answer.status, 400, "{method} {wrong}");
             assert!(answer.json()["error"].is_string());
         }
     }
-    assert!(bench.emulator.behaviors().list_inactive_connectors);
+    assert!(bed.emulator.behaviors().list_inactive_connectors);
 }
 
 #[tokio::test]
 async fn faults_are_queued_listed_and_cleared() {
-    let bench = Bench::start().await;
+    let bed = TestBed::start().await;
     let fault = r#"{"operation":"DeleteVpcConnector","count":2,"kind":{"delay":{"ms":1}}}"#;
-    let added = ask(&bench, "POST", "/_emulator/faults", fault).await;
+    let added = send(&bed, "POST", "/_emulator/faults", fault).await;
     assert_eq!((added.status, added.json()), (201, json!({ "id": 1 })));
-    ask(&bench, "POST", "/_emulator/faults", r#"{"kind":{"rewrite":{"remove":["/VpcConnector"]}}}"#).await;
-    let queued = bench.emulator.faults();
+    send(&bed, "POST", "/_emulator/faults", r#"{"kind":{"rewrite":{"remove":["/VpcConnector"]}}}"#).await;
+    let queued = bed.emulator.faults();
     assert_eq!(queued[0].fault, Fault::new(FaultKind::Delay { ms: 1 }).on(Operation::DeleteVpcConnector).times(2));
     assert_eq!(queued[1].fault, Fault::new(FaultKind::without("/VpcConnector")));
-    let listed = get(&bench, "/_emulator/faults").await;
+    let listed = get(&bed, "/_emulator/faults").await;
     assert_eq!((&listed["faults"][0]["id"], &listed["faults"][0]["fault"]["count"]), (&json!(1), &json!(2)));
-    assert_eq!(ask(&bench, "DELETE", "/_emulator/faults/1", "").await.status, 204);
-    assert_eq!(ask(&bench, "DELETE", "/_emulator/faults/1", "").await.status, 404);
-    assert_eq!(ask(&bench, "DELETE", "/_emulator/faults", "").await.status, 204);
-    assert!(bench.emulator.faults().is_empty());
+    assert_eq!(send(&bed, "DELETE", "/_emulator/faults/1", "").await.status, 204);
+    assert_eq!(send(&bed, "DELETE", "/_emulator/faults/1", "").await.status, 404);
+    assert_eq!(send(&bed, "DELETE", "/_emulator/faults", "").await.status, 204);
+    assert!(bed.emulator.faults().is_empty());
     for wrong in [
         r#"{"operation":"Delete","kind":"access_denied"}"#,
         r#"{"kind":"access_denied","often":true}"#,
@@ -116,44 +116,47 @@ async fn faults_are_queued_listed_and_cleared() {
         r#"{"kind":{"redirect":{"location":"a\nb"}}}"#,
         r#"{"kind":{"big_body":{"bytes":1000000001}}}"#,
     ] {
-        let answer = ask(&bench, "POST", "/_emulator/faults", wrong).await;
+        let answer = send(&bed, "POST", "/_emulator/faults", wrong).await;
         assert_eq!(answer.status, 400, "{wrong}");
         assert!(answer.json()["error"].is_string());
     }
 }
 
 #[tokio::test]
-async fn state_shows_everything_everywhere() {
-    let bench = Bench::start().await;
-    let arn = bench.emulator.create_connector_with_tags("444455556666", "us-east-1", "shop", &[("team", "web")]);
-    bench.emulator.create_service("444455556666", "us-east-1", "web1", Some(&arn));
-    let state = get(&bench, "/_emulator/state").await;
-    let place = &state["regions"][0];
-    assert_eq!((&place["account"], &place["region"]), (&json!("444455556666"), &json!("us-east-1")));
-    let connector = &place["connectors"][0];
+async fn state_shows_the_resources_of_all_accounts_and_regions() {
+    let bed = TestBed::start().await;
+    let arn = bed.emulator.create_connector_with_tags("444455556666", "us-east-1", "shop", &[("team", "web")]);
+    bed.emulator.create_service("444455556666", "us-east-1", "web1", Some(&arn));
+    let state = get(&bed, "/_emulator/state").await;
+    let region = &state["regions"][0];
+    assert_eq!((&region["account"], &region["region"]), (&json!("444455556666"), &json!("us-east-1")));
+    let connector = &region["connectors"][0];
     assert_eq!((&connector["arn"], &connector["status"]), (&json!(arn), &json!("ACTIVE")));
     assert_eq!((&connector["in_use"], &connector["tags"]), (&json!(true), &json!({ "team": "web" })));
-    assert_eq!((&place["services"][0]["connector"], &place["services"][0]["status"]), (&json!(arn), &json!("RUNNING")));
-    assert_eq!(serde_json::to_value(bench.emulator.state()).unwrap(), state["regions"]);
+    assert_eq!(
+        (&region["services"][0]["connector"], &region["services"][0]["status"]),
+        (&json!(arn), &json!("RUNNING"))
+    );
+    assert_eq!(serde_json::to_value(bed.emulator.state()).unwrap(), state["regions"]);
 }
 
 #[tokio::test]
-async fn reset_goes_back_to_the_start() {
-    let bench = Bench::with(|behaviors| behaviors.connector_quota = 3).await;
-    bench.connector("shop");
-    bench.listed().await;
-    bench.emulator.add_fault(Fault::new(FaultKind::AccessDenied));
-    bench.emulator.change_behaviors(|behaviors| behaviors.connector_quota = 1);
-    assert_eq!(ask(&bench, "POST", "/_emulator/reset", "").await.status, 204);
-    assert!(bench.emulator.calls().is_empty() && bench.emulator.faults().is_empty());
-    assert!(bench.emulator.state().is_empty());
-    assert_eq!(bench.emulator.behaviors().connector_quota, 3);
+async fn reset_restores_the_state_of_the_start() {
+    let bed = TestBed::with(|behaviors| behaviors.connector_quota = 3).await;
+    bed.connector("shop");
+    bed.listed().await;
+    bed.emulator.add_fault(Fault::new(FaultKind::AccessDenied));
+    bed.emulator.change_behaviors(|behaviors| behaviors.connector_quota = 1);
+    assert_eq!(send(&bed, "POST", "/_emulator/reset", "").await.status, 204);
+    assert!(bed.emulator.calls().is_empty() && bed.emulator.faults().is_empty());
+    assert!(bed.emulator.state().is_empty());
+    assert_eq!(bed.emulator.behaviors().connector_quota, 3);
 }
 
 #[tokio::test]
-async fn other_paths_and_methods_are_refused() {
-    let bench = Bench::start().await;
-    assert_eq!(ask(&bench, "GET", "/_emulator/weather", "").await.status, 404);
-    assert_eq!(ask(&bench, "GET", "/_emulator/reset", "").await.status, 405);
-    assert!(bench.emulator.calls().is_empty(), "the control API is no call");
+async fn unknown_paths_and_methods_are_rejected() {
+    let bed = TestBed::start().await;
+    assert_eq!(send(&bed, "GET", "/_emulator/weather", "").await.status, 404);
+    assert_eq!(send(&bed, "GET", "/_emulator/reset", "").await.status, 405);
+    assert!(bed.emulator.calls().is_empty(), "the log does not contain requests to the control API");
 }

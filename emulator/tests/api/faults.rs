@@ -1,4 +1,4 @@
-//! Each fault: what the caller sees, and whether the effect took place.
+//! The answer and the effect of every fault.
 
 use std::time::{Duration, Instant};
 
@@ -8,61 +8,61 @@ use aws_sdk_apprunner::operation::delete_vpc_connector::DeleteVpcConnectorOutput
 use aws_sdk_apprunner::types::VpcConnectorStatus;
 use serde_json::{Value, json};
 
-use crate::helpers::{Bench, Caller, OTHER_ACCOUNT, OTHER_KEY, Raw, RawAnswer, code, eventually, message};
+use crate::helpers::{Caller, OTHER_ACCOUNT, OTHER_KEY, RawRequest, RawResponse, TestBed, code, eventually, message};
 
-/// A connector whose next deletion goes wrong.
+/// A connector and a fault for its next deletion.
 struct Case {
-    bench: Bench,
+    bed: TestBed,
     arn: String,
 }
 
 impl Case {
-    async fn of(kind: FaultKind) -> Self {
-        let bench = Bench::start().await;
-        let arn = bench.connector("shop");
-        bench.emulator.add_fault(Fault::new(kind).on(Operation::DeleteVpcConnector));
-        Self { bench, arn }
+    async fn with_fault(kind: FaultKind) -> Self {
+        let bed = TestBed::start().await;
+        let arn = bed.connector("shop");
+        bed.emulator.add_fault(Fault::new(kind).on(Operation::DeleteVpcConnector));
+        Self { bed, arn }
     }
 
     fn took_effect(&self) -> bool {
-        self.bench.emulator.connector(&self.arn).unwrap().status == ConnectorStatus::Inactive
+        self.bed.emulator.connector(&self.arn).unwrap().status == ConnectorStatus::Inactive
     }
 
     async fn delete(&self) -> DeleteVpcConnectorOutput {
-        self.bench.client.delete_vpc_connector().vpc_connector_arn(&self.arn).send().await.unwrap()
+        self.bed.client.delete_vpc_connector().vpc_connector_arn(&self.arn).send().await.unwrap()
     }
 
-    fn raw(&self) -> Raw {
+    fn raw(&self) -> RawRequest {
         let body = json!({ "VpcConnectorArn": self.arn }).to_string();
-        Raw::call("AppRunner.DeleteVpcConnector", body).signed(&self.bench.emulator)
+        RawRequest::call("AppRunner.DeleteVpcConnector", body).signed(&self.bed.emulator)
     }
 
-    async fn answer(&self) -> RawAnswer {
-        self.raw().send(&self.bench.emulator).await
+    async fn answer(&self) -> RawResponse {
+        self.raw().send(&self.bed.emulator).await
     }
 }
 
 #[tokio::test]
 async fn internal_error_before_and_after_the_effect() {
     for (kind, effect) in [(FaultKind::InternalErrorBeforeEffect, false), (FaultKind::InternalErrorAfterEffect, true)] {
-        let case = Case::of(kind.clone()).await;
-        let request = case.bench.client.delete_vpc_connector().vpc_connector_arn(&case.arn);
+        let case = Case::with_fault(kind.clone()).await;
+        let request = case.bed.client.delete_vpc_connector().vpc_connector_arn(&case.arn);
         let error = request.send().await.unwrap_err();
         assert_eq!(error.raw_response().unwrap().status().as_u16(), 500);
         assert!(error.into_service_error().is_internal_service_error_exception());
         assert_eq!(case.took_effect(), effect);
-        assert_eq!(case.bench.emulator.calls()[0].fault, Some(kind));
-        assert!(case.bench.emulator.faults().is_empty());
+        assert_eq!(case.bed.emulator.calls()[0].fault, Some(kind));
+        assert!(case.bed.emulator.faults().is_empty());
     }
 }
 
 #[tokio::test]
-async fn closed_before_and_after_the_effect_without_one_byte() {
+async fn closed_before_and_after_the_effect_sends_no_byte() {
     for (kind, effect) in [(FaultKind::ClosedBeforeEffect, false), (FaultKind::ClosedAfterEffect, true)] {
-        let case = Case::of(kind).await;
-        assert_eq!(case.raw().bytes(&case.bench.emulator).await, b"");
+        let case = Case::with_fault(kind).await;
+        assert_eq!(case.raw().bytes(&case.bed.emulator).await, b"");
         assert_eq!(case.took_effect(), effect);
-        let call = case.bench.emulator.calls().remove(0);
+        let call = case.bed.emulator.calls().remove(0);
         assert_eq!((call.status, call.error.as_deref()), (None, None));
         assert!(call.answered_at.is_some());
     }
@@ -70,35 +70,35 @@ async fn closed_before_and_after_the_effect_without_one_byte() {
 
 #[tokio::test]
 async fn closed_connections_look_like_a_lost_reply_to_the_sdk() {
-    let case = Case::of(FaultKind::ClosedAfterEffect).await;
-    let request = case.bench.client.delete_vpc_connector().vpc_connector_arn(&case.arn);
+    let case = Case::with_fault(FaultKind::ClosedAfterEffect).await;
+    let request = case.bed.client.delete_vpc_connector().vpc_connector_arn(&case.arn);
     let error = request.send().await.unwrap_err();
     assert!(matches!(error, SdkError::DispatchFailure(_)), "{error:?}");
-    assert_eq!(case.bench.describe(&case.arn).await, "INACTIVE", "the next connection works");
+    assert_eq!(case.bed.describe(&case.arn).await, "INACTIVE", "the next connection works");
 }
 
 #[tokio::test]
-async fn delay_holds_up_nothing_else_and_takes_effect_late() {
-    let case = Case::of(FaultKind::Delay { ms: 1000 }).await;
+async fn a_delayed_call_takes_effect_late_and_delays_no_other_call() {
+    let case = Case::with_fault(FaultKind::Delay { ms: 1000 }).await;
     let started = Instant::now();
     let (reply, other) = tokio::join!(case.delete(), async {
-        eventually("the call is under way", async || case.bench.emulator.calls().len() == 1).await;
+        eventually("the call is in flight", async || case.bed.emulator.calls().len() == 1).await;
         let before = case.took_effect();
-        case.bench.client.list_vpc_connectors().send().await.unwrap();
-        (before, case.bench.emulator.calls())
+        case.bed.client.list_vpc_connectors().send().await.unwrap();
+        (before, case.bed.emulator.calls())
     });
     assert_eq!(reply.vpc_connector().unwrap().status(), Some(&VpcConnectorStatus::Inactive));
     assert!(started.elapsed() >= Duration::from_secs(1));
     assert!(!other.0, "the effect comes after the delay");
     assert_eq!((other.1[0].answered_at, other.1[1].status), (None, Some(200)));
-    assert!(case.bench.emulator.calls()[0].duration_ms >= Some(1000));
+    assert!(case.bed.emulator.calls()[0].duration_ms >= Some(1000));
 }
 
 #[tokio::test]
-async fn a_delayed_effect_comes_though_the_caller_is_gone() {
-    let case = Case::of(FaultKind::Delay { ms: 500 }).await;
-    let sent = tokio::spawn(case.bench.client.delete_vpc_connector().vpc_connector_arn(&case.arn).send());
-    eventually("the call is under way", async || case.bench.emulator.calls().len() == 1).await;
+async fn a_delayed_effect_takes_place_after_the_client_is_gone() {
+    let case = Case::with_fault(FaultKind::Delay { ms: 500 }).await;
+    let sent = tokio::spawn(case.bed.client.delete_vpc_connector().vpc_connector_arn(&case.arn).send());
+    eventually("the call is in flight", async || case.bed.emulator.calls().len() == 1).await;
     sent.abort();
     assert!(sent.await.unwrap_err().is_cancelled());
     eventually("the effect takes place", async || case.took_effect()).await;
@@ -106,8 +106,8 @@ async fn a_delayed_effect_comes_though_the_caller_is_gone() {
 
 #[tokio::test]
 async fn late_answer_comes_after_the_effect() {
-    let case = Case::of(FaultKind::LateAnswer { ms: 60_000 }).await;
-    let request = case.bench.client.delete_vpc_connector().vpc_connector_arn(&case.arn);
+    let case = Case::with_fault(FaultKind::LateAnswer { ms: 60_000 }).await;
+    let request = case.bed.client.delete_vpc_connector().vpc_connector_arn(&case.arn);
     let sent = tokio::spawn(request.send());
     eventually("the effect takes place", async || case.took_effect()).await;
     assert!(!sent.is_finished());
@@ -115,13 +115,13 @@ async fn late_answer_comes_after_the_effect() {
 }
 
 #[tokio::test]
-async fn throttling_in_both_spellings() {
+async fn throttling_has_both_error_codes() {
     use ThrottlingCode::{ThrottlingException, TooManyRequestsException};
     for (spelling, retry_after_ms, status, name) in [
         (ThrottlingException, None, 400, "ThrottlingException"),
         (TooManyRequestsException, Some(1500), 429, "TooManyRequestsException"),
     ] {
-        let case = Case::of(FaultKind::Throttling { code: spelling, retry_after_ms }).await;
+        let case = Case::with_fault(FaultKind::Throttling { code: spelling, retry_after_ms }).await;
         let answer = case.answer().await;
         assert_eq!((answer.status, answer.json()["__type"].as_str()), (status, Some(name)));
         let wait = retry_after_ms.map(|ms| ms.to_string());
@@ -132,8 +132,8 @@ async fn throttling_in_both_spellings() {
 
 #[tokio::test]
 async fn access_denied_names_caller_action_and_resource() {
-    let case = Case::of(FaultKind::AccessDenied).await;
-    let error = case.bench.client.delete_vpc_connector().vpc_connector_arn(&case.arn).send().await.unwrap_err();
+    let case = Case::with_fault(FaultKind::AccessDenied).await;
+    let error = case.bed.client.delete_vpc_connector().vpc_connector_arn(&case.arn).send().await.unwrap_err();
     assert_eq!(code(&error), "AccessDeniedException");
     let expected = format!(
         "User: arn:aws:iam::111122223333:user/AKIDEXAMPLE is not authorized to perform: \
@@ -145,10 +145,10 @@ async fn access_denied_names_caller_action_and_resource() {
 }
 
 #[tokio::test]
-async fn any_error_with_or_without_the_effect() {
+async fn an_error_is_answered_with_or_without_the_effect() {
     for after_effect in [false, true] {
         let (code, message) = ("SubscriptionRequiredException".to_owned(), "no subscription".to_owned());
-        let case = Case::of(FaultKind::Error { code, status: 403, message, after_effect }).await;
+        let case = Case::with_fault(FaultKind::Error { code, status: 403, message, after_effect }).await;
         let answer = case.answer().await;
         assert_eq!(answer.status, 403);
         assert_eq!(answer.json(), json!({ "__type": "SubscriptionRequiredException", "Message": "no subscription" }));
@@ -158,7 +158,7 @@ async fn any_error_with_or_without_the_effect() {
 }
 
 #[tokio::test]
-async fn rewritten_replies() {
+async fn a_rewrite_changes_the_reply_after_the_effect() {
     type Expected = fn(&Value) -> bool;
     let cases: [(FaultKind, Expected); 4] = [
         (FaultKind::without("/VpcConnector"), |reply| *reply == json!({})),
@@ -171,7 +171,7 @@ async fn rewritten_replies() {
         }),
     ];
     for (kind, expected) in cases {
-        let case = Case::of(kind).await;
+        let case = Case::with_fault(kind).await;
         let answer = case.answer().await;
         assert_eq!(answer.status, 200);
         assert!(expected(&answer.json()), "{}", answer.body);
@@ -180,41 +180,41 @@ async fn rewritten_replies() {
 }
 
 #[tokio::test]
-async fn the_sdk_sees_rewritten_replies_as_a_client_would() {
-    let case = Case::of(FaultKind::with("/VpcConnector/Status", "DELETING")).await;
+async fn the_sdk_parses_rewritten_replies() {
+    let case = Case::with_fault(FaultKind::with("/VpcConnector/Status", "DELETING")).await;
     let status = case.delete().await.vpc_connector.unwrap().status.unwrap();
     assert_eq!((status.as_str(), VpcConnectorStatus::values().contains(&status.as_str())), ("DELETING", false));
-    let case = Case::of(FaultKind::without("/VpcConnector")).await;
+    let case = Case::with_fault(FaultKind::without("/VpcConnector")).await;
     assert!(case.delete().await.vpc_connector().is_none_or(|connector| connector.status().is_none()));
 }
 
 #[tokio::test]
-async fn faults_hit_only_whom_they_are_for() {
-    let bench = Bench::start().await;
-    let (one, two) = (bench.connector("one1"), bench.connector("two2"));
-    bench.emulator.add_fault(Fault::new(FaultKind::AccessDenied).arn(&two).times(2).skip(1));
+async fn faults_are_injected_only_into_matching_calls() {
+    let bed = TestBed::start().await;
+    let (one, two) = (bed.connector("one1"), bed.connector("two2"));
+    bed.emulator.add_fault(Fault::new(FaultKind::AccessDenied).arn(&two).times(2).skip(1));
     let others = Fault::new(FaultKind::AccessDenied).account(OTHER_ACCOUNT).access_key_id(OTHER_KEY).forever();
-    let id = bench.emulator.add_fault(others);
-    assert_eq!(bench.describe(&one).await, "ACTIVE");
-    assert_eq!(bench.describe(&two).await, "ACTIVE");
-    assert_eq!(bench.describe(&two).await, "AccessDeniedException");
-    assert_eq!(bench.delete(&two).await, "AccessDeniedException");
-    assert_eq!(bench.delete(&two).await, "INACTIVE");
-    let other = bench.client_of(&Caller { id: OTHER_KEY, ..Caller::default() });
+    let id = bed.emulator.add_fault(others);
+    assert_eq!(bed.describe(&one).await, "ACTIVE");
+    assert_eq!(bed.describe(&two).await, "ACTIVE");
+    assert_eq!(bed.describe(&two).await, "AccessDeniedException");
+    assert_eq!(bed.delete(&two).await, "AccessDeniedException");
+    assert_eq!(bed.delete(&two).await, "INACTIVE");
+    let other = bed.client_of(&Caller { id: OTHER_KEY, ..Caller::default() });
     assert!(other.list_vpc_connectors().send().await.is_err());
     assert!(other.list_services().send().await.is_err());
-    assert!(bench.emulator.remove_fault(id));
-    assert!(!bench.emulator.remove_fault(id));
+    assert!(bed.emulator.remove_fault(id));
+    assert!(!bed.emulator.remove_fault(id));
     assert!(other.list_services().send().await.is_ok());
 }
 
 #[tokio::test]
-async fn sts_can_be_faulty_too() {
-    let bench = Bench::start().await;
-    let sts = Caller::default().sts(&bench.emulator.url());
+async fn faults_apply_to_sts_too() {
+    let bed = TestBed::start().await;
+    let sts = Caller::default().sts(&bed.emulator.url());
     let on_sts = |kind| Fault::new(kind).on(Operation::GetCallerIdentity);
-    bench.emulator.add_fault(on_sts(FaultKind::error("ExpiredTokenException", 403, "old")));
-    bench.emulator.add_fault(on_sts(FaultKind::with("/Account", "999999999999")));
+    bed.emulator.add_fault(on_sts(FaultKind::error("ExpiredTokenException", 403, "old")));
+    bed.emulator.add_fault(on_sts(FaultKind::with("/Account", "999999999999")));
     let error = sts.get_caller_identity().send().await.unwrap_err();
     assert_eq!(aws_sdk_sts::error::ProvideErrorMetadata::code(&error), Some("ExpiredToken"));
     assert_eq!(sts.get_caller_identity().send().await.unwrap().account(), Some("999999999999"));

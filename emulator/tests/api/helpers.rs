@@ -1,4 +1,4 @@
-//! An emulator with a client beside it, and the short forms that tests are written in.
+//! An emulator with a client, and helpers for the tests.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
@@ -22,16 +22,16 @@ use tokio::net::TcpStream;
 pub(crate) const ACCOUNT: &str = DEFAULT_ACCOUNT;
 pub(crate) const REGION: &str = "eu-central-1";
 
-/// A second account, whose key [`Bench::start`] knows too.
+/// A second account; the emulator of [`TestBed::start`] accepts its key.
 pub(crate) const OTHER_ACCOUNT: &str = "444455556666";
 pub(crate) const OTHER_KEY: &str = "AKIDOTHER";
 
-pub(crate) struct Bench {
+pub(crate) struct TestBed {
     pub(crate) emulator: Emulator,
     pub(crate) client: Client,
 }
 
-impl Bench {
+impl TestBed {
     pub(crate) async fn start() -> Self {
         Self::with(|_| {}).await
     }
@@ -57,7 +57,7 @@ impl Bench {
         caller.client(&self.emulator.url())
     }
 
-    /// Names the error code of deleting a connector, or its status.
+    /// Deletes a connector; returns its status, or the error code.
     pub(crate) async fn delete(&self, arn: &str) -> String {
         match self.client.delete_vpc_connector().vpc_connector_arn(arn).send().await {
             Ok(reply) => reply.vpc_connector().unwrap().status().unwrap().as_str().to_owned(),
@@ -65,7 +65,7 @@ impl Bench {
         }
     }
 
-    /// Names the error code of describing a connector, or its status.
+    /// Describes a connector; returns its status, or the error code.
     pub(crate) async fn describe(&self, arn: &str) -> String {
         match self.client.describe_vpc_connector().vpc_connector_arn(arn).send().await {
             Ok(reply) => reply.vpc_connector().unwrap().status().unwrap().as_str().to_owned(),
@@ -73,14 +73,14 @@ impl Bench {
         }
     }
 
-    /// Names the names that `ListVpcConnectors` shows.
+    /// Returns the connector names in `ListVpcConnectors`.
     pub(crate) async fn listed(&self) -> Vec<String> {
         let reply = self.client.list_vpc_connectors().send().await.unwrap();
         reply.vpc_connectors().iter().map(|connector| connector.vpc_connector_name().unwrap().to_owned()).collect()
     }
 }
 
-/// Whose keys a client has, and what clock.
+/// The credentials and the region of a client.
 pub(crate) struct Caller {
     pub(crate) id: &'static str,
     pub(crate) secret: &'static str,
@@ -138,30 +138,30 @@ pub(crate) fn source() -> SourceConfiguration {
     SourceConfiguration::builder().image_repository(image).build()
 }
 
-/// Asks until the answer is yes, and fails after ten seconds.
-pub(crate) async fn eventually(what: &str, mut ask: impl AsyncFnMut() -> bool) {
+/// Waits until the condition holds; panics after 10 seconds.
+pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
-    while !ask().await {
+    while !condition().await {
         assert!(Instant::now() < deadline, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
-/// A request written by hand, for what no SDK would send.
-pub(crate) struct Raw {
+/// An HTTP request that the SDK would not send.
+pub(crate) struct RawRequest {
     pub(crate) method: &'static str,
     pub(crate) path: &'static str,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
 }
 
-pub(crate) struct RawAnswer {
+pub(crate) struct RawResponse {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-impl RawAnswer {
+impl RawResponse {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
@@ -172,12 +172,12 @@ impl RawAnswer {
     }
 }
 
-impl Raw {
+impl RawRequest {
     pub(crate) fn new(method: &'static str, path: &'static str, body: impl Into<String>) -> Self {
         Self { method, path, headers: Vec::new(), body: body.into() }
     }
 
-    /// Makes a call of App Runner, not signed yet.
+    /// Makes an unsigned request to App Runner.
     pub(crate) fn call(target: &str, body: impl Into<String>) -> Self {
         Self::new("POST", "/", body).header("x-amz-target", target).header("content-type", "application/x-amz-json-1.0")
     }
@@ -191,7 +191,7 @@ impl Raw {
         self.signed_for("apprunner", emulator)
     }
 
-    /// Signs with AWS's own signer.
+    /// Signs the request with the signer of the AWS SDK.
     pub(crate) fn signed_for(mut self, service: &str, emulator: &Emulator) -> Self {
         let identity = Caller::default().credentials().into();
         let settings = SigningSettings::default();
@@ -206,20 +206,20 @@ impl Raw {
         self
     }
 
-    /// Gives all bytes that come back until the connection ends.
+    /// Returns all bytes that the emulator sends until the connection ends.
     pub(crate) async fn bytes(&self, emulator: &Emulator) -> Vec<u8> {
         self.bytes_from(emulator.address()).await
     }
 
     pub(crate) async fn bytes_from(&self, address: SocketAddr) -> Vec<u8> {
         let mut bytes = Vec::new();
-        // A connection that is cut ends with an error or without one.
+        // A connection that the emulator closes may end with an error.
         let _ = self.sent(address).await.read_to_end(&mut bytes).await;
         bytes
     }
 
-    /// Gives all bytes that come back in some time.
-    pub(crate) async fn bytes_within(&self, emulator: &Emulator, limit: Duration) -> Vec<u8> {
+    /// Returns the bytes that the emulator sends within the limit.
+    pub(crate) async fn bytes_received_in(&self, emulator: &Emulator, limit: Duration) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut stream = self.sent(emulator.address()).await;
         let _ = tokio::time::timeout(limit, async { while stream.read_buf(&mut bytes).await.unwrap() > 0 {} }).await;
@@ -237,10 +237,10 @@ impl Raw {
         stream
     }
 
-    pub(crate) async fn send(&self, emulator: &Emulator) -> RawAnswer {
+    pub(crate) async fn send(&self, emulator: &Emulator) -> RawResponse {
         let text = String::from_utf8(self.bytes(emulator).await).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        RawAnswer { status, head: head.to_owned(), body: body.to_owned() }
+        RawResponse { status, head: head.to_owned(), body: body.to_owned() }
     }
 }

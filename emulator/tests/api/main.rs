@@ -1,4 +1,4 @@
-//! The emulator as AWS's own Rust SDK sees it, and as those see it who steer it.
+//! Tests of the emulator through the AWS SDK for Rust, the control API and the handle.
 
 #[cfg(test)]
 mod behaviors;
@@ -9,13 +9,13 @@ mod connectors;
 #[cfg(test)]
 mod control;
 #[cfg(test)]
-mod damage;
+mod corruption;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod helpers;
 #[cfg(test)]
-mod refusals;
+mod refused_connections;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]

@@ -1,13 +1,13 @@
-//! The wire itself: what is no valid request, and what every answer carries.
+//! The protocols: invalid requests, and the headers of every response.
 
 use serde_json::{Value, json};
 
-use crate::helpers::{Bench, Raw};
+use crate::helpers::{RawRequest, TestBed};
 
 #[tokio::test]
-async fn answers_carry_the_headers_of_aws() {
-    let bench = Bench::start().await;
-    let answer = Raw::call("AppRunner.ListVpcConnectors", "{}").signed(&bench.emulator).send(&bench.emulator).await;
+async fn responses_have_the_headers_of_aws() {
+    let bed = TestBed::start().await;
+    let answer = RawRequest::call("AppRunner.ListVpcConnectors", "{}").signed(&bed.emulator).send(&bed.emulator).await;
     assert_eq!((answer.status, answer.json()), (200, json!({ "VpcConnectors": [] })));
     assert_eq!(answer.header("content-type"), Some("application/x-amz-json-1.0"));
     assert_eq!(answer.header("x-amzn-requestid").map(str::len), Some(36));
@@ -15,46 +15,46 @@ async fn answers_carry_the_headers_of_aws() {
 }
 
 #[tokio::test]
-async fn an_empty_body_has_no_members() {
-    let bench = Bench::start().await;
-    let answer = Raw::call("AppRunner.ListServices", "").signed(&bench.emulator).send(&bench.emulator).await;
+async fn an_empty_body_has_no_parameters() {
+    let bed = TestBed::start().await;
+    let answer = RawRequest::call("AppRunner.ListServices", "").signed(&bed.emulator).send(&bed.emulator).await;
     assert_eq!((answer.status, answer.json()), (200, json!({ "ServiceSummaryList": [] })));
 }
 
 #[tokio::test]
-async fn unknown_operations_are_refused_and_logged() {
-    let bench = Bench::start().await;
+async fn unknown_operations_are_rejected_and_logged() {
+    let bed = TestBed::start().await;
     for raw in [
-        Raw::call("AppRunner.StartDeployment", "{}"),
-        Raw::call("AppRunner.GetCallerIdentity", "{}"),
-        Raw::call("DynamoDB_20120810.ListTables", "{}"),
-        Raw::new("POST", "/", "{}"),
-        Raw::new("GET", "/", ""),
-        Raw::new("POST", "/elsewhere", "{}").header("x-amz-target", "AppRunner.ListServices"),
+        RawRequest::call("AppRunner.StartDeployment", "{}"),
+        RawRequest::call("AppRunner.GetCallerIdentity", "{}"),
+        RawRequest::call("DynamoDB_20120810.ListTables", "{}"),
+        RawRequest::new("POST", "/", "{}"),
+        RawRequest::new("GET", "/", ""),
+        RawRequest::new("POST", "/elsewhere", "{}").header("x-amz-target", "AppRunner.ListServices"),
     ] {
-        let answer = raw.signed(&bench.emulator).send(&bench.emulator).await;
+        let answer = raw.signed(&bed.emulator).send(&bed.emulator).await;
         assert_eq!(answer.status, 400);
         assert_eq!(answer.json()["__type"], "UnknownOperationException");
         assert_eq!(answer.header("x-amzn-errortype"), Some("UnknownOperationException"));
     }
-    let names: Vec<_> = bench.emulator.calls().into_iter().map(|call| call.operation).collect();
+    let names: Vec<_> = bed.emulator.calls().into_iter().map(|call| call.operation).collect();
     assert_eq!(names[0].as_deref(), Some("StartDeployment"));
     assert_eq!((names.len(), names[3].as_deref()), (6, None));
 }
 
 #[tokio::test]
-async fn what_is_no_json_cannot_be_read() {
-    let bench = Bench::start().await;
+async fn a_body_that_is_not_a_json_object_is_rejected() {
+    let bed = TestBed::start().await;
     for body in ["{", "[]", "null and void"] {
-        let raw = Raw::call("AppRunner.ListServices", body).signed(&bench.emulator);
-        let answer = raw.send(&bench.emulator).await;
+        let raw = RawRequest::call("AppRunner.ListServices", body).signed(&bed.emulator);
+        let answer = raw.send(&bed.emulator).await;
         assert_eq!((answer.status, answer.json()["__type"].as_str()), (400, Some("SerializationException")), "{body}");
     }
 }
 
 #[tokio::test]
-async fn wrong_members_are_named() {
-    let bench = Bench::start().await;
+async fn errors_name_the_invalid_parameter() {
+    let bed = TestBed::start().await;
     let long = "a".repeat(1012);
     for (operation, body, member) in [
         ("DeleteVpcConnector", json!({}), "VpcConnectorArn"),
@@ -68,13 +68,13 @@ async fn wrong_members_are_named() {
         ("UntagResource", json!({ "ResourceArn": "x" }), "TagKeys"),
         ("CreateService", json!({ "ServiceName": "web1", "SourceConfiguration": {} }), "SourceConfiguration"),
     ] {
-        refused(&bench, operation, &body, "InvalidRequestException", member).await;
+        assert_rejected(&bed, operation, &body, "InvalidRequestException", member).await;
     }
 }
 
 #[tokio::test]
-async fn members_of_a_wrong_type_cannot_be_read_and_are_named() {
-    let bench = Bench::start().await;
+async fn errors_name_the_parameter_of_a_wrong_type() {
+    let bed = TestBed::start().await;
     let connector = |more: Value| {
         let mut body = json!({ "VpcConnectorName": "shop", "Subnets": ["subnet-1"] });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -91,38 +91,39 @@ async fn members_of_a_wrong_type_cannot_be_read_and_are_named() {
         ("ListServices", json!({ "NextToken": 1 }), "NextToken"),
         ("CreateService", json!({ "ServiceName": "web1", "SourceConfiguration": "x" }), "SourceConfiguration"),
     ] {
-        refused(&bench, operation, &body, "SerializationException", member).await;
+        assert_rejected(&bed, operation, &body, "SerializationException", member).await;
     }
-    assert!(bench.emulator.state().iter().all(|region| region.connectors.is_empty() && region.services.is_empty()));
+    assert!(bed.emulator.state().iter().all(|region| region.connectors.is_empty() && region.services.is_empty()));
 }
 
-async fn refused(bench: &Bench, operation: &str, body: &Value, code: &str, member: &str) {
-    let raw = Raw::call(&format!("AppRunner.{operation}"), body.to_string()).signed(&bench.emulator);
-    let answer = raw.send(&bench.emulator).await;
+async fn assert_rejected(bed: &TestBed, operation: &str, body: &Value, code: &str, member: &str) {
+    let raw = RawRequest::call(&format!("AppRunner.{operation}"), body.to_string()).signed(&bed.emulator);
+    let answer = raw.send(&bed.emulator).await;
     assert_eq!((answer.status, answer.json()["__type"].as_str()), (400, Some(code)), "{body}");
     assert!(answer.json()["Message"].as_str().unwrap().contains(&format!("'{member}'")), "{}", answer.body);
 }
 
 #[tokio::test]
-async fn sts_speaks_xml() {
-    let bench = Bench::start().await;
-    let form = |body: &str| Raw::new("POST", "/", body).header("content-type", "application/x-www-form-urlencoded");
-    let signed = form("Action=GetCallerIdentity&Version=2011-06-15").signed_for("sts", &bench.emulator);
-    let answer = signed.send(&bench.emulator).await;
+async fn sts_answers_in_xml() {
+    let bed = TestBed::start().await;
+    let form =
+        |body: &str| RawRequest::new("POST", "/", body).header("content-type", "application/x-www-form-urlencoded");
+    let signed = form("Action=GetCallerIdentity&Version=2011-06-15").signed_for("sts", &bed.emulator);
+    let answer = signed.send(&bed.emulator).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/xml")));
     assert!(answer.body.contains("<Account>111122223333</Account>"), "{}", answer.body);
     assert!(answer.header("x-amzn-requestid").is_some_and(|id| answer.body.contains(id)));
     for body in ["Action=GetSessionToken&Version=2011-06-15", "Action=GetCallerIdentity", "Version=2011-06-15"] {
-        let answer = form(body).signed_for("sts", &bench.emulator).send(&bench.emulator).await;
+        let answer = form(body).signed_for("sts", &bed.emulator).send(&bed.emulator).await;
         assert_eq!(answer.status, 400);
         assert!(answer.body.contains("<Type>Sender</Type><Code>InvalidAction</Code>"), "{}", answer.body);
     }
 }
 
 #[tokio::test]
-async fn a_body_beyond_all_measure_is_refused() {
-    let bench = Bench::start().await;
-    let raw = Raw::call("AppRunner.ListServices", " ".repeat(1024 * 1024 + 1)).signed(&bench.emulator);
-    let answer = raw.send(&bench.emulator).await;
+async fn a_body_above_1_mib_is_rejected() {
+    let bed = TestBed::start().await;
+    let raw = RawRequest::call("AppRunner.ListServices", " ".repeat(1024 * 1024 + 1)).signed(&bed.emulator);
+    let answer = raw.send(&bed.emulator).await;
     assert_eq!((answer.status, answer.json()["__type"].as_str()), (400, Some("SerializationException")));
 }

@@ -1,4 +1,4 @@
-//! Services through the SDK, as far as connectors go.
+//! Services through the SDK, as far as connectors depend on them.
 
 use aws_sdk_apprunner::operation::create_service::CreateServiceError;
 use aws_sdk_apprunner::operation::describe_service::DescribeServiceError;
@@ -10,9 +10,9 @@ use aws_sdk_apprunner::types::{
     EgressConfiguration, EgressType, InstanceConfiguration, NetworkConfiguration, Service, ServiceStatus,
 };
 
-use crate::helpers::{ACCOUNT, Bench, OTHER_ACCOUNT, REGION, source};
+use crate::helpers::{ACCOUNT, OTHER_ACCOUNT, REGION, TestBed, source};
 
-fn through(connector: Option<&str>) -> NetworkConfiguration {
+fn egress_through(connector: Option<&str>) -> NetworkConfiguration {
     let egress = EgressConfiguration::builder().set_vpc_connector_arn(connector.map(str::to_owned));
     let kind = if connector.is_some() { EgressType::Vpc } else { EgressType::Default };
     NetworkConfiguration::builder().egress_configuration(egress.egress_type(kind).build()).build()
@@ -23,11 +23,11 @@ fn connector_of(service: &Service) -> Option<&str> {
 }
 
 #[tokio::test]
-async fn lives_from_create_to_delete() {
-    let bench = Bench::start().await;
-    let connector = bench.connector("shop");
-    let request = bench.client.create_service().service_name("web1").source_configuration(source());
-    let created = request.network_configuration(through(Some(&connector))).send().await.unwrap();
+async fn a_service_is_created_paused_resumed_updated_and_deleted() {
+    let bed = TestBed::start().await;
+    let connector = bed.connector("shop");
+    let request = bed.client.create_service().service_name("web1").source_configuration(source());
+    let created = request.network_configuration(egress_through(Some(&connector))).send().await.unwrap();
     // Source: API model, UUID.
     let parts: Vec<usize> = created.operation_id().split('-').map(str::len).collect();
     assert_eq!(parts, [8, 4, 4, 4, 12], "{}", created.operation_id());
@@ -38,59 +38,59 @@ async fn lives_from_create_to_delete() {
     assert_eq!(created.source_configuration(), Some(&source()));
     assert_eq!(created.instance_configuration().unwrap().cpu(), Some("1024"));
     assert_eq!(created.auto_scaling_configuration_summary().unwrap().auto_scaling_configuration_revision(), 1);
-    let described = bench.client.describe_service().service_arn(arn).send().await.unwrap().service.unwrap();
+    let described = bed.client.describe_service().service_arn(arn).send().await.unwrap().service.unwrap();
     assert_eq!(described, created);
 
-    let paused = bench.client.pause_service().service_arn(arn).send().await.unwrap();
+    let paused = bed.client.pause_service().service_arn(arn).send().await.unwrap();
     assert_eq!(paused.service().unwrap().status(), &ServiceStatus::Paused);
-    let resumed = bench.client.resume_service().service_arn(arn).send().await.unwrap();
+    let resumed = bed.client.resume_service().service_arn(arn).send().await.unwrap();
     assert_eq!(resumed.service().unwrap().status(), &ServiceStatus::Running);
-    let update = bench.client.update_service().service_arn(arn).network_configuration(through(None));
+    let update = bed.client.update_service().service_arn(arn).network_configuration(egress_through(None));
     assert_eq!(connector_of(update.send().await.unwrap().service().unwrap()), None);
-    assert_eq!(bench.delete(&connector).await, "INACTIVE");
-    let deleted = bench.client.delete_service().service_arn(arn).send().await.unwrap().service.unwrap();
+    assert_eq!(bed.delete(&connector).await, "INACTIVE");
+    let deleted = bed.client.delete_service().service_arn(arn).send().await.unwrap().service.unwrap();
     assert_eq!(deleted.status(), &ServiceStatus::Deleted);
     assert!(deleted.deleted_at().is_some());
 }
 
 #[tokio::test]
-async fn lists_summaries_in_pages_of_at_most_twenty() {
-    let bench = Bench::start().await;
-    let connector = bench.connector("shop");
+async fn list_services_returns_pages_of_at_most_20_summaries() {
+    let bed = TestBed::start().await;
+    let connector = bed.connector("shop");
     for number in 0..23 {
-        bench.service(&format!("web{number}"), &connector);
+        bed.service(&format!("web{number}"), &connector);
     }
-    let all = bench.client.list_services().send().await.unwrap();
+    let all = bed.client.list_services().send().await.unwrap();
     assert_eq!((all.service_summary_list().len(), all.next_token()), (23, None));
-    let first = bench.client.list_services().max_results(20).send().await.unwrap();
+    let first = bed.client.list_services().max_results(20).send().await.unwrap();
     assert_eq!(first.service_summary_list().len(), 20);
-    let second = bench.client.list_services().max_results(20).set_next_token(first.next_token).send().await.unwrap();
+    let second = bed.client.list_services().max_results(20).set_next_token(first.next_token).send().await.unwrap();
     assert_eq!((second.service_summary_list().len(), second.next_token()), (3, None));
     let last = second.service_summary_list().last().unwrap();
     assert_eq!((last.service_name(), last.status()), (Some("web22"), Some(&ServiceStatus::Running)));
-    let empty = bench.client.list_services().max_results(20).next_token("").send().await.unwrap();
+    let empty = bed.client.list_services().max_results(20).next_token("").send().await.unwrap();
     assert_eq!(empty.service_summary_list().len(), 20, "an empty token is that of the first page");
-    let error = bench.client.list_services().max_results(21).send().await.unwrap_err().into_service_error();
+    let error = bed.client.list_services().max_results(21).send().await.unwrap_err().into_service_error();
     assert!(matches!(error, ListServicesError::InvalidRequestException(_)));
 }
 
 #[tokio::test]
-async fn a_token_is_good_for_its_own_list_only() {
-    let bench = Bench::start().await;
-    let connector = bench.connector("shop");
-    bench.service("web1", &connector);
-    bench.service("web2", &connector);
-    let token = bench.client.list_services().max_results(1).send().await.unwrap().next_token;
-    let error = bench.client.list_vpc_connectors().set_next_token(token).send().await.unwrap_err();
+async fn a_page_token_of_another_list_is_rejected() {
+    let bed = TestBed::start().await;
+    let connector = bed.connector("shop");
+    bed.service("web1", &connector);
+    bed.service("web2", &connector);
+    let token = bed.client.list_services().max_results(1).send().await.unwrap().next_token;
+    let error = bed.client.list_vpc_connectors().set_next_token(token).send().await.unwrap_err();
     assert!(error.into_service_error().is_invalid_request_exception());
 }
 
 #[tokio::test]
-async fn errors_are_the_typed_ones() {
-    let bench = Bench::start().await;
-    let connector = bench.connector("shop");
-    let arn = bench.service("web1", &connector);
-    let client = &bench.client;
+async fn service_errors_have_the_types_of_the_sdk() {
+    let bed = TestBed::start().await;
+    let connector = bed.connector("shop");
+    let arn = bed.service("web1", &connector);
+    let client = &bed.client;
     let error = client.resume_service().service_arn(&arn).send().await.unwrap_err().into_service_error();
     assert!(matches!(error, ResumeServiceError::InvalidStateException(_)));
     client.pause_service().service_arn(&arn).send().await.unwrap();
@@ -108,25 +108,25 @@ async fn errors_are_the_typed_ones() {
 }
 
 #[tokio::test]
-async fn refuses_services_that_cannot_be() {
-    let bench = Bench::start().await;
-    let gone = bench.connector("gone");
-    bench.delete(&gone).await;
-    let abroad = bench.emulator.create_connector(ACCOUNT, "us-east-1", "shop");
-    let foreign = bench.emulator.create_connector(OTHER_ACCOUNT, REGION, "shop");
-    let taken = bench.service("taken", &bench.connector("shop"));
-    let new = |name: &str| bench.client.create_service().service_name(name).source_configuration(source());
+async fn create_and_update_reject_invalid_services() {
+    let bed = TestBed::start().await;
+    let gone = bed.connector("gone");
+    bed.delete(&gone).await;
+    let abroad = bed.emulator.create_connector(ACCOUNT, "us-east-1", "shop");
+    let foreign = bed.emulator.create_connector(OTHER_ACCOUNT, REGION, "shop");
+    let taken = bed.service("taken", &bed.connector("shop"));
+    let new = |name: &str| bed.client.create_service().service_name(name).source_configuration(source());
     let vpc = EgressConfiguration::builder().egress_type(EgressType::Vpc).build();
     let wrong = EgressConfiguration::builder().egress_type(EgressType::from("LAN")).build();
     let network = |egress| NetworkConfiguration::builder().egress_configuration(egress).build();
     for request in [
         new("no"),
         new("taken"),
-        bench.client.create_service().service_name("good"),
-        new("good").network_configuration(through(Some(&gone))),
-        new("good").network_configuration(through(Some("nonsense"))),
-        new("good").network_configuration(through(Some(&abroad))),
-        new("good").network_configuration(through(Some(&foreign))),
+        bed.client.create_service().service_name("good"),
+        new("good").network_configuration(egress_through(Some(&gone))),
+        new("good").network_configuration(egress_through(Some("nonsense"))),
+        new("good").network_configuration(egress_through(Some(&abroad))),
+        new("good").network_configuration(egress_through(Some(&foreign))),
         new("good").network_configuration(network(vpc)),
         new("good").network_configuration(network(wrong)),
     ] {
@@ -134,20 +134,21 @@ async fn refuses_services_that_cannot_be() {
         assert!(matches!(error, CreateServiceError::InvalidRequestException(_)), "{error:?}");
     }
     for connector in [&gone, &abroad, &foreign] {
-        let update = bench.client.update_service().service_arn(&taken).network_configuration(through(Some(connector)));
+        let update =
+            bed.client.update_service().service_arn(&taken).network_configuration(egress_through(Some(connector)));
         let error = update.send().await.unwrap_err().into_service_error();
         assert!(matches!(error, UpdateServiceError::InvalidRequestException(_)), "{error:?}");
     }
-    let services: usize = bench.emulator.state().iter().map(|region| region.services.len()).sum();
+    let services: usize = bed.emulator.state().iter().map(|region| region.services.len()).sum();
     assert_eq!(services, 1);
 }
 
 #[tokio::test]
-async fn an_update_changes_of_the_instance_what_it_names() {
-    let bench = Bench::start().await;
-    let arn = bench.service("web1", &bench.connector("shop"));
+async fn an_update_changes_only_the_instance_members_that_it_names() {
+    let bed = TestBed::start().await;
+    let arn = bed.service("web1", &bed.connector("shop"));
     let update = async |instance: InstanceConfiguration| {
-        let sent = bench.client.update_service().service_arn(&arn).instance_configuration(instance).send().await;
+        let sent = bed.client.update_service().service_arn(&arn).instance_configuration(instance).send().await;
         let shown = sent.unwrap().service.unwrap().instance_configuration.unwrap();
         (shown.cpu.unwrap(), shown.memory.unwrap())
     };

@@ -1,4 +1,4 @@
-//! Who is let in, and what the others are told.
+//! Authentication: accepted callers, and the errors of the others.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,20 +6,20 @@ use apprunner_emulator::{AccessKey, Config, Emulator};
 use aws_sdk_sts::error::ProvideErrorMetadata as _;
 use aws_smithy_async::time::TimeSource;
 
-use crate::helpers::{ACCOUNT, Bench, Caller, OTHER_ACCOUNT, OTHER_KEY, REGION, Raw, code, message};
+use crate::helpers::{ACCOUNT, Caller, OTHER_ACCOUNT, OTHER_KEY, REGION, RawRequest, TestBed, code, message};
 
-/// Gives the HTTP status, code and message that a list of connectors is refused with.
-async fn refusal(client: aws_sdk_apprunner::Client) -> (u16, String, String) {
+/// Lists connectors; returns the HTTP status, code and message of the error.
+async fn rejection(client: aws_sdk_apprunner::Client) -> (u16, String, String) {
     let error = client.list_vpc_connectors().send().await.unwrap_err();
     (error.raw_response().unwrap().status().as_u16(), code(&error), message(&error))
 }
 
 #[tokio::test]
-async fn sts_tells_who_is_calling() {
-    let bench = Bench::start().await;
+async fn sts_returns_the_identity_of_the_caller() {
+    let bed = TestBed::start().await;
     for (id, account) in [(Caller::default().id, ACCOUNT), (OTHER_KEY, OTHER_ACCOUNT)] {
         let caller = Caller { id, ..Caller::default() };
-        let identity = caller.sts(&bench.emulator.url()).get_caller_identity().send().await.unwrap();
+        let identity = caller.sts(&bed.emulator.url()).get_caller_identity().send().await.unwrap();
         assert_eq!(identity.account(), Some(account));
         assert_eq!(identity.arn(), Some(format!("arn:aws:iam::{account}:user/{id}").as_str()));
         assert!(identity.user_id().unwrap().starts_with("AIDA"));
@@ -27,30 +27,30 @@ async fn sts_tells_who_is_calling() {
 }
 
 #[tokio::test]
-async fn unknown_keys_wrong_secrets_and_foreign_tokens_are_refused() {
-    let bench = Bench::start().await;
+async fn unknown_keys_wrong_secrets_and_unexpected_tokens_are_rejected() {
+    let bed = TestBed::start().await;
     for (caller, expected) in [
         (Caller { id: "AKIDUNKNOWN", ..Caller::default() }, "UnrecognizedClientException"),
         (Caller { secret: "wrong", ..Caller::default() }, "InvalidSignatureException"),
         (Caller { token: Some("unasked"), ..Caller::default() }, "UnrecognizedClientException"),
     ] {
-        let (status, code, _) = refusal(bench.client_of(&caller)).await;
+        let (status, code, _) = rejection(bed.client_of(&caller)).await;
         assert_eq!((status, code.as_str()), (403, expected));
     }
-    let calls = bench.emulator.calls();
+    let calls = bed.emulator.calls();
     assert!(calls.iter().all(|call| call.account.is_none() && call.status == Some(403)), "{calls:?}");
     assert_eq!(calls[0].access_key_id.as_deref(), Some("AKIDUNKNOWN"));
     assert_eq!(calls[1].error.as_deref(), Some("InvalidSignatureException"));
 }
 
 #[tokio::test]
-async fn sts_refuses_with_its_own_spellings() {
-    let bench = Bench::start().await;
+async fn sts_rejects_with_its_own_error_codes() {
+    let bed = TestBed::start().await;
     for (caller, expected) in [
         (Caller { id: "AKIDUNKNOWN", ..Caller::default() }, "InvalidClientTokenId"),
         (Caller { secret: "wrong", ..Caller::default() }, "SignatureDoesNotMatch"),
     ] {
-        let error = caller.sts(&bench.emulator.url()).get_caller_identity().send().await.unwrap_err();
+        let error = caller.sts(&bed.emulator.url()).get_caller_identity().send().await.unwrap_err();
         assert_eq!(error.raw_response().unwrap().status().as_u16(), 403);
         assert_eq!(error.code(), Some(expected));
         assert!(!error.message().unwrap_or_default().is_empty());
@@ -67,13 +67,13 @@ async fn session_tokens_must_match_and_can_expire() {
     let emulator = Emulator::start(Config { access_keys, ..Config::default() }).await.unwrap();
     let client = |id, token| Caller { id, token, ..Caller::default() }.client(&emulator.url());
     client("ASIAGOOD", Some("token")).list_vpc_connectors().send().await.unwrap();
-    assert_eq!(refusal(client("ASIAGOOD", Some("other"))).await.1, "UnrecognizedClientException");
-    assert_eq!(refusal(client("ASIAGOOD", None)).await.1, "UnrecognizedClientException");
-    let (status, code, _) = refusal(client("ASIAOLD", Some("token"))).await;
+    assert_eq!(rejection(client("ASIAGOOD", Some("other"))).await.1, "UnrecognizedClientException");
+    assert_eq!(rejection(client("ASIAGOOD", None)).await.1, "UnrecognizedClientException");
+    let (status, code, _) = rejection(client("ASIAOLD", Some("token"))).await;
     assert_eq!((status, code.as_str()), (403, "ExpiredTokenException"));
 }
 
-/// A clock that is wrong by some minutes.
+/// A clock that shows a fixed time.
 #[derive(Debug)]
 struct Skewed(SystemTime);
 
@@ -84,13 +84,13 @@ impl TimeSource for Skewed {
 }
 
 #[tokio::test]
-async fn wrong_clocks_are_told_so() {
-    let bench = Bench::start().await;
+async fn wrong_clocks_are_rejected_with_the_time_limit() {
+    let bed = TestBed::start().await;
     let skew = Duration::from_mins(6);
     let now = SystemTime::now();
     for (clock, part) in [(now - skew, "Signature expired: "), (now + skew, "Signature not yet current: ")] {
-        let config = Caller::default().config(&bench.emulator.url()).time_source(Skewed(clock));
-        let (status, code, message) = refusal(aws_sdk_apprunner::Client::from_conf(config.build())).await;
+        let config = Caller::default().config(&bed.emulator.url()).time_source(Skewed(clock));
+        let (status, code, message) = rejection(aws_sdk_apprunner::Client::from_conf(config.build())).await;
         assert_eq!((status, code.as_str()), (403, "InvalidSignatureException"));
         assert!(message.starts_with(part), "{message}");
     }
@@ -98,9 +98,9 @@ async fn wrong_clocks_are_told_so() {
 
 #[tokio::test]
 async fn the_signature_covers_service_body_and_headers() {
-    let bench = Bench::start().await;
-    let emulator = &bench.emulator;
-    let list = || Raw::call("AppRunner.ListVpcConnectors", "{}");
+    let bed = TestBed::start().await;
+    let emulator = &bed.emulator;
+    let list = || RawRequest::call("AppRunner.ListVpcConnectors", "{}");
     assert_eq!(list().signed(emulator).send(emulator).await.status, 200);
     for mut changed in [list().signed_for("sts", emulator), list().signed(emulator), list().signed(emulator)] {
         match emulator.calls().len() {
@@ -114,27 +114,27 @@ async fn the_signature_covers_service_body_and_headers() {
 }
 
 #[tokio::test]
-async fn unsigned_and_half_signed_requests_are_refused() {
-    let bench = Bench::start().await;
-    let list = || Raw::call("AppRunner.ListVpcConnectors", "{}");
-    let answer = list().send(&bench.emulator).await;
+async fn unsigned_and_partly_signed_requests_are_rejected() {
+    let bed = TestBed::start().await;
+    let list = || RawRequest::call("AppRunner.ListVpcConnectors", "{}");
+    let answer = list().send(&bed.emulator).await;
     assert_eq!(answer.status, 403);
     assert_eq!(answer.json()["__type"], "MissingAuthenticationTokenException");
-    let answer = list().header("authorization", "AWS4-HMAC-SHA256 Credential=x").send(&bench.emulator).await;
+    let answer = list().header("authorization", "AWS4-HMAC-SHA256 Credential=x").send(&bed.emulator).await;
     assert_eq!(answer.status, 400);
     assert_eq!(answer.json()["__type"], "IncompleteSignatureException");
-    let calls = bench.emulator.calls();
+    let calls = bed.emulator.calls();
     assert_eq!(calls[0].operation.as_deref(), Some("ListVpcConnectors"));
     assert_eq!((calls[0].account.as_deref(), calls[0].region.as_deref()), (None, None));
 }
 
 #[tokio::test]
-async fn the_region_is_the_signatures() {
-    let bench = Bench::start().await;
-    let client = bench.client_of(&Caller { region: "us-west-2", ..Caller::default() });
+async fn the_region_is_taken_from_the_signature() {
+    let bed = TestBed::start().await;
+    let client = bed.client_of(&Caller { region: "us-west-2", ..Caller::default() });
     let new = client.create_vpc_connector().vpc_connector_name("shop").subnets("subnet-1");
     let connector = new.send().await.unwrap().vpc_connector.unwrap();
     assert!(connector.vpc_connector_arn().unwrap().contains(":us-west-2:"));
     assert_ne!(REGION, "us-west-2");
-    assert!(bench.listed().await.is_empty());
+    assert!(bed.listed().await.is_empty());
 }

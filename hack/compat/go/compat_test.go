@@ -1,4 +1,4 @@
-// Package compat holds the emulator against the AWS SDK for Go v2.
+// Package compat tests the emulator with the AWS SDK for Go v2.
 package compat
 
 import (
@@ -38,7 +38,7 @@ var (
 	uuid            = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 )
 
-// fresh forgets what earlier tests did, and gives a client that tries once.
+// fresh resets the emulator and returns a client that does not retry.
 func fresh(t *testing.T) *apprunner.Client {
 	control(t, "POST", "reset", nil, nil)
 	return client(1, "not-a-secret", http.DefaultClient)
@@ -134,7 +134,7 @@ func justNow(t *testing.T, at *time.Time) {
 	}
 }
 
-func TestAConnectorsLife(t *testing.T) {
+func TestConnectorIsCreatedListedAndDeleted(t *testing.T) {
 	c := fresh(t)
 	made, err := c.CreateVpcConnector(ctx, &apprunner.CreateVpcConnectorInput{
 		VpcConnectorName: aws.String("shop"), Subnets: []string{"subnet-1"}, SecurityGroups: []string{"sg-1"},
@@ -160,7 +160,7 @@ func TestAConnectorsLife(t *testing.T) {
 	same(t, shown.VpcConnector.Status, types.VpcConnectorStatusInactive)
 }
 
-func TestTags(t *testing.T) {
+func TestTagsAreAddedRemovedAndListed(t *testing.T) {
 	c := fresh(t)
 	made, err := create(c, "shop")
 	must(t, err)
@@ -176,7 +176,7 @@ func TestTags(t *testing.T) {
 	same(t, *left.Tags[0].Key+"="+*left.Tags[0].Value, "ümlaut=")
 }
 
-func TestAServicesLifeAndTheConnectorThatItHolds(t *testing.T) {
+func TestServiceBlocksItsConnectorUntilItIsDeleted(t *testing.T) {
 	c := fresh(t)
 	connector, err := create(c, "shop")
 	must(t, err)
@@ -221,7 +221,7 @@ func TestAServicesLifeAndTheConnectorThatItHolds(t *testing.T) {
 	must(t, err)
 }
 
-func TestPages(t *testing.T) {
+func TestConnectorsAndServicesAreListedInPages(t *testing.T) {
 	c := fresh(t)
 	names := []string{"shop-0", "shop-1", "shop-2", "shop-3", "shop-4"}
 	for _, name := range names {
@@ -271,7 +271,7 @@ func is[E error](t *testing.T, err error) {
 	}
 }
 
-func TestErrorsAreTheTypedOnes(t *testing.T) {
+func TestErrorsHaveTheTypesOfTheSDK(t *testing.T) {
 	c := fresh(t)
 	describe := func(arn string) error {
 		_, err := c.DescribeVpcConnector(ctx, &apprunner.DescribeVpcConnectorInput{VpcConnectorArn: &arn})
@@ -307,7 +307,7 @@ func TestErrorsAreTheTypedOnes(t *testing.T) {
 	same(t, api.ErrorCode(), "InvalidSignatureException")
 }
 
-func TestFailuresThatPassAreTriedAgainAndOthersAreNot(t *testing.T) {
+func TestOnlyTransientFailuresAreRetried(t *testing.T) {
 	patient := client(3, "not-a-secret", http.DefaultClient)
 	for _, kind := range []any{"internal_error_before_effect", map[string]any{"throttling": map[string]any{}}, "closed_before_effect"} {
 		fresh(t)
@@ -333,8 +333,8 @@ func (m *misled) Do(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// The SDK takes its clock for wrong after such an answer, signs for the other time, is refused, and finds the way back.
-func TestAWrongClockIsCorrectedByTheDateOfTheRefusal(t *testing.T) {
+// After a wrong date the SDK signs for the wrong time, the emulator rejects the request, and the SDK corrects its clock.
+func TestWrongClockIsCorrectedFromTheDateOfTheError(t *testing.T) {
 	for _, by := range []time.Duration{-time.Hour, time.Hour} {
 		fresh(t)
 		skewed := client(2, "not-a-secret", &misled{by})
@@ -346,7 +346,7 @@ func TestAWrongClockIsCorrectedByTheDateOfTheRefusal(t *testing.T) {
 	}
 }
 
-func TestSTSSaysWhoseCredentialsTheseAre(t *testing.T) {
+func TestSTSReturnsTheIdentityOfTheCaller(t *testing.T) {
 	fresh(t)
 	identity, err := sts.NewFromConfig(config(1, "not-a-secret", http.DefaultClient)).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	must(t, err)

@@ -1,5 +1,5 @@
 "use strict";
-// The emulator as the AWS SDK for JavaScript v3 sees it.
+// Tests of the emulator with the AWS SDK for JavaScript v3.
 
 const assert = require("node:assert/strict");
 const { beforeEach, test } = require("node:test");
@@ -42,7 +42,7 @@ function justNow(time) {
 
 beforeEach(() => control("POST", "reset"));
 
-test("a connector's life", async () => {
+test("a connector is created, described, listed and deleted", async () => {
   const made = await create("shop", { SecurityGroups: ["sg-1"], Tags: [{ Key: "team", Value: "web" }] });
   const arn = { VpcConnectorArn: made.VpcConnectorArn };
   assert.ok(arn.VpcConnectorArn.startsWith(`arn:aws:apprunner:${REGION}:${ACCOUNT}:vpcconnector/shop/1/`));
@@ -59,14 +59,14 @@ test("a connector's life", async () => {
   assert.deepEqual((await client.listVpcConnectors({})).VpcConnectors, []);
 });
 
-test("tags", async () => {
+test("tags are added, removed and listed", async () => {
   const ResourceArn = (await create("shop", { Tags: [{ Key: "team", Value: "web" }] })).VpcConnectorArn;
   await client.tagResource({ ResourceArn, Tags: [{ Key: "ümlaut", Value: "" }] });
   await client.untagResource({ ResourceArn, TagKeys: ["team"] });
   assert.deepEqual((await client.listTagsForResource({ ResourceArn })).Tags, [{ Key: "ümlaut", Value: "" }]);
 });
 
-test("a service's life, and the connector that it holds", async () => {
+test("a service blocks its connector until it no longer uses it", async () => {
   const connector = await create("shop");
   const egress = { EgressType: "VPC", VpcConnectorArn: connector.VpcConnectorArn };
   const made = await client.createService({
@@ -103,7 +103,7 @@ test("a service's life, and the connector that it holds", async () => {
   assert.deepEqual((await client.listServices({})).ServiceSummaryList, []);
 });
 
-test("pages of connectors and services", async () => {
+test("connectors and services are listed in pages", async () => {
   const names = Array.from({ length: 5 }, (_, number) => `shop-${number}`);
   for (const name of names) {
     await create(name);
@@ -125,7 +125,7 @@ test("pages of connectors and services", async () => {
   assert.equal((await client.listServices({ MaxResults: 2, NextToken: "" })).ServiceSummaryList.length, 2);
 });
 
-test("errors are the typed ones", async () => {
+test("errors have the types of the SDK", async () => {
   const { ServiceArn } = (await client.createService({ ServiceName: "web1", SourceConfiguration: SOURCE })).Service;
   for (let number = 0; number < 10; number += 1) await create(`shop-${number}`);
   const foreign = { EgressType: "VPC", VpcConnectorArn: NO_SUCH_CONNECTOR.replace(ACCOUNT, "999999999999") };
@@ -159,7 +159,7 @@ test("errors are the typed ones", async () => {
   });
 });
 
-test("failures that pass are tried again, and others are not", async () => {
+test("only transient failures are retried", async () => {
   const patient = clientOf({ maxAttempts: 3 });
   for (const kind of ["internal_error_before_effect", { throttling: {} }, "closed_before_effect"]) {
     await control("POST", "reset");
@@ -172,7 +172,7 @@ test("failures that pass are tried again, and others are not", async () => {
   assert.equal((await calls("DeleteVpcConnector")).length, 1);
 });
 
-test("a wrong clock is corrected by the date of the refusal", async (t) => {
+test("a wrong clock is corrected from the date of the error", async (t) => {
   const right = Date.now.bind(Date);
   for (const wrong of [-60, 60]) {
     await control("POST", "reset");
@@ -190,7 +190,7 @@ test("a wrong clock is corrected by the date of the refusal", async (t) => {
   }
 });
 
-test("STS says whose credentials these are", async () => {
+test("STS returns the identity of the caller", async () => {
   const identity = await new STSClient(settings({})).send(new GetCallerIdentityCommand({}));
   assert.deepEqual([identity.Account, identity.Arn], [ACCOUNT, `arn:aws:iam::${ACCOUNT}:user/AKIDEXAMPLE`]);
 });

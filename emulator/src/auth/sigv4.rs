@@ -1,0 +1,231 @@
+//! Verification of Signature Version 4.
+//!
+//! The code follows AWS's description of the algorithm, so that a client's mistake in signing fails here as it does in
+//! AWS. The canonical request contains the received values: the headers that `SignedHeaders` names and the hash of the
+//! body.
+
+use std::fmt::Write as _;
+
+use axum::http::{HeaderMap, Method, Uri};
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, civil};
+use sha2::{Digest, Sha256};
+
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+const TERMINATOR: &str = "aws4_request";
+const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
+const MAX_SKEW: SignedDuration = SignedDuration::from_mins(5);
+
+/// The reason why a signature is not accepted.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum SignatureError {
+    /// The request has no signature.
+    Missing,
+    /// A part of the signature is missing or cannot be parsed.
+    Incomplete(String),
+    /// The signature is well formed and wrong.
+    Invalid(String),
+}
+
+impl SignatureError {
+    /// The signature was made with another secret or for another request.
+    pub(crate) fn wrong_signature() -> Self {
+        let message = "The request signature we calculated does not match the signature you provided. Check your AWS \
+                       Secret Access Key and signing method. Consult the service documentation for details.";
+        Self::Invalid(message.to_owned())
+    }
+
+    /// The request was signed more than 5 minutes ago, or by a slow clock.
+    pub(crate) fn expired(signed_at: &str, now: Timestamp) -> Self {
+        let (limit, now) = (format_time(now - MAX_SKEW), format_time(now));
+        Self::Invalid(format!("Signature expired: {signed_at} is now earlier than {limit} ({now} - 5 min.)"))
+    }
+}
+
+/// Formats a time as signatures do.
+pub(crate) fn format_time(time: Timestamp) -> String {
+    time.strftime(TIME_FORMAT).to_string()
+}
+
+/// The signature of a request; all of it is unproven before [`Authorization::verify`].
+#[derive(Debug)]
+pub(crate) struct Authorization<'a> {
+    pub(crate) access_key_id: &'a str,
+    pub(crate) region: &'a str,
+    date: &'a str,
+    service: &'a str,
+    terminator: &'a str,
+    signed_headers: Vec<&'a str>,
+    signature: &'a str,
+    time: &'a str,
+}
+
+/// The parts of a request that a signature covers.
+pub(crate) struct SignedRequest<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) uri: &'a Uri,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) body: &'a [u8],
+}
+
+impl<'a> Authorization<'a> {
+    /// Reads the headers `authorization` and `x-amz-date`.
+    pub(crate) fn read(headers: &'a HeaderMap) -> Result<Self, SignatureError> {
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let authorization = header("authorization").ok_or(SignatureError::Missing)?;
+        let parameters = authorization.strip_prefix(ALGORITHM).ok_or_else(|| {
+            SignatureError::Incomplete(format!("Authorization header requires the algorithm {ALGORITHM}."))
+        })?;
+        let parameter = |name: &str| {
+            let mut all = parameters.split(',').filter_map(|pair| pair.trim().split_once('='));
+            let found = all.find(|(key, _)| *key == name).map(|(_, value)| value);
+            found
+                .ok_or_else(|| SignatureError::Incomplete(format!("Authorization header requires '{name}' parameter.")))
+        };
+        let credential = parameter("Credential")?;
+        let parts: Vec<&str> = credential.split('/').collect();
+        let [access_key_id, date, region, service, terminator] = parts[..] else {
+            return Err(SignatureError::Incomplete(
+                "Credential must have exactly 5 slash-delimited elements.".to_owned(),
+            ));
+        };
+        let time = header("x-amz-date").ok_or_else(|| {
+            SignatureError::Incomplete("Authorization header requires existence of 'X-Amz-Date'.".to_owned())
+        })?;
+        let signed_headers = parameter("SignedHeaders")?.split(';').collect();
+        let signature = parameter("Signature")?;
+        Ok(Self { access_key_id, region, date, service, terminator, signed_headers, signature, time })
+    }
+
+    /// Checks that the holder of the secret signed this request for this service within the last 5 minutes.
+    pub(crate) fn verify(
+        &self,
+        request: &SignedRequest<'_>,
+        secret: &str,
+        service: &str,
+        now: Timestamp,
+    ) -> Result<(), SignatureError> {
+        self.check_scope(service)?;
+        self.check_time(now)?;
+        let canonical = self.canonical_request(request)?;
+        let to_sign = self.string_to_sign(&canonical);
+        let matches = hex::decode(self.signature).ok().and_then(|signature| {
+            let mac = hmac_of(&self.signing_key(secret)?)?.chain_update(to_sign.as_bytes());
+            mac.verify_slice(&signature).ok()
+        });
+        matches.ok_or_else(SignatureError::wrong_signature)
+    }
+
+    fn check_scope(&self, service: &str) -> Result<(), SignatureError> {
+        if self.service != service {
+            return Err(SignatureError::Invalid(format!(
+                "Credential should be scoped to correct service: '{service}'."
+            )));
+        }
+        if self.terminator != TERMINATOR {
+            return Err(SignatureError::Invalid(format!(
+                "Credential should be scoped with a valid terminator: '{TERMINATOR}'."
+            )));
+        }
+        if self.time.get(..8) != Some(self.date) {
+            let message = format!(
+                "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: \
+                 '{}' != '{}'.",
+                self.date, self.time
+            );
+            return Err(SignatureError::Invalid(message));
+        }
+        Ok(())
+    }
+
+    fn check_time(&self, now: Timestamp) -> Result<(), SignatureError> {
+        let signed_at = civil::DateTime::strptime(TIME_FORMAT, self.time).and_then(|time| time.to_zoned(TimeZone::UTC));
+        let Ok(signed_at) = signed_at.map(|time| time.timestamp()) else {
+            let message = "Date must be in ISO-8601 'basic format' (YYYYMMDD'T'HHMMSS'Z').";
+            return Err(SignatureError::Incomplete(message.to_owned()));
+        };
+        let age = now.duration_since(signed_at);
+        if age > MAX_SKEW {
+            return Err(SignatureError::expired(self.time, now));
+        }
+        if age < -MAX_SKEW {
+            let (limit, now) = (format_time(now + MAX_SKEW), format_time(now));
+            let message =
+                format!("Signature not yet current: {} is still later than {limit} ({now} + 5 min.)", self.time);
+            return Err(SignatureError::Invalid(message));
+        }
+        Ok(())
+    }
+
+    fn canonical_request(&self, request: &SignedRequest<'_>) -> Result<String, SignatureError> {
+        let mut headers = String::new();
+        for name in &self.signed_headers {
+            let values: Vec<String> =
+                request.headers.get_all(*name).iter().map(|value| normalize_spaces(value.as_bytes())).collect();
+            // Writing into a String cannot fail.
+            let _ = writeln!(headers, "{name}:{}", values.join(","));
+        }
+        if !self.signed_headers.contains(&"host") {
+            return Err(SignatureError::Invalid(
+                "'Host' must be a 'SignedHeader' in the AWS Authorization.".to_owned(),
+            ));
+        }
+        Ok(format!(
+            "{}\n{}\n{}\n{headers}\n{}\n{}",
+            request.method,
+            canonical_path(request.uri.path()),
+            canonical_query(request.uri.query().unwrap_or_default()),
+            self.signed_headers.join(";"),
+            hex::encode(Sha256::digest(request.body)),
+        ))
+    }
+
+    fn string_to_sign(&self, canonical: &str) -> String {
+        let scope = format!("{}/{}/{}/{}", self.date, self.region, self.service, self.terminator);
+        format!("{ALGORITHM}\n{}\n{scope}\n{}", self.time, hex::encode(Sha256::digest(canonical)))
+    }
+
+    fn signing_key(&self, secret: &str) -> Option<Vec<u8>> {
+        let steps = [self.date, self.region, self.service, self.terminator];
+        steps.iter().try_fold(format!("AWS4{secret}").into_bytes(), |key, step| {
+            Some(hmac_of(&key)?.chain_update(step.as_bytes()).finalize().into_bytes().to_vec())
+        })
+    }
+}
+
+/// Makes the HMAC of a key; it accepts keys of every length, but the constructor's type does not say so.
+fn hmac_of(key: &[u8]) -> Option<Hmac<Sha256>> {
+    Hmac::new_from_slice(key).ok()
+}
+
+/// Trims a header's value and replaces runs of spaces by one space.
+fn normalize_spaces(value: &[u8]) -> String {
+    let text = String::from_utf8_lossy(value);
+    text.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// Encodes the path a second time, as every service except S3 requires.
+fn canonical_path(path: &str) -> String {
+    path.split('/').map(|segment| percent_encode(segment.as_bytes())).collect::<Vec<_>>().join("/")
+}
+
+fn canonical_query(query: &str) -> String {
+    let mut pairs: Vec<(String, String)> = form_urlencoded::parse(query.replace('+', "%2B").as_bytes())
+        .map(|(key, value)| (percent_encode(key.as_bytes()), percent_encode(value.as_bytes())))
+        .collect();
+    pairs.sort();
+    pairs.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join("&")
+}
+
+fn percent_encode(bytes: &[u8]) -> String {
+    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    bytes
+        .iter()
+        .map(|byte| if is_unreserved(*byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+#[cfg(test)]
+#[path = "sigv4_tests.rs"]
+mod tests;

@@ -1,0 +1,10 @@
+//! The HTTP side: connections, the endpoint of AWS clients, and the control API.
+
+mod control;
+mod endpoint;
+mod peer;
+mod request;
+mod server;
+mod wire;
+
+pub(crate) use self::server::serve;

@@ -1,0 +1,14 @@
+//! The emulated App Runner without HTTP: resources and their rules.
+
+pub(crate) mod account_region;
+pub(crate) mod arn;
+pub(crate) mod behaviors;
+pub(crate) mod clock;
+pub(crate) mod connector;
+pub(crate) mod ids;
+pub(crate) mod pages;
+pub(crate) mod rate_limit;
+pub(crate) mod region;
+pub(crate) mod service;
+pub(crate) mod tags;
+pub(crate) mod views;

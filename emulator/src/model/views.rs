@@ -1,0 +1,88 @@
+//! The resources as the control API and [`Emulator`](crate::Emulator) show them.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The resources of one account in one region.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegionView {
+    /// Account, 12 digits.
+    pub account: String,
+    /// Region, as in an ARN.
+    pub region: String,
+    /// All connectors since the last reset, oldest first; also connectors that the API no longer describes.
+    pub connectors: Vec<ConnectorView>,
+    /// All services since the last reset, oldest first; also services that the API no longer describes.
+    pub services: Vec<ServiceView>,
+}
+
+/// A VPC connector. Source: App Runner API, `VpcConnector`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectorView {
+    /// Full ARN.
+    pub arn: String,
+    /// Name in the create request.
+    pub name: String,
+    /// Revision, from 1.
+    pub revision: u32,
+    /// Subnet ids.
+    pub subnets: Vec<String>,
+    /// Security group ids.
+    pub security_groups: Vec<String>,
+    /// Current status, in the API model's spelling.
+    pub status: ConnectorStatus,
+    /// Time of creation.
+    pub created_at: Timestamp,
+    /// Time at which the connector became INACTIVE; absent while it is ACTIVE.
+    pub deleted_at: Option<Timestamp>,
+    /// True if `DeleteVpcConnector` would answer that services use the connector.
+    pub in_use: bool,
+    /// Latest tags by key, also tags that `ListTagsForResource` does not show yet.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A service, as far as connectors depend on it. Source: App Runner API, `Service`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// Full ARN.
+    pub arn: String,
+    /// Name in the create request.
+    pub name: String,
+    /// Current status, in the API model's spelling.
+    pub status: ServiceStatus,
+    /// ARN of the connector for outgoing traffic, if the service has one.
+    pub connector: Option<String>,
+    /// Time of creation.
+    pub created_at: Timestamp,
+    /// Time of the last change.
+    pub updated_at: Timestamp,
+    /// Time of the deletion; absent unless the service is DELETED.
+    pub deleted_at: Option<Timestamp>,
+    /// Latest tags by key, also tags that `ListTagsForResource` does not show yet.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// A connector's status. Source: App Runner API, `VpcConnector`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ConnectorStatus {
+    /// The connector is not deleted, or its eventual deletion has not ended.
+    Active,
+    /// The connector is deleted.
+    Inactive,
+}
+
+/// A service's status. Source: App Runner API, `Service`.
+#[expect(missing_docs, reason = "the model explains none of them further")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ServiceStatus {
+    CreateFailed,
+    Running,
+    Deleted,
+    DeleteFailed,
+    Paused,
+    OperationInProgress,
+}

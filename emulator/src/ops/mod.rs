@@ -1,0 +1,42 @@
+//! The operations of App Runner and STS.
+
+mod connectors;
+mod context;
+mod pages;
+pub(crate) mod params;
+mod render;
+mod services;
+mod sts;
+mod tags;
+
+use self::context::RequestContext;
+use self::params::Params;
+use crate::Operation;
+use crate::api_error::ApiResult;
+use crate::auth::Caller;
+use crate::model::clock::now;
+use crate::state::EmulatorState;
+
+/// Performs an operation.
+pub(crate) fn perform(state: &mut EmulatorState, caller: &Caller, operation: Operation, params: &Params) -> ApiResult {
+    let now = now();
+    let (region, behaviors) = state.region(&caller.account_region(), now);
+    let context = &mut RequestContext { operation, caller, region, behaviors, now };
+    match operation {
+        Operation::CreateVpcConnector => connectors::create(context, params),
+        Operation::DescribeVpcConnector => connectors::describe(context, params),
+        Operation::ListVpcConnectors => connectors::list(context, params),
+        Operation::DeleteVpcConnector => connectors::delete(context, params),
+        Operation::CreateService => services::create(context, params),
+        Operation::DescribeService => services::describe(context, params),
+        Operation::ListServices => services::list(context, params),
+        Operation::PauseService => services::pause(context, params),
+        Operation::ResumeService => services::resume(context, params),
+        Operation::UpdateService => services::update(context, params),
+        Operation::DeleteService => services::delete(context, params),
+        Operation::TagResource => tags::tag(context, params),
+        Operation::UntagResource => tags::untag(context, params),
+        Operation::ListTagsForResource => tags::list(context, params),
+        Operation::GetCallerIdentity => Ok(sts::caller_identity(caller)),
+    }
+}
