@@ -1,4 +1,4 @@
-# Everything that CI runs, and everything a newcomer needs, as one word each.
+# The targets of CI and of a new developer.
 
 CARGO ?= cargo
 TEST_TOOLS = etcd kube-apiserver kube-controller-manager kubectl
@@ -9,12 +9,12 @@ TEST_TOOLS = etcd kube-apiserver kube-controller-manager kubectl
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Watch connectors being adopted, deleted, held and retained, on a real API server
+demo: ## Watch the operator adopt, delete, hold and retain connectors, on a real API server
 	@hack/tools.sh build $(TEST_TOOLS)
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) run --locked --quiet --example demo
 
-bench: ## Measure what the README promises in numbers, with the program that is in the image
+bench: ## Measure the numbers of the README, with the program of the image
 	@hack/tools.sh build $(TEST_TOOLS)
 	@CARGO="$(CARGO)" hack/image/build
 	$(CARGO) build --locked --workspace --bins
@@ -40,14 +40,14 @@ lint: ## Check formatting, lints and documentation
 	$(CARGO) clippy --locked --workspace --test node --test e2e --test clock --test families --test chart -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
-compat: ## Hold the emulator against boto3, the AWS CLI and the SDKs for JavaScript and Go (needs Python, Node.js, Go)
+compat: ## Test the emulator with boto3, the AWS CLI and the SDKs for JavaScript and Go (needs Python, Node.js, Go)
 	@CARGO="$(CARGO)" hack/compat/run
 
-chart: ## Check the Helm chart: lint, values, and what a real API server and Helm make of it
+chart: ## Check the Helm chart: lint, values, and its installation with Helm on a real API server
 	@hack/tools.sh build $(TEST_TOOLS) helm
 	$(CARGO) test --locked --test chart
 
-image: ## Write the images of the operator and the emulator, and what they are made of, into target/image
+image: ## Write the images of the operator and the emulator, and lists of their crates, into target/image
 	@CARGO="$(CARGO)" hack/image/build
 	@CARGO="$(CARGO)" hack/image/sbom
 
@@ -63,7 +63,7 @@ audit: ## Check licences, sources and unused dependencies (needs cargo-deny and 
 tools: ## Build the pinned Kubernetes programs that are missing, into a cache outside the checkout
 	@hack/tools.sh build
 
-crds: ## Write the CustomResourceDefinition anew from src/api.rs, and the copies that the chart has
+crds: ## Generate the CustomResourceDefinition from src/api.rs, and update the chart's copies
 	$(CARGO) run --locked --quiet --bin apprunner-operator -- crd > crds/.new
 	mv crds/.new crds/apprunner-operator.dev_vpcconnectors.yaml
 	cp crds/apprunner-operator.dev_vpcconnectors.yaml charts/apprunner-operator/files/crd.yaml

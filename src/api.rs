@@ -1,12 +1,12 @@
-//! The `VpcConnector` resource, as it stands in the Kubernetes API.
+//! The `VpcConnector` resource of the Kubernetes API.
 //!
 //! Everything that users write or read is here and nowhere else: the spec, the status, the rules the API server checks,
-//! the columns, and the words (reasons, annotations, the finalizer) that runbooks and other tools match on.
+//! the columns, and the names (reasons, annotations, the finalizer) that runbooks and other tools match on.
 //!
-//! Two rules keep objects deletable for ever. Validation stands on `spec` or below, where the API server ratchets it: a
-//! rule at the root also runs on status and finalizer patches, so a stored object that breaks it could never be let go.
-//! And everything in `status`, and every enum, parses leniently: an object that an older or newer operator wrote must
-//! still be readable by this one.
+//! Two rules keep objects deletable for ever. Validation is on `spec` or below, where the API server ratchets it: a
+//! rule at the root also runs on status and finalizer patches, so the operator could never release a stored object that
+//! breaks it. And everything in `status`, and every enum, parses leniently: this operator must be able to read an
+//! object that an older or newer operator wrote.
 
 #![allow(unreachable_pub, reason = "kube's derive repeats the visibility of the spec inside a function")]
 
@@ -17,30 +17,30 @@ use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-/// Names the API group; annotations, the finalizer and the owner tag in AWS start with it.
+/// The API group; annotations, the finalizer and the owner tag in AWS start with it.
 pub const GROUP: &str = "apprunner-operator.dev";
-/// Holds an object until its connector is known to be gone, or not to be ours.
+/// The finalizer holds an object until a proof shows that its connector is deleted or has another owner.
 pub const FINALIZER: &str = "apprunner-operator.dev/finalizer";
-/// Stops every AWS call and every finalizer change for an object while it is `"true"`, or anything but `"false"`.
+/// Annotation: stops every AWS call and finalizer change while it is `"true"`, or any value but `"false"` and `""`.
 pub const PAUSED: &str = "apprunner-operator.dev/paused";
-/// Holds a deletion while it is `"true"`, or anything but `"false"`.
+/// Annotation: holds a deletion while it is `"true"`, or any value but `"false"` and `""`.
 pub const PROTECTED: &str = "apprunner-operator.dev/protected";
-/// Asks for an attempt at once when its value changes; answered in `status.lastHandledReconcileAt`.
+/// Annotation: requests an attempt at once when its value changes; `status.lastHandledReconcileAt` shows the last one.
 pub const RECONCILE_REQUESTED_AT: &str = "apprunner-operator.dev/reconcile-requested-at";
-/// Names the tag on the connector in AWS that says which object owns it.
+/// The tag on the connector in AWS that names the owning object.
 pub const OWNER_TAG: &str = "apprunner-operator.dev/owner";
 
 /// Condition types, as `kubectl wait --for=condition=…` takes them.
 pub mod condition {
     /// True while the connector is claimed and was last seen ACTIVE. Follows kstatus.
     pub const READY: &str = "Ready";
-    /// True only while a person must act; absent otherwise.
+    /// True only while the object needs a user's action; absent otherwise.
     pub const STALLED: &str = "Stalled";
     /// True only while the object is paused; absent otherwise.
     pub const PAUSED: &str = "Paused";
 }
 
-/// Stands for one VPC connector in AWS App Runner; deleting it deletes the connector.
+/// Represents one VPC connector in AWS App Runner; deleting the object deletes the connector.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[cfg_attr(test, kube(cel))]
 #[kube(
@@ -54,21 +54,21 @@ pub mod condition {
     status = "VpcConnectorStatus",
     derive = "Default",
     derive = "PartialEq",
-    doc = "VpcConnector stands for one VPC connector in AWS App Runner. Deleting the object deletes the connector.",
+    doc = "VpcConnector represents one VPC connector in AWS App Runner. Deleting the object deletes the connector.",
     validation = Rule::new("size(self.metadata.name) <= 63")
         .message("metadata.name is at most 63 characters: it is part of the owner tag on the connector"),
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
-    printcolumn = r#"{"name":"Status","type":"string","description":"App Runner's own word: ACTIVE or INACTIVE","jsonPath":".status.status"}"#,
-    printcolumn = r#"{"name":"Blocked By","type":"string","description":"The App Runner services that hold the deletion","jsonPath":".status.blockedBySummary"}"#,
+    printcolumn = r#"{"name":"Status","type":"string","description":"App Runner's status of the connector: ACTIVE or INACTIVE","jsonPath":".status.status"}"#,
+    printcolumn = r#"{"name":"Blocked By","type":"string","description":"The App Runner services that block the deletion","jsonPath":".status.blockedBySummary"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
     printcolumn = r#"{"name":"Message","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Ready\")].message"}"#,
     printcolumn = r#"{"name":"ARN","type":"string","priority":1,"jsonPath":".spec.arn"}"#,
-    printcolumn = r#"{"name":"Deleted","type":"string","priority":1,"description":"DeletedAt, as App Runner gave it","jsonPath":".status.deletedAt"}"#
+    printcolumn = r#"{"name":"Deleted","type":"string","priority":1,"description":"DeletedAt of App Runner's reply","jsonPath":".status.deletedAt"}"#
 )]
 #[x_kube(validation = Rule::new("self.arn == oldSelf.arn").message(
-    "spec.arn is immutable: a VpcConnector stands for one connector. To let go of it without deleting it, set \
-     spec.deletionPolicy to Retain and delete the object; to take over another connector, create another VpcConnector"
+    "spec.arn is immutable: a VpcConnector represents one connector. To release the connector without deleting it, set \
+     spec.deletionPolicy to Retain and delete the object; to claim another connector, create another VpcConnector"
 ))]
 #[serde(rename_all = "camelCase")]
 pub struct VpcConnectorSpec {
@@ -77,21 +77,21 @@ pub struct VpcConnectorSpec {
     #[serde(default)]
     #[schemars(!default, schema_with = "arn_schema")]
     pub arn: String,
-    /// What deleting this object does. Delete: the connector is deleted in AWS. Retain: the connector stays, and only
-    /// the object goes. May be changed at any time, also while the object is being deleted.
+    /// The effect of deleting this object. Delete: the operator deletes the connector in AWS. Retain: only the object is
+    /// deleted, and the connector stays in AWS. May be changed at any time, also while the object is being deleted.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 }
 
-/// Says what deleting the object does to the connector.
+/// The effect of deleting the object on the connector.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeletionPolicy {
-    /// The connector is deleted in AWS.
+    /// The operator deletes the connector in AWS.
     #[default]
     Delete,
     /// The connector stays in AWS.
     Retain,
-    /// A word this version does not know; nothing is deleted and nothing is let go for it.
+    /// A value that this version does not know; the operator deletes and releases nothing for it.
     #[serde(untagged)]
     Other(String),
 }
@@ -118,20 +118,20 @@ fn arn_schema(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// What the operator knows of the connector, and what it waits for.
+/// The operator's knowledge of the connector, and the wait of the object.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct VpcConnectorStatus {
-    /// The metadata.generation that this status was made from; -1 while nobody has looked at the object.
+    /// The metadata.generation that the operator made this status from; -1 before the first reconcile.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Written only once ownership is established: the one connector this object may ever delete.
+    /// The one connector this object may ever delete; written only after the operator has established ownership.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arn: Option<String>,
-    /// `VpcConnectorName`, as App Runner gave it.
+    /// `VpcConnectorName` of App Runner's reply.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `VpcConnectorRevision`, as App Runner gave it.
+    /// `VpcConnectorRevision` of App Runner's reply.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<i32>,
     /// The ids of the subnets that App Runner attaches services to.
@@ -140,46 +140,46 @@ pub struct VpcConnectorStatus {
     /// The ids of the security groups that App Runner attaches services to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub security_groups: Vec<String>,
-    /// App Runner's own word for the connector: ACTIVE, or INACTIVE once it is deleted.
+    /// App Runner's status of the connector: ACTIVE, or INACTIVE once it is deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// When the connector was created, as App Runner gave it.
+    /// The connector's creation time in App Runner's reply.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Time>,
-    /// When the connector was deleted, as App Runner gave it.
+    /// The connector's deletion time in App Runner's reply.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deleted_at: Option<Time>,
-    /// The App Runner services whose outgoing traffic goes through the connector while its deletion waits for them:
-    /// sorted by ARN, and no more than 20 of them.
+    /// The App Runner services that send their outgoing traffic through the connector and so block its deletion: sorted
+    /// by ARN, and at most 20 of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[serde(deserialize_with = "readable_list")]
     pub blocked_by: Vec<BlockingService>,
-    /// How many services that are, also where they are more than 20.
+    /// The number of blocking services, which may exceed 20.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blocked_by_count: Option<i32>,
-    /// The same in a few words: "jobs, web +3".
+    /// A short text with the first two blocking services: "jobs, web +3".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blocked_by_summary: Option<String>,
     /// Failed attempts since the last success.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<i32>,
-    /// When the next attempt is made, at the latest.
+    /// The latest time of the next attempt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_attempt_time: Option<Time>,
     /// The last attempt that failed; absent after a success.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<LastError>,
-    /// The value of the reconcile-requested-at annotation that was last acted on.
+    /// The last value of the reconcile-requested-at annotation that the operator acted on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
-    /// Ready always; Stalled while a person must act; Paused while paused.
+    /// Ready always; Stalled while the object needs a user's action; Paused while paused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[serde(deserialize_with = "readable_list")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
 
-/// An entry that another version wrote and this one can't read says nothing; the object is still an object.
+/// Skips entries of another version that this one can't read, so that the object still parses.
 fn readable_list<'de, T: serde::de::DeserializeOwned, D: serde::Deserializer<'de>>(
     stored: D,
 ) -> Result<Vec<T>, D::Error> {
@@ -187,15 +187,16 @@ fn readable_list<'de, T: serde::de::DeserializeOwned, D: serde::Deserializer<'de
     Ok(stored.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
 }
 
-/// An App Runner service that holds the connector.
+/// An App Runner service that blocks the connector's deletion.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct BlockingService {
-    /// `ServiceArn`, as App Runner gave it.
+    /// `ServiceArn` of App Runner's reply.
     pub arn: String,
-    /// `ServiceName`, as App Runner gave it.
+    /// `ServiceName` of App Runner's reply.
     pub name: String,
-    /// App Runner's own word for the service: RUNNING, PAUSED, `OPERATION_IN_PROGRESS`, `CREATE_FAILED` or `DELETE_FAILED`.
+    /// App Runner's status of the service: RUNNING, PAUSED, `OPERATION_IN_PROGRESS`, `CREATE_FAILED` or
+    /// `DELETE_FAILED`.
     pub status: String,
 }
 
@@ -205,11 +206,11 @@ pub struct BlockingService {
 pub struct LastError {
     /// The operation of the App Runner or STS API.
     pub operation: String,
-    /// AWS's error code, or this operator's word where no answer came.
+    /// AWS's error code, or the operator's own code if AWS did not answer.
     pub code: String,
     /// AWS's message, cut to 700 characters.
     pub message: String,
-    /// The request id that AWS support asks for.
+    /// The request id, for AWS Support.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
 }
@@ -243,34 +244,34 @@ impl From<Option<String>> for Uid {
     }
 }
 
-/// Why the Ready condition, or an Event, says what it says.
+/// The reason of a Ready condition or of an Event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// The connector is claimed and ACTIVE.
     Available,
-    /// The connector is being looked up and claimed.
+    /// The operator is describing and claiming the connector.
     Adopting,
-    /// App Runner accepted the deletion and has not yet reported it done.
+    /// App Runner accepted the deletion and has not reported it done yet.
     Deleting,
     /// App Runner reported the connector INACTIVE; the status is the receipt.
     Deleted,
-    /// App Runner no longer knew the connector when it was to be deleted.
+    /// At the delete, App Runner no longer knew the connector.
     AlreadyGone,
     /// App Runner refuses to delete the connector while a service uses it.
     InUse,
     /// The protected annotation holds the deletion.
     Protected,
-    /// The object was let go and the connector left in AWS.
+    /// The operator released the object and left the connector in AWS.
     Retained,
     /// No connector of this ARN exists.
     NotFound,
     /// The connector was deleted before this object claimed it.
     Inactive,
-    /// The claimed connector was deleted by somebody else.
+    /// Another user or tool deleted the claimed connector.
     Gone,
     /// The owner tag names another object or another cluster.
     OwnedByAnother,
-    /// The credentials are of another account than the ARN, or the region is not served.
+    /// The credentials belong to another account than the ARN, or the operator does not serve the region.
     WrongAccount,
     /// IAM does not allow the call.
     AccessDenied,
@@ -278,17 +279,17 @@ pub enum Reason {
     CredentialsRejected,
     /// The account is not subscribed to App Runner.
     SubscriptionRequired,
-    /// App Runner refused the request for a reason of its own, or the object cannot be acted on.
+    /// App Runner refused the request for a reason of its own, or the operator cannot act on the object.
     InvalidRequest,
-    /// AWS asks to be called less often.
+    /// AWS throttles the calls.
     Throttled,
-    /// App Runner answered with a failure of its own.
+    /// App Runner answered with an internal failure.
     ServiceError,
-    /// No answer came.
+    /// AWS did not answer.
     Unreachable,
-    /// The certificate of whoever answers in AWS's name is not trusted, or what to trust cannot be read.
+    /// The certificate of the answering server is not trusted, or the trusted certificates cannot be read.
     UntrustedCertificate,
-    /// An answer came that proves nothing.
+    /// AWS's answer proves nothing.
     Unproven,
     /// The API server refuses a write to the object.
     WriteRefused,
@@ -332,17 +333,17 @@ impl std::fmt::Display for Reason {
 }
 
 impl VpcConnectorStatus {
-    /// The condition of this type, if there is one.
+    /// Returns the condition of this type, if there is one.
     pub fn condition(&self, type_: &str) -> Option<&Condition> {
         self.conditions.iter().find(|c| c.type_ == type_)
     }
 
-    /// The reason of the Ready condition, if there is one.
+    /// Returns the reason of the Ready condition, if there is one.
     pub fn ready_reason(&self) -> Option<&str> {
         self.condition(condition::READY).map(|c| c.reason.as_str())
     }
 
-    /// Whether the Ready condition has this reason.
+    /// Returns true if the Ready condition has this reason.
     pub fn says(&self, reason: Reason) -> bool {
         self.ready_reason() == Some(reason.as_str())
     }
@@ -360,25 +361,25 @@ impl VpcConnectorStatus {
         }
     }
 
-    /// Removes a condition: absent, not False, is how these end.
+    /// Removes a condition; an ended condition is absent, not False.
     pub(crate) fn clear_condition(&mut self, type_: &str) {
         self.conditions.retain(|c| c.type_ != type_);
     }
 }
 
 impl VpcConnector {
-    /// The value of an annotation, if it is there.
+    /// Returns the value of an annotation, if it exists.
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.metadata.annotations.as_ref()?.get(key).map(String::as_str)
     }
 
-    /// The value of an annotation that holds the object: any but the empty one and `"false"`, in any case. What somebody
-    /// wrote who meant to say something is not passed over because nobody knows the word.
+    /// Returns the value of an annotation that holds the object: any but the empty one and `"false"`, in any case. An
+    /// unknown value holds as well, because the user who wrote it meant to set the annotation.
     pub fn held_by(&self, key: &str) -> Option<&str> {
         self.annotation(key).filter(|value| !value.is_empty() && !value.eq_ignore_ascii_case("false"))
     }
 
-    /// Where our finalizer stands in the list, if it does.
+    /// Returns the index of our finalizer, if the object has it.
     pub fn finalizer_index(&self) -> Option<usize> {
         self.metadata.finalizers.as_ref()?.iter().position(|f| f == FINALIZER)
     }
@@ -396,8 +397,8 @@ impl VpcConnector {
 
 /// The `CustomResourceDefinition`.
 ///
-/// An object that no operator has looked at yet has a status all the same, made of no generation of it: without one,
-/// tools that follow kstatus take it for a finished one, for ever where no operator runs.
+/// A default gives an object a status with the generation -1 before its first reconcile: without a status, tools that
+/// follow kstatus would treat the object as finished, for ever if no operator runs.
 fn crd() -> CustomResourceDefinition {
     let mut crd = VpcConnector::crd();
     let schemas = crd.spec.versions.iter_mut().filter_map(|v| v.schema.as_mut()?.open_api_v3_schema.as_mut());
@@ -406,10 +407,10 @@ fn crd() -> CustomResourceDefinition {
     crd
 }
 
-/// The same as it is committed in `crds/`.
+/// Returns the CRD as the YAML that is committed in `crds/`.
 pub fn crd_yaml() -> Result<String, serde_saphyr::ser_error::Error> {
     let yaml = serde_saphyr::to_string(&crd())?;
-    Ok(format!("# Generated by `apprunner-operator crd`; `make crds` writes it anew.\n{yaml}"))
+    Ok(format!("# Generated by `apprunner-operator crd`; `make crds` generates it.\n{yaml}"))
 }
 
 /// Makes a time as the Kubernetes API writes it: whole seconds, UTC.

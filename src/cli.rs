@@ -1,5 +1,5 @@
-//! The command line. Every flag of the operator is also an environment variable, because that is how a pod is configured;
-//! what a report shows is said by whoever asks for it.
+//! The command line. Every flag of the operator is also an environment variable, because variables configure a pod; the
+//! output flags of a report have no variable, because users set them for each report.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,59 +18,59 @@ use crate::telemetry::log::LogFormat;
 #[derive(Parser, Debug)]
 #[command(version, about, args_conflicts_with_subcommands = true)]
 pub struct Cli {
-    /// What to do; the operator runs without one.
+    /// The subcommand; without one the operator runs.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// How the operator is run.
+    /// The operator's flags, for a call without a subcommand.
     #[command(flatten)]
     pub run: RunArgs,
 }
 
-/// What else the program does.
+/// The subcommands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Run the operator (what happens without a subcommand).
+    /// Run the operator (the default without a subcommand).
     Run(RunArgs),
-    /// Report every connector of the account: who manages it, who uses it, and whether it could be deleted now.
+    /// Report every connector of the account: its object, the services that use it, and if it is deletable now.
     Report(ReportArgs),
     /// Print the `CustomResourceDefinition` as YAML.
     Crd,
-    /// Check whether something may be done to the operator itself.
+    /// Check the cluster before a change to the operator itself.
     #[command(subcommand)]
     Preflight(Preflight),
 }
 
-/// What is to be done to the operator.
+/// The changes that can be checked.
 #[derive(Subcommand, Debug)]
 pub enum Preflight {
-    /// List the objects that only a running operator lets go, and fail while there are any.
+    /// List the objects that only a running operator can release, and fail while there are any.
     Uninstall(UninstallArgs),
 }
 
-/// Where a removed operator would be missed.
+/// The flags of `preflight uninstall`.
 #[derive(Args, Debug, Clone, Default)]
 pub struct UninstallArgs {
-    /// A namespace that it watches; may be given more than once. All namespaces without it.
+    /// A namespace that the operator watches; repeatable. All namespaces without it.
     #[arg(
         long = "namespace", env = "APPRUNNER_OPERATOR_NAMESPACE", value_name = "NAME", value_delimiter = ',',
         value_parser = namespace
     )]
     pub namespaces: Vec<String>,
-    /// The Helm release that is uninstalled. A refusal then prints the command that restores it.
+    /// The Helm release to uninstall. With this flag a refusal prints the command that restores the release.
     #[arg(long, value_name = "NAME", requires_all = ["release_namespace", "release_revision"])]
     pub release: Option<String>,
     /// The namespace of that release.
     #[arg(long, value_name = "NAME", requires = "release", value_parser = namespace)]
     pub release_namespace: Option<String>,
-    /// The revision of that release which is installed.
+    /// The installed revision of that release.
     #[arg(long, value_name = "N", requires = "release")]
     pub release_revision: Option<u32>,
-    /// Which cluster is asked.
+    /// The cluster to read.
     #[command(flatten)]
     pub access: AccessArgs,
 }
 
-/// Which cluster is meant, in the words of kubectl.
+/// The choice of the cluster, with the flags of kubectl.
 #[derive(Args, Debug, Clone, Default)]
 pub struct AccessArgs {
     /// The kubeconfig to use. That of KUBECONFIG or ~/.kube/config without it, or the pod's service account.
@@ -81,64 +81,64 @@ pub struct AccessArgs {
     pub context: Option<String>,
 }
 
-/// How the operator is run.
+/// The operator's flags.
 #[derive(Args, Debug, Clone)]
 pub struct RunArgs {
-    /// A namespace to watch; may be given more than once. All namespaces without it.
+    /// A namespace to watch; repeatable. All namespaces without it.
     #[arg(
         long = "namespace", env = "APPRUNNER_OPERATOR_NAMESPACE", value_name = "NAME", value_delimiter = ',',
         value_parser = namespace
     )]
     pub namespaces: Vec<String>,
-    /// Where AWS is called, and how often.
+    /// The regions and rates of AWS calls.
     #[command(flatten)]
     pub aws: AwsArgs,
-    /// The name of this cluster in owner tags. The uid of the kube-system namespace without it; a cluster that is
-    /// created anew keeps its connectors under the id of the old one.
+    /// The name of this cluster in owner tags. The uid of the kube-system namespace without it; a re-created cluster
+    /// keeps its connectors with the id of the old one.
     #[arg(long, env = "APPRUNNER_OPERATOR_CLUSTER_ID", value_name = "ID")]
     pub cluster_id: Option<ClusterId>,
-    /// Whether to mark connectors with an owner tag in AWS. Off is for roles that may not tag.
+    /// Mark connectors with an owner tag in AWS. Off is for roles without the right to tag.
     #[arg(long, env = "APPRUNNER_OPERATOR_OWNERSHIP_TAGS", value_name = "on|off", default_value = "on")]
     pub ownership_tags: Switch,
-    /// How often a claimed connector is looked at.
+    /// The interval between two checks of a claimed connector.
     #[arg(long, env = "APPRUNNER_OPERATOR_RESYNC", value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub resync: Duration,
-    /// How many objects are worked on at once; at most half of them of one account and region.
+    /// The number of concurrent reconciles; at most half of them for one account and region.
     #[arg(long, env = "APPRUNNER_OPERATOR_CONCURRENCY", value_name = "N", default_value_t = 16, value_parser = concurrency)]
     pub concurrency: usize,
-    /// Whether to work only while holding a Lease, so that of several operators one works.
+    /// Reconcile only while holding a Lease, so that one of several operators works.
     #[arg(long, env = "APPRUNNER_OPERATOR_LEADER_ELECTION", value_name = "on|off", default_value = "off")]
     pub leader_election: Switch,
-    /// The namespace of the Lease. The pod's own without it, or that of the kubeconfig.
+    /// The namespace of the Lease. The pod's own namespace without it, or the kubeconfig's.
     #[arg(long, env = "APPRUNNER_OPERATOR_LEASE_NAMESPACE", value_name = "NAME", value_parser = namespace)]
     pub lease_namespace: Option<String>,
     /// The name of the Lease.
     #[arg(long, env = "APPRUNNER_OPERATOR_LEASE_NAME", value_name = "NAME", default_value = "apprunner-operator")]
     pub lease_name: String,
-    /// Where to serve /livez and /readyz, such as `[::]:8081` (IPv6 and IPv4). Nowhere without it.
+    /// The address of /livez and /readyz, such as `[::]:8081` (IPv6 and IPv4). Not served without it.
     #[arg(long, env = "APPRUNNER_OPERATOR_HEALTH_ADDRESS", value_name = "ADDRESS:PORT")]
     pub health_address: Option<SocketAddr>,
-    /// Where to serve /metrics, such as `[::]:8080` (IPv6 and IPv4). Nowhere without it.
+    /// The address of /metrics, such as `[::]:8080` (IPv6 and IPv4). Not served without it.
     #[arg(long, env = "APPRUNNER_OPERATOR_METRICS_ADDRESS", value_name = "ADDRESS:PORT")]
     pub metrics_address: Option<SocketAddr>,
-    /// How to write the log: text, json, or text on a terminal and json elsewhere.
+    /// The format of the log: text, json, or auto (text on a terminal and json elsewhere).
     #[arg(long, env = "APPRUNNER_OPERATOR_LOG_FORMAT", value_name = "FORMAT", default_value = "auto")]
     pub log_format: LogFormat,
-    /// What to log: a level, or directives such as `info,apprunner_operator=debug`.
+    /// The log level, or directives such as `info,apprunner_operator=debug`.
     #[arg(long, env = "APPRUNNER_OPERATOR_LOG", value_name = "LEVEL", default_value = "info")]
     pub log: String,
 }
 
-/// How a report is made.
+/// The flags of `report`.
 #[derive(Args, Debug, Clone)]
 pub struct ReportArgs {
-    /// Where AWS is called, and how often.
+    /// The regions and rates of AWS calls.
     #[command(flatten)]
     pub aws: AwsArgs,
-    /// Which cluster is asked.
+    /// The cluster to read.
     #[command(flatten)]
     pub access: AccessArgs,
-    /// How to print it: a table for people; JSON or YAML for programs, which says more.
+    /// The output format: a table to read; JSON or YAML for programs, with more fields.
     #[arg(
         long, short, value_name = "table|json|yaml", default_value = "table",
         conflicts_with_all = ["manifests", "namespace", "deletion_policy"]
@@ -147,53 +147,53 @@ pub struct ReportArgs {
     /// Print a `VpcConnector` object for each ACTIVE connector that no object manages, in place of the report.
     #[arg(long)]
     pub manifests: bool,
-    /// The namespace to write into the manifests. None without it: they go where they are applied.
+    /// The namespace to write into the manifests. Without it, the namespace of `kubectl apply` decides.
     #[arg(long, value_name = "NAME", requires = "manifests", value_parser = namespace)]
     pub namespace: Option<String>,
-    /// What deleting the objects of the manifests is to do.
+    /// The deletion policy to write into the manifests.
     #[arg(long, value_name = "Delete|Retain", default_value = "Delete", requires = "manifests", ignore_case = true)]
     pub deletion_policy: Policy,
 }
 
-/// Where AWS is called, and how often.
+/// The regions and rates of AWS calls.
 #[derive(Args, Debug, Clone)]
 pub struct AwsArgs {
-    /// The regions to act in, or to report on. The operator holds an object in another region, and says so.
+    /// The regions to act in, or to report on. The operator holds objects of other regions as `WrongAccount`.
     #[arg(
         long, env = "APPRUNNER_OPERATOR_REGIONS", value_name = "REGION,…", value_delimiter = ',',
         default_values = APP_RUNNER_REGIONS
     )]
     pub regions: Vec<Region>,
-    /// Calls a second to AWS for one account and region. Halved while AWS throttles.
+    /// Calls a second to AWS for one account and region. The operator halves the rate while AWS throttles.
     #[arg(long, env = "APPRUNNER_OPERATOR_AWS_RATE", value_name = "N", default_value_t = 5.0, value_parser = rate)]
     pub aws_rate: f64,
-    /// Calls at once to AWS for one account and region, after a quiet time.
+    /// Calls at once to AWS for one account and region, after a pause.
     #[arg(long, env = "APPRUNNER_OPERATOR_AWS_BURST", value_name = "N", default_value_t = 10, value_parser = burst)]
     pub aws_burst: u32,
-    /// Divides every wait; for tests.
+    /// The divisor of every wait; for tests.
     #[arg(long, env = "APPRUNNER_OPERATOR_PACE_DIVISOR", hide = true, default_value_t = 1)]
     pub pace_divisor: u32,
 }
 
 impl AwsArgs {
-    /// What one account and region may be called.
+    /// Returns the rate limits of one account and region.
     pub fn limits(&self) -> Limits {
         Limits { rate: self.aws_rate, burst: self.aws_burst }
     }
 }
 
-/// How a report is printed.
+/// The output formats of a report.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// For people.
+    /// A table to read.
     Table,
     /// For programs.
     Json,
-    /// For programs and people.
+    /// For programs and readers.
     Yaml,
 }
 
-/// A deletion policy that may be written into a manifest.
+/// A deletion policy for the manifests of a report.
 #[derive(ValueEnum, Serialize, Debug, Clone, Copy, PartialEq, Eq)]
 #[value(rename_all = "PascalCase")]
 pub enum Policy {
@@ -203,12 +203,12 @@ pub enum Policy {
     Retain,
 }
 
-/// On or off.
+/// A flag with the values on and off.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Switch {
-    /// On.
+    /// Enabled.
     On,
-    /// Off.
+    /// Disabled.
     Off,
 }
 
@@ -228,7 +228,7 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-/// An adoption takes three calls, which are taken together.
+/// At least 3, because a claim takes the tokens of three calls at once.
 fn burst(text: &str) -> Result<u32, String> {
     let burst: u32 = text.parse().map_err(|_| "write it as a whole number, such as 10".to_owned())?;
     if (3..=10_000).contains(&burst) { Ok(burst) } else { Err("at least 3 and at most 10000 calls".into()) }

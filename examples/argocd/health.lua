@@ -1,8 +1,9 @@
--- Tells Argo CD how a VpcConnector is. docs/gitops.md says how to install it; the tests run it on objects in every state.
+-- Argo CD's health check for VpcConnector. docs/gitops.md explains its installation; the tests run it on objects in every
+-- state.
 --
 -- Healthy      the connector is ACTIVE and owned by the object
--- Progressing  the operator is at it, or has not looked at the object yet; it goes on by itself
--- Degraded     a person must act; docs/runbook.md has an entry for the reason, the first word of the message
+-- Progressing  the operator works on the object, or has not reconciled it yet; no user's action is needed
+-- Degraded     the object needs a user's action; docs/runbook.md has an entry for the reason, the first word of the message
 -- Suspended    the object is paused
 
 local health = { status = "Progressing", message = "waiting for the operator" }
@@ -27,12 +28,12 @@ local function holds(condition)
   return condition ~= nil and condition.status == "True"
 end
 
--- Nobody looks at a paused object, so this comes before what is old about it.
+-- The operator does not reconcile a paused object, so this check precedes the one of the generation.
 if holds(is.Paused) then
   return say("Suspended", is.Paused)
 end
 if status.observedGeneration ~= obj.metadata.generation then
-  health.message = "waiting for the operator to look at the latest change"
+  health.message = "waiting for the operator to reconcile the latest change"
   return health
 end
 if holds(is.Stalled) then

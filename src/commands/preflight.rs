@@ -27,18 +27,18 @@ pub enum PreflightError {
     #[error("setting up the process: {0}")]
     Process(std::io::Error),
     /// What holds objects could not be printed.
-    #[error("printing what was found: {0}")]
+    #[error("printing the result: {0}")]
     Print(std::io::Error),
     /// Somebody still needs it.
     #[error("{0} would be stuck without the operator: nothing is uninstalled")]
     Needed(String),
     /// There is no way to the cluster, so nobody was asked.
-    #[error("whether VpcConnector objects remain is not known, so nothing is uninstalled: {0}")]
+    #[error("the check could not find out if VpcConnector objects remain, so nothing is uninstalled: {0}")]
     NoCluster(#[from] StartError),
     /// It is not known whether somebody does.
     #[error(
-        "whether VpcConnector objects remain is not known, so nothing is uninstalled: {0}. Mend that and try again; to \
-         uninstall without this check: helm uninstall --no-hooks"
+        "the check could not find out if VpcConnector objects remain, so nothing is uninstalled: {0}. Correct this and try \
+         again; to uninstall without this check: helm uninstall --no-hooks"
     )]
     Unknown(String),
 }
@@ -131,9 +131,9 @@ fn reason(listed: &DynamicObject) -> Option<&str> {
 
 fn told(held: &[Held], args: &UninstallArgs) -> String {
     if held.is_empty() {
-        return "No VpcConnector object is held by the operator: it may go.\n".into();
+        return "The operator holds no VpcConnector object: it can be uninstalled.\n".into();
     }
-    let mut text = String::from("These VpcConnector objects can't be deleted any more once the operator is gone:\n\n");
+    let mut text = String::from("Without the operator, these VpcConnector objects can't be deleted:\n\n");
     let wide = |heading: &str, part: fn(&Held) -> &str| {
         held.iter().take(SHOWN).map(|held| part(held).len()).max().unwrap_or_default().max(heading.len())
     };
@@ -157,12 +157,11 @@ fn told(held: &[Held], args: &UninstallArgs) -> String {
 /// The command names the revision: without a number Helm goes back to the revision before the current one, which has
 /// other values, or does not exist.
 fn restore(args: &UninstallArgs) -> String {
-    let told =
-        "Helm leaves the release in state `uninstalling` when it is refused. To restore it with the values it has:\n";
+    let told = "Helm leaves a refused release in state `uninstalling`. To restore it with the values it has:\n";
     match (&args.release, &args.release_namespace, args.release_revision) {
         (Some(release), Some(namespace), Some(revision)) => format!(
-            "{told}    helm rollback {release} {revision} --namespace {namespace}\n\nIf Helm keeps that revision no more, \
-             name the last one of: helm history {release} --namespace {namespace}\n\n"
+            "{told}    helm rollback {release} {revision} --namespace {namespace}\n\nIf Helm no longer has that revision, \
+             use the last one of: helm history {release} --namespace {namespace}\n\n"
         ),
         _ => format!(
             "{told}    helm rollback RELEASE REVISION --namespace NAMESPACE\n\nREVISION is the last one of: helm history \
@@ -172,14 +171,14 @@ fn restore(args: &UninstallArgs) -> String {
 }
 
 const WAYS_OUT: &str = "
-The ways out, with the operator running:
+Remedies, while the operator runs:
 
-- Delete them, and their connectors in AWS with them; this waits until they are gone:
+- Delete the objects, and with them their connectors in AWS; the command waits until the objects are deleted:
     kubectl delete vpcc --all --namespace NAMESPACE
-- Let them go, and leave their connectors in AWS:
+- Release the objects, and leave their connectors in AWS:
     kubectl patch vpcc NAME --namespace NAMESPACE --type=merge -p '{\"spec\":{\"deletionPolicy\":\"Retain\"}}'
     kubectl delete vpcc NAME --namespace NAMESPACE
-- Keep them for an operator that is installed after this one: helm uninstall --no-hooks, or preflight.enabled=false.
+- Keep the objects for an operator that you install after this one: helm uninstall --no-hooks, or preflight.enabled=false.
 
 ";
 
@@ -226,6 +225,6 @@ mod tests {
         };
         let text = told(&many, &release);
         assert!(text.contains("    helm rollback vpcc 7 --namespace jobs\n") && !text.contains("REVISION"), "{text}");
-        assert!(told(&[], &release).contains("it may go"));
+        assert!(told(&[], &release).contains("it can be uninstalled"));
     }
 }

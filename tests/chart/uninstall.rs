@@ -148,7 +148,7 @@ fn it_is_refused_while_objects_remain_and_the_printed_command_restores_the_relea
 
     finalizers(&cluster, "[]");
     let gone = uninstall(&cluster);
-    assert!(gone.worked && gone.check.contains("it may go"), "{}{}", gone.helm, gone.check);
+    assert!(gone.worked && gone.check.contains("it can be uninstalled"), "{}{}", gone.helm, gone.check);
     let left = kubectl(
         &cluster,
         &["get", "deployments,jobs,serviceaccounts,roles", "--namespace", NAMESPACE, "--output=name"],

@@ -73,7 +73,7 @@ async fn deleted_before_its_objects(world: &World) {
     world.adopted_and_deleted_in("spared");
 
     let notes = world.helm(&["get", "notes", RELEASE]);
-    let (_, way_out) = notes.split_once("rights that do not stand in the namespace,\n\n").unwrap();
+    let (_, way_out) = notes.split_once("rights from outside the namespace,\n\n").unwrap();
     let commands: Vec<_> = way_out.lines().take_while(|line| line.starts_with(' ')).collect();
     assert!(commands.concat().contains("clusterrolebinding"), "{notes}");
     world.shell(&commands.join("\n"));

@@ -43,7 +43,7 @@ async fn it_may_not_go_while_it_holds_an_object_and_may_once_that_is_gone() {
 
     world.policy("egress", "Retain").await;
     world.gone("egress").await;
-    check(&kubeconfig, &[&here(&world)]).await.says(0, &["it may go"]);
+    check(&kubeconfig, &[&here(&world)]).await.says(0, &["it can be uninstalled"]);
     drop(operator);
 }
 
@@ -54,10 +54,10 @@ async fn only_what_our_finalizer_holds_counts_in_these_namespaces() {
     let foreign = Some(vec!["example.org/finalizer".into()]);
     world.create_with("foreign", &arn, |object| object.metadata.finalizers = foreign).await;
     let kubeconfig = anybody(&world);
-    check(&kubeconfig, &[&here(&world)]).await.says(0, &["it may go"]);
+    check(&kubeconfig, &[&here(&world)]).await.says(0, &["it can be uninstalled"]);
     world.create_with("egress", &arn, finalized).await;
     check(&kubeconfig, &[&here(&world)]).await.says(1, &["egress", "1 object would be stuck"]);
-    check(&kubeconfig, &["--namespace=default"]).await.says(0, &["it may go"]);
+    check(&kubeconfig, &["--namespace=default"]).await.says(0, &["it can be uninstalled"]);
     check(&kubeconfig, &["--namespace=default", &here(&world)]).await.says(1, &["egress"]);
     world.merge("foreign", serde_json::json!({"metadata": {"finalizers": null}})).await;
 }
@@ -76,7 +76,7 @@ async fn many_are_counted_to_the_last_one() {
 async fn what_could_not_be_found_out_is_no_yes() {
     let world = World::new().await;
     let confined = operator_user_of(&world.namespace).1;
-    check(&confined, &[&here(&world)]).await.says(0, &["it may go"]);
+    check(&confined, &[&here(&world)]).await.says(0, &["it can be uninstalled"]);
     check(&confined, &[]).await.says(1, &["so nothing is uninstalled", "403", "helm uninstall --no-hooks"]);
 
     let proxy = world.proxy().await;
@@ -92,7 +92,7 @@ async fn what_could_not_be_found_out_is_no_yes() {
 async fn without_a_crd_there_is_nothing_to_hold() {
     let cluster = tokio::task::spawn_blocking(private).await.unwrap();
     let world = World::on(cluster.clone()).await;
-    check(&anybody(&world), &[]).await.says(0, &["it may go"]);
+    check(&anybody(&world), &[]).await.says(0, &["it can be uninstalled"]);
     install_crd(&cluster);
     world.create_with("egress", &world.connector("conn-egress"), finalized).await;
     check(&anybody(&world), &[]).await.says(1, &["egress"]);

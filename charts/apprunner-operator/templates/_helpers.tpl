@@ -2,14 +2,14 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Short enough that what is put behind it, of at most 20 characters, still makes a name. */}}
+{{/* At most 43 characters, so that a name with a suffix of up to 20 characters is still valid. */}}
 {{- define "apprunner-operator.fullname" -}}
 {{- $name := include "apprunner-operator.name" . }}
 {{- $release := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) }}
 {{- default $release .Values.fullnameOverride | trunc 43 | trimSuffix "-" }}
 {{- end }}
 
-{{/* The name of what stands in no namespace: a release of the same name in another namespace has another one. */}}
+{{/* The name of cluster-scoped objects: it contains the namespace, so that releases of one name in two namespaces differ. */}}
 {{- define "apprunner-operator.clusterName" -}}
 {{- printf "%s:%s" .Release.Namespace (include "apprunner-operator.fullname" .) }}
 {{- end }}
@@ -43,13 +43,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- with .Values.image }}{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ $tag }}{{ end }}{{ end }}
 {{- end }}
 
-{{/* The namespaces that are watched, as a YAML list; none is all. With Roles only, that can't be. */}}
+{{/* The watched namespaces, as a YAML list; an empty list means all. With Roles only, the list is never empty. */}}
 {{- define "apprunner-operator.namespaces" -}}
 {{- $own := ternary (list .Release.Namespace) (list) .Values.rbac.namespaced }}
 {{- default $own .Values.watchNamespaces | uniq | toYaml }}
 {{- end }}
 
-{{/* What the operator may do; examples/rbac.yaml says why, and a test holds the two together. */}}
+{{/* The operator's rights; examples/rbac.yaml gives the reasons, and a test compares the two. */}}
 {{- define "apprunner-operator.rules" -}}
 - apiGroups: [apprunner-operator.dev]
   resources: [vpcconnectors]
@@ -62,23 +62,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   verbs: [create, patch]
 {{- end }}
 
-{{/* Values that are each right by themselves and wrong together. */}}
+{{/* Refuses combinations of valid values that do not work together. */}}
 {{- define "apprunner-operator.check" -}}
 {{- if and .Values.rbac.namespaced .Values.ownershipTags (not .Values.clusterId) }}
-{{- fail "rbac.namespaced takes the right to read the cluster's id (the uid of namespace kube-system), which stands in owner tags. Set clusterId to a name that no other cluster has, or ownershipTags=false." }}
+{{- fail "with rbac.namespaced the operator may not read the cluster's id (the uid of namespace kube-system), which it writes into owner tags. Set clusterId to a name that no other cluster has, or ownershipTags=false." }}
 {{- end }}
 {{- if and (gt (int .Values.replicaCount) 1) (not .Values.leaderElection.enabled) }}
 {{- fail "replicaCount is more than 1 and leaderElection.enabled is false: two operators would work on the same objects. Set leaderElection.enabled=true or replicaCount=1." }}
 {{- end }}
 {{- if and .Values.serviceMonitor.enabled (not (and .Values.metrics.enabled .Values.metrics.service.create)) }}
-{{- fail "serviceMonitor.enabled needs something to scrape. Set metrics.enabled=true and metrics.service.create=true." }}
+{{- fail "serviceMonitor.enabled needs a metrics Service to scrape. Set metrics.enabled=true and metrics.service.create=true." }}
 {{- end }}
 {{- if eq (int .Values.metrics.port) (int .Values.health.port) }}
 {{- fail "metrics.port and health.port are the same. Give each a port of its own." }}
 {{- end }}
 {{- end }}
 
-{{/* How the operator is started. A test holds these to the flags that it has. */}}
+{{/* The operator's arguments. A test checks that the operator has these flags. */}}
 {{- define "apprunner-operator.args" -}}
 {{- range include "apprunner-operator.namespaces" . | fromYamlArray }}
 - --namespace={{ . }}
@@ -110,7 +110,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* Where a pod may run, who pulls its image, and whom it asks for names. */}}
+{{/* Scheduling, image pull secrets and DNS of a pod. */}}
 {{- define "apprunner-operator.placement" -}}
 {{- $nodes := dict }}
 {{- with .Values.image.architecture }}
