@@ -102,7 +102,7 @@ impl Sessions {
         current.as_ref().filter(|(_, renew)| Instant::now() < *renew).map(|(session, _)| session.clone())
     }
 
-    /// The session in force, if its credentials are of the account whose account_region this is.
+    /// The current session, if its credentials are of this account.
     pub async fn of(&self, account_region: &AccountRegion) -> Result<Arc<Session>, Failure> {
         let session = self.identify(&account_region.region).await?;
         if *session.account() == account_region.account {

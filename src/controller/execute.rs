@@ -60,7 +60,8 @@ impl Reconciler {
                 Ok(Completed::ScanServices)
             }
             Effect::Aws(call, arn) => {
-                let outcome = self.call_aws(pass, call, &arn).await;
+                // Boxed, because the future of a call is much larger than that of everything around it.
+                let outcome = Box::pin(self.call_aws(pass, call, &arn)).await;
                 Ok(Completed::Aws(outcome, arn))
             }
         }

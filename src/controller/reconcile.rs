@@ -227,8 +227,9 @@ impl Reconciler {
 
     fn publish_annotation_events(&self, pass: &mut Pass) {
         let Evidence { object, state, .. } = &mut pass.evidence;
-        let events = object.unusual.take_events(&mut state.published);
-        events.into_iter().for_each(|event| self.publish(&pass.object, event));
+        for event in object.unusual.take_events(&mut state.published) {
+            self.publish(&pass.object, event);
+        }
     }
 
     /// Ends the subscription to the service scan and the shared failures of an object that does not wait for them.

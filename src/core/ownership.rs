@@ -66,7 +66,7 @@ pub enum Owner {
     },
 }
 
-/// What a live look at the other_object that a tag names came to.
+/// The state of the other object that a tag names, read from the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherObjectState {
     /// It is gone, or names another connector by now.

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::api::{DeletionPolicy, VpcConnectorStatus, condition};
 use crate::core::arn::{APP_RUNNER_REGIONS, AccountId, ConnectorArn};
-use crate::core::attempt::{Attempt, Trigger};
+use crate::core::attempt::Attempt;
 use crate::core::clock::{Moment, Now};
 use crate::core::decide::{Decision, decide};
 use crate::core::effect::{AwsCall, AwsOutcome, Completed, Effect, KubeWrite, Proof, StatusWrite};
@@ -326,10 +326,6 @@ pub(super) fn read_other_object() -> Effect {
 
 pub(super) fn unanswered() -> Deletion {
     Deletion::Unanswered { refused_since: None }
-}
-
-pub(super) fn requested(value: &str) -> Trigger {
-    Trigger::Requested(value.into())
 }
 
 pub(super) fn written() -> Outcome<()> {

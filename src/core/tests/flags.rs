@@ -1,6 +1,6 @@
 //! The annotations that hold an object, as the conditions tell of them.
 
-use super::evidence::{claimed, written};
+use super::evidence::claimed;
 use crate::api::{PAUSED, PROTECTED, VpcConnector, VpcConnectorSpec, condition};
 use crate::core::evidence::Evidence;
 use crate::core::flags::Unusual;

@@ -1,6 +1,6 @@
 //! A connector in use: what is told of it, and when its deletion is tried again.
 
-use super::evidence::{claimed, described, failure, refused, scan_services, unanswered, unclaimed, unknown};
+use super::evidence::{claimed, described, failure, refused, scan_services, unanswered};
 use crate::core::blockers::{Blockers, Services};
 use crate::core::decide::calls_of_attempt;
 use crate::core::effect::{AwsCall, Effect, StatusWrite};

@@ -1,8 +1,7 @@
 //! Laws that hold for every object, every state and every sequence of replies.
 
 use super::evidence::{
-    ARN, NOW, OTHER_ARN, claim, claimed, connector, described, failure, not_sent, perform, refused, requested, tag,
-    unclaimed, unknown, written,
+    ARN, NOW, OTHER_ARN, claimed, connector, described, failure, not_sent, perform, refused, unclaimed, unknown,
 };
 use crate::core::blockers::{Blockers, Services};
 use crate::core::decide::{Decision, decide};

@@ -76,7 +76,7 @@ fn the_receipt_stays_while_the_finalizer_does_not_come_off() {
 fn a_refused_write_is_tried_again_at_its_time_and_whenever_the_object_is_looked_at() {
     let e = unclaimed().with(|e| e.object.finalizer = Finalizer::Absent).after_refusal(Write::AddFinalizer);
     assert_eq!(e.waits_for(), (Reason::WriteRefused, 1));
-    let woken = e.clone().with(|e| e.reconcile());
+    let woken = e.clone().with(Evidence::reconcile);
     assert_eq!(woken.acts(), KubeWrite::AddFinalizer);
     let second = e.told_and_again().after_refusal(Write::AddFinalizer);
     assert_eq!(second.waits_for(), (Reason::WriteRefused, 2));
@@ -126,7 +126,7 @@ fn what_the_status_cannot_tell_is_told_by_an_event_now_and_then() {
             assert!(event.warning && event.reason.to_string() == "WriteRefused" && event.note.contains(WORDS));
             told.push(attempt);
         }
-        e = e.with(|e| e.reconcile());
+        e = e.with(Evidence::reconcile);
     }
     assert_eq!(told, [1, 2, 4, 8]);
 }

@@ -159,7 +159,7 @@ fn the_account_is_asked_before_anything_names_an_arn() {
     for e in [claimed().deleting(), unclaimed(), unclaimed().deleting()] {
         let e = e.with(|e| e.caller = Caller::Unknown);
         assert_eq!(e.acts(), AwsCall::Identify);
-        let known = e.clone().after_identify(Outcome::Done(("111122223333".parse().unwrap())));
+        let known = e.clone().after_identify(Outcome::Done("111122223333".parse().unwrap()));
         assert!(matches!(known.acts(), Effect::Aws(AwsCall::Describe | AwsCall::ReadTags, _)));
         let in_vain = e.after_identify(refused(Operation::ResolveCredentials, ErrorClass::CredentialsRejected));
         assert_eq!(in_vain.waits_for(), (Reason::CredentialsRejected, 45));
@@ -578,8 +578,8 @@ fn what_is_known_of_a_deletion_outlives_a_change_of_phase() {
     // The watch may show an object as it was before its deletion, and then as it is.
     for e in [unknown, gone] {
         let deletion = e.state.deletion.clone();
-        let back = e.with(|e| e.object.deleting = false).with(|e| e.reconcile());
-        let again = back.with(|e| e.object.deleting = true).with(|e| e.reconcile());
+        let back = e.with(|e| e.object.deleting = false).with(Evidence::reconcile);
+        let again = back.with(|e| e.object.deleting = true).with(Evidence::reconcile);
         assert_eq!(again.state.deletion, deletion);
     }
 }
