@@ -3,14 +3,14 @@
 //! Run it with `make demo`. It ends by itself, leaves nothing running, and fails if anything does not go as told.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "telling is what it is for")]
 
-mod stage;
+mod test_bed;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use apprunner_emulator::{CallFilter, Config, ConnectorStatus, DEFAULT_ACCOUNT};
-use stage::{Done, Process, Stage, check, exit};
+use test_bed::{Process, Result, TestBed, check, exit};
 
 const REGION: &str = "us-east-1";
 /// Stands between the object's own columns while its deletion is watched.
@@ -21,33 +21,33 @@ async fn main() -> ExitCode {
     exit("demo", demonstrate().await)
 }
 
-async fn demonstrate() -> Done {
+async fn demonstrate() -> Result {
     let started = Instant::now();
-    say("Setting the stage: a Kubernetes API server, an App Runner, and the operator between them.");
-    let stage = Stage::set(Config::default()).await?;
-    let _operator = stage.start_operator(&[])?;
-    println!("    Kubernetes: KUBECONFIG={}\n    App Runner: {}", stage.kubeconfig, stage.aws.url());
-    println!("    The operator's log: {}", stage.log.display());
-    stage.kubectl(&["create", "namespace", "shop"])?;
-    let played = stage.play();
-    if played.is_err() {
-        eprintln!("\nWhat the operator logged last:\n{}", indented(&stage.log_tail()));
+    say("Starting the test bed: a Kubernetes API server, an App Runner, and the operator between them.");
+    let bed = TestBed::start(Config::default()).await?;
+    let _operator = bed.start_operator(&[])?;
+    println!("    Kubernetes: KUBECONFIG={}\n    App Runner: {}", bed.kubeconfig, bed.aws.url());
+    println!("    The operator's log: {}", bed.log.display());
+    bed.kubectl(&["create", "namespace", "shop"])?;
+    let outcome = bed.run_scenes();
+    if outcome.is_err() {
+        eprintln!("\nWhat the operator logged last:\n{}", indented(&bed.log_tail()));
     }
-    drop(stage);
-    played?;
+    drop(bed);
+    outcome?;
     say(&format!("That is all. It took {} s, and all that was started is stopped.", started.elapsed().as_secs()));
     Ok(())
 }
 
-impl Stage {
-    fn play(&self) -> Done {
+impl TestBed {
+    fn run_scenes(&self) -> Result {
         self.adopt()?;
         self.delete()?;
         self.in_use()?;
         self.retain()
     }
 
-    fn adopt(&self) -> Done {
+    fn adopt(&self) -> Result {
         say("1. A connector exists in AWS. An object that names its ARN takes it over.");
         let arn = self.aws.create_connector(DEFAULT_ACCOUNT, REGION, "shop-egress");
         self.create("shop-egress", &arn)?;
@@ -60,7 +60,7 @@ impl Stage {
         Ok(())
     }
 
-    fn delete(&self) -> Done {
+    fn delete(&self) -> Result {
         say(
             "2. Deleting the object deletes the connector. A watch sees the receipt, Status and DeletedAt, before it goes.",
         );
@@ -78,19 +78,19 @@ impl Stage {
         check((read, deleted) == (1, 1), "it took other calls than these two")
     }
 
-    fn in_use(&self) -> Done {
+    fn in_use(&self) -> Result {
         say("3. App Runner does not delete a connector that services use, nor say which. The object does.");
         let arn = self.aws.create_connector(DEFAULT_ACCOUNT, REGION, "jobs-egress");
         let services = ["jobs", "shop"].map(|name| self.aws.create_service(DEFAULT_ACCOUNT, REGION, name, Some(&arn)));
         self.create("jobs-egress", &arn)?;
         self.kubectl(&["delete", "vpcc", "jobs-egress", "--namespace=shop", "--wait=false"])?;
-        self.held_by("jobs, shop")?;
+        self.wait_for_blockers("jobs, shop")?;
         self.kubectl(&["get", "vpcc", "--namespace=shop"])?;
         let said = r#"jsonpath={.status.conditions[?(@.type=="Ready")].message}"#;
         self.kubectl(&["get", "vpcc/jobs-egress", "--namespace=shop", "--output", said])?;
         println!("\n    Now one of the services is deleted in AWS, and then the other: the connector goes with it.");
         check(self.aws.delete_service(&services[1]), "there is no such service")?;
-        self.held_by("jobs")?;
+        self.wait_for_blockers("jobs")?;
         check(self.aws.delete_service(&services[0]), "there is no such service")?;
         let released = Instant::now();
         self.kubectl(&["wait", "vpcc/jobs-egress", "--namespace=shop", "--for=delete", "--timeout=60s"])?;
@@ -98,12 +98,12 @@ impl Stage {
         check(self.status_in_aws(&arn) == Some(ConnectorStatus::Inactive), "the connector is still there")
     }
 
-    fn held_by(&self, services: &str) -> Done {
-        let held = format!("--for=jsonpath={{.status.blockedBySummary}}={services}");
-        self.kubectl(&["wait", "vpcc/jobs-egress", "--namespace=shop", "--timeout=30s", &held])
+    fn wait_for_blockers(&self, services: &str) -> Result {
+        let blocked = format!("--for=jsonpath={{.status.blockedBySummary}}={services}");
+        self.kubectl(&["wait", "vpcc/jobs-egress", "--namespace=shop", "--timeout=30s", &blocked])
     }
 
-    fn retain(&self) -> Done {
+    fn retain(&self) -> Result {
         say("4. With deletionPolicy Retain the object goes and the connector stays.");
         let arn = self.aws.create_connector(DEFAULT_ACCOUNT, REGION, "legacy-egress");
         self.create("legacy-egress", &arn)?;
@@ -116,7 +116,7 @@ impl Stage {
     }
 
     /// Applies an object for a connector and waits until it is adopted.
-    fn create(&self, name: &str, arn: &str) -> Done {
+    fn create(&self, name: &str, arn: &str) -> Result {
         let object = object(name, arn);
         println!("$ kubectl apply -f - <<'EOF'\n{object}EOF");
         println!("{}", indented(&self.apply(&object)?));
@@ -125,7 +125,7 @@ impl Stage {
     }
 
     /// Runs kubectl as a reader would, and shows both the command and what it printed.
-    fn kubectl(&self, arguments: &[&str]) -> Done {
+    fn kubectl(&self, arguments: &[&str]) -> Result {
         let shown: Vec<String> = arguments.iter().map(|a| shell_word(a)).collect();
         println!("$ kubectl {}", shown.join(" "));
         let output = self.command(arguments).output()?;
@@ -139,12 +139,12 @@ impl Stage {
         command
     }
 
-    fn arn_of(&self, name: &str) -> Done<String> {
+    fn arn_of(&self, name: &str) -> Result<String> {
         let jsonpath = ["get", "vpcc", name, "--namespace=shop", "--output=jsonpath={.spec.arn}"];
         Ok(String::from_utf8(self.command(&jsonpath).output()?.stdout)?)
     }
 
-    fn watch(&self, name: &str) -> Done<Watch> {
+    fn watch(&self, name: &str) -> Result<Watch> {
         let arguments = ["get", "vpcc", name, "--namespace=shop", "--watch", "--output", WATCHED];
         let mut child = self.command(&arguments).stdout(Stdio::piped()).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().ok_or("no output of the watch")?);
@@ -174,7 +174,7 @@ struct Watch {
 
 impl Watch {
     /// Ends the watch, and gives all that it showed.
-    fn seen(mut self) -> Done<String> {
+    fn seen(mut self) -> Result<String> {
         // The object is gone, but the last lines may still be on their way.
         std::thread::sleep(Duration::from_millis(500));
         drop(self.child);

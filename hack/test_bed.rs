@@ -8,10 +8,10 @@ use std::process::{Child, Command, ExitCode, Stdio};
 
 use apprunner_emulator::{Config, DEFAULT_ACCESS_KEY_ID, DEFAULT_SECRET_ACCESS_KEY, Emulator};
 
-pub(crate) type Done<T = ()> = Result<T, Box<dyn Error>>;
+pub(crate) type Result<T = (), E = Box<dyn Error>> = std::result::Result<T, E>;
 
 /// What an operator needs. Dropped in this order: AWS, the cluster.
-pub(crate) struct Stage {
+pub(crate) struct TestBed {
     pub(crate) aws: Emulator,
     _cluster: Process,
     pub(crate) kubectl: PathBuf,
@@ -31,8 +31,8 @@ impl Drop for Process {
     }
 }
 
-impl Stage {
-    pub(crate) async fn set(config: Config) -> Done<Self> {
+impl TestBed {
+    pub(crate) async fn start(config: Config) -> Result<Self> {
         let kubectl = devcluster::Tools::find()?.kubectl();
         let (cluster, kubeconfig) = start_cluster()?;
         let aws = Emulator::start(config).await?;
@@ -42,7 +42,7 @@ impl Stage {
     }
 
     /// Starts an operator; `OPERATOR` names another program than the one that was built with this one.
-    pub(crate) fn start_operator(&self, arguments: &[&str]) -> Done<Process> {
+    pub(crate) fn start_operator(&self, arguments: &[&str]) -> Result<Process> {
         let operator =
             std::env::var_os("OPERATOR").map_or_else(|| program("apprunner-operator"), |it| Ok(it.into()))?;
         let child = Command::new("/bin/sh")
@@ -67,12 +67,12 @@ impl Stage {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
-    pub(crate) fn apply(&self, manifest: &str) -> Done<String> {
+    pub(crate) fn apply(&self, manifest: &str) -> Result<String> {
         apply(&self.kubectl, &self.kubeconfig, manifest)
     }
 }
 
-fn start_cluster() -> Done<(Process, String)> {
+fn start_cluster() -> Result<(Process, String)> {
     let mut child = Command::new(program("devcluster")?).arg("up").stdout(Stdio::piped()).spawn()?;
     let mut kubeconfig = String::new();
     BufReader::new(child.stdout.take().ok_or("no output of devcluster")?).read_line(&mut kubeconfig)?;
@@ -82,17 +82,17 @@ fn start_cluster() -> Done<(Process, String)> {
 }
 
 /// The programs stand one directory above the examples.
-fn program(name: &str) -> Done<PathBuf> {
+fn program(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let path = own.parent().and_then(Path::parent).ok_or("this program stands nowhere")?.join(name);
     if path.is_file() { Ok(path) } else { Err(format!("{} is not built; run `make demo`", path.display()).into()) }
 }
 
-fn manifest(path: &str) -> Done<String> {
+fn manifest(path: &str) -> Result<String> {
     Ok(std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))?)
 }
 
-fn apply(kubectl: &Path, kubeconfig: &str, manifest: &str) -> Done<String> {
+fn apply(kubectl: &Path, kubeconfig: &str, manifest: &str) -> Result<String> {
     let mut command = Command::new(kubectl);
     command.args(["apply", "--filename", "-"]).env("KUBECONFIG", kubeconfig);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -103,12 +103,12 @@ fn apply(kubectl: &Path, kubeconfig: &str, manifest: &str) -> Done<String> {
 }
 
 /// How a program ends that did so.
-pub(crate) fn exit(program: &str, done: Done) -> ExitCode {
-    let Err(error) = done else { return ExitCode::SUCCESS };
+pub(crate) fn exit(program: &str, result: Result) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
     eprintln!("\n{program}: {error}");
     ExitCode::FAILURE
 }
 
-pub(crate) fn check(holds: bool, otherwise: &str) -> Done {
+pub(crate) fn check(holds: bool, otherwise: &str) -> Result {
     if holds { Ok(()) } else { Err(otherwise.into()) }
 }

@@ -3,8 +3,8 @@
 
 mod footprint;
 mod in_use;
-#[path = "../stage.rs"]
-mod stage;
+#[path = "../test_bed.rs"]
+mod test_bed;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
-use stage::{Done, Stage, exit};
+use test_bed::{Result, TestBed, exit};
 
 /// Whatever takes longer does not come.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -27,33 +27,33 @@ async fn main() -> ExitCode {
     exit("bench", measure().await)
 }
 
-async fn measure() -> Done {
+async fn measure() -> Result {
     let objects = std::env::var("OBJECTS").map_or(Ok(OBJECTS), |number| number.parse());
     footprint::measure(objects.map_err(|error| format!("OBJECTS: {error}"))?).await?;
     in_use::measure().await
 }
 
-/// A stage with room for so many connectors, on which no operator runs yet, and the objects there.
-async fn stage(connectors: usize) -> Done<(Stage, Api<VpcConnector>)> {
+/// A bed with room for so many connectors, on which no operator runs yet, and the objects there.
+async fn test_bed(connectors: usize) -> Result<(TestBed, Api<VpcConnector>)> {
     let behaviors = Behaviors { connector_quota: connectors, ..Behaviors::default() };
-    let stage = Stage::set(Config { behaviors, ..Config::default() }).await?;
-    stage.apply("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n")?;
-    let config = Kubeconfig::read_from(&stage.kubeconfig)?;
+    let bed = TestBed::start(Config { behaviors, ..Config::default() }).await?;
+    bed.apply("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n")?;
+    let config = Kubeconfig::read_from(&bed.kubeconfig)?;
     let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
     let api = Api::namespaced(Client::try_from(config)?, "shop");
-    Ok((stage, api))
+    Ok((bed, api))
 }
 
 /// An object of a new connector; gives its name and the connector's ARN.
-async fn create(stage: &Stage, api: &Api<VpcConnector>, n: usize) -> Done<(String, String)> {
+async fn create(bed: &TestBed, api: &Api<VpcConnector>, n: usize) -> Result<(String, String)> {
     let name = format!("egress-{n}");
-    let arn = stage.aws.create_connector(DEFAULT_ACCOUNT, "us-east-1", &name);
+    let arn = bed.aws.create_connector(DEFAULT_ACCOUNT, "us-east-1", &name);
     let spec = VpcConnectorSpec { arn: arn.clone(), deletion_policy: DeletionPolicy::Delete };
     api.create(&PostParams::default(), &VpcConnector::new(&name, spec)).await?;
     Ok((name, arn))
 }
 
-async fn reached(api: &Api<VpcConnector>, name: &str, is: impl Fn(Option<&VpcConnector>) -> bool) -> Done {
+async fn reached(api: &Api<VpcConnector>, name: &str, is: impl Fn(Option<&VpcConnector>) -> bool) -> Result {
     match tokio::time::timeout(PATIENCE, await_condition(api.clone(), name, is)).await {
         Ok(reached) => Ok(reached.map(|_| ())?),
         Err(_) => Err(format!("{name} is not where it should be after {PATIENCE:?}").into()),
