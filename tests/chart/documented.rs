@@ -36,7 +36,7 @@ fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
 }
 
 #[test]
-fn every_value_stands_in_the_readme_with_its_default() {
+fn readme_lists_every_value_with_its_default() {
     let (values, rows) = (&parsed(&file(VALUES))[0], rows());
     let mut all = Vec::new();
     leaves(values, "", &mut all);
@@ -51,7 +51,7 @@ fn every_value_stands_in_the_readme_with_its_default() {
 }
 
 #[test]
-fn the_schema_knows_every_value_and_nothing_else() {
+fn schema_has_exactly_the_values() {
     let schema: Value = serde_json::from_str(&file("charts/apprunner-operator/values.schema.json")).unwrap();
     for (row, _) in rows() {
         let mut part = &schema;
@@ -77,7 +77,7 @@ fn every_alert_has_an_entry_in_the_runbook() {
 }
 
 #[test]
-fn every_alert_is_seen_to_fire_and_not_to() {
+fn every_alert_has_a_test_that_fires_and_one_that_does_not() {
     let (rules, cases) = (&parsed(&file(RULES))[0], &parsed(&file("tests/chart/alerts.yaml"))[0]);
     let tests = cases["tests"].as_array().unwrap().iter();
     let cases: Vec<_> = tests.flat_map(|test| test["alert_rule_test"].as_array().unwrap()).collect();
@@ -97,7 +97,7 @@ fn way_out(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn the_way_out_of_a_namespace_that_hangs_is_the_same_in_the_readme_and_in_the_notes() {
+fn readme_and_notes_give_the_same_commands_for_a_stuck_namespace() {
     let (readme, notes) = (file("charts/apprunner-operator/README.md"), notes("rbac.namespaced=true,clusterId=c-1"));
     assert_eq!(way_out(&readme).len(), 4);
     assert_eq!(way_out(&readme), way_out(&notes));

@@ -34,7 +34,7 @@ fn set<'a>(values: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
-fn wrong_values_are_refused_and_named() {
+fn invalid_values_are_refused_and_named() {
     for (values, words) in REFUSED {
         let refusal = said(&template(&set(values)));
         assert!(refusal.contains(words), "{values:?}: {refusal}");
@@ -42,7 +42,7 @@ fn wrong_values_are_refused_and_named() {
 }
 
 #[test]
-fn what_is_right_together_is_taken() {
+fn valid_combinations_are_accepted() {
     let taken: [&[&str]; 5] = [
         &["rbac.namespaced=true", "clusterId=shop-1"],
         &["rbac.namespaced=true", "ownershipTags=false"],
@@ -56,7 +56,7 @@ fn what_is_right_together_is_taken() {
 }
 
 #[test]
-fn a_kubernetes_that_is_too_old_is_refused() {
+fn too_old_kubernetes_is_refused() {
     let refusal = said(&template(&["--kube-version", "1.29.14"]));
     assert!(refusal.contains(">=1.30"), "{refusal}");
     manifests(&["--kube-version", "1.30.0"]);

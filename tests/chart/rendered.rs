@@ -17,7 +17,7 @@ fn started_with(arguments: &[String]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn every_flag_that_is_set_is_one_of_the_binarys() {
+fn every_rendered_flag_is_a_flag_of_the_binary() {
     for values in values_files() {
         let objects = objects(&["--values", values.to_str().unwrap()]);
         let set = arguments(&objects);
@@ -27,7 +27,7 @@ fn every_flag_that_is_set_is_one_of_the_binarys() {
 }
 
 #[test]
-fn the_check_before_an_uninstall_is_one_of_the_binarys() {
+fn uninstall_check_is_a_command_of_the_binary() {
     let objects = objects(&["--set", "watchNamespaces={shop,jobs}"]);
     let job = the(&objects, "Job", &format!("{RELEASE}-preflight"));
     let set = &job["spec"]["template"]["spec"]["containers"][0]["args"];
@@ -44,7 +44,7 @@ fn check_of(objects: &[Value]) -> &Value {
 }
 
 #[test]
-fn the_check_runs_where_the_operator_runs_and_without_a_sidecar() {
+fn uninstall_check_runs_where_the_operator_runs_and_without_a_sidecar() {
     let set = "podAnnotations.team=platform,podAnnotations.linkerd\\.io/inject=enabled,nodeSelector.pool=a,\
                tolerations[0].operator=Exists,priorityClassName=high,resources.limits.memory=1Gi,podLabels.team=platform,\
                preflight.deadlineSeconds=900,preflight.podLabels.mesh=none";
@@ -87,7 +87,7 @@ fn selects(selector: &Value, labels: &Value) -> bool {
 }
 
 #[test]
-fn the_network_policy_lets_out_the_operator_and_the_check_and_nobody_else() {
+fn network_policy_selects_only_the_operator_and_the_uninstall_check() {
     let objects = objects(&["--set", "networkPolicy.enabled=true"]);
     let selector = &the(&objects, "NetworkPolicy", RELEASE)["spec"]["podSelector"];
     let operator = &the(&objects, "Deployment", RELEASE)["spec"]["template"]["metadata"]["labels"];
@@ -102,7 +102,7 @@ fn the_network_policy_lets_out_the_operator_and_the_check_and_nobody_else() {
 }
 
 #[test]
-fn the_values_reach_the_operator() {
+fn values_reach_the_operator() {
     let set = "watchNamespaces={shop,jobs},regions={us-east-1,eu-west-1},clusterId=c-1,ownershipTags=false,resync=5m,\
                concurrency=4,aws.rate=0.5,aws.burst=20,logLevel=debug,logFormat=text,metrics.enabled=false,\
                leaderElection.leaseName=one,extraArgs={--pace-divisor=2}";
@@ -128,7 +128,7 @@ fn the_values_reach_the_operator() {
 }
 
 #[test]
-fn aws_is_reached_as_the_values_say_and_the_nodes_credentials_are_not_taken() {
+fn aws_settings_follow_the_values_and_exclude_node_credentials() {
     let environment = |set: &str| {
         let objects = objects(&["--set", set]);
         the(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["containers"][0]["env"].clone()
@@ -146,7 +146,7 @@ fn aws_is_reached_as_the_values_say_and_the_nodes_credentials_are_not_taken() {
 }
 
 #[test]
-fn a_digest_counts_more_than_a_tag() {
+fn digest_takes_precedence_over_tag() {
     let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
     let image = |set: &str| {
         let objects = objects(&["--set", set]);
@@ -159,7 +159,7 @@ fn a_digest_counts_more_than_a_tag() {
 }
 
 #[test]
-fn pods_go_to_nodes_of_the_images_architecture_alone() {
+fn pods_run_only_on_nodes_of_the_image_architecture() {
     let selectors = |set: &str| {
         let objects = objects(&["--set", set]);
         let operator = the(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["nodeSelector"].clone();
@@ -175,7 +175,7 @@ fn pods_go_to_nodes_of_the_images_architecture_alone() {
 }
 
 #[test]
-fn on_openshift_the_cluster_chooses_user_and_group() {
+fn openshift_chooses_user_and_group() {
     let values = crate::support::chart().join("ci/openshift-values.yaml");
     let objects = objects(&["--values", values.to_str().unwrap()]);
     let left = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
@@ -185,7 +185,7 @@ fn on_openshift_the_cluster_chooses_user_and_group() {
 }
 
 #[test]
-fn the_network_policy_has_the_ports_of_dns_the_api_server_and_the_pod_identity_agent() {
+fn network_policy_has_the_ports_of_dns_api_server_and_pod_identity_agent() {
     let egress = |set: &str| {
         let objects = objects(&["--set", &format!("networkPolicy.enabled=true,{set}")]);
         the(&objects, "NetworkPolicy", RELEASE)["spec"]["egress"].clone()
@@ -240,7 +240,7 @@ const BOUNDS: &[(&str, &str, &[&str])] = &[
 ];
 
 #[test]
-fn the_schema_and_the_binary_agree_on_every_bound() {
+fn schema_and_binary_agree_on_every_bound() {
     for (value, flag, candidates) in BOUNDS {
         for candidate in *candidates {
             let long = match *candidate {
@@ -261,7 +261,7 @@ fn the_schema_and_the_binary_agree_on_every_bound() {
 }
 
 #[test]
-fn by_default_looking_is_all_that_everybody_gets() {
+fn by_default_other_users_get_only_read_access() {
     let objects = objects(&[]);
     let aggregated = |name: &str| {
         let role = the(&objects, "ClusterRole", name);
@@ -273,7 +273,7 @@ fn by_default_looking_is_all_that_everybody_gets() {
 }
 
 #[test]
-fn with_roles_only_nothing_stands_outside_of_namespaces_but_the_crd() {
+fn with_roles_only_the_crd_is_the_only_cluster_scoped_object() {
     let objects = objects(&["--set", "rbac.namespaced=true,clusterId=c-1"]);
     let outside: Vec<_> = objects.iter().filter(|object| object["metadata"]["namespace"] == Value::Null).collect();
     let outside: Vec<_> = outside.into_iter().cloned().collect();
@@ -282,7 +282,7 @@ fn with_roles_only_nothing_stands_outside_of_namespaces_but_the_crd() {
 }
 
 #[test]
-fn the_lease_is_the_only_one_that_may_be_touched() {
+fn operator_may_change_only_its_own_lease() {
     let objects = objects(&[]);
     let rules = json!([
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
@@ -304,7 +304,7 @@ fn every_values_file_passes_the_strict_lint() {
 }
 
 #[test]
-fn the_notes_say_what_comes_next_and_warn_where_it_matters() {
+fn notes_give_the_next_steps_and_the_warnings() {
     let plain = notes("");
     for words in ["kubectl rollout status", "eks.amazonaws.com/role-arn", "`helm uninstall` refuses"] {
         assert!(plain.contains(words), "{words} is missing in {plain}");

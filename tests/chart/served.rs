@@ -39,7 +39,7 @@ fn dry_run(cluster: &DevCluster, manifests: &str) -> Output {
 }
 
 #[test]
-fn every_values_file_is_taken_under_strict_validation_and_restricted_pod_security() {
+fn every_values_file_passes_strict_validation_and_restricted_pod_security() {
     let cluster = cluster();
     for values in values_files() {
         let rendered = manifests(&["--values", values.to_str().unwrap()]);
@@ -62,7 +62,7 @@ fn checks(cluster: &DevCluster) -> Vec<String> {
 }
 
 #[test]
-fn rendered_manifests_run_no_check_where_nothing_is_uninstalled() {
+fn applying_rendered_manifests_does_not_run_the_uninstall_check() {
     let cluster = cluster();
     let rendered = manifests(&[]);
     let folder = cluster.directory().join("rendered");

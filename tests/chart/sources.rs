@@ -8,7 +8,7 @@ const CRD: &str = "crds/apprunner-operator.dev_vpcconnectors.yaml";
 const PROTECTION: &str = "examples/deletion-protection.yaml";
 
 #[test]
-fn the_files_are_copies() {
+fn chart_files_are_exact_copies() {
     for (source, copy) in [(CRD, "crd.yaml"), (PROTECTION, "deletion-protection.yaml")] {
         let copy = format!("charts/apprunner-operator/files/{copy}");
         assert!(file(source) == file(&copy), "{copy} is not {source}: run `make crds`");
@@ -16,7 +16,7 @@ fn the_files_are_copies() {
 }
 
 #[test]
-fn the_crd_is_that_of_the_code_and_neither_helm_nor_argo_takes_it_along() {
+fn crd_matches_the_code_and_survives_helm_and_argo_deletion() {
     let name = "vpcconnectors.apprunner-operator.dev";
     let mut crd = the(&objects(&[]), "CustomResourceDefinition", name).clone();
     let annotations = json!({
@@ -34,7 +34,7 @@ fn the_crd_is_that_of_the_code_and_neither_helm_nor_argo_takes_it_along() {
 }
 
 #[test]
-fn the_policy_is_that_of_the_examples_and_names_the_operators_of_the_release() {
+fn policy_matches_the_examples_and_names_the_operators_of_the_release() {
     let own = r#"["system:serviceaccount:apprunner-system:apprunner-operator"]"#;
     let named = r#"["system:serviceaccount:apprunner-system:other","system:serviceaccount:jobs:it"]"#;
     let set = "serviceAccount.name=other,deletionProtection.operators={system:serviceaccount:jobs:it}";
@@ -58,7 +58,7 @@ fn the_policy_is_that_of_the_examples_and_names_the_operators_of_the_release() {
 }
 
 #[test]
-fn the_rights_are_those_that_the_tests_run_the_operator_with() {
+fn rbac_rules_match_the_rules_the_tests_use() {
     let examples = parsed(&file("examples/rbac.yaml"));
     let example = the(&examples, "ClusterRole", "apprunner-operator")["rules"].as_array().unwrap().clone();
     let rendered = objects(&[]);
@@ -76,7 +76,7 @@ fn the_rights_are_those_that_the_tests_run_the_operator_with() {
 }
 
 #[test]
-fn an_image_is_for_the_machine_that_builds_it() {
+fn image_is_built_for_the_architecture_of_the_machine() {
     let folder = std::env::temp_dir().join(format!("apprunner-operator-uname-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     for (machine, target) in [("x86_64", "x86_64"), ("aarch64", "aarch64"), ("arm64", "aarch64")] {

@@ -30,7 +30,7 @@ fn pages() -> Vec<(String, String)> {
 }
 
 #[test]
-fn everything_stands_in_one_namespace() {
+fn docs_chart_and_examples_use_one_namespace() {
     let wrong = [
         "--namespace apprunner-operator",
         "--namespace=apprunner-operator",
@@ -63,7 +63,7 @@ fn everything_stands_in_one_namespace() {
 
 /// The service account of the chart is the one that the trust policies, the association and the policy let in.
 #[test]
-fn the_service_account_of_the_chart_is_the_one_that_the_examples_name() {
+fn examples_name_the_service_account_of_the_chart() {
     let deployment = the(&objects(&[]), "Deployment", RELEASE).clone();
     let (namespace, account) = (
         deployment["metadata"]["namespace"].as_str().unwrap(),
@@ -82,7 +82,7 @@ fn the_service_account_of_the_chart_is_the_one_that_the_examples_name() {
 }
 
 #[test]
-fn no_example_can_overwrite_what_a_release_has() {
+fn no_example_overwrites_an_object_of_a_release() {
     for values in values_files() {
         let rendered = objects(&["--values", values.to_str().unwrap()]);
         for path in ["examples/rbac.yaml", "examples/leader-election.yaml"] {
@@ -107,7 +107,7 @@ fn no_example_can_overwrite_what_a_release_has() {
 
 /// Where Crossplane is installed, `vpcconnectors` may be its resource.
 #[test]
-fn every_command_names_a_resource_that_is_ours_alone() {
+fn every_command_names_the_resource_unambiguously() {
     let ours = ["vpcconnectors.apprunner-operator.dev", "vpcconnectors.apprunner.aws.upbound.io"];
     let mut commands = 0;
     for (path, text) in pages() {

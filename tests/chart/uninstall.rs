@@ -117,7 +117,7 @@ fn finalizers(cluster: &DevCluster, list: &str) {
 }
 
 #[test]
-fn it_is_refused_while_objects_remain_and_the_printed_command_restores_the_release() {
+fn uninstall_is_refused_while_objects_remain_and_can_be_undone() {
     let cluster = cluster();
     let install =
         || printed(&on(&cluster, &["install", RELEASE, "--set=logLevel=warn"]).arg(chart()).output().unwrap());
@@ -160,7 +160,7 @@ fn it_is_refused_while_objects_remain_and_the_printed_command_restores_the_relea
 }
 
 #[test]
-fn a_release_of_the_same_name_works_in_another_namespace() {
+fn release_of_the_same_name_works_in_another_namespace() {
     let cluster = cluster();
     printed(&on(&cluster, &["install", RELEASE]).arg(chart()).output().unwrap());
     let mut second = helm();

@@ -24,7 +24,7 @@ fn rules(set: &str) -> Vec<Value> {
 }
 
 #[test]
-fn every_alert_looks_at_its_own_release_and_links_to_an_absolute_address() {
+fn every_alert_selects_its_own_release_and_has_an_absolute_runbook_url() {
     let own = format!(r#"namespace="{NAMESPACE}",job="{RELEASE}-metrics""#);
     let runbook = "https://wiki.example/runbook";
     let linked = rules(&format!("prometheusRule.runbookUrl={runbook}"));
@@ -42,7 +42,7 @@ fn every_alert_looks_at_its_own_release_and_links_to_an_absolute_address() {
 }
 
 #[test]
-fn every_panel_looks_at_what_is_chosen() {
+fn every_panel_selects_the_chosen_release() {
     let dashboard: Value = serde_json::from_str(&file("charts/apprunner-operator/files/dashboard.json")).unwrap();
     let chosen = r#"cluster=~"$cluster",namespace=~"$namespace",job=~"$job""#;
     for panel in dashboard["panels"].as_array().unwrap() {

@@ -55,7 +55,7 @@ fn library() -> &'static str {
 }
 
 #[tokio::test]
-async fn a_clock_that_starts_an_hour_ahead_is_told_and_its_correction_is_enough() {
+async fn clock_an_hour_off_is_reported_and_correcting_it_is_enough() {
     for offset in ["+1h", "-1h"] {
         let mut world = World::new().await;
         let clock = Clock::of(&mut world, offset);
@@ -74,7 +74,7 @@ async fn a_clock_that_starts_an_hour_ahead_is_told_and_its_correction_is_enough(
 
 /// Three minutes are within what AWS tolerates, and longer than any wait of a test takes.
 #[tokio::test]
-async fn a_clock_that_is_set_while_an_object_waits_holds_it_up_no_longer() {
+async fn setting_the_clock_during_a_wait_does_not_delay_the_deletion() {
     for offset in ["-3m", "+3m"] {
         let mut world = World::new().await;
         let clock = Clock::of(&mut world, "+0");

@@ -6,10 +6,10 @@ use libtest_mimic::Trial;
 use crate::world::{World, scenario};
 
 pub fn scenarios() -> Vec<Trial> {
-    vec![scenario("killed-midway", its_successor_completes_what_it_began)]
+    vec![scenario("killed-midway", restarted_operator_completes_the_deletion)]
 }
 
-async fn its_successor_completes_what_it_began(world: &World) {
+async fn restarted_operator_completes_the_deletion(world: &World) {
     world.install(&[]);
     let [unheard, unanswered, kept] = ["unheard", "unanswered", "kept"].map(|name| world.adopted(name));
     let killed = world.leader().await;

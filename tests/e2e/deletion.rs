@@ -7,14 +7,14 @@ use crate::world::{REGION, World, scenario};
 
 pub fn scenarios() -> Vec<Trial> {
     vec![
-        scenario("deletion", deleted),
-        scenario("in-use", named_and_released),
-        scenario("retain", left_in_aws),
-        scenario("one-owner", of_two_objects_one_owns),
+        scenario("deletion", deleted_with_its_object),
+        scenario("in-use", blockers_are_named_until_the_object_is_released),
+        scenario("retain", retained_connector_stays_in_aws_without_its_tag),
+        scenario("one-owner", first_of_two_objects_owns_the_connector),
     ]
 }
 
-async fn deleted(world: &World) {
+async fn deleted_with_its_object(world: &World) {
     world.install(&[]);
     let arn = world.adopted("shop-egress");
     world.kubectl(&["delete", "vpcc/shop-egress", "--wait", "--timeout=60s"]);
@@ -22,7 +22,7 @@ async fn deleted(world: &World) {
     world.uninstall();
 }
 
-async fn named_and_released(world: &World) {
+async fn blockers_are_named_until_the_object_is_released(world: &World) {
     world.install(&[]);
     let arn = world.adopted("jobs-egress");
     let service = world.emulator.create_service(DEFAULT_ACCOUNT, REGION, "jobs", Some(&arn));
@@ -46,7 +46,7 @@ async fn named_and_released(world: &World) {
     world.uninstall();
 }
 
-async fn left_in_aws(world: &World) {
+async fn retained_connector_stays_in_aws_without_its_tag(world: &World) {
     world.install(&[]);
     let arn = world.adopted("kept-egress");
     assert_eq!(world.emulator.tags(&arn).unwrap().len(), 1);
@@ -57,7 +57,7 @@ async fn left_in_aws(world: &World) {
     world.uninstall();
 }
 
-async fn of_two_objects_one_owns(world: &World) {
+async fn first_of_two_objects_owns_the_connector(world: &World) {
     world.install(&[]);
     let arn = world.adopted("shop-egress");
     world.object_of("again", &arn);

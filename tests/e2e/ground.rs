@@ -15,18 +15,18 @@ use crate::world::{REGION, World, image, scenario};
 
 pub fn scenarios() -> Vec<Trial> {
     vec![
-        scenario("network", the_test_the_emulator_and_the_only_node_are_in_one_network),
-        scenario("helm", helm_installs_into_the_cluster_and_takes_it_back),
-        scenario("emulator-image", its_image_is_the_operators_app_runner),
+        scenario("network", test_emulator_and_node_are_in_one_network),
+        scenario("helm", helm_installs_and_uninstalls),
+        scenario("emulator-image", emulator_image_serves_the_operator),
         scenario("arbitrary-user", both_images_run_as_any_user_with_group_0),
         Trial::test("missing-image", || {
-            an_image_that_is_not_built_is_named_with_what_to_do();
+            missing_image_archive_is_named_with_a_remedy();
             Ok(())
         }),
     ]
 }
 
-async fn the_test_the_emulator_and_the_only_node_are_in_one_network(world: &World) {
+async fn test_emulator_and_node_are_in_one_network(world: &World) {
     let nodes = Api::<Node>::all(world.client.clone()).list(&ListParams::default()).await.unwrap();
     assert_eq!(nodes.items.len(), 1);
 
@@ -34,7 +34,7 @@ async fn the_test_the_emulator_and_the_only_node_are_in_one_network(world: &Worl
     assert_eq!(world.endpoint, format!("http://apprunner.test:{}", world.emulator.address().port()));
 }
 
-async fn helm_installs_into_the_cluster_and_takes_it_back(world: &World) {
+async fn helm_installs_and_uninstalls(world: &World) {
     let chart = world.cluster.directory().join("stand-in");
     let chart = chart.to_str().unwrap();
     world.helm(&["create", chart]);
@@ -48,7 +48,7 @@ async fn helm_installs_into_the_cluster_and_takes_it_back(world: &World) {
     assert_eq!(world.kubectl(&["get", "services", "--output=name"]), "");
 }
 
-async fn its_image_is_the_operators_app_runner(world: &World) {
+async fn emulator_image_serves_the_operator(world: &World) {
     both_images(world, &json!({}), &[]).await;
 }
 
@@ -108,7 +108,7 @@ fn client(url: &str) -> Client {
     Client::from_conf(config.credentials_provider(credentials).endpoint_url(url).build())
 }
 
-fn an_image_that_is_not_built_is_named_with_what_to_do() {
+fn missing_image_archive_is_named_with_a_remedy() {
     let message = image("nobody").unwrap_err();
     assert!(message.ends_with("target/image/nobody.tar is missing: make image"), "{message}");
 }

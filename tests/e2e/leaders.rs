@@ -14,13 +14,13 @@ const UNANSWERED: FaultKind = FaultKind::BlackHole { after_effect: true };
 
 pub fn scenarios() -> Vec<Trial> {
     vec![
-        scenario("leader-killed", killed_while_it_deletes),
-        scenario("leader-stopped", stopped_while_it_deletes),
-        scenario("leader-frozen", frozen_while_it_deletes),
+        scenario("leader-killed", leader_killed_during_deletions),
+        scenario("leader-stopped", leader_stopped_during_deletions),
+        scenario("leader-frozen", leader_frozen_during_deletions),
     ]
 }
 
-async fn killed_while_it_deletes(world: &World) {
+async fn leader_killed_during_deletions(world: &World) {
     world.install(&TWO);
     let [arn, other] = ["shop-egress", "jobs-egress"].map(|name| world.adopted(name));
     let leader = world.leader().await;
@@ -38,7 +38,7 @@ async fn killed_while_it_deletes(world: &World) {
     world.uninstall();
 }
 
-async fn stopped_while_it_deletes(world: &World) {
+async fn leader_stopped_during_deletions(world: &World) {
     world.install(&TWO);
     let [arn, other] = ["shop-egress", "jobs-egress"].map(|name| world.adopted(name));
     let leader = world.leader().await;
@@ -57,7 +57,7 @@ async fn stopped_while_it_deletes(world: &World) {
     world.uninstall();
 }
 
-async fn frozen_while_it_deletes(world: &World) {
+async fn leader_frozen_during_deletions(world: &World) {
     // The kubelet would kill it before it can be woken.
     world.install(&[&TWO[..], &["livenessProbe.failureThreshold=60"]].concat());
     let [arn, other] = ["shop-egress", "jobs-egress"].map(|name| world.adopted(name));

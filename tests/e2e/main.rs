@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         namespaces::scenarios(),
         monitoring::scenarios(),
         uninstall::scenarios(),
-        proof::of_them(),
+        proof::scenarios(),
     ];
     let conclusion = libtest_mimic::run(&arguments, scenarios.into_iter().flatten().collect());
     world::end();

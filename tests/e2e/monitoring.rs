@@ -21,7 +21,7 @@ pub fn scenarios() -> Vec<Trial> {
     vec![
         scenario("monitoring", every_panel_has_data_and_every_alert_is_evaluated),
         Trial::test("alerts", || {
-            alerts_fire_when_they_should_and_not_else();
+            alerts_pass_their_promtool_tests();
             Ok(())
         }),
     ]
@@ -56,7 +56,7 @@ async fn every_panel_has_data_and_every_alert_is_evaluated(world: &World) {
     world.uninstall();
 }
 
-fn alerts_fire_when_they_should_and_not_else() {
+fn alerts_pass_their_promtool_tests() {
     let rules = format!("{CHART}/files/rules.yaml");
     for arguments in [["check", "rules", &rules], ["test", "rules", "tests/chart/alerts.yaml"]] {
         run(Command::new(program("promtool")).current_dir(CHECKOUT).args(arguments));

@@ -14,14 +14,14 @@ const LOG: &str = "deployment/apprunner-operator";
 
 pub fn scenarios() -> Vec<Trial> {
     vec![
-        scenario("watch-namespaces", what_is_not_watched_is_left_alone),
-        scenario("namespaced", roles_are_enough),
-        scenario("stuck-namespace", deleted_before_its_objects),
-        scenario("own-namespace", deleted_with_its_operator),
+        scenario("watch-namespaces", unwatched_namespace_is_left_alone),
+        scenario("namespaced", roles_without_cluster_roles_are_enough),
+        scenario("stuck-namespace", namespace_deleted_before_its_objects),
+        scenario("own-namespace", namespace_deleted_with_its_operator),
     ]
 }
 
-async fn what_is_not_watched_is_left_alone(world: &World) {
+async fn unwatched_namespace_is_left_alone(world: &World) {
     let namespaces = ["shop", "jobs", "elsewhere"];
     for namespace in namespaces {
         world.restricted(namespace);
@@ -43,7 +43,7 @@ async fn what_is_not_watched_is_left_alone(world: &World) {
     world.kubectl(&[&["delete", "namespace", "--wait=false"], &namespaces[..]].concat());
 }
 
-async fn roles_are_enough(world: &World) {
+async fn roles_without_cluster_roles_are_enough(world: &World) {
     world.install(&ROLES_ONLY);
     let of_release = format!("--selector=app.kubernetes.io/instance={RELEASE}");
     let all = |kinds: &str| world.kubectl(&["get", kinds, &of_release, "--output=name"]);
@@ -59,7 +59,7 @@ async fn roles_are_enough(world: &World) {
     world.uninstall();
 }
 
-async fn deleted_before_its_objects(world: &World) {
+async fn namespace_deleted_before_its_objects(world: &World) {
     for namespace in ["doomed", "spared"] {
         world.restricted(namespace);
     }
@@ -88,7 +88,7 @@ async fn deleted_before_its_objects(world: &World) {
     world.kubectl(&["delete", "namespace", "spared", "--wait=false"]);
 }
 
-async fn deleted_with_its_operator(world: &World) {
+async fn namespace_deleted_with_its_operator(world: &World) {
     world.restricted("lost");
     world.release_in("lost", "install", &ROLES_ONLY);
     let (arn, service) = world.stuck("lost");

@@ -23,7 +23,7 @@ type Uses = BTreeMap<String, BTreeSet<&'static str>>;
 static RIGHTS: Mutex<Uses> = Mutex::new(Uses::new());
 static OPERATIONS: Mutex<Uses> = Mutex::new(Uses::new());
 
-pub fn of_them() -> Vec<Trial> {
+pub fn scenarios() -> Vec<Trial> {
     vec![
         Trial::test("rights-granted-are-rights-used", || {
             assert_eq!(names(&RIGHTS), granted());

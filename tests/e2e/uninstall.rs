@@ -7,10 +7,10 @@ use crate::release::RELEASE;
 use crate::world::{World, scenario};
 
 pub fn scenarios() -> Vec<Trial> {
-    vec![scenario("uninstall", refused_while_objects_need_it)]
+    vec![scenario("uninstall", uninstall_is_refused_while_objects_need_the_operator)]
 }
 
-async fn refused_while_objects_need_it(world: &World) {
+async fn uninstall_is_refused_while_objects_need_the_operator(world: &World) {
     world.install(&[]);
     let arn = world.adopted("shop-egress");
     let refused = world.helm_refused(&["uninstall", RELEASE, "--wait", "--timeout=90s"]);

@@ -9,10 +9,10 @@ use crate::release::RELEASE;
 use crate::world::{REGION, World, scenario};
 
 pub fn scenarios() -> Vec<Trial> {
-    vec![scenario("upgrade", what_is_in_hand_goes_on)]
+    vec![scenario("upgrade", deletions_in_progress_continue)]
 }
 
-async fn what_is_in_hand_goes_on(world: &World) {
+async fn deletions_in_progress_continue(world: &World) {
     world.install(&[]);
     let calm = ["calm-1", "calm-2", "calm-3"].map(|name| (name, world.adopted(name)));
     let [slow, held] = ["slow", "held"].map(|name| world.adopted(name));

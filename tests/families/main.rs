@@ -63,7 +63,7 @@ impl Drop for Alone {
 }
 
 #[test]
-fn the_wildcard_address_answers_both_families_whatever_the_kernels_default() {
+fn wildcard_address_answers_ipv4_and_ipv6_for_any_kernel_default() {
     for network in ["true", "sysctl --quiet --write net.ipv6.bindv6only=1"] {
         let operator = Alone::started(network, "[::]");
         assert!(operator.answers("::1") && operator.answers("127.0.0.1"), "{network}");
@@ -71,7 +71,7 @@ fn the_wildcard_address_answers_both_families_whatever_the_kernels_default() {
 }
 
 #[test]
-fn it_answers_where_there_is_one_family_alone() {
+fn server_answers_where_only_one_address_family_exists() {
     let without_ipv6 = "sysctl --quiet --write net.ipv6.conf.all.disable_ipv6=1";
     assert!(Alone::started(without_ipv6, "[::]").answers("127.0.0.1"));
     assert!(Alone::started("ip address del 127.0.0.1/8 dev lo", "[::]").answers("::1"));

@@ -86,7 +86,7 @@ async fn world() -> World {
 const REACHED: &[&str] = &["egress", "would be stuck without the operator"];
 
 #[tokio::test]
-async fn a_proxy_of_the_environment_is_gone_through_and_around_as_no_proxy_says() {
+async fn proxy_of_the_environment_is_used_except_for_no_proxy() {
     let world = world().await;
     let proxy = middleman(&world, Kind::Connect).await;
     let url = format!("http://{}", proxy.address);
@@ -116,7 +116,7 @@ async fn a_proxy_of_the_environment_is_gone_through_and_around_as_no_proxy_says(
 }
 
 #[tokio::test]
-async fn a_cluster_on_this_machine_is_never_behind_a_proxy_of_the_environment() {
+async fn proxy_of_the_environment_is_not_used_for_a_local_cluster() {
     let world = world().await;
     let kubeconfig = operator_user_on(&world.cluster).1;
     let nowhere = ("HTTPS_PROXY", "http://127.0.0.1:9");
@@ -125,7 +125,7 @@ async fn a_cluster_on_this_machine_is_never_behind_a_proxy_of_the_environment() 
 }
 
 #[tokio::test]
-async fn proxy_url_comes_first_in_every_form_and_whatever_the_environment_says() {
+async fn proxy_url_in_any_form_takes_precedence_over_the_environment() {
     let world = world().await;
     let port = address(&world).1;
     for (kind, scheme) in [
@@ -143,7 +143,7 @@ async fn proxy_url_comes_first_in_every_form_and_whatever_the_environment_says()
 }
 
 #[tokio::test]
-async fn a_proxy_that_gives_no_connection_is_named_with_its_words_and_without_its_password() {
+async fn failing_proxy_is_named_with_its_error_and_without_its_password() {
     let world = world().await;
     for (kind, scheme, words) in [
         (Kind::ConnectWithLogin, "http://me:guessed@", "it asks for a login"),
@@ -176,7 +176,7 @@ async fn a_proxy_that_gives_no_connection_is_named_with_its_words_and_without_it
 }
 
 #[tokio::test]
-async fn an_operator_and_a_report_work_through_a_proxy() {
+async fn operator_and_report_work_through_a_proxy() {
     let world = World::new().await;
     let arn = world.connector("conn-egress");
     world.create("egress", &arn).await;
@@ -205,7 +205,7 @@ async fn an_operator_and_a_report_work_through_a_proxy() {
 }
 
 #[tokio::test]
-async fn a_kubeconfig_and_a_context_are_chosen_as_kubectl_chooses_them() {
+async fn kubeconfig_and_context_are_chosen_as_kubectl_chooses_them() {
     let world = world().await;
     let proxy = middleman(&world, Kind::Connect).await;
     let good = operator_user_on(&world.cluster).1;
@@ -233,7 +233,7 @@ async fn a_kubeconfig_and_a_context_are_chosen_as_kubectl_chooses_them() {
 }
 
 #[tokio::test]
-async fn an_unusable_kubeconfig_is_told_with_its_cause_and_no_other_advice() {
+async fn unusable_kubeconfig_is_reported_with_its_cause_and_no_other_advice() {
     let world = World::new().await;
     let good = operator_user_on(&world.cluster).1;
     let at = |name: &str, content: &str| {

@@ -9,7 +9,7 @@ use futures::future::join_all;
 use crate::support::{ACCOUNT, OTHER, World, finalized, message};
 
 #[tokio::test]
-async fn with_another_accounts_credentials_nothing_is_called_and_nothing_believed() {
+async fn credentials_of_another_account_make_no_call_and_release_nothing() {
     let world = World::new().await;
     let names = ["a", "b", "c", "d"];
     let arns = {
@@ -36,7 +36,7 @@ async fn with_another_accounts_credentials_nothing_is_called_and_nothing_believe
 }
 
 #[tokio::test]
-async fn an_account_that_somebody_wrote_down_is_not_believed() {
+async fn configured_account_id_does_not_replace_the_answer_of_sts() {
     let mut world = World::new().await;
     let arn = world.connector("shop");
     world.create_with("egress", &arn, finalized).await;
@@ -50,7 +50,7 @@ async fn an_account_that_somebody_wrote_down_is_not_believed() {
 }
 
 #[tokio::test]
-async fn where_sts_cannot_be_asked_the_account_that_the_credentials_carry_counts() {
+async fn without_sts_the_account_in_the_credentials_counts() {
     for kind in [FaultKind::ClosedBeforeEffect, FaultKind::error("InvalidAction", 404, "no such action here")] {
         let mut world = World::new().await;
         world.lasting_fault(Operation::GetCallerIdentity, kind);
@@ -61,7 +61,7 @@ async fn where_sts_cannot_be_asked_the_account_that_the_credentials_carry_counts
 }
 
 #[tokio::test]
-async fn one_answer_to_whose_credentials_serves_all() {
+async fn one_sts_call_serves_all_objects() {
     let world = World::new().await;
     let _operator = world.operator();
     let names = ["a", "b", "c", "d"];
@@ -72,7 +72,7 @@ async fn one_answer_to_whose_credentials_serves_all() {
 }
 
 #[tokio::test]
-async fn while_the_account_is_not_known_nothing_else_is_called() {
+async fn no_other_call_is_made_while_the_account_is_unknown() {
     let world = World::new().await;
     let arn = world.connector("shop");
     world.lasting_fault(Operation::GetCallerIdentity, FaultKind::InternalErrorBeforeEffect);
@@ -85,7 +85,7 @@ async fn while_the_account_is_not_known_nothing_else_is_called() {
 }
 
 #[tokio::test]
-async fn unknown_keys_and_no_keys_are_rejected_credentials() {
+async fn unknown_or_missing_keys_are_reported_as_rejected_credentials() {
     let mut world = World::new().await;
     let arn = world.connector("shop");
     world.create("egress", &arn).await;
@@ -107,7 +107,7 @@ async fn unknown_keys_and_no_keys_are_rejected_credentials() {
 }
 
 #[tokio::test]
-async fn a_source_of_credentials_that_gives_none_is_not_taken_for_aws() {
+async fn failing_credential_source_is_not_reported_as_an_error_of_aws() {
     let mut world = World::new().await;
     world.settings.access_key = (String::new(), String::new());
     world.create("egress", &world.connector("shop")).await;
@@ -129,7 +129,7 @@ async fn a_source_of_credentials_that_gives_none_is_not_taken_for_aws() {
 }
 
 #[tokio::test]
-async fn a_region_that_is_not_served_is_not_called() {
+async fn region_that_is_not_served_is_not_called() {
     let world = World::new().await;
     let _operator = world.operator_with(&["--regions=eu-west-1"]);
     let arn = world.connector("shop");
@@ -141,7 +141,7 @@ async fn a_region_that_is_not_served_is_not_called() {
 }
 
 #[tokio::test]
-async fn credentials_that_are_rejected_are_asked_for_anew() {
+async fn rejected_credentials_are_loaded_again() {
     let world = World::new().await;
     let _operator = world.operator();
     world.claimed("egress").await;

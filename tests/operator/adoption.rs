@@ -6,7 +6,7 @@ use apprunner_operator::api;
 use crate::support::{World, message};
 
 #[tokio::test]
-async fn a_connector_is_claimed_tagged_and_described() {
+async fn connector_is_claimed_tagged_and_described() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.connector("shop");
@@ -26,7 +26,7 @@ async fn a_connector_is_claimed_tagged_and_described() {
 }
 
 #[tokio::test]
-async fn a_new_object_is_never_taken_for_a_finished_one() {
+async fn new_object_never_looks_finished() {
     let world = World::new().await;
     let _operator = world.operator();
     world.claimed("egress").await;
@@ -38,7 +38,7 @@ async fn a_new_object_is_never_taken_for_a_finished_one() {
 }
 
 #[tokio::test]
-async fn a_missing_connector_is_not_found_and_found_when_asked_again() {
+async fn missing_connector_is_claimed_on_request_once_it_exists() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.connector("shop");
@@ -58,7 +58,7 @@ async fn a_missing_connector_is_not_found_and_found_when_asked_again() {
 }
 
 #[tokio::test]
-async fn an_inactive_connector_is_not_claimed() {
+async fn inactive_connector_is_not_claimed() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.connector("shop");
@@ -70,7 +70,7 @@ async fn an_inactive_connector_is_not_claimed() {
 }
 
 #[tokio::test]
-async fn a_claimed_connector_that_goes_behind_our_back_is_gone() {
+async fn connector_deleted_outside_the_operator_is_reported_gone() {
     let world = World::new().await;
     let _operator = world.operator();
     let (inactive, forgotten) = (world.claimed("inactive").await, world.claimed("forgotten").await);
@@ -89,7 +89,7 @@ async fn a_claimed_connector_that_goes_behind_our_back_is_gone() {
 }
 
 #[tokio::test]
-async fn a_claimed_connector_is_looked_at_every_resync() {
+async fn claimed_connector_is_described_every_resync() {
     let world = World::new().await;
     let _operator = world.operator_with(&["--resync=2s"]);
     let arn = world.claimed("egress").await;
@@ -98,7 +98,7 @@ async fn a_claimed_connector_is_looked_at_every_resync() {
 }
 
 #[tokio::test]
-async fn refusals_while_adopting_name_the_action() {
+async fn refused_call_during_a_claim_names_the_iam_action() {
     let world = World::new().await;
     let _operator = world.operator();
     for (operation, name) in [

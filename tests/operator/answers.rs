@@ -36,7 +36,7 @@ async fn held_by(kind: FaultKind, reason: &str) -> VpcConnector {
 }
 
 #[tokio::test]
-async fn a_connector_that_is_gone_already_is_recorded_as_such() {
+async fn connector_deleted_already_is_recorded_as_such() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -50,7 +50,7 @@ async fn a_connector_that_is_gone_already_is_recorded_as_such() {
 }
 
 #[tokio::test]
-async fn active_is_waited_for_until_it_is_inactive() {
+async fn delete_answered_active_is_polled_until_inactive() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -67,7 +67,7 @@ async fn active_is_waited_for_until_it_is_inactive() {
 }
 
 #[tokio::test]
-async fn active_for_too_long_is_asked_for_again() {
+async fn delete_is_sent_again_when_the_connector_stays_active() {
     let world = World::new().await;
     let _operator = world.operator_with(&["--pace-divisor=240"]);
     let arn = world.claimed("egress").await;
@@ -82,14 +82,14 @@ async fn active_for_too_long_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn an_error_before_the_effect_is_tried_again_after_a_look() {
+async fn error_before_the_effect_leads_to_a_describe_and_a_retry() {
     let world = deleted_despite(FaultKind::InternalErrorBeforeEffect, "ServiceError").await;
     assert_eq!(world.deletes(), 2);
     assert_eq!(world.calls(Operation::DescribeVpcConnector).len(), 2, "one of the claim, one look");
 }
 
 #[tokio::test]
-async fn an_error_after_the_effect_is_found_out_by_a_look_and_still_gives_the_receipt() {
+async fn error_after_the_effect_leads_to_a_describe_and_a_receipt() {
     for kind in [FaultKind::InternalErrorAfterEffect, FaultKind::ClosedAfterEffect] {
         let reason = if kind == FaultKind::ClosedAfterEffect { "Unreachable" } else { "ServiceError" };
         let world = deleted_despite(kind, reason).await;
@@ -101,24 +101,24 @@ async fn an_error_after_the_effect_is_found_out_by_a_look_and_still_gives_the_re
 }
 
 #[tokio::test]
-async fn a_connection_closed_before_the_effect_is_tried_again() {
+async fn connection_closed_before_the_effect_leads_to_a_retry() {
     let world = deleted_despite(FaultKind::ClosedBeforeEffect, "Unreachable").await;
     assert_eq!(world.deletes(), 2);
 }
 
 #[tokio::test]
-async fn an_answer_past_the_deadline_is_looked_up() {
+async fn answer_after_the_deadline_leads_to_a_describe() {
     let world = deleted_despite(FaultKind::LateAnswer { ms: 11_000 }, "Unreachable").await;
     assert_eq!(world.deletes(), 1);
 }
 
 #[tokio::test]
-async fn an_unavailable_service_is_tried_again() {
+async fn unavailable_service_leads_to_a_retry() {
     deleted_despite(FaultKind::error("ServiceUnavailable", 503, "try later"), "ServiceError").await;
 }
 
 #[tokio::test]
-async fn a_reply_that_proves_nothing_lets_nothing_go() {
+async fn reply_without_proof_does_not_release_the_object() {
     let rewrites = [
         FaultKind::without("/VpcConnector"),
         FaultKind::without("/VpcConnector/Status"),
@@ -136,7 +136,7 @@ async fn a_reply_that_proves_nothing_lets_nothing_go() {
 }
 
 #[tokio::test]
-async fn an_absurd_time_is_left_out_of_the_receipt() {
+async fn implausible_time_is_left_out_of_the_receipt() {
     let world = World::new().await;
     let operator = world.operator();
     world.claimed("egress").await;
@@ -149,7 +149,7 @@ async fn an_absurd_time_is_left_out_of_the_receipt() {
 }
 
 #[tokio::test]
-async fn no_connection_is_unreachable_and_heals() {
+async fn failed_connection_is_reported_unreachable_and_recovers() {
     let mut world = World::new().await;
     let arn = {
         let _operator = world.operator();
@@ -172,7 +172,7 @@ async fn no_connection_is_unreachable_and_heals() {
 }
 
 #[tokio::test]
-async fn a_connector_in_use_is_held_and_goes_when_its_service_does() {
+async fn connector_in_use_waits_and_is_deleted_after_its_service() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -191,7 +191,7 @@ async fn a_connector_in_use_is_held_and_goes_when_its_service_does() {
 }
 
 #[tokio::test]
-async fn an_unexplained_refusal_is_shown_in_aws_words() {
+async fn unexplained_refusal_shows_the_error_of_aws() {
     let kind = FaultKind::error("InvalidRequestException", 400, "The moon is in the wrong phase.");
     let held = held_by(kind, "InvalidRequest").await;
     assert!(message(&held).contains("The moon is in the wrong phase."));
@@ -200,7 +200,7 @@ async fn an_unexplained_refusal_is_shown_in_aws_words() {
 }
 
 #[tokio::test]
-async fn a_refusal_because_it_is_deleted_already_is_found_out() {
+async fn refusal_of_an_already_deleted_connector_leads_to_a_receipt() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -213,13 +213,13 @@ async fn a_refusal_because_it_is_deleted_already_is_found_out() {
 }
 
 #[tokio::test]
-async fn throttling_backs_off_and_heals() {
+async fn throttling_backs_off_and_recovers() {
     let world = deleted_despite(FaultKind::throttling(), "Throttled").await;
     assert_eq!(world.deletes(), 2);
 }
 
 #[tokio::test]
-async fn missing_rights_are_named_and_heal() {
+async fn missing_permissions_are_named_and_recover() {
     let held = held_by(FaultKind::AccessDenied, "AccessDenied").await;
     assert!(message(&held).contains("apprunner:DeleteVpcConnector"), "{}", message(&held));
     let status = held.status.unwrap();
@@ -227,7 +227,7 @@ async fn missing_rights_are_named_and_heal() {
 }
 
 #[tokio::test]
-async fn rejected_credentials_and_a_wrong_clock_are_named_and_heal() {
+async fn rejected_credentials_and_a_wrong_clock_are_reported_and_recover() {
     let expired =
         FaultKind::error("ExpiredTokenException", 403, "The security token included in the request is expired");
     let held = held_by(expired, "CredentialsRejected").await;
@@ -238,13 +238,13 @@ async fn rejected_credentials_and_a_wrong_clock_are_named_and_heal() {
 }
 
 #[tokio::test]
-async fn a_missing_subscription_is_named() {
+async fn missing_subscription_is_reported() {
     let kind = FaultKind::error("SubscriptionRequiredException", 400, "The AWS Access Key Id needs a subscription");
     held_by(kind, "SubscriptionRequired").await;
 }
 
 #[tokio::test]
-async fn a_lasting_failure_reads_the_same_but_for_its_numbers() {
+async fn message_of_a_lasting_failure_changes_only_its_numbers() {
     let world = World::new().await;
     let _operator = world.operator();
     world.claimed("egress").await;

@@ -40,7 +40,7 @@ async fn thirty_seconds_of_kills_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_region_that_answers_nothing_holds_up_no_other() {
+async fn silent_region_does_not_delay_other_regions() {
     let world = World::new().await;
     let (alone, beside) = {
         let _operator = world.operator();

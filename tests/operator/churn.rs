@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::support::World;
 
 #[tokio::test]
-async fn finalizers_that_come_and_go_all_the_time_are_no_obstacle() {
+async fn constantly_changing_foreign_finalizers_do_not_stop_the_deletion() {
     let world = World::new().await;
     let _operator = world.operator();
     let names = ["a", "b", "c", "d", "e"];
@@ -58,7 +58,7 @@ async fn churn(api: kube::Api<api::VpcConnector>, name: String, stop: Arc<Atomic
 }
 
 #[tokio::test]
-async fn every_way_of_deleting_deletes() {
+async fn every_way_of_deleting_the_object_deletes_the_connector() {
     let world = World::new().await;
     let _operator = world.operator();
     for policy in [PropagationPolicy::Foreground, PropagationPolicy::Orphan, PropagationPolicy::Background] {
@@ -72,7 +72,7 @@ async fn every_way_of_deleting_deletes() {
 }
 
 #[tokio::test]
-async fn twenty_foreign_finalizers_and_much_metadata_are_left_as_they_are() {
+async fn twenty_foreign_finalizers_and_large_metadata_are_not_changed() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.connector("shop");
@@ -95,7 +95,7 @@ async fn twenty_foreign_finalizers_and_much_metadata_are_left_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_status_that_names_another_connector_in_the_middle_of_a_deletion_deletes_neither_by_mistake() {
+async fn status_edited_during_a_deletion_does_not_delete_another_connector() {
     let world = World::new().await;
     let _operator = world.operator();
     let (ours, other) = (world.claimed("egress").await, world.connector("other"));
@@ -109,7 +109,7 @@ async fn a_status_that_names_another_connector_in_the_middle_of_a_deletion_delet
 }
 
 #[tokio::test]
-async fn retain_that_is_set_while_a_delete_hangs_counts_for_what_comes_after_it() {
+async fn retain_set_during_a_delete_call_applies_after_that_call() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -129,7 +129,7 @@ async fn retain_that_is_set_while_a_delete_hangs_counts_for_what_comes_after_it(
 }
 
 #[tokio::test]
-async fn a_namespace_that_is_deleted_takes_its_connectors_along() {
+async fn deleting_a_namespace_deletes_its_connectors() {
     let world = World::new().await;
     let _operator = world.operator();
     let arns = [world.claimed("a").await, world.claimed("b").await];
@@ -144,7 +144,7 @@ async fn a_namespace_that_is_deleted_takes_its_connectors_along() {
 }
 
 #[tokio::test]
-async fn an_object_created_again_under_the_same_name_is_an_object_of_its_own() {
+async fn object_created_again_under_the_same_name_is_a_new_object() {
     let world = World::new().await;
     let _operator = world.operator();
     let old = world.claimed("egress").await;

@@ -80,7 +80,7 @@ const CALLS: [(Work, &[Call]); 3] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_any_call_nothing_is_lost() {
+async fn operator_killed_at_any_call_loses_nothing() {
     let points = CALLS.into_iter().flat_map(|(work, calls)| calls.iter().map(move |call| (work, *call)));
     let points = points.flat_map(|(work, call)| [(work, call, Side::BeforeEffect), (work, call, Side::AfterEffect)]);
     let crashes = stream::iter(points);
@@ -89,7 +89,7 @@ async fn killed_at_any_call_nothing_is_lost() {
 
 /// The calls above are all there are: a work that is not disturbed makes them and no others.
 #[tokio::test]
-async fn the_calls_are_all_there_are() {
+async fn call_list_is_complete() {
     for (work, calls) in CALLS {
         let world = World::new().await;
         prepare(&world, work).await;

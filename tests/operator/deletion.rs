@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{ACCOUNT, REGION, World, finalized};
 
 #[tokio::test]
-async fn a_claimed_connector_is_deleted_with_two_calls_and_a_receipt() {
+async fn claimed_connector_is_deleted_with_two_calls_and_a_receipt() {
     let world = World::new().await;
     let operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -35,7 +35,7 @@ async fn a_claimed_connector_is_deleted_with_two_calls_and_a_receipt() {
 }
 
 #[tokio::test]
-async fn a_connector_whose_arn_ends_in_another_form_is_claimed_named_and_deleted() {
+async fn connector_with_another_arn_ending_is_claimed_named_and_deleted() {
     let world = World::new().await;
     world.emulator.change_behaviors(|behaviors| behaviors.connector_ids = ConnectorIds::Uuid);
     let _operator = world.operator();
@@ -52,7 +52,7 @@ async fn a_connector_whose_arn_ends_in_another_form_is_claimed_named_and_deleted
 }
 
 #[tokio::test]
-async fn retain_lets_go_and_leaves_the_connector_untagged() {
+async fn retain_releases_the_object_and_removes_the_owner_tag() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -69,7 +69,7 @@ async fn retain_lets_go_and_leaves_the_connector_untagged() {
 }
 
 #[tokio::test]
-async fn retain_lets_go_while_paused_unclaimed_or_with_the_wrong_account() {
+async fn retain_releases_a_paused_unclaimed_or_wrong_account_object() {
     let world = World::new().await;
     let claimed = {
         let _operator = world.operator();
@@ -90,7 +90,7 @@ async fn retain_lets_go_while_paused_unclaimed_or_with_the_wrong_account() {
 }
 
 #[tokio::test]
-async fn retain_is_the_way_out_of_a_deletion_that_hangs() {
+async fn retain_ends_a_stuck_deletion() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -108,7 +108,7 @@ async fn retain_is_the_way_out_of_a_deletion_that_hangs() {
 }
 
 #[tokio::test]
-async fn a_paused_object_is_left_alone_until_it_is_not() {
+async fn paused_object_is_left_alone_until_it_is_resumed() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -129,7 +129,7 @@ async fn a_paused_object_is_left_alone_until_it_is_not() {
 }
 
 #[tokio::test]
-async fn a_protected_object_is_held_until_it_is_not() {
+async fn protected_object_waits_until_its_protection_is_removed() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -144,7 +144,7 @@ async fn a_protected_object_is_held_until_it_is_not() {
 }
 
 #[tokio::test]
-async fn a_receipt_in_the_status_needs_no_call() {
+async fn receipt_in_the_status_needs_no_call() {
     let world = World::new().await;
     let arn = {
         let _operator = world.operator();
@@ -160,7 +160,7 @@ async fn a_receipt_in_the_status_needs_no_call() {
 }
 
 #[tokio::test]
-async fn an_object_deleted_before_it_was_claimed_is_claimed_and_deleted() {
+async fn object_deleted_before_its_claim_is_claimed_and_deleted() {
     let world = World::new().await;
     let arn = world.connector("shop");
     world.create_with("egress", &arn, finalized).await;
@@ -176,7 +176,7 @@ async fn an_object_deleted_before_it_was_claimed_is_claimed_and_deleted() {
 }
 
 #[tokio::test]
-async fn an_unclaimed_object_without_a_connector_just_goes() {
+async fn unclaimed_object_without_a_connector_is_released() {
     let world = World::new().await;
     let (missing, inactive) = (world.connector("missing"), world.connector("inactive"));
     world.emulator.forget_connector(&missing);
@@ -197,7 +197,7 @@ async fn an_unclaimed_object_without_a_connector_just_goes() {
 }
 
 #[tokio::test]
-async fn a_status_of_another_connector_deletes_neither() {
+async fn status_that_names_another_connector_deletes_neither() {
     let world = World::new().await;
     let (ours, other) = (world.connector("ours"), world.connector("other"));
     world.create_with("egress", &ours, finalized).await;

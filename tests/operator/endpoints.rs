@@ -75,7 +75,7 @@ async fn report(world: &World, tunnels: &Tunnels, authority: &Authority, more: &
 }
 
 #[tokio::test]
-async fn an_sts_of_ones_own_gets_what_is_signed_for_the_configured_region() {
+async fn configured_sts_endpoint_gets_calls_signed_for_the_configured_region() {
     for (name, in_profile) in [("variable", false), ("profile", true)] {
         let mut world = World::new().await;
         let sts = Sts::of(HOME).await;
@@ -97,7 +97,7 @@ async fn an_sts_of_ones_own_gets_what_is_signed_for_the_configured_region() {
 }
 
 #[tokio::test]
-async fn where_the_sts_of_the_configured_region_answers_no_other_is_asked() {
+async fn only_the_sts_of_the_configured_region_is_called_when_it_answers() {
     let world = World::new().await;
     let (sts, authority) = (Sts::of(HOME).await, Authority::new("company"));
     let tls = Front::tls(&authority, &[STS_HERE], sts.front.address).await;
@@ -122,7 +122,7 @@ async fn where_the_sts_of_the_configured_region_answers_no_other_is_asked() {
 }
 
 #[tokio::test]
-async fn where_it_does_not_answer_the_sts_of_the_connectors_region_is_asked() {
+async fn sts_of_the_connector_region_is_called_when_the_first_does_not_answer() {
     let world = World::new().await;
     let (sts, authority) = (Sts::of("us-east-1").await, Authority::new("company"));
     let tls = Front::tls(&authority, &[STS_THERE], sts.front.address).await;
@@ -138,7 +138,7 @@ async fn where_it_does_not_answer_the_sts_of_the_connectors_region_is_asked() {
 }
 
 #[tokio::test]
-async fn fips_and_dual_stack_endpoints_are_those_of_both_services() {
+async fn fips_and_dual_stack_settings_apply_to_both_services() {
     for (variable, sts_host, app_runner_host) in [
         ("AWS_USE_FIPS_ENDPOINT", "sts-fips.us-east-1.amazonaws.com", "apprunner-fips.us-east-1.amazonaws.com"),
         ("AWS_USE_DUALSTACK_ENDPOINT", "sts.us-east-1.api.aws", "apprunner.us-east-1.api.aws"),
@@ -154,7 +154,7 @@ async fn fips_and_dual_stack_endpoints_are_those_of_both_services() {
 }
 
 #[tokio::test]
-async fn the_no_proxy_of_the_documentation_keeps_the_pod_identity_agent_out_of_the_proxy() {
+async fn documented_no_proxy_bypasses_the_proxy_for_the_pod_identity_agent() {
     let documented =
         include_str!("../../docs/aws.md").lines().find_map(|line| line.split_once("{name: NO_PROXY, value: \""));
     let documented = documented.unwrap().1.trim_end_matches("\"}");
@@ -185,7 +185,7 @@ async fn proxied(State(seen): State<Arc<Mutex<Vec<String>>>>, uri: axum::http::U
 }
 
 #[tokio::test]
-async fn an_app_runner_of_one_region_refuses_the_others_and_spoils_no_session() {
+async fn app_runner_endpoint_for_one_region_stalls_others_and_keeps_the_session() {
     let mut world = World::new().await;
     world.settings.environment = vec![("AWS_REGION".into(), "us-east-1".into())];
     let refusal = FaultKind::error("InvalidSignatureException", 403, "Credential should be scoped to a valid region.");

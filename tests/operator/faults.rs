@@ -34,7 +34,7 @@ const CALLS: [(Work, Operation); 5] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_at_every_operation_is_told_and_ends_with_the_connector_gone() {
+async fn every_fault_at_every_operation_is_reported_and_the_deletion_completes() {
     let kinds = stream::iter(FaultKind::catalogue());
     kinds.for_each_concurrent(SIDE_BY_SIDE, async |(name, kind)| play(name, &kind).await).await;
 }
@@ -103,7 +103,7 @@ async fn healthy(world: &World, kind_name: &str, kind: &FaultKind) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_while_the_account_is_asked_for_holds_everything_and_heals() {
+async fn every_fault_of_sts_delays_all_calls_and_recovers() {
     let kinds = stream::iter(FaultKind::catalogue());
     kinds.for_each_concurrent(IDLE_SIDE_BY_SIDE, async |(name, kind)| ask_in_vain(name, kind).await).await;
 }
@@ -139,7 +139,7 @@ fn assert_asked_first(calls: &[Call], asked: usize, context: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_fault_while_services_are_looked_for_delays_their_names_and_no_more() {
+async fn every_fault_during_a_service_scan_delays_only_the_blockers() {
     let kinds = stream::iter(FaultKind::catalogue());
     kinds.for_each_concurrent(IDLE_SIDE_BY_SIDE, async |(name, kind)| look_in_vain(name, kind).await).await;
 }
@@ -162,7 +162,7 @@ async fn look_in_vain(kind_name: &str, kind: FaultKind) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_endpoint_that_refuses_connections_is_come_back_to() {
+async fn endpoint_that_refused_connections_is_called_again() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;

@@ -33,7 +33,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn an_object_is_protected_by_any_word_but_false() {
+async fn any_value_of_protected_except_false_protects_the_object() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -62,7 +62,7 @@ async fn an_object_is_protected_by_any_word_but_false() {
 }
 
 #[tokio::test]
-async fn an_object_is_paused_by_any_word_but_false() {
+async fn any_value_of_paused_except_false_pauses_the_object() {
     let world = World::new().await;
     let operator = world.operator();
     let arn = world.claimed("egress").await;

@@ -31,7 +31,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn an_object_is_not_finished_before_the_operator_says_so() {
+async fn object_is_in_progress_until_the_operator_has_claimed_it() {
     let world = World::new().await;
     let arn = world.connector("shop");
     world.create("egress", &arn).await;
@@ -46,7 +46,7 @@ async fn an_object_is_not_finished_before_the_operator_says_so() {
 }
 
 #[tokio::test]
-async fn what_is_paused_is_suspended_and_finished_only_if_it_was_before() {
+async fn paused_object_is_suspended_and_current_only_if_it_was_before() {
     let world = World::new().await;
     let _operator = world.operator();
     world.claimed("egress").await;
@@ -67,7 +67,7 @@ async fn what_is_paused_is_suspended_and_finished_only_if_it_was_before() {
 }
 
 #[tokio::test]
-async fn what_a_person_must_mend_is_degraded_until_it_is_mended() {
+async fn stalled_object_is_degraded_until_a_user_acts() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.connector("shop");
@@ -82,7 +82,7 @@ async fn what_a_person_must_mend_is_degraded_until_it_is_mended() {
 
 /// Argo CD asks no check about what is being deleted, so that who holds it is read from the object.
 #[tokio::test]
-async fn a_prune_that_waits_is_shown_as_such_and_ends() {
+async fn waiting_prune_is_shown_as_in_progress_and_completes() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -103,7 +103,7 @@ async fn a_prune_that_waits_is_shown_as_such_and_ends() {
 }
 
 #[tokio::test]
-async fn a_prune_that_a_person_must_mend_is_shown_no_otherwise() {
+async fn stalled_prune_is_shown_like_a_waiting_one() {
     let world = World::new().await;
     let _operator = world.operator();
     world.claimed("egress").await;
@@ -127,7 +127,7 @@ impl World {
 
 /// What `docs/gitops.md` warns of.
 #[tokio::test]
-async fn an_object_that_is_renamed_in_one_commit_takes_its_connector_along() {
+async fn object_renamed_in_one_commit_deletes_its_connector() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("old").await;
@@ -140,7 +140,7 @@ async fn an_object_that_is_renamed_in_one_commit_takes_its_connector_along() {
 
 /// The two commits of the same page.
 #[tokio::test]
-async fn an_object_that_is_renamed_in_two_commits_keeps_its_connector() {
+async fn object_renamed_in_two_commits_keeps_its_connector() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("old").await;
@@ -157,7 +157,7 @@ async fn an_object_that_is_renamed_in_two_commits_keeps_its_connector() {
 
 /// The command of `docs/gitops.md`.
 #[tokio::test]
-async fn the_health_check_is_installed_beside_what_stands_there() {
+async fn health_check_is_installed_beside_existing_entries() {
     const KEY: &str = "resource.customizations.health.apprunner-operator.dev_VpcConnector";
     let world = World::new().await;
     let health = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/argocd/health.lua");
@@ -178,7 +178,7 @@ async fn the_health_check_is_installed_beside_what_stands_there() {
 
 /// What the API server says to the manifests of the examples that are ours; those of Argo CD and Flux it does not know.
 #[tokio::test]
-async fn the_objects_of_the_examples_are_taken_by_the_api_server() {
+async fn api_server_accepts_the_example_objects() {
     let world = World::new().await;
     let taken = async |file: &str| {
         let path = format!("{}/examples/{file}", env!("CARGO_MANIFEST_DIR"));

@@ -44,7 +44,7 @@ impl Clusters {
 }
 
 #[tokio::test]
-async fn an_object_whose_connector_was_handed_over_says_so_and_deletes_nothing() {
+async fn object_whose_connector_moved_to_another_owner_deletes_nothing() {
     let clusters = Clusters::new().await;
     clusters.hand_over().await;
     let Clusters { a, b, arn, .. } = &clusters;
@@ -63,7 +63,7 @@ async fn an_object_whose_connector_was_handed_over_says_so_and_deletes_nothing()
 }
 
 #[tokio::test]
-async fn a_connector_handed_over_before_the_next_resync_is_not_deleted() {
+async fn connector_moved_before_the_next_resync_is_not_deleted() {
     let a = World::new().await;
     let b = a.beside().await;
     let _operators = [a.operator_with(&[A, "--resync=24h"]), b.operator_with(&[B])];
@@ -94,7 +94,7 @@ async fn retain_leaves_the_tag_of_another_owner() {
 }
 
 #[tokio::test]
-async fn a_tag_that_moves_to_another_object_of_the_cluster_moves_the_connector() {
+async fn tag_moved_to_another_object_of_the_cluster_moves_the_connector() {
     let world = World::new().await;
     let _operator = world.operator_with(&["--cluster-id=blue", RESYNC]);
     let arn = world.claimed("first").await;
@@ -114,7 +114,7 @@ async fn a_tag_that_moves_to_another_object_of_the_cluster_moves_the_connector()
 }
 
 #[tokio::test]
-async fn a_tag_of_an_object_that_is_gone_is_replaced_at_the_resync_and_holds_no_deletion() {
+async fn tag_of_a_deleted_object_is_replaced_at_resync_and_blocks_no_deletion() {
     let world = World::new().await;
     let _operator = world.operator_with(&["--cluster-id=blue", RESYNC]);
     let arn = world.claimed("egress").await;
@@ -133,7 +133,7 @@ async fn a_tag_of_an_object_that_is_gone_is_replaced_at_the_resync_and_holds_no_
 }
 
 #[tokio::test]
-async fn a_tag_that_another_tool_strips_is_written_again_once_and_not_at_every_resync() {
+async fn stripped_tag_is_written_again_once_and_not_at_every_resync() {
     let world = World::new().await;
     let _operator = world.operator_with(&[RESYNC]);
     let arn = world.claimed("egress").await;
@@ -156,7 +156,7 @@ async fn a_tag_that_another_tool_strips_is_written_again_once_and_not_at_every_r
 }
 
 #[tokio::test]
-async fn a_tag_that_app_runner_shows_late_is_waited_for_and_written_once() {
+async fn tag_that_app_runner_shows_late_is_awaited_and_written_once() {
     let world = World::with_behaviors(Behaviors { tags_visible_after_ms: 2_000, ..Behaviors::default() }).await;
     let _operator = world.operator();
     let arn = world.connector("shop");
@@ -170,7 +170,7 @@ async fn a_tag_that_app_runner_shows_late_is_waited_for_and_written_once() {
 }
 
 #[tokio::test]
-async fn a_deletion_waits_while_the_owner_tag_cannot_be_read() {
+async fn deletion_waits_while_the_owner_tag_cannot_be_read() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -187,7 +187,7 @@ async fn a_deletion_waits_while_the_owner_tag_cannot_be_read() {
 
 /// As after etcd was restored from a snapshot that is older than the hand-over, with finalizer and status.
 #[tokio::test]
-async fn an_object_that_comes_back_from_a_backup_after_it_was_retained_deletes_nothing() {
+async fn retained_object_restored_from_a_backup_deletes_nothing() {
     let a = World::new().await;
     let b = a.beside().await;
     let operator = a.operator_with(&[A]);
@@ -220,7 +220,7 @@ async fn restore(world: &World, backup: &VpcConnector) {
 const CONNECTORS: usize = 40;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_operators_that_claim_forty_connectors_at_once_never_delete_each_others() {
+async fn two_operators_claiming_forty_connectors_never_delete_each_others() {
     let a = World::new().await;
     let b = a.beside().await;
     // The first claims of both begin together, long before any resync.

@@ -60,7 +60,7 @@ fn names(status: &VpcConnectorStatus) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn three_services_in_three_states_are_named_after_one_sweep_and_the_last_takes_the_object_with_it() {
+async fn one_scan_names_three_services_and_the_last_ones_end_frees_the_object() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -93,7 +93,7 @@ async fn three_services_in_three_states_are_named_after_one_sweep_and_the_last_t
 }
 
 #[tokio::test]
-async fn in_use_that_outlives_the_services_is_said_so_and_ends_within_ten_seconds() {
+async fn in_use_after_the_last_service_is_reported_and_ends_within_ten_seconds() {
     let mut world = World::new().await;
     world.settings.pace = 1;
     let _operator = world.operator();
@@ -107,7 +107,7 @@ async fn in_use_that_outlives_the_services_is_said_so_and_ends_within_ten_second
 }
 
 #[tokio::test]
-async fn what_is_held_for_long_is_noticed_within_one_sweep() {
+async fn end_of_a_long_wait_is_noticed_within_one_scan() {
     let world = World::new().await;
     let _operator = world.operator();
     let (arn, services) = world.held_by(&["web"]).await;
@@ -123,7 +123,7 @@ async fn what_is_held_for_long_is_noticed_within_one_sweep() {
 }
 
 #[tokio::test]
-async fn a_service_that_comes_while_another_is_waited_for_is_named_too() {
+async fn service_added_during_the_wait_is_named_too() {
     let world = World::new().await;
     let _operator = world.operator();
     let (arn, services) = world.held_by(&["web"]).await;
@@ -137,7 +137,7 @@ async fn a_service_that_comes_while_another_is_waited_for_is_named_too() {
 }
 
 #[tokio::test]
-async fn a_state_that_holds_nothing_is_found_out_though_the_service_still_references_the_connector() {
+async fn service_state_that_does_not_block_is_noticed_despite_the_reference() {
     let world = World::new().await;
     world.emulator.change_behaviors(|b| b.holding_statuses = vec![ServiceStatus::Running]);
     let _operator = world.operator();
@@ -148,7 +148,7 @@ async fn a_state_that_holds_nothing_is_found_out_though_the_service_still_refere
 }
 
 #[tokio::test]
-async fn a_deleted_service_that_is_still_listed_holds_nothing() {
+async fn deleted_service_that_is_still_listed_does_not_block() {
     let world = World::new().await;
     world.emulator.change_behaviors(|b| b.list_deleted_services = true);
     let _operator = world.operator();
@@ -161,7 +161,7 @@ async fn a_deleted_service_that_is_still_listed_holds_nothing() {
 }
 
 #[tokio::test]
-async fn the_right_to_look_may_be_taken_away_and_given_back() {
+async fn service_scan_recovers_after_its_permissions_were_removed() {
     for (operation, action) in [(LIST, "apprunner:ListServices"), (DESCRIBE, "apprunner:DescribeService")] {
         let world = World::new().await;
         let _operator = world.operator();
@@ -181,7 +181,7 @@ async fn the_right_to_look_may_be_taken_away_and_given_back() {
 }
 
 #[tokio::test]
-async fn throttling_in_the_middle_of_a_sweep_loses_nothing() {
+async fn throttling_during_a_scan_loses_nothing() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -197,7 +197,7 @@ async fn throttling_in_the_middle_of_a_sweep_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_service_that_vanishes_between_list_and_look_is_no_error() {
+async fn service_deleted_between_list_and_describe_is_no_error() {
     let mut world = World::new().await;
     // Slow enough that the delete is not tried again before the list has come.
     world.settings.pace = 2;
@@ -217,7 +217,7 @@ async fn a_service_that_vanishes_between_list_and_look_is_no_error() {
 }
 
 #[tokio::test]
-async fn killed_while_it_waits_the_operator_names_the_same_services_again() {
+async fn restarted_operator_names_the_same_blockers_again() {
     let world = World::new().await;
     let operator = world.operator();
     let (arn, services) = world.held_by(&["jobs", "web"]).await;
@@ -237,7 +237,7 @@ async fn killed_while_it_waits_the_operator_names_the_same_services_again() {
 }
 
 #[tokio::test]
-async fn sweeps_end_with_the_last_object_that_waits() {
+async fn scans_end_with_the_last_waiting_object() {
     let world = World::new().await;
     let _operator = world.operator();
     world.held_by(&["web"]).await;
@@ -252,7 +252,7 @@ async fn sweeps_end_with_the_last_object_that_waits() {
 
 /// The worst that the bound holds for: the service ends before anybody has got to it among a hundred.
 #[tokio::test]
-async fn one_of_a_hundred_services_that_ends_before_it_was_looked_at_is_waited_for_no_longer_than_ten_seconds() {
+async fn service_that_ends_before_its_first_describe_delays_at_most_ten_seconds() {
     let mut world = World::new().await;
     (world.settings.pace, world.settings.limits) = (1, DEFAULTS);
     let _operator = world.operator();
@@ -271,7 +271,7 @@ async fn one_of_a_hundred_services_that_ends_before_it_was_looked_at_is_waited_f
 const OTHER_WORDS: &str = "The VPC connector is associated with running services and can't be removed.";
 
 #[tokio::test]
-async fn a_connector_in_use_is_known_by_its_services_whatever_app_runner_says() {
+async fn blockers_prove_in_use_for_any_wording_of_the_refusal() {
     let world =
         World::with_behaviors(Behaviors { in_use_message: Some(OTHER_WORDS.to_owned()), ..Behaviors::default() }).await;
     let _operator = world.operator();
@@ -291,7 +291,7 @@ async fn a_connector_in_use_is_known_by_its_services_whatever_app_runner_says() 
 }
 
 #[tokio::test]
-async fn a_refusal_that_no_service_explains_stalls_and_is_tried_again_when_a_service_changes() {
+async fn refusal_without_blockers_stalls_and_is_retried_when_a_service_changes() {
     let mut world = World::new().await;
     // At full pace it would be tried again after a minute at the earliest.
     world.settings.pace = 1;

@@ -121,7 +121,7 @@ impl Operator {
 }
 
 #[tokio::test]
-async fn of_two_operators_one_works_and_the_other_is_ready_to_succeed_it() {
+async fn one_of_two_operators_works_and_the_other_stands_by() {
     let world = World::new().await;
     world.allow_election();
     let first = world.candidate();
@@ -144,7 +144,7 @@ async fn of_two_operators_one_works_and_the_other_is_ready_to_succeed_it() {
 }
 
 #[tokio::test]
-async fn a_leader_that_stops_finishes_its_call_and_gives_the_lease_back() {
+async fn stopping_leader_finishes_its_call_and_releases_the_lease() {
     let world = World::new().await;
     world.allow_election();
     let mut first = world.candidate();
@@ -168,7 +168,7 @@ async fn a_leader_that_stops_finishes_its_call_and_gives_the_lease_back() {
 }
 
 #[tokio::test]
-async fn a_leader_that_was_frozen_past_its_lease_does_nothing_when_it_wakes() {
+async fn leader_frozen_past_its_lease_does_nothing_when_it_continues() {
     let world = World::new().await;
     world.allow_election();
     let mut frozen = world.candidate();
@@ -196,7 +196,7 @@ async fn a_leader_that_was_frozen_past_its_lease_does_nothing_when_it_wakes() {
 const TROUBLE: [&str; 2] = ["a call for the Lease failed; it is tried again", "calls for the Lease work again"];
 
 #[tokio::test]
-async fn an_api_server_that_takes_three_seconds_for_each_call_for_the_lease_is_borne() {
+async fn three_seconds_for_each_lease_call_end_no_leadership() {
     let mut world = World::new().await;
     let (mut operator, proxy) = world.candidate_behind_proxy(Some(Fault::new(Wrong::Delay { ms: 3_000 }))).await;
     world.claimed("egress").await;
@@ -210,7 +210,7 @@ async fn an_api_server_that_takes_three_seconds_for_each_call_for_the_lease_is_b
 }
 
 #[tokio::test]
-async fn a_stall_of_seven_seconds_ends_no_leadership_and_is_told_once() {
+async fn seven_second_stall_ends_no_leadership_and_is_logged_once() {
     let mut world = World::new().await;
     let (operator, proxy) = world.candidate_behind_proxy(None).await;
     stall(&proxy, Duration::from_secs(7)).await;
@@ -221,7 +221,7 @@ async fn a_stall_of_seven_seconds_ends_no_leadership_and_is_told_once() {
 }
 
 #[tokio::test]
-async fn a_renewal_whose_answer_was_lost_is_made_again_and_found_to_have_been_granted() {
+async fn renewal_with_a_lost_answer_is_repeated_and_keeps_the_leadership() {
     let mut world = World::new().await;
     let (operator, proxy) = world.candidate_behind_proxy(None).await;
     proxy.fault(Fault::new(Wrong::ClosedAfterEffect).on(Calls::verb("update").resource("leases")));
@@ -241,7 +241,7 @@ async fn a_renewal_whose_answer_was_lost_is_made_again_and_found_to_have_been_gr
 }
 
 #[tokio::test]
-async fn a_leader_whose_renewals_are_not_answered_for_ten_seconds_ends() {
+async fn leader_exits_after_ten_seconds_without_a_renewal() {
     let mut world = World::new().await;
     let (mut operator, proxy) = world.candidate_behind_proxy(None).await;
     renewals(&proxy, 1).await;
@@ -255,7 +255,7 @@ async fn a_leader_whose_renewals_are_not_answered_for_ten_seconds_ends() {
 }
 
 #[tokio::test]
-async fn an_operator_tells_how_it_is_and_what_it_counts() {
+async fn operator_serves_probes_and_metrics() {
     let world = World::new().await;
     let told = ["--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"];
     let operator = world.operator_with(&told);
@@ -295,7 +295,7 @@ async fn an_operator_tells_how_it_is_and_what_it_counts() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_an_error_that_says_so() {
+async fn taken_address_is_a_clear_error() {
     let world = World::new().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("--metrics-address={}", taken.local_addr().unwrap());

@@ -25,7 +25,7 @@ use crate::support::operator::PACE;
 use crate::support::{ACCOUNT, World, create_namespace, eventually, finalized};
 
 #[tokio::test]
-async fn a_stop_finishes_the_call_under_way_and_records_what_it_said() {
+async fn shutdown_finishes_the_call_in_flight_and_records_its_answer() {
     let world = World::new().await;
     let mut operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -43,7 +43,7 @@ async fn a_stop_finishes_the_call_under_way_and_records_what_it_said() {
 }
 
 #[tokio::test]
-async fn a_stop_with_nothing_to_finish_is_quick_and_clean() {
+async fn shutdown_with_no_call_in_flight_is_quick_and_clean() {
     let world = World::new().await;
     let mut operator = world.operator();
     world.claimed("egress").await;
@@ -53,7 +53,7 @@ async fn a_stop_with_nothing_to_finish_is_quick_and_clean() {
 }
 
 #[tokio::test]
-async fn a_killed_operator_goes_on_where_it_was() {
+async fn killed_operator_continues_after_its_restart() {
     let world = World::new().await;
     let arn = {
         let _operator = world.operator();
@@ -75,7 +75,7 @@ async fn a_killed_operator_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn a_slow_region_holds_up_no_other() {
+async fn slow_region_does_not_delay_other_regions() {
     let world = World::new().await;
     let _operator = world.operator_with(&["--concurrency=4"]);
     let slow: Vec<_> =
@@ -98,7 +98,7 @@ async fn a_slow_region_holds_up_no_other() {
 }
 
 #[tokio::test]
-async fn two_namespaces_are_watched_and_a_third_is_not() {
+async fn only_the_configured_namespaces_are_watched() {
     let mut world = World::new().await;
     let (second, third) = (create_namespace(&world.client).await, create_namespace(&world.client).await);
     let _operator = world.operator_with(&[&format!("--namespace={second}")]);
@@ -126,7 +126,7 @@ async fn secrets_never_reach_the_log() {
 }
 
 #[test]
-fn bad_settings_are_refused_with_what_to_do() {
+fn invalid_settings_are_refused_with_a_remedy() {
     let run = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"))
             .args(arguments)
@@ -151,7 +151,7 @@ fn bad_settings_are_refused_with_what_to_do() {
 }
 
 #[test]
-fn without_a_cluster_it_says_what_to_do() {
+fn missing_cluster_is_an_error_with_a_remedy() {
     let output = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"))
         .env_clear()
         .env("HOME", "/nonexistent")
@@ -163,7 +163,7 @@ fn without_a_cluster_it_says_what_to_do() {
 
 /// A defect in one reconcile: here it is the client that panics, for one object only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_panic_in_one_reconcile_is_the_trouble_of_one_object() {
+async fn panic_in_one_reconcile_affects_one_object() {
     let world = World::new().await;
     world.create("unlucky", &world.connector("unlucky")).await;
     // A receipt in the status needs no AWS, and this operator serves no region.

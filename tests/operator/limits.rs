@@ -47,7 +47,7 @@ fn busiest_second(calls: &[Call]) -> usize {
 
 /// A service holds one connector only, so four objects share each: without ownership tags they all may.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_that_wait_for_25_services_cost_a_delete_each_a_look_at_each_service_and_the_sweeps() {
+async fn hundred_waiting_objects_cost_one_delete_each_and_shared_scans() {
     const FASTER: u32 = 3;
     const MINUTE: f64 = 60.0 / FASTER as f64;
     let mut world = World::new().await;
@@ -85,7 +85,7 @@ async fn a_hundred_that_wait_for_25_services_cost_a_delete_each_a_look_at_each_s
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_hundred_at_once_keep_to_the_rate_and_none_waits_longer_than_its_share() {
+async fn two_hundred_deletions_keep_the_rate_limit_and_wait_a_fair_share() {
     let mut world = World::new().await;
     let arns: Vec<_> = (0..200).map(|n| world.connector(&format!("conn-{n}"))).collect();
     world.claimed_before(&arns).await;
@@ -115,7 +115,7 @@ async fn two_hundred_at_once_keep_to_the_rate_and_none_waits_longer_than_its_sha
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rate_that_aws_does_not_bear_is_found_out_and_none_is_lost() {
+async fn rate_that_aws_throttles_is_lowered_and_nothing_is_lost() {
     let mut world = World::new().await;
     let arns: Vec<_> = (0..60).map(|n| world.connector(&format!("conn-{n}"))).collect();
     world.claimed_before(&arns).await;

@@ -104,7 +104,7 @@ async fn while_sts_fails(kind: FaultKind, reason: &str, trouble: &str) -> String
 }
 
 #[tokio::test]
-async fn missing_credentials_are_told_once_and_so_is_their_coming() {
+async fn missing_credentials_and_their_recovery_are_logged_once() {
     let mut world = hurried().await;
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("credentials-{}", world.namespace));
     world.settings.access_key = (String::new(), String::new());
@@ -126,25 +126,25 @@ async fn missing_credentials_are_told_once_and_so_is_their_coming() {
 }
 
 #[tokio::test]
-async fn credentials_that_sts_rejects_are_told_once() {
+async fn credentials_rejected_by_sts_are_logged_once() {
     let words = while_sts_fails(expired(), "CredentialsRejected", "CredentialsRejected").await;
     assert!(words.starts_with("AWS does not accept the credentials for GetCallerIdentity: ExpiredToken"), "{words}");
 }
 
 #[tokio::test]
-async fn a_wrong_clock_is_told_once() {
+async fn wrong_clock_is_logged_once() {
     let words = while_sts_fails(FaultKind::skewed_clock(), "CredentialsRejected", "WrongClock").await;
     assert!(words.starts_with("the clock here differs from AWS's"), "{words}");
 }
 
 #[tokio::test]
-async fn an_sts_that_does_not_answer_is_told_once() {
+async fn silent_sts_is_logged_once() {
     let words = while_sts_fails(FaultKind::ClosedBeforeEffect, "Unreachable", "Unreachable").await;
     assert!(words.starts_with("no answer to GetCallerIdentity: "), "{words}");
 }
 
 #[tokio::test]
-async fn credentials_that_expire_in_the_middle_are_told_once_though_both_services_reject_them() {
+async fn credentials_expired_during_the_run_are_logged_once_for_both_services() {
     let world = World::new().await;
     let operator = world.operator();
     world.create_all().await;
@@ -162,7 +162,7 @@ async fn credentials_that_expire_in_the_middle_are_told_once_though_both_service
 }
 
 #[tokio::test]
-async fn an_app_runner_that_rejects_what_sts_accepts_is_told_once_with_its_region() {
+async fn rejection_by_app_runner_alone_is_logged_once_with_its_region() {
     let world = World::new().await;
     let operator = world.operator();
     world.lasting_fault(Operation::DescribeVpcConnector, expired());
@@ -177,7 +177,7 @@ async fn an_app_runner_that_rejects_what_sts_accepts_is_told_once_with_its_regio
 }
 
 #[tokio::test]
-async fn a_wrong_account_is_told_once_and_over_when_the_last_object_has_gone() {
+async fn wrong_account_is_logged_once_and_ends_with_the_last_object() {
     let world = World::new().await;
     world.create_all().await;
     let operator = world.operator_of_other_account();
@@ -196,7 +196,7 @@ async fn a_wrong_account_is_told_once_and_over_when_the_last_object_has_gone() {
 }
 
 #[tokio::test]
-async fn an_account_that_is_only_believed_is_told_once() {
+async fn account_taken_from_the_credentials_is_logged_once() {
     let mut world = World::new().await;
     world.lasting_fault(Operation::GetCallerIdentity, FaultKind::ClosedBeforeEffect);
     world.settings.environment.push(("AWS_ACCOUNT_ID".into(), ACCOUNT.into()));
@@ -226,7 +226,7 @@ async fn fifty_being_deleted(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_api_server_that_does_not_answer_fifty_objects_is_a_handful_of_lines() {
+async fn silent_api_server_with_fifty_objects_is_at_most_a_few_log_lines() {
     let world = World::new().await;
     let proxy = world.proxy().await;
     let operator = world.operator_through(&proxy);
@@ -253,7 +253,7 @@ async fn an_api_server_that_does_not_answer_fifty_objects_is_a_handful_of_lines(
 }
 
 #[tokio::test]
-async fn an_api_server_that_is_not_up_yet_is_two_lines() {
+async fn api_server_that_is_not_up_yet_is_two_log_lines() {
     let world = World::new().await;
     let proxy = world.proxy().await;
     proxy.refuse().await;
@@ -266,7 +266,7 @@ async fn an_api_server_that_is_not_up_yet_is_two_lines() {
 }
 
 #[tokio::test]
-async fn an_app_runner_that_does_not_answer_fifty_objects_is_two_lines() {
+async fn silent_app_runner_with_fifty_objects_is_two_log_lines() {
     let world = World::new().await;
     let operator = world.operator();
     let names = fifty_being_deleted(&world).await;
@@ -282,7 +282,7 @@ async fn an_app_runner_that_does_not_answer_fifty_objects_is_two_lines() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_for_one_object_is_told_once() {
+async fn failure_of_one_object_is_logged_once() {
     let world = World::new().await;
     let proxy = world.proxy().await;
     let operator = world.operator_through(&proxy);
@@ -305,7 +305,7 @@ fn calls(operator: &Running, level: &str) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn each_change_in_aws_is_one_line_and_reads_are_none() {
+async fn each_change_in_aws_is_one_log_line_and_reads_are_none() {
     let world = World::new().await;
     let operator = world.operator();
     let arn = world.claimed("egress").await;

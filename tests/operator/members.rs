@@ -24,7 +24,7 @@ fn services_lacking_something() -> Vec<(Operation, FaultKind, &'static str)> {
 }
 
 #[tokio::test]
-async fn a_service_that_is_not_described_in_full_is_not_taken_for_one_that_uses_nothing() {
+async fn service_described_incompletely_still_counts_as_a_possible_blocker() {
     for (operation, lacking, words) in services_lacking_something() {
         let world = World::new().await;
         let _operator = world.operator();
@@ -49,7 +49,7 @@ async fn a_service_that_is_not_described_in_full_is_not_taken_for_one_that_uses_
 }
 
 #[tokio::test]
-async fn a_connector_that_is_not_described_in_full_is_neither_claimed_nor_let_go() {
+async fn connector_described_incompletely_is_neither_claimed_nor_released() {
     for member in ["/VpcConnector", "/VpcConnector/VpcConnectorArn", "/VpcConnector/Status"] {
         let words = format!("the answer has no {}", member[1..].replace('/', "."));
         let world = World::new().await;
@@ -75,7 +75,7 @@ async fn a_connector_that_is_not_described_in_full_is_neither_claimed_nor_let_go
 }
 
 #[tokio::test]
-async fn a_tag_without_its_key_or_ours_without_its_value_tells_nobody_whose_a_connector_is() {
+async fn tag_without_its_key_or_our_tag_without_its_value_proves_no_owner() {
     for member in ["/Tags", "/Tags/0/Key", "/Tags/0/Value"] {
         let world = World::new().await;
         let _operator = world.operator();

@@ -32,7 +32,7 @@ impl Behind {
 }
 
 #[tokio::test]
-async fn a_refusal_of_any_write_is_tried_again_and_costs_no_second_delete() {
+async fn refused_write_is_retried_without_a_second_delete() {
     let Behind { world, proxy, _operator } = &behind().await;
     let mut deleted = 0;
     for code in [401, 403, 409, 410, 422, 429, 500, 503, 504] {
@@ -57,7 +57,7 @@ async fn a_refusal_of_any_write_is_tried_again_and_costs_no_second_delete() {
 }
 
 #[tokio::test]
-async fn refusals_while_adopting_are_tried_again() {
+async fn refused_write_during_a_claim_is_retried() {
     let Behind { world, proxy, _operator } = &behind().await;
     for (n, calls) in [Calls::finalizer_added as fn() -> Calls, Calls::status_patch].into_iter().enumerate() {
         let name = format!("egress-{n}");
@@ -67,7 +67,7 @@ async fn refusals_while_adopting_are_tried_again() {
 }
 
 #[tokio::test]
-async fn watches_that_are_cut_ended_or_expired_miss_nothing() {
+async fn cut_ended_or_expired_watches_miss_nothing() {
     let behind = behind().await;
     for (n, breaks) in
         [Proxy::cut_watches as fn(&Proxy), Proxy::end_watches, Proxy::expire_watches].into_iter().enumerate()
@@ -80,7 +80,7 @@ async fn watches_that_are_cut_ended_or_expired_miss_nothing() {
 }
 
 #[tokio::test]
-async fn a_watch_that_can_only_be_begun_anew_is() {
+async fn watch_with_an_expired_version_is_started_from_a_new_list() {
     let behind = behind().await;
     let arn = behind.world.claimed("egress").await;
     // Repeated for ever with the same resource version, this never heals but by a fresh list.
@@ -93,7 +93,7 @@ async fn a_watch_that_can_only_be_begun_anew_is() {
 }
 
 #[tokio::test]
-async fn an_event_that_never_came_is_made_up_for_by_the_next_list() {
+async fn next_list_makes_up_for_a_lost_event() {
     let behind = behind().await;
     let arn = behind.world.claimed("egress").await;
     behind.proxy.drop_events(5, |event| event.kind == "MODIFIED");
@@ -101,7 +101,7 @@ async fn an_event_that_never_came_is_made_up_for_by_the_next_list() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_refused_or_dark_for_a_while_is_come_back_to() {
+async fn operator_reconnects_after_refused_or_silent_connections() {
     let behind = behind().await;
     let (refused, dark) = (behind.world.claimed("refused").await, behind.world.claimed("dark").await);
     behind.proxy.refuse_for(Duration::from_secs(2)).await;
@@ -115,7 +115,7 @@ async fn a_connection_that_is_refused_or_dark_for_a_while_is_come_back_to() {
 }
 
 #[tokio::test]
-async fn what_was_retained_is_not_deleted_when_the_watch_repeats_itself() {
+async fn repeated_watch_events_do_not_delete_a_retained_connector() {
     let Behind { world, proxy, _operator } = &behind().await;
     let arn = world.claimed("egress").await;
     let uid = world.api.get("egress").await.unwrap().metadata.uid.unwrap();
@@ -136,7 +136,7 @@ async fn what_was_retained_is_not_deleted_when_the_watch_repeats_itself() {
 }
 
 #[tokio::test]
-async fn a_connection_that_died_unnoticed_is_noticed_long_before_the_watch_is_begun_anew() {
+async fn dead_connection_is_noticed_long_before_the_watch_restarts() {
     let mut world = World::new().await;
     world.settings.pace = 1;
     let proxy = world.proxy().await;
@@ -179,17 +179,17 @@ async fn a_lost_answer_is_no_second_deletion(calls: Calls) {
 }
 
 #[tokio::test]
-async fn a_receipt_whose_answer_is_lost_is_no_second_deletion() {
+async fn receipt_write_with_a_lost_answer_causes_no_second_delete() {
     a_lost_answer_is_no_second_deletion(Calls::status_patch()).await;
 }
 
 #[tokio::test]
-async fn a_finalizer_whose_answer_is_lost_is_no_second_deletion() {
+async fn finalizer_write_with_a_lost_answer_causes_no_second_delete() {
     a_lost_answer_is_no_second_deletion(Calls::finalizer_removed()).await;
 }
 
 #[tokio::test]
-async fn a_namesake_is_left_alone_while_the_watch_shows_the_past() {
+async fn new_object_of_the_same_name_is_left_alone_while_the_watch_is_stale() {
     let Behind { world, proxy, _operator } = &behind().await;
     let old = world.claimed("egress").await;
     let uid = world.api.get("egress").await.unwrap().uid().unwrap();

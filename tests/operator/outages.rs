@@ -14,7 +14,7 @@ use crate::support::{World, eventually};
 const CRD: &str = "vpcconnectors.apprunner-operator.dev";
 
 #[tokio::test]
-async fn rights_that_are_taken_away_and_given_back_are_a_pause() {
+async fn removed_and_restored_rights_only_pause_the_work() {
     let world = World::new().await;
     let operator = world.operator_confined(&["--cluster-id=blue"]);
     let arn = world.claimed("egress").await;
@@ -33,7 +33,7 @@ async fn rights_that_are_taken_away_and_given_back_are_a_pause() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_that_falls_apart_and_comes_back_loses_nothing() {
+async fn cluster_outage_and_recovery_lose_nothing() {
     let cluster = tokio::task::spawn_blocking(private).await.unwrap();
     let world = World::on(cluster.clone()).await;
     let operator = world.operator();
@@ -150,7 +150,7 @@ async fn an_object_does_not_parse(world: &World) {
 
 /// Deleting the CRD deletes its objects; who creates it again does not wait for the operator. No interval is divided.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crd_that_is_deleted_and_created_again_is_watched_again_within_seconds() {
+async fn recreated_crd_is_watched_again_within_seconds() {
     let cluster = tokio::task::spawn_blocking(private).await.unwrap();
     install_crd(&cluster);
     let mut world = World::on(cluster.clone()).await;
@@ -179,7 +179,7 @@ async fn a_crd_that_is_deleted_and_created_again_is_watched_again_within_seconds
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_restored_from_a_backup_is_caught_up_with() {
+async fn operator_catches_up_with_a_cluster_restored_from_a_backup() {
     let cluster = tokio::task::spawn_blocking(private).await.unwrap();
     install_crd(&cluster);
     let world = World::on(cluster.clone()).await;

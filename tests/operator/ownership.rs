@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{ACCOUNT, REGION, World, create_namespace, finalized, message};
 
 #[tokio::test]
-async fn another_clusters_connector_is_left_alone() {
+async fn connector_of_another_cluster_is_left_alone() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.connector("shop");
@@ -27,7 +27,7 @@ async fn another_clusters_connector_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_freed_connector_is_claimed_when_asked() {
+async fn untagged_connector_is_claimed_on_request() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.connector("shop");
@@ -40,7 +40,7 @@ async fn a_freed_connector_is_claimed_when_asked() {
 }
 
 #[tokio::test]
-async fn of_two_objects_for_one_connector_the_first_owns_it() {
+async fn first_of_two_objects_owns_the_connector() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("first").await;
@@ -55,7 +55,7 @@ async fn of_two_objects_for_one_connector_the_first_owns_it() {
 }
 
 #[tokio::test]
-async fn of_two_objects_created_in_the_same_moment_one_owns_the_connector() {
+async fn one_of_two_objects_created_at_once_owns_the_connector() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.connector("shop");
@@ -70,7 +70,7 @@ async fn of_two_objects_created_in_the_same_moment_one_owns_the_connector() {
 }
 
 #[tokio::test]
-async fn what_its_owner_let_go_of_is_taken_over() {
+async fn connector_released_by_its_owner_is_claimed_by_the_next() {
     let world = World::new().await;
     let arn = {
         let _operator = world.operator();
@@ -89,7 +89,7 @@ async fn what_its_owner_let_go_of_is_taken_over() {
 }
 
 #[tokio::test]
-async fn a_re_created_object_is_the_same_owner() {
+async fn recreated_object_is_the_same_owner() {
     let world = World::new().await;
     let arn = {
         let _operator = world.operator();
@@ -106,7 +106,7 @@ async fn a_re_created_object_is_the_same_owner() {
 }
 
 #[tokio::test]
-async fn an_object_of_another_namespace_owns_it_while_it_names_it() {
+async fn object_in_another_namespace_owns_the_connector_while_it_names_it() {
     let mut world = World::new().await;
     let other = create_namespace(&world.client).await;
     let _operator = world.operator_with(&[&format!("--namespace={other}")]);
@@ -120,7 +120,7 @@ async fn an_object_of_another_namespace_owns_it_while_it_names_it() {
 }
 
 #[tokio::test]
-async fn without_ownership_tags_nothing_is_read_or_written() {
+async fn without_ownership_tags_no_tag_is_read_or_written() {
     let world = World::new().await;
     let _operator = world.operator_with(&["--ownership-tags=off"]);
     let arn = world.claimed("egress").await;
@@ -134,7 +134,7 @@ async fn without_ownership_tags_nothing_is_read_or_written() {
 }
 
 #[tokio::test]
-async fn a_cluster_id_of_ones_own_stands_in_the_tag() {
+async fn configured_cluster_id_is_in_the_owner_tag() {
     let world = World::new().await;
     let _operator = world.operator_with(&["--cluster-id=blue"]);
     let arn = world.claimed("egress").await;
@@ -142,7 +142,7 @@ async fn a_cluster_id_of_ones_own_stands_in_the_tag() {
 }
 
 #[tokio::test]
-async fn a_list_of_tags_that_is_no_list_proves_nobody_the_owner() {
+async fn malformed_tag_list_proves_no_owner() {
     let world = World::new().await;
     let arn = world.connector("shop");
     world.emulator.set_tags(&arn, &[(api::OWNER_TAG, "another-cluster/shop/egress")]);
@@ -158,7 +158,7 @@ async fn a_list_of_tags_that_is_no_list_proves_nobody_the_owner() {
 }
 
 #[tokio::test]
-async fn a_neighbour_that_may_not_be_looked_at_keeps_its_connector() {
+async fn unreadable_other_object_keeps_its_connector() {
     let world = World::new().await;
     let _operator = world.operator_confined(&["--cluster-id=blue"]);
     world.claimed("ours").await;
@@ -172,7 +172,7 @@ async fn a_neighbour_that_may_not_be_looked_at_keeps_its_connector() {
 }
 
 #[tokio::test]
-async fn a_confined_operator_without_a_cluster_id_says_what_to_do() {
+async fn confined_operator_without_a_cluster_id_is_an_error_with_a_remedy() {
     let world = World::new().await;
     let mut operator = world.operator_confined(&[]);
     assert!(!operator.ended().await.success());
@@ -181,7 +181,7 @@ async fn a_confined_operator_without_a_cluster_id_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn what_was_retained_is_adopted_again() {
+async fn retained_connector_is_claimed_again() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -197,7 +197,7 @@ async fn what_was_retained_is_adopted_again() {
 }
 
 #[tokio::test]
-async fn a_finalizer_that_was_removed_by_hand_comes_back() {
+async fn finalizer_removed_by_hand_is_added_again() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -209,7 +209,7 @@ async fn a_finalizer_that_was_removed_by_hand_comes_back() {
 }
 
 #[tokio::test]
-async fn a_status_that_was_lost_is_found_again() {
+async fn lost_status_is_restored() {
     let world = World::new().await;
     let (kept, deleted) = {
         let _operator = world.operator();
@@ -229,7 +229,7 @@ async fn a_status_that_was_lost_is_found_again() {
 
 /// The operator would look at none of these by itself before the test is over: no interval is divided.
 #[tokio::test]
-async fn a_status_that_was_wiped_by_hand_is_restored_at_once() {
+async fn status_cleared_by_hand_is_restored_at_once() {
     let mut world = World::new().await;
     world.settings.pace = 1;
     let _operator = world.operator_with(&["--resync=24h"]);
@@ -271,7 +271,7 @@ async fn a_status_that_was_wiped_by_hand_is_restored_at_once() {
 }
 
 #[tokio::test]
-async fn of_two_objects_the_second_has_it_once_the_first_retains_it() {
+async fn second_object_claims_the_connector_once_the_first_retains_it() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("first").await;
@@ -289,7 +289,7 @@ async fn of_two_objects_the_second_has_it_once_the_first_retains_it() {
 }
 
 #[tokio::test]
-async fn a_connector_without_room_for_a_tag_is_claimed_once_there_is_room() {
+async fn connector_with_too_many_tags_is_claimed_once_there_is_room() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.connector("shop");
@@ -305,7 +305,7 @@ async fn a_connector_without_room_for_a_tag_is_claimed_once_there_is_room() {
 }
 
 #[tokio::test]
-async fn another_cluster_id_does_not_take_what_the_first_has() {
+async fn other_cluster_id_does_not_claim_the_connectors_of_the_first() {
     let world = World::new().await;
     let arn = {
         let _blue = world.operator_with(&["--cluster-id=blue"]);

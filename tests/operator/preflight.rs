@@ -25,7 +25,7 @@ fn here(world: &World) -> String {
 }
 
 #[tokio::test]
-async fn it_may_not_go_while_it_holds_an_object_and_may_once_that_is_gone() {
+async fn uninstall_is_refused_until_the_last_object_with_the_finalizer_is_deleted() {
     let world = World::new().await;
     let operator = world.operator();
     world.claimed("egress").await;
@@ -48,7 +48,7 @@ async fn it_may_not_go_while_it_holds_an_object_and_may_once_that_is_gone() {
 }
 
 #[tokio::test]
-async fn only_what_our_finalizer_holds_counts_in_these_namespaces() {
+async fn only_objects_with_our_finalizer_in_the_given_namespaces_count() {
     let world = World::new().await;
     let arn = world.connector("conn-egress");
     let foreign = Some(vec!["example.org/finalizer".into()]);
@@ -63,7 +63,7 @@ async fn only_what_our_finalizer_holds_counts_in_these_namespaces() {
 }
 
 #[tokio::test]
-async fn many_are_counted_to_the_last_one() {
+async fn all_objects_of_a_long_list_are_counted() {
     let world = World::new().await;
     let arn = world.connector("conn-egress");
     let names: Vec<_> = (0..501).map(|n| format!("egress-{n}")).collect();
@@ -73,7 +73,7 @@ async fn many_are_counted_to_the_last_one() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_found_out_is_no_yes() {
+async fn failed_check_does_not_allow_the_uninstall() {
     let world = World::new().await;
     let confined = operator_user_of(&world.namespace).1;
     check(&confined, &[&here(&world)]).await.says(0, &["it may go"]);
@@ -89,7 +89,7 @@ async fn what_could_not_be_found_out_is_no_yes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_crd_there_is_nothing_to_hold() {
+async fn missing_crd_allows_the_uninstall() {
     let cluster = tokio::task::spawn_blocking(private).await.unwrap();
     let world = World::on(cluster.clone()).await;
     check(&anybody(&world), &[]).await.says(0, &["it may go"]);

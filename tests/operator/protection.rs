@@ -27,7 +27,7 @@ const POLICY: &str = include_str!("../../examples/deletion-protection.yaml");
 const OPERATOR: &str = "system:serviceaccount:apprunner-system:apprunner-operator";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_protected_the_api_server_refuses_to_delete_and_says_how_to_lift_it() {
+async fn api_server_refuses_to_delete_protected_objects_and_names_the_remedy() {
     let cluster = tokio::task::spawn_blocking(private).await.unwrap();
     install_crd(&cluster);
     let world = World::on(cluster.clone()).await;

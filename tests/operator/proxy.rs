@@ -115,7 +115,7 @@ fn code<T>(result: kube::Result<T>) -> u16 {
 }
 
 #[tokio::test]
-async fn everything_is_passed_on_and_recorded() {
+async fn requests_are_forwarded_and_recorded() {
     let behind = Behind::new().await;
     assert_eq!(behind.api.get("egress").await.unwrap().name_any(), "egress");
     assert_eq!(behind.api.list(&ListParams::default()).await.unwrap().items.len(), 1);
@@ -146,7 +146,7 @@ async fn everything_is_passed_on_and_recorded() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_the_api_servers_and_has_no_effect() {
+async fn refused_request_has_no_effect_and_looks_like_the_api_servers() {
     let behind = Behind::new().await;
     for refused in [401, 403, 409, 410, 422, 500, 503, 504] {
         behind.proxy.fault(Fault::new(FaultKind::status(refused)).on(Calls::verb("patch")));
@@ -173,7 +173,7 @@ fn request(path: &str) -> hyper::Request<kube::client::Body> {
 }
 
 #[tokio::test]
-async fn faults_are_chosen_skipped_counted_and_cleared() {
+async fn faults_are_matched_skipped_counted_and_cleared() {
     let behind = Behind::new().await;
     let calls = Calls::verb("get").resource("vpcconnectors").subresource("").name("egress");
     behind.proxy.fault(Fault::new(FaultKind::status(500)).on(calls.clone()).skip(1).times(2));
@@ -193,7 +193,7 @@ async fn faults_are_chosen_skipped_counted_and_cleared() {
 }
 
 #[tokio::test]
-async fn a_connection_closes_before_or_after_the_effect() {
+async fn connection_closes_before_or_after_the_effect() {
     let behind = Behind::new().await;
     behind.proxy.fault(Fault::new(FaultKind::ClosedBeforeEffect));
     assert_eq!(code(behind.label("never").await), 0);
@@ -207,7 +207,7 @@ async fn a_connection_closes_before_or_after_the_effect() {
 }
 
 #[tokio::test]
-async fn a_delay_comes_before_or_after_the_effect() {
+async fn delay_is_before_or_after_the_effect() {
     let behind = Behind::new().await;
     behind.proxy.fault(Fault::new(FaultKind::LateAnswer { ms: 60_000 }));
     assert!(hangs(behind.label("at-once")).await);
@@ -220,7 +220,7 @@ async fn a_delay_comes_before_or_after_the_effect() {
 }
 
 #[tokio::test]
-async fn a_black_hole_swallows_the_request_or_the_answer() {
+async fn black_hole_swallows_the_request_or_the_answer() {
     let behind = Behind::new().await;
     behind.proxy.fault(Fault::new(FaultKind::BlackHoleBeforeEffect));
     assert!(hangs(behind.label("never")).await);
@@ -242,7 +242,7 @@ async fn a_black_hole_swallows_the_request_or_the_answer() {
 }
 
 #[tokio::test]
-async fn a_gate_holds_a_request_before_its_effect() {
+async fn gate_stops_a_request_before_its_effect() {
     let behind = Behind::new().await;
     // A gate that is gone holds nobody, and the other one is for the second patch.
     drop(behind.proxy.hold(Side::BeforeEffect, Calls::any(), 0));
@@ -271,7 +271,7 @@ async fn a_gate_holds_a_request_before_its_effect() {
 }
 
 #[tokio::test]
-async fn a_gate_holds_an_answer_after_the_effect() {
+async fn gate_stops_an_answer_after_the_effect() {
     let behind = Behind::new().await;
     let gate = behind.proxy.hold(Side::AfterEffect, Calls::verb("patch"), 0);
     let held = start(&behind, "written", &gate).await;
@@ -299,7 +299,7 @@ async fn start(
 }
 
 #[tokio::test]
-async fn a_watch_is_cut_ended_or_expired() {
+async fn watch_is_cut_ended_or_expired() {
     let behind = Behind::new().await;
     let raw =
         format!("/apis/apprunner-operator.dev/v1alpha1/namespaces/{}/vpcconnectors?watch=true", behind.world.namespace);
@@ -325,7 +325,7 @@ async fn a_watch_is_cut_ended_or_expired() {
 }
 
 #[tokio::test]
-async fn events_come_late_in_order_and_at_once_when_that_is_over() {
+async fn delayed_events_stay_in_order_and_arrive_when_the_delay_ends() {
     let behind = Behind::new().await;
     let mut watching = behind.watch().await;
     behind.proxy.show_events_late(Duration::from_secs(1));
@@ -344,7 +344,7 @@ async fn events_come_late_in_order_and_at_once_when_that_is_over() {
 }
 
 #[tokio::test]
-async fn events_are_dropped_and_shown_again() {
+async fn events_are_dropped_and_replayed() {
     let behind = Behind::new().await;
     let mut watching = behind.watch().await;
     let uid = behind.world.api.get("egress").await.unwrap().metadata.uid.unwrap();
@@ -361,7 +361,7 @@ async fn events_are_dropped_and_shown_again() {
 }
 
 #[tokio::test]
-async fn a_silent_watch_shows_all_when_it_may_speak() {
+async fn silenced_watch_delivers_all_events_afterwards() {
     let behind = Behind::new().await;
     let mut old = behind.watch().await;
     behind.proxy.silence_watches();
@@ -390,7 +390,7 @@ async fn connections_are_refused_until_they_are_allowed() {
 }
 
 #[tokio::test]
-async fn a_dark_proxy_takes_everything_and_answers_nothing() {
+async fn dark_proxy_accepts_requests_and_answers_none() {
     let behind = Behind::new().await;
     let mut watching = behind.watch().await;
     behind.proxy.go_dark();
@@ -410,7 +410,7 @@ async fn a_dark_proxy_takes_everything_and_answers_nothing() {
 }
 
 #[tokio::test]
-async fn a_dropped_proxy_ends_everything() {
+async fn dropping_the_proxy_ends_every_connection() {
     let Behind { world: _world, proxy, api } = Behind::new().await;
     let gate = proxy.hold(Side::BeforeEffect, Calls::any(), 0);
     let held = tokio::spawn(async move { label(&api, "never").await });

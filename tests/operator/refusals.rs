@@ -118,7 +118,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn a_finalizer_that_a_policy_keeps_on_is_told_and_comes_off_later() {
+async fn policy_that_keeps_the_finalizer_on_is_reported_and_recovers() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -139,7 +139,7 @@ async fn a_finalizer_that_a_policy_keeps_on_is_told_and_comes_off_later() {
 }
 
 #[tokio::test]
-async fn a_finalizer_that_a_policy_keeps_off_is_told_and_goes_on_later() {
+async fn policy_that_keeps_the_finalizer_off_is_reported_and_recovers() {
     let world = World::new().await;
     let probe = world.connector("conn-probe");
     world.create("probe", &probe).await;
@@ -163,7 +163,7 @@ async fn a_finalizer_that_a_policy_keeps_off_is_told_and_goes_on_later() {
 }
 
 #[tokio::test]
-async fn a_label_that_was_missing_lets_the_object_go_on() {
+async fn adding_the_required_label_lets_the_object_continue() {
     let world = World::new().await;
     let _operator = world.operator();
     world.claimed("egress").await;
@@ -176,7 +176,7 @@ async fn a_label_that_was_missing_lets_the_object_go_on() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_the_status_cannot_tell_is_told_by_an_event_and_counted() {
+async fn refused_status_write_is_published_as_an_event_and_counted() {
     let world = World::new().await;
     let operator = world.operator_with(&["--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"]);
     let arn = world.claimed("egress").await;
@@ -204,7 +204,7 @@ async fn a_refusal_that_the_status_cannot_tell_is_told_by_an_event_and_counted()
 }
 
 #[tokio::test]
-async fn a_right_that_was_taken_away_is_told_and_given_back_is_used() {
+async fn removed_right_is_reported_and_used_again_when_restored() {
     let world = World::new().await;
     let operator = world.operator_confined(&["--cluster-id=blue"]);
     let arn = world.claimed("egress").await;
@@ -223,7 +223,7 @@ async fn a_right_that_was_taken_away_is_told_and_given_back_is_used() {
 }
 
 #[tokio::test]
-async fn events_that_may_not_be_created_are_warned_of_once_and_counted() {
+async fn forbidden_events_are_logged_once_and_counted() {
     let world = World::new().await;
     let told = ["--cluster-id=blue", "--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"];
     let operator = world.operator_confined(&told);
@@ -252,7 +252,7 @@ async fn events_that_may_not_be_created_are_warned_of_once_and_counted() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_nobody_answers_for_is_told() {
+async fn unanswered_webhook_is_reported() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -287,7 +287,7 @@ async fn a_webhook_that_nobody_answers_for_is_told() {
 
 /// Somebody else's finalizer keeps the object after ours came off; what was refused is no longer true of it then.
 #[tokio::test]
-async fn an_object_that_others_hold_says_what_became_of_it_once_the_finalizer_is_off() {
+async fn object_with_other_finalizers_keeps_a_true_status_after_its_release() {
     let world = World::new().await;
     let _operator = world.operator();
     world.claimed("egress").await;
@@ -331,7 +331,7 @@ spec: {policyName: NAMESPACE}
 "#;
 
 #[tokio::test]
-async fn a_finalizer_that_a_policy_strips_is_told_and_goes_on_later() {
+async fn policy_that_strips_the_finalizer_is_reported_and_recovers() {
     let world = World::new().await;
     let file = world.cluster.directory().join(format!("strips-{}.yaml", world.namespace));
     std::fs::write(&file, STRIPS.replace("NAMESPACE", &world.namespace)).unwrap();

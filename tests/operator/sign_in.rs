@@ -108,7 +108,7 @@ const CENTER_WITHOUT_SESSION: &str = "[profile dev]\nsso_account_id = 1111222233
     sso_region = us-east-1\nsso_start_url = https://corp.awsapps.com/start\n";
 
 #[tokio::test]
-async fn a_program_gives_the_credentials() {
+async fn credential_process_provides_the_credentials() {
     let mut world = World::new().await;
     let key = AccessKey::default();
     let desk = Desk::with(&world, "[profile dev]\ncredential_process = cat \"$HOME/credentials.json\"\n").await;
@@ -123,7 +123,7 @@ async fn a_program_gives_the_credentials() {
 }
 
 #[tokio::test]
-async fn a_session_of_identity_center_gives_the_credentials_and_is_renewed_where_it_may_be() {
+async fn identity_center_session_provides_credentials_and_is_renewed_if_possible() {
     let mut world = World::new().await;
     let desk = Desk::with(&world, CENTER).await;
     desk.signed_in("valid", IN_A_DAY, false);
@@ -137,7 +137,7 @@ async fn a_session_of_identity_center_gives_the_credentials_and_is_renewed_where
 }
 
 #[tokio::test]
-async fn a_session_that_has_expired_names_the_command_that_begins_another() {
+async fn expired_session_names_the_sign_in_command() {
     let mut world = World::new().await;
     let desk = Desk::with(&world, CENTER).await;
     desk.signed_in("old", LONG_AGO, false);
@@ -160,7 +160,7 @@ async fn a_session_that_has_expired_names_the_command_that_begins_another() {
 }
 
 #[tokio::test]
-async fn who_has_not_signed_in_is_told_how() {
+async fn missing_sign_in_names_the_sign_in_command() {
     for (profile, command) in [
         (CENTER, "aws sso login --profile dev"),
         (CENTER_WITHOUT_SESSION, "aws sso login --profile dev"),

@@ -24,7 +24,7 @@ fn text(path: &Path) -> String {
 }
 
 #[tokio::test]
-async fn a_bundle_is_named_by_any_of_the_three_settings() {
+async fn any_of_the_three_settings_names_the_certificate_bundle() {
     let mut world = World::new().await;
     let authority = Authority::new("company");
     let _front = behind(&mut world, &authority).await;
@@ -45,7 +45,7 @@ async fn a_bundle_is_named_by_any_of_the_three_settings() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_nobody_known_stalls_and_names_the_variable_to_set() {
+async fn unknown_certificate_authority_stalls_and_names_the_variable_to_set() {
     let mut world = World::new().await;
     let authority = Authority::new("company");
     let _front = behind(&mut world, &authority).await;
@@ -74,7 +74,7 @@ async fn a_certificate_of_nobody_known_stalls_and_names_the_variable_to_set() {
 }
 
 #[tokio::test]
-async fn a_bundle_that_is_not_there_stalls_and_is_named() {
+async fn missing_certificate_bundle_stalls_and_is_named() {
     let mut world = World::new().await;
     world.settings.environment = vec![("AWS_CA_BUNDLE".into(), "/nowhere/ca.pem".into())];
     world.create("egress", &world.connector("shop")).await;

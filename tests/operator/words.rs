@@ -16,7 +16,7 @@ fn spelt(case: StatusCase, word: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_connector_is_adopted_held_and_deleted_in_either_case_and_the_status_shows_app_runners_word() {
+async fn connector_states_in_either_case_are_understood_and_shown_unchanged() {
     for case in BOTH {
         let world = world_of(case).await;
         world.emulator.change_behaviors(|behaviors| {
@@ -56,7 +56,7 @@ async fn a_connector_is_adopted_held_and_deleted_in_either_case_and_the_status_s
 }
 
 #[tokio::test]
-async fn what_was_deleted_before_is_understood_in_either_case() {
+async fn earlier_deletion_is_understood_in_either_case() {
     for case in BOTH {
         let world = world_of(case).await;
         let _operator = world.operator();

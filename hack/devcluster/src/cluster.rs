@@ -272,7 +272,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taken_port_is_replaced_by_another() {
+    fn another_port_is_tried_when_the_first_is_taken() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let taken = listener.local_addr().unwrap().port();
         let ports = iter::once(taken).chain(free_ports().take(ATTEMPTS));

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_archive_is_a_tar_that_others_read_and_the_same_each_time() {
+    fn image_archive_is_a_reproducible_tar() {
         let directory = std::env::temp_dir().join(format!("dc-image-{}", std::process::id()));
         fs::create_dir(&directory).unwrap();
         let [program, archive, again] = ["program", "one.tar", "two.tar"].map(|name| directory.join(name));

@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_has_the_files_and_their_directories_and_one_time() {
+    fn layer_has_the_files_their_directories_and_one_timestamp() {
         let layer = entries(&image().layer.bytes);
         let told: Vec<_> = layer.iter().map(|(path, mode, time, _)| (path.as_str(), *mode, *time)).collect();
         let time = 1_700_000_000;
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn both_kinds_of_reader_find_the_same_image() {
+    fn oci_and_docker_readers_find_the_same_image() {
         let image = image();
         let files = parsed(&image.archive().unwrap());
         let json = |path: &str| -> Value { serde_json::from_slice(&files[path]).unwrap() };
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn it_runs_the_program_as_nobody_and_says_what_it_is() {
+    fn image_config_sets_the_user_the_program_and_the_labels() {
         let image = image();
         let config: Value = serde_json::from_slice(&image.config.bytes).unwrap();
         assert_eq!(config["created"], "2023-11-14T22:13:20Z");
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_files_are_the_same_image() {
+    fn same_files_give_the_same_image() {
         assert_eq!(image().archive().unwrap(), image().archive().unwrap());
     }
 }

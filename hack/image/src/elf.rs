@@ -48,13 +48,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_static_program_tells_its_processor() {
+    fn architecture_of_a_static_program_is_read() {
         assert_eq!(architecture_of(&program(62, 1)), Ok("amd64"));
         assert_eq!(architecture_of(&program(183, 1)), Ok("arm64"));
     }
 
     #[test]
-    fn what_could_not_run_is_refused_with_the_reason() {
+    fn program_that_could_not_run_is_refused_with_the_reason() {
         let refusals = [
             (program(62, INTERPRETER), "needs shared libraries"),
             (program(40, 1), "its processor, 40"),

@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_authorities_are_a_bundle_of_them() {
+    fn certificate_bundle_contains_the_authorities() {
         let bundle = authorities();
         let begun = bundle.matches("-----BEGIN CERTIFICATE-----\nMII").count();
         assert!(begun > 100 && begun == bundle.matches("\n-----END CERTIFICATE-----\n").count(), "{begun}");
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_runs_the_image_can_run_the_program_and_change_nothing() {
+    fn any_user_can_run_the_program_and_change_no_file() {
         let root = std::env::temp_dir().join(format!("image-files-{}", std::process::id()));
         fs::create_dir_all(&root).unwrap();
         let program = root.join("operator");

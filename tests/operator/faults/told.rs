@@ -129,7 +129,7 @@ pub async fn assert_told(world: &World, name: &str, trouble: Told, context: &str
 }
 
 #[test]
-fn the_table_has_a_line_for_every_fault_of_the_catalogue_and_no_other() {
+fn table_has_exactly_one_line_for_every_fault() {
     let catalogue: BTreeSet<_> = FaultKind::catalogue().into_iter().map(|(name, _)| name).collect();
     assert_eq!(TOLD.map(|(name, _)| name).into_iter().collect::<BTreeSet<_>>(), catalogue);
 }

@@ -155,7 +155,7 @@ fn has_operation(request: &Request, operation: &str) -> bool {
 }
 
 #[test]
-fn reads_paths_as_the_api_server_does() {
+fn request_paths_are_parsed_as_the_api_server_does() {
     let read = |path: &str| {
         let place = Place::read(path);
         [place.namespace, place.resource, place.name, place.subresource].join(",")
