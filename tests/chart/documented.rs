@@ -91,7 +91,7 @@ fn every_alert_has_a_test_that_fires_and_one_that_does_not() {
 }
 
 /// The commands that give the operator rights from outside of a namespace that hangs.
-fn way_out(text: &str) -> Vec<&str> {
+fn remedy_commands(text: &str) -> Vec<&str> {
     let lines = text.lines().map(str::trim).skip_while(|line| !line.starts_with("kubectl create clusterrole "));
     lines.take_while(|line| !line.is_empty()).collect()
 }
@@ -99,6 +99,6 @@ fn way_out(text: &str) -> Vec<&str> {
 #[test]
 fn readme_and_notes_give_the_same_commands_for_a_stuck_namespace() {
     let (readme, notes) = (file("charts/apprunner-operator/README.md"), notes("rbac.namespaced=true,clusterId=c-1"));
-    assert_eq!(way_out(&readme).len(), 4);
-    assert_eq!(way_out(&readme), way_out(&notes));
+    assert_eq!(remedy_commands(&readme).len(), 4);
+    assert_eq!(remedy_commands(&readme), remedy_commands(&notes));
 }

@@ -1,6 +1,6 @@
 //! A value that makes no sense is refused before anything is installed, with words that name it.
 
-use crate::support::{manifests, said, template};
+use crate::support::{error_output, manifests, template};
 
 /// What is set, and what the refusal says.
 const REFUSED: &[(&[&str], &str)] = &[
@@ -36,7 +36,7 @@ fn set<'a>(values: &[&'a str]) -> Vec<&'a str> {
 #[test]
 fn invalid_values_are_refused_and_named() {
     for (values, words) in REFUSED {
-        let refusal = said(&template(&set(values)));
+        let refusal = error_output(&template(&set(values)));
         assert!(refusal.contains(words), "{values:?}: {refusal}");
     }
 }
@@ -57,7 +57,7 @@ fn valid_combinations_are_accepted() {
 
 #[test]
 fn too_old_kubernetes_is_refused() {
-    let refusal = said(&template(&["--kube-version", "1.29.14"]));
+    let refusal = error_output(&template(&["--kube-version", "1.29.14"]));
     assert!(refusal.contains(">=1.30"), "{refusal}");
     manifests(&["--kube-version", "1.30.0"]);
     // Where the version has something behind it, as EKS's has.

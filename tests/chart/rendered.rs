@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::{
-    CLUSTER_NAME, NAMESPACE, RELEASE, arguments, helm, names, notes, objects, printed, template, text, the,
+    CLUSTER_NAME, NAMESPACE, RELEASE, arguments, find, helm, names, notes, objects, output_of, template, text,
     values_files,
 };
 
@@ -29,7 +29,7 @@ fn every_rendered_flag_is_a_flag_of_the_binary() {
 #[test]
 fn uninstall_check_is_a_command_of_the_binary() {
     let objects = objects(&["--set", "watchNamespaces={shop,jobs}"]);
-    let job = the(&objects, "Job", &format!("{RELEASE}-preflight"));
+    let job = find(&objects, "Job", &format!("{RELEASE}-preflight"));
     let set = &job["spec"]["template"]["spec"]["containers"][0]["args"];
     let release = ["--release=apprunner-operator", "--release-namespace=apprunner-system", "--release-revision=1"];
     let expected = [&["preflight", "uninstall", "--namespace=shop", "--namespace=jobs"], release.as_slice()].concat();
@@ -40,7 +40,7 @@ fn uninstall_check_is_a_command_of_the_binary() {
 
 /// The pod of the check before an uninstall.
 fn check_of(objects: &[Value]) -> &Value {
-    &the(objects, "Job", &format!("{RELEASE}-preflight"))["spec"]
+    &find(objects, "Job", &format!("{RELEASE}-preflight"))["spec"]
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn uninstall_check_runs_where_the_operator_runs_and_without_a_sidecar() {
     let check = check_of(&objects);
     assert_eq!(check["activeDeadlineSeconds"], 900);
     let (metadata, pod) = (&check["template"]["metadata"], &check["template"]["spec"]);
-    let operator = &the(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"];
+    let operator = &find(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"];
     for field in ["nodeSelector", "tolerations", "priorityClassName", "affinity", "securityContext"] {
         assert_eq!(pod[field], operator[field], "{field}");
     }
@@ -89,14 +89,14 @@ fn selects(selector: &Value, labels: &Value) -> bool {
 #[test]
 fn network_policy_selects_only_the_operator_and_the_uninstall_check() {
     let objects = objects(&["--set", "networkPolicy.enabled=true"]);
-    let selector = &the(&objects, "NetworkPolicy", RELEASE)["spec"]["podSelector"];
-    let operator = &the(&objects, "Deployment", RELEASE)["spec"]["template"]["metadata"]["labels"];
+    let selector = &find(&objects, "NetworkPolicy", RELEASE)["spec"]["podSelector"];
+    let operator = &find(&objects, "Deployment", RELEASE)["spec"]["template"]["metadata"]["labels"];
     assert!(selects(selector, operator) && selects(selector, &check_of(&objects)["template"]["metadata"]["labels"]));
     let mut another = operator.clone();
     another["app.kubernetes.io/instance"] = json!("another");
     assert!(!selects(selector, &another));
     // What counts the operator's pods does not count the check.
-    let of_the_operator = &the(&objects, "Deployment", RELEASE)["spec"]["selector"]["matchLabels"];
+    let of_the_operator = &find(&objects, "Deployment", RELEASE)["spec"]["selector"]["matchLabels"];
     let check = &check_of(&objects)["template"]["metadata"]["labels"]["app.kubernetes.io/name"];
     assert!(of_the_operator["app.kubernetes.io/name"] != *check);
 }
@@ -131,7 +131,7 @@ fn values_reach_the_operator() {
 fn aws_settings_follow_the_values_and_exclude_node_credentials() {
     let environment = |set: &str| {
         let objects = objects(&["--set", set]);
-        the(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["containers"][0]["env"].clone()
+        find(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["containers"][0]["env"].clone()
     };
     assert_eq!(environment(""), json!([{"name": "AWS_EC2_METADATA_DISABLED", "value": "true"}]));
     let all = "aws.instanceMetadata=true,aws.region=eu-west-1,aws.endpointUrl=http://emulator:8787,\
@@ -150,7 +150,7 @@ fn digest_takes_precedence_over_tag() {
     let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
     let image = |set: &str| {
         let objects = objects(&["--set", set]);
-        the(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["containers"][0]["image"].clone()
+        find(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["containers"][0]["image"].clone()
     };
     assert_eq!(image(""), json!(format!("localhost/apprunner-operator:{}", env!("CARGO_PKG_VERSION"))));
     assert_eq!(image("image.repository=here/it,image.tag=one"), json!("here/it:one"));
@@ -162,7 +162,7 @@ fn digest_takes_precedence_over_tag() {
 fn pods_run_only_on_nodes_of_the_image_architecture() {
     let selectors = |set: &str| {
         let objects = objects(&["--set", set]);
-        let operator = the(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["nodeSelector"].clone();
+        let operator = find(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["nodeSelector"].clone();
         assert_eq!(operator, check_of(&objects)["template"]["spec"]["nodeSelector"]);
         operator
     };
@@ -179,7 +179,7 @@ fn openshift_chooses_user_and_group() {
     let values = crate::support::chart().join("ci/openshift-values.yaml");
     let objects = objects(&["--values", values.to_str().unwrap()]);
     let left = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
-    let operator = &the(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"];
+    let operator = &find(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"];
     assert_eq!(operator["securityContext"], left);
     assert_eq!(check_of(&objects)["template"]["spec"]["securityContext"], left);
 }
@@ -188,7 +188,7 @@ fn openshift_chooses_user_and_group() {
 fn network_policy_has_the_ports_of_dns_api_server_and_pod_identity_agent() {
     let egress = |set: &str| {
         let objects = objects(&["--set", &format!("networkPolicy.enabled=true,{set}")]);
-        the(&objects, "NetworkPolicy", RELEASE)["spec"]["egress"].clone()
+        find(&objects, "NetworkPolicy", RELEASE)["spec"]["egress"].clone()
     };
     let port = |port: u16, protocol: &str| json!({"port": port, "protocol": protocol});
     let dns = json!({"ports": [port(53, "UDP"), port(53, "TCP"), port(5353, "UDP"), port(5353, "TCP")]});
@@ -264,7 +264,7 @@ fn schema_and_binary_agree_on_every_bound() {
 fn by_default_other_users_get_only_read_access() {
     let objects = objects(&[]);
     let aggregated = |name: &str| {
-        let role = the(&objects, "ClusterRole", name);
+        let role = find(&objects, "ClusterRole", name);
         let labels = role["metadata"]["labels"].as_object().unwrap();
         labels.keys().filter(|key| key.contains("aggregate-to")).cloned().collect::<Vec<_>>()
     };
@@ -291,7 +291,7 @@ fn operator_may_change_only_its_own_lease() {
             "verbs": ["get", "update"],
         },
     ]);
-    assert_eq!(the(&objects, "Role", &format!("{RELEASE}-lease"))["rules"], rules);
+    assert_eq!(find(&objects, "Role", &format!("{RELEASE}-lease"))["rules"], rules);
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn every_values_file_passes_the_strict_lint() {
     for values in values_files() {
         let mut lint = helm();
         lint.args(["lint", "--strict"]).arg(crate::support::chart()).arg("--values").arg(&values);
-        printed(&lint.output().unwrap());
+        output_of(&lint.output().unwrap());
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use devcluster::{DevCluster, Options};
 
-use crate::support::{NAMESPACE, file, manifests, printed, text, values_files};
+use crate::support::{NAMESPACE, file, manifests, output_of, text, values_files};
 
 /// A cluster with the namespaces and kinds that the values files speak of.
 pub fn cluster() -> DevCluster {
@@ -15,7 +15,10 @@ pub fn cluster() -> DevCluster {
     }
     let warn = ["label", "namespace", NAMESPACE, "pod-security.kubernetes.io/warn=restricted"];
     kubectl(&cluster, &warn);
-    printed(&fed(cluster.kubectl().args(["apply", "--filename=-"]), &file("tests/chart/monitoring-crds.yaml")));
+    output_of(&run_with_input(
+        cluster.kubectl().args(["apply", "--filename=-"]),
+        &file("tests/chart/monitoring-crds.yaml"),
+    ));
     let names = ["crd/servicemonitors.monitoring.coreos.com", "crd/prometheusrules.monitoring.coreos.com"];
     kubectl(&cluster, &["wait", "--for=condition=Established", "--timeout=30s", names[0], names[1]]);
     cluster
@@ -23,11 +26,11 @@ pub fn cluster() -> DevCluster {
 
 /// Runs kubectl, which must succeed, and gives what it printed.
 pub fn kubectl(cluster: &DevCluster, arguments: &[&str]) -> String {
-    printed(&cluster.kubectl().args(arguments).output().unwrap())
+    output_of(&cluster.kubectl().args(arguments).output().unwrap())
 }
 
 /// Runs a command with this for it to read.
-fn fed(command: &mut Command, input: &str) -> Output {
+fn run_with_input(command: &mut Command, input: &str) -> Output {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -35,7 +38,10 @@ fn fed(command: &mut Command, input: &str) -> Output {
 }
 
 fn dry_run(cluster: &DevCluster, manifests: &str) -> Output {
-    fed(cluster.kubectl().args(["apply", "--dry-run=server", "--validate=strict", "--filename=-"]), manifests)
+    run_with_input(
+        cluster.kubectl().args(["apply", "--dry-run=server", "--validate=strict", "--filename=-"]),
+        manifests,
+    )
 }
 
 #[test]
@@ -74,10 +80,10 @@ fn applying_rendered_manifests_does_not_run_the_uninstall_check() {
     kubectl(&cluster, &["get", "deployment", "apprunner-operator", "--namespace", NAMESPACE]);
     assert_eq!(checks(&cluster), Vec::<String>::new());
     for arguments in [["--no-hooks", "--include-crds"], ["--set", "preflight.enabled=false"]] {
-        printed(&fed(cluster.kubectl().args(["apply", "--filename=-"]), &manifests(&arguments)));
+        output_of(&run_with_input(cluster.kubectl().args(["apply", "--filename=-"]), &manifests(&arguments)));
         assert_eq!(checks(&cluster), Vec::<String>::new());
     }
     // Nothing there says something only because the check is among what is rendered.
-    printed(&fed(cluster.kubectl().args(["apply", "--filename=-"]), &rendered));
+    output_of(&run_with_input(cluster.kubectl().args(["apply", "--filename=-"]), &rendered));
     assert_eq!(checks(&cluster).len(), 4);
 }

@@ -54,7 +54,7 @@ pub fn template(arguments: &[&str]) -> Output {
 
 /// Renders the chart, which must work, and gives what it printed.
 pub fn manifests(arguments: &[&str]) -> String {
-    printed(&template(arguments))
+    output_of(&template(arguments))
 }
 
 /// Renders the chart into objects.
@@ -66,7 +66,7 @@ pub fn objects(arguments: &[&str]) -> Vec<Value> {
 pub fn notes(set: &str) -> String {
     let mut install = helm();
     install.args(["install", RELEASE]).arg(chart()).args(["--namespace", NAMESPACE, "--dry-run=client", "--set", set]);
-    let printed = printed(&install.output().unwrap());
+    let printed = output_of(&install.output().unwrap());
     printed.split_once("NOTES:").unwrap_or_else(|| panic!("no notes in {printed}")).1.to_owned()
 }
 
@@ -77,7 +77,7 @@ pub fn parsed(yaml: &str) -> Vec<Value> {
 }
 
 /// The one object of a kind and name.
-pub fn the<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
+pub fn find<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
     let found: Vec<_> = objects.iter().filter(|o| o["kind"] == kind && o["metadata"]["name"] == name).collect();
     assert_eq!(found.len(), 1, "{kind} {name} among {:?}", names(objects));
     found[0]
@@ -97,13 +97,13 @@ pub fn arguments(objects: &[Value]) -> Vec<String> {
 }
 
 /// What a command that must succeed has printed.
-pub fn printed(output: &Output) -> String {
+pub fn output_of(output: &Output) -> String {
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout)
 }
 
 /// What a command that must fail has said.
-pub fn said(output: &Output) -> String {
+pub fn error_output(output: &Output) -> String {
     assert!(!output.status.success(), "it was not refused: {}", text(&output.stdout));
     text(&output.stderr)
 }

@@ -5,12 +5,12 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{CLUSTER_NAME, NAMESPACE, RELEASE, file, objects, parsed, printed, the, values_files};
+use crate::support::{CLUSTER_NAME, NAMESPACE, RELEASE, file, find, objects, output_of, parsed, values_files};
 
 /// Every file that people read or copy from, with its text.
 fn pages() -> Vec<(String, String)> {
     let listed = Command::new("git").args(["ls-files"]).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
-    let listed = printed(&listed);
+    let listed = output_of(&listed);
     let parts = [
         "README.md",
         "SECURITY.md",
@@ -64,7 +64,7 @@ fn docs_chart_and_examples_use_one_namespace() {
 /// The service account of the chart is the one that the trust policies, the association and the policy let in.
 #[test]
 fn examples_name_the_service_account_of_the_chart() {
-    let deployment = the(&objects(&[]), "Deployment", RELEASE).clone();
+    let deployment = find(&objects(&[]), "Deployment", RELEASE).clone();
     let (namespace, account) = (
         deployment["metadata"]["namespace"].as_str().unwrap(),
         deployment["spec"]["template"]["spec"]["serviceAccountName"].as_str().unwrap(),
@@ -102,7 +102,7 @@ fn no_example_overwrites_an_object_of_a_release() {
             }
         }
     }
-    assert_eq!(the(&objects(&[]), "ClusterRoleBinding", CLUSTER_NAME)["subjects"][0]["namespace"], NAMESPACE);
+    assert_eq!(find(&objects(&[]), "ClusterRoleBinding", CLUSTER_NAME)["subjects"][0]["namespace"], NAMESPACE);
 }
 
 /// Where Crossplane is installed, `vpcconnectors` may be its resource.

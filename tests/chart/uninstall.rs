@@ -9,7 +9,7 @@ use devcluster::DevCluster;
 use serde_json::{Value, json};
 
 use crate::served::{cluster, kubectl};
-use crate::support::{NAMESPACE, RELEASE, chart, file, helm, parsed, printed, said, text};
+use crate::support::{NAMESPACE, RELEASE, chart, error_output, file, helm, output_of, parsed, text};
 
 const OBJECT: &str = "vpcconnector/shop-egress";
 
@@ -72,7 +72,7 @@ fn end_the_pod(cluster: &DevCluster) -> Option<String> {
 
 /// The state of the release, in Helm's word.
 fn state(cluster: &DevCluster) -> String {
-    let status = printed(&on(cluster, &["status", RELEASE, "--output=json"]).output().unwrap());
+    let status = output_of(&on(cluster, &["status", RELEASE, "--output=json"]).output().unwrap());
     read(&status)["info"]["status"].as_str().unwrap().to_owned()
 }
 
@@ -87,7 +87,7 @@ fn upgrade(cluster: &DevCluster, set: &str) -> Output {
 /// What a release comes to: its values, and the Deployment that it has in the cluster.
 fn restored(cluster: &DevCluster) -> (Value, Value) {
     assert_eq!(state(cluster), "deployed");
-    let values = printed(&on(cluster, &["get", "values", RELEASE, "--output=json"]).output().unwrap());
+    let values = output_of(&on(cluster, &["get", "values", RELEASE, "--output=json"]).output().unwrap());
     let deployment = kubectl(cluster, &["get", "deployment", RELEASE, "--namespace", NAMESPACE, "--output=json"]);
     (read(&values), read(&deployment)["spec"].clone())
 }
@@ -99,7 +99,7 @@ fn refuse_and_restore(cluster: &DevCluster) {
     let line = refused.check.lines().find_map(|line| line.trim().strip_prefix("helm rollback ")).unwrap().to_owned();
     let mut command = helm();
     command.arg("rollback").args(line.split_whitespace()).env("KUBECONFIG", cluster.kubeconfig());
-    printed(&command.output().unwrap());
+    output_of(&command.output().unwrap());
 }
 
 /// An object that our finalizer holds, as if an operator had taken it over.
@@ -120,7 +120,7 @@ fn finalizers(cluster: &DevCluster, list: &str) {
 fn uninstall_is_refused_while_objects_remain_and_can_be_undone() {
     let cluster = cluster();
     let install =
-        || printed(&on(&cluster, &["install", RELEASE, "--set=logLevel=warn"]).arg(chart()).output().unwrap());
+        || output_of(&on(&cluster, &["install", RELEASE, "--set=logLevel=warn"]).arg(chart()).output().unwrap());
     install();
     let crd = "crd/vpcconnectors.apprunner-operator.dev";
     kubectl(&cluster, &["wait", "--for=condition=Established", "--timeout=30s", crd]);
@@ -137,7 +137,7 @@ fn uninstall_is_refused_while_objects_remain_and_can_be_undone() {
     refuse_and_restore(&cluster);
     let (values, deployment) = restored(&cluster);
     assert_eq!(values, json!({"logLevel": "warn"}));
-    printed(&upgrade(&cluster, "clusterId=shop-1,logLevel=debug"));
+    output_of(&upgrade(&cluster, "clusterId=shop-1,logLevel=debug"));
     let before = restored(&cluster);
     assert!(before.1 != deployment);
     refuse_and_restore(&cluster);
@@ -162,17 +162,17 @@ fn uninstall_is_refused_while_objects_remain_and_can_be_undone() {
 #[test]
 fn release_of_the_same_name_works_in_another_namespace() {
     let cluster = cluster();
-    printed(&on(&cluster, &["install", RELEASE]).arg(chart()).output().unwrap());
+    output_of(&on(&cluster, &["install", RELEASE]).arg(chart()).output().unwrap());
     let mut second = helm();
     second.args(["install", RELEASE]).arg(chart()).args(["--namespace=jobs", "--set=watchNamespaces={jobs}"]);
     second.env("KUBECONFIG", cluster.kubeconfig());
     // The CRD is the first one's, and Helm says so.
-    let refused = said(&second.output().unwrap());
+    let refused = error_output(&second.output().unwrap());
     assert!(
         refused.contains("vpcconnectors.apprunner-operator.dev") && refused.contains("release-namespace"),
         "{refused}"
     );
-    printed(&second.arg("--set=crds.enabled=false").output().unwrap());
+    output_of(&second.arg("--set=crds.enabled=false").output().unwrap());
     for namespace in [NAMESPACE, "jobs"] {
         let user = format!("system:serviceaccount:{namespace}:{RELEASE}");
         let may = ["auth", "can-i", "patch", "vpcconnectors.apprunner-operator.dev", "--namespace=jobs", "--as"];
@@ -180,7 +180,7 @@ fn release_of_the_same_name_works_in_another_namespace() {
     }
     let mut uninstall = helm();
     uninstall.args(["uninstall", RELEASE, "--namespace=jobs", "--no-hooks"]).env("KUBECONFIG", cluster.kubeconfig());
-    printed(&uninstall.output().unwrap());
+    output_of(&uninstall.output().unwrap());
     let user = format!("system:serviceaccount:{NAMESPACE}:{RELEASE}");
     kubectl(&cluster, &["auth", "can-i", "patch", "vpcconnectors.apprunner-operator.dev", "--as", &user]);
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{NAMESPACE, RELEASE, file, objects, the};
+use crate::support::{NAMESPACE, RELEASE, file, find, objects};
 
 /// The names of metrics in a query, each with what stands behind it.
 fn series(query: &str) -> Vec<&str> {
@@ -20,7 +20,7 @@ fn selected(query: &str, selector: &str) -> bool {
 
 fn rules(set: &str) -> Vec<Value> {
     let objects = objects(&["--set", "prometheusRule.enabled=true", "--set", set]);
-    the(&objects, "PrometheusRule", RELEASE)["spec"]["groups"][0]["rules"].as_array().unwrap().clone()
+    find(&objects, "PrometheusRule", RELEASE)["spec"]["groups"][0]["rules"].as_array().unwrap().clone()
 }
 
 #[test]

@@ -67,7 +67,7 @@ async fn clock_an_hour_off_is_reported_and_correcting_it_is_enough() {
         clock.set("+0");
         world.reason("egress", "Available").await;
         world.delete("egress").await;
-        world.gone("egress").await;
+        world.until_deleted("egress").await;
         assert!(world.inactive(&arn));
     }
 }
@@ -85,7 +85,7 @@ async fn setting_the_clock_during_a_wait_does_not_delay_the_deletion() {
         world.reason("egress", "InUse").await;
         clock.set(offset);
         assert!(world.emulator.delete_service(&service));
-        world.gone("egress").await;
+        world.until_deleted("egress").await;
         assert!(world.inactive(&arn));
     }
 }

@@ -22,72 +22,72 @@ pub fn scenarios() -> Vec<Trial> {
 
 async fn leader_killed_during_deletions(world: &World) {
     world.install(&TWO);
-    let [arn, other] = ["shop-egress", "jobs-egress"].map(|name| world.adopted(name));
+    let [arn, other] = ["shop-egress", "jobs-egress"].map(|name| world.claimed(name));
     let leader = world.leader().await;
-    world.deleting("shop-egress", &arn, UNANSWERED).await;
-    world.renewed().await;
+    world.begin_deletion("shop-egress", &arn, UNANSWERED).await;
+    world.until_renewed().await;
     let killed = Instant::now();
     world.signal(&leader.pod, "SIGKILL");
     // Mostly the standby; sometimes it is the killed one's container, which by then is a candidate like any other.
-    world.successor(&leader).await;
+    world.next_leader(&leader).await;
     assert!(killed.elapsed() < Duration::from_secs(20), "{:?} after a kill", killed.elapsed());
-    world.restarted(&leader.pod, 137);
-    world.gone("shop-egress", &arn);
+    world.until_restarted(&leader.pod, 137);
+    world.until_deleted("shop-egress", &arn);
     assert!(world.deletes(&arn) <= 2, "{} deletes", world.deletes(&arn));
-    goes_on(world, &other);
+    assert_next_leader_continues(world, &other);
     world.uninstall();
 }
 
 async fn leader_stopped_during_deletions(world: &World) {
     world.install(&TWO);
-    let [arn, other] = ["shop-egress", "jobs-egress"].map(|name| world.adopted(name));
+    let [arn, other] = ["shop-egress", "jobs-egress"].map(|name| world.claimed(name));
     let leader = world.leader().await;
     let stopped = world.pod(&leader.pod).await;
-    world.deleting("shop-egress", &arn, FaultKind::LateAnswer { ms: 3_000 }).await;
+    world.begin_deletion("shop-egress", &arn, FaultKind::LateAnswer { ms: 3_000 }).await;
     world.kubectl(&["delete", "pod", &leader.pod, "--wait=false"]);
     assert_eq!(world.exit_code(&stopped).await, 0);
-    let next = world.successor(&leader).await;
-    let given_back = granted(world, &leader.pod).pop().unwrap();
-    let taken = granted(world, &next.pod).remove(0);
-    let between = taken.duration_since(given_back);
+    let next = world.next_leader(&leader).await;
+    let released = granted(world, &leader.pod).pop().unwrap();
+    let acquired = granted(world, &next.pod).remove(0);
+    let between = acquired.duration_since(released);
     assert!(!between.is_negative() && between.as_millis() < 3_000, "{between:?} after a clean stop");
-    world.gone("shop-egress", &arn);
+    world.until_deleted("shop-egress", &arn);
     assert_eq!(world.deletes(&arn), 1, "the first finished it");
-    goes_on(world, &other);
+    assert_next_leader_continues(world, &other);
     world.uninstall();
 }
 
 async fn leader_frozen_during_deletions(world: &World) {
     // The kubelet would kill it before it can be woken.
     world.install(&[&TWO[..], &["livenessProbe.failureThreshold=60"]].concat());
-    let [arn, other] = ["shop-egress", "jobs-egress"].map(|name| world.adopted(name));
+    let [arn, other] = ["shop-egress", "jobs-egress"].map(|name| world.claimed(name));
     let leader = world.leader().await;
     let frozen = world.pod(&leader.pod).await;
-    world.deleting("shop-egress", &arn, UNANSWERED).await;
+    world.begin_deletion("shop-egress", &arn, UNANSWERED).await;
     world.signal(&leader.pod, "SIGSTOP");
-    world.gone("shop-egress", &arn);
+    world.until_deleted("shop-egress", &arn);
     assert!(world.deletes(&arn) <= 2, "{} deletes", world.deletes(&arn));
-    let next = world.successor(&leader).await;
+    let next = world.next_leader(&leader).await;
     assert_ne!(next.pod, leader.pod);
     let done = || (world.calls_of(&frozen), world.writes_of(&leader.pod).len());
     let before = done();
     assert!(before.0 > 0 && before.1 > 0, "it did its work before: {before:?}");
     world.signal(&leader.pod, "SIGCONT");
-    world.restarted(&leader.pod, 1);
+    world.until_restarted(&leader.pod, 1);
     let said = world.kubectl(&["logs", "--previous", &leader.pod]);
     assert!(said.contains("the Lease was lost"), "{said}");
-    goes_on(world, &other);
+    assert_next_leader_continues(world, &other);
     assert_eq!(done(), before, "it went on when it was woken: {:?}", world.writes_of(&leader.pod));
     assert_eq!(world.leader().await, next);
     world.uninstall();
 }
 
 /// What the leader had not begun yet is the next one's.
-fn goes_on(world: &World, other: &str) {
-    world.adopted("late-egress");
-    world.reaches("vpcc/jobs-egress", "Available");
+fn assert_next_leader_continues(world: &World, other: &str) {
+    world.claimed("late-egress");
+    world.until_reason("vpcc/jobs-egress", "Available");
     world.kubectl(&["delete", "vpcc", "jobs-egress", "late-egress", "--wait=false"]);
-    world.gone("jobs-egress", other);
+    world.until_deleted("jobs-egress", other);
     assert_eq!(world.deletes(other), 1);
     world.kubectl(&["wait", "vpcc/late-egress", "--for=delete", "--timeout=60s"]);
 }

@@ -32,11 +32,11 @@ async fn every_panel_has_data_and_every_alert_is_evaluated(world: &World) {
     let both = eventually("two targets", async || Some(targets(world)).filter(|targets| targets.len() == 2)).await;
     let _prometheus = prometheus(world, &both);
     has_data("count(up == 1) == 2").await;
-    let held = world.adopted("jobs-egress");
+    let held = world.claimed("jobs-egress");
     world.emulator.create_service(DEFAULT_ACCOUNT, REGION, "jobs", Some(&held));
-    world.adopted("shop-egress");
+    world.claimed("shop-egress");
     world.kubectl(&["delete", "vpcc/jobs-egress", "--wait=false"]);
-    world.reaches("vpcc/jobs-egress", "InUse");
+    world.until_reason("vpcc/jobs-egress", "InUse");
     world.kubectl(&["delete", "vpcc/shop-egress", "--wait", "--timeout=60s"]);
 
     for query in panels() {

@@ -29,7 +29,7 @@ async fn unwatched_namespace_is_left_alone(world: &World) {
     world.install(&["watchNamespaces={shop,jobs}"]);
     let outside = world.created_in("elsewhere");
     for namespace in ["shop", "jobs"] {
-        world.adopted_and_deleted_in(namespace);
+        world.claimed_and_deleted_in(namespace);
     }
     let traces = "--output=jsonpath={.metadata.finalizers}{.status.conditions}";
     assert_eq!(world.kubectl(&["--namespace=elsewhere", "get", "vpcc/egress", traces]), "");
@@ -48,7 +48,7 @@ async fn roles_without_cluster_roles_are_enough(world: &World) {
     let of_release = format!("--selector=app.kubernetes.io/instance={RELEASE}");
     let all = |kinds: &str| world.kubectl(&["get", kinds, &of_release, "--output=name"]);
     assert_eq!((all("roles").lines().count(), all("clusterroles,clusterrolebindings").as_str()), (2, ""));
-    let arn = world.adopted("shop-egress");
+    let arn = world.claimed("shop-egress");
     let refused = world.helm_refused(&["uninstall", RELEASE, "--wait", "--timeout=90s"]);
     assert!(refused.contains("shop-egress"), "what still needs it is not named: {refused}");
     let log = fs::read_to_string(world.cluster.audit_log()).unwrap();
@@ -70,7 +70,7 @@ async fn namespace_deleted_before_its_objects(world: &World) {
     eventually("the operator reports what it lacks", failing).await;
     // Nor does one that starts now see what hangs; the other namespace has its operator all the while.
     world.kubectl(&["delete", "pods", "--selector=app.kubernetes.io/name=apprunner-operator"]);
-    world.adopted_and_deleted_in("spared");
+    world.claimed_and_deleted_in("spared");
 
     let notes = world.helm(&["get", "notes", RELEASE]);
     let (_, way_out) = notes.split_once("rights that do not stand in the namespace,\n\n").unwrap();
@@ -83,7 +83,7 @@ async fn namespace_deleted_before_its_objects(world: &World) {
     world.kubectl(&["delete", &format!("clusterrolebinding/{rescue}"), &format!("clusterrole/{rescue}")]);
     // No Role can be made in a namespace that is gone, not even for the hook.
     world.release("upgrade", &[&ROLES_ONLY[..], &["watchNamespaces={spared}"]].concat());
-    world.adopted_and_deleted_in("spared");
+    world.claimed_and_deleted_in("spared");
     world.uninstall();
     world.kubectl(&["delete", "namespace", "spared", "--wait=false"]);
 }
@@ -119,7 +119,7 @@ impl World {
         assert_eq!((self.status(arn), self.deletes(arn)), (ConnectorStatus::Inactive, 1));
     }
 
-    fn adopted_and_deleted_in(&self, namespace: &str) {
+    fn claimed_and_deleted_in(&self, namespace: &str) {
         let arn = self.created_in(namespace);
         self.ready_in(namespace);
         self.deleted_in(namespace, &arn);

@@ -24,12 +24,12 @@ impl World {
     }
 
     /// Waits until somebody else leads.
-    pub async fn successor(&self, leader: &Leader) -> Leader {
+    pub async fn next_leader(&self, leader: &Leader) -> Leader {
         eventually("another leads", async || self.holder().await.filter(|holder| holder != leader)).await
     }
 
     /// Waits until the leader has renewed its Lease, which from then on lasts longest.
-    pub async fn renewed(&self) {
+    pub async fn until_renewed(&self) {
         let before = self.lease().await.resource_version();
         let renewed = async || (self.lease().await.resource_version() != before).then_some(());
         eventually("it is renewed", renewed).await;
@@ -59,7 +59,7 @@ impl World {
     }
 
     /// Waits until a pod's operator has ended so, and was started again.
-    pub fn restarted(&self, pod: &str, exit_code: u8) {
+    pub fn until_restarted(&self, pod: &str, exit_code: u8) {
         let ended =
             format!("--for=jsonpath={{.status.containerStatuses[0].lastState.terminated.exitCode}}={exit_code}");
         self.kubectl(&["wait", "pod", pod, &ended, "--timeout=60s"]);

@@ -34,8 +34,8 @@ pub fn scenarios() -> Vec<Trial> {
             Ok(())
         }),
         Trial::test("each-right-names-a-scenario-that-uses-it", || {
-            told("docs/kubernetes.md", "Rights", &RIGHTS);
-            told("docs/aws.md", "The operations", &OPERATIONS);
+            assert_documented("docs/kubernetes.md", "Rights", &RIGHTS);
+            assert_documented("docs/aws.md", "The operations", &OPERATIONS);
             Ok(())
         }),
     ]
@@ -117,14 +117,14 @@ fn allowed() -> BTreeSet<String> {
 }
 
 /// Holds a table against what was seen: `` | `what`: verb, verb | … | scenario, scenario | ``.
-fn told(file: &str, part: &str, uses: &Mutex<Uses>) {
+fn assert_documented(file: &str, part: &str, uses: &Mutex<Uses>) {
     let uses = uses.lock().unwrap_or_else(PoisonError::into_inner);
     let page = page(file);
     let part = page.split("\n## ").find(|it| it.starts_with(part)).unwrap();
     let rows = part.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")).skip(1);
     for row in rows {
         let (first, last) = (row.split(" | ").next().unwrap(), row.rsplit(" | ").next().unwrap());
-        for (used, scenario) in all_of(first).iter().flat_map(|used| last.split(", ").map(move |it| (used, it))) {
+        for (used, scenario) in uses_in(first).iter().flat_map(|used| last.split(", ").map(move |it| (used, it))) {
             let seen = uses.get(used).is_some_and(|scenarios| scenarios.contains(scenario));
             assert!(seen, "{file} says that {scenario} uses {used}; these do: {:?}", uses.get(used));
         }
@@ -132,7 +132,7 @@ fn told(file: &str, part: &str, uses: &Mutex<Uses>) {
 }
 
 /// What a row is about: `` `resource` (`name`): verb, verb `` or `` `Operation` ``.
-fn all_of(cell: &str) -> Vec<String> {
+fn uses_in(cell: &str) -> Vec<String> {
     let Some((what, verbs)) = cell.split_once(": ") else { return vec![cell.trim_matches('`').to_owned()] };
     let named = what.split_once(" (`").map_or(what, |(what, _)| what);
     verbs.split(", ").map(|verb| format!("{named}: {verb}")).collect()

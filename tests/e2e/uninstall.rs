@@ -12,7 +12,7 @@ pub fn scenarios() -> Vec<Trial> {
 
 async fn uninstall_is_refused_while_objects_need_the_operator(world: &World) {
     world.install(&[]);
-    let arn = world.adopted("shop-egress");
+    let arn = world.claimed("shop-egress");
     let refused = world.helm_refused(&["uninstall", RELEASE, "--wait", "--timeout=90s"]);
     assert!(refused.contains("shop-egress"), "what still needs it is not named: {refused}");
     // A refusal leaves the release half uninstalled, and a rollback mends it.

@@ -164,29 +164,29 @@ impl World {
     }
 
     /// An object that has taken over a new connector.
-    pub fn adopted(&self, name: &str) -> String {
+    pub fn claimed(&self, name: &str) -> String {
         let arn = self.object(name);
         self.kubectl(&["wait", &format!("vpcc/{name}"), "--for=condition=Ready", "--timeout=60s"]);
         arn
     }
 
     /// Waits until an object's Ready condition has a reason.
-    pub fn reaches(&self, object: &str, reason: &str) {
-        let told = format!("--for=jsonpath={{.status.conditions[?(@.type==\"Ready\")].reason}}={reason}");
-        self.kubectl(&["wait", object, &told, "--timeout=60s"]);
+    pub fn until_reason(&self, object: &str, reason: &str) {
+        let condition = format!("--for=jsonpath={{.status.conditions[?(@.type==\"Ready\")].reason}}={reason}");
+        self.kubectl(&["wait", object, &condition, "--timeout=60s"]);
     }
 
     /// Has an object deleted, and returns while App Runner has the call and owes the answer.
-    pub async fn deleting(&self, name: &str, arn: &str, how: FaultKind) {
+    pub async fn begin_deletion(&self, name: &str, arn: &str, how: FaultKind) {
         self.emulator.add_fault(Fault::new(how).on(Operation::DeleteVpcConnector).arn(arn));
         self.kubectl(&["delete", "vpcc", name, "--wait=false"]);
         eventually("the call", async || (self.deletes(arn) == 1).then_some(())).await;
     }
 
     /// Waits until an object is gone, as its connector has to be by then.
-    pub fn gone(&self, name: &str, arn: &str) {
+    pub fn until_deleted(&self, name: &str, arn: &str) {
         self.kubectl(&["wait", &format!("vpcc/{name}"), "--for=delete", "--timeout=60s"]);
-        assert_eq!(self.status(arn), ConnectorStatus::Inactive, "{name} is gone, and its connector is not");
+        assert_eq!(self.status(arn), ConnectorStatus::Inactive, "{name} is deleted, and its connector is not");
     }
 
     pub fn status(&self, arn: &str) -> ConnectorStatus {

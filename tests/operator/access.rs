@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::cluster::operator_user_on;
-use crate::support::middleman::{Kind, Middleman};
+use crate::support::forward_proxy::{ForwardProxy, Kind};
 use crate::support::operator::Operator;
-use crate::support::{World, finalized};
+use crate::support::{World, with_finalizer};
 
 /// A name that no resolver knows: only a proxy leads there.
 const NAME: &str = "api.cluster.invalid";
@@ -19,35 +19,35 @@ const LOCAL_NAME: &str = "127.1";
 const LOCAL_ADDRESS: &str = "0.0.0.0";
 
 /// What a run came to: its exit code, and all that it said.
-pub struct Ran {
+pub struct RunOutput {
     pub code: Option<i32>,
     pub said: String,
 }
 
-impl Ran {
-    pub fn says(&self, code: i32, words: &[&str]) {
+impl RunOutput {
+    pub fn assert_output(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, Some(code), "{}", self.said);
         for word in words {
             assert!(self.said.contains(word), "{word:?} is missing in {}", self.said);
         }
     }
 
-    fn never_says(&self, word: &str) {
+    fn assert_output_lacks(&self, word: &str) {
         assert!(!self.said.contains(word), "{word:?} is in {}", self.said);
     }
 }
 
 /// Runs the program beside whatever lives in this process, with these variables and no others.
-pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
+pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> RunOutput {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"));
     command.args(arguments).env_clear().envs(environment.iter().copied());
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
-    Ran { code: output.status.code(), said }
+    RunOutput { code: output.status.code(), said }
 }
 
 /// Asks whether the operator may go.
-async fn check(kubeconfig: &Path, environment: &[(&str, &str)]) -> Ran {
+async fn check(kubeconfig: &Path, environment: &[(&str, &str)]) -> RunOutput {
     let kubeconfig = ("KUBECONFIG", kubeconfig.to_str().unwrap());
     run(&["preflight", "uninstall"], &[&[kubeconfig], environment].concat()).await
 }
@@ -71,15 +71,15 @@ fn address(world: &World) -> (String, String) {
     (host.to_owned(), port.to_owned())
 }
 
-async fn middleman(world: &World, kind: Kind) -> Middleman {
+async fn forward_proxy(world: &World, kind: Kind) -> ForwardProxy {
     let (host, port) = address(world);
-    Middleman::start(kind, &format!("{host}:{port}")).await
+    ForwardProxy::start(kind, &format!("{host}:{port}")).await
 }
 
 /// A world with an object that holds the operator, so that a run which reached the cluster can be told from another.
 async fn world() -> World {
     let world = World::new().await;
-    world.create_with("egress", &world.connector("conn-egress"), finalized).await;
+    world.create_with("egress", &world.connector("conn-egress"), with_finalizer).await;
     world
 }
 
@@ -88,13 +88,13 @@ const REACHED: &[&str] = &["egress", "would be stuck without the operator"];
 #[tokio::test]
 async fn proxy_of_the_environment_is_used_except_for_no_proxy() {
     let world = world().await;
-    let proxy = middleman(&world, Kind::Connect).await;
+    let proxy = forward_proxy(&world, Kind::Connect).await;
     let url = format!("http://{}", proxy.address);
     let port = address(&world).1;
 
     for variable in ["HTTPS_PROXY", "https_proxy"] {
         let before = proxy.asked().len();
-        check(&user(&world, NAME, &json!({})), &[(variable, &url)]).await.says(1, REACHED);
+        check(&user(&world, NAME, &json!({})), &[(variable, &url)]).await.assert_output(1, REACHED);
         assert_eq!(proxy.asked()[before..], [format!("{NAME}:{port}")], "{variable}");
     }
 
@@ -106,11 +106,13 @@ async fn proxy_of_the_environment_is_used_except_for_no_proxy() {
     ] {
         let kubeconfig = user(&world, host, &json!({}));
         let before = proxy.asked().len();
-        check(&kubeconfig, &[("HTTPS_PROXY", &url), ("NO_PROXY", no_proxy)]).await.says(1, REACHED);
-        check(&kubeconfig, &[("HTTPS_PROXY", &url), ("no_proxy", no_proxy)]).await.says(1, REACHED);
+        check(&kubeconfig, &[("HTTPS_PROXY", &url), ("NO_PROXY", no_proxy)]).await.assert_output(1, REACHED);
+        check(&kubeconfig, &[("HTTPS_PROXY", &url), ("no_proxy", no_proxy)]).await.assert_output(1, REACHED);
         assert_eq!(proxy.asked().len(), before, "{host} {no_proxy}");
         // The same server is gone to through the proxy when something else is excepted.
-        check(&kubeconfig, &[("HTTPS_PROXY", &url), ("NO_PROXY", "10.0.0.0/8,example.org")]).await.says(1, REACHED);
+        check(&kubeconfig, &[("HTTPS_PROXY", &url), ("NO_PROXY", "10.0.0.0/8,example.org")])
+            .await
+            .assert_output(1, REACHED);
         assert_eq!(proxy.asked()[before..], [format!("{host}:{port}")], "{host}");
     }
 }
@@ -120,8 +122,8 @@ async fn proxy_of_the_environment_is_not_used_for_a_local_cluster() {
     let world = world().await;
     let kubeconfig = operator_user_on(&world.cluster).1;
     let nowhere = ("HTTPS_PROXY", "http://127.0.0.1:9");
-    check(&kubeconfig, &[nowhere, ("NO_PROXY", "127.0.0.1")]).await.says(1, REACHED);
-    check(&kubeconfig, &[nowhere]).await.says(1, REACHED);
+    check(&kubeconfig, &[nowhere, ("NO_PROXY", "127.0.0.1")]).await.assert_output(1, REACHED);
+    check(&kubeconfig, &[nowhere]).await.assert_output(1, REACHED);
 }
 
 #[tokio::test]
@@ -134,10 +136,10 @@ async fn proxy_url_in_any_form_takes_precedence_over_the_environment() {
         (Kind::Socks, "socks5://"),
         (Kind::SocksWithLogin, "socks5://me:p%40ss@"),
     ] {
-        let proxy = middleman(&world, kind).await;
+        let proxy = forward_proxy(&world, kind).await;
         let proxy_url = json!({"proxy-url": format!("{scheme}{}", proxy.address)});
         let environment = [("HTTPS_PROXY", "http://127.0.0.1:9"), ("NO_PROXY", "*")];
-        check(&user(&world, NAME, &proxy_url), &environment).await.says(1, REACHED);
+        check(&user(&world, NAME, &proxy_url), &environment).await.assert_output(1, REACHED);
         assert_eq!(proxy.asked(), [format!("{NAME}:{port}")], "{kind:?}");
     }
 }
@@ -149,28 +151,30 @@ async fn failing_proxy_is_named_with_its_error_and_without_its_password() {
         (Kind::ConnectWithLogin, "http://me:guessed@", "it asks for a login"),
         (Kind::SocksWithLogin, "socks5://me:nono@", "SOCKS error: "),
     ] {
-        let proxy = middleman(&world, kind).await;
+        let proxy = forward_proxy(&world, kind).await;
         let proxy_url = json!({"proxy-url": format!("{scheme}{}", proxy.address)});
         let ran = check(&user(&world, NAME, &proxy_url), &[]).await;
         let named = format!("through the proxy {} (proxy-url in the kubeconfig): ", proxy.address);
-        ran.says(1, &["no answer from the API server", &named, words]);
-        ran.never_says("guessed");
-        ran.never_says("nono");
+        ran.assert_output(1, &["no answer from the API server", &named, words]);
+        ran.assert_output_lacks("guessed");
+        ran.assert_output_lacks("nono");
     }
-    let refusing = middleman(&world, Kind::Refusing).await;
+    let refusing = forward_proxy(&world, Kind::Refusing).await;
     let proxy_url = json!({"proxy-url": format!("http://{}", refusing.address)});
-    check(&user(&world, NAME, &proxy_url), &[]).await.says(1, &["it refuses to connect to the API server"]);
+    check(&user(&world, NAME, &proxy_url), &[]).await.assert_output(1, &["it refuses to connect to the API server"]);
     // Nothing listens there.
     let proxy_url = json!({"proxy-url": "socks5://127.0.0.1:9"});
-    check(&user(&world, NAME, &proxy_url), &[]).await.says(1, &["through the proxy 127.0.0.1:9", "cannot be reached"]);
+    check(&user(&world, NAME, &proxy_url), &[])
+        .await
+        .assert_output(1, &["through the proxy 127.0.0.1:9", "cannot be reached"]);
     let closed = check(&user(&world, NAME, &json!({})), &[("HTTPS_PROXY", "http://127.0.0.1:9")]).await;
-    closed.says(1, &["through the proxy 127.0.0.1:9 (HTTPS_PROXY): ", "refused"]);
+    closed.assert_output(1, &["through the proxy 127.0.0.1:9 (HTTPS_PROXY): ", "refused"]);
 
     // The deadline of a connection is 3 s, that of a call 10 s.
-    let silent = middleman(&world, Kind::Silent).await;
+    let silent = forward_proxy(&world, Kind::Silent).await;
     let begun = Instant::now();
     let proxy_url = json!({"proxy-url": format!("http://{}", silent.address)});
-    check(&user(&world, NAME, &proxy_url), &[]).await.says(1, &["no connection: "]);
+    check(&user(&world, NAME, &proxy_url), &[]).await.assert_output(1, &["no connection: "]);
     assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
     assert_eq!(silent.asked().len(), 1);
 }
@@ -180,7 +184,7 @@ async fn operator_and_report_work_through_a_proxy() {
     let world = World::new().await;
     let arn = world.connector("conn-egress");
     world.create("egress", &arn).await;
-    let proxy = middleman(&world, Kind::Socks).await;
+    let proxy = forward_proxy(&world, Kind::Socks).await;
     let kubeconfig = user(&world, NAME, &json!({"proxy-url": format!("socks5://{}", proxy.address)}));
     let operator = Operator::start_as(("operator".into(), kubeconfig.clone()), &world.settings);
     world.reason("egress", "Available").await;
@@ -196,10 +200,10 @@ async fn operator_and_report_work_through_a_proxy() {
     ];
     let arguments = ["report", "--regions=us-east-1", "--kubeconfig", kubeconfig.to_str().unwrap()];
     let managed = format!("{}/egress", world.namespace);
-    run(&arguments, &environment).await.says(0, &[&managed]);
+    run(&arguments, &environment).await.assert_output(0, &[&managed]);
 
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     drop(operator);
 }
@@ -207,7 +211,7 @@ async fn operator_and_report_work_through_a_proxy() {
 #[tokio::test]
 async fn kubeconfig_and_context_are_chosen_as_kubectl_chooses_them() {
     let world = world().await;
-    let proxy = middleman(&world, Kind::Connect).await;
+    let proxy = forward_proxy(&world, Kind::Connect).await;
     let good = operator_user_on(&world.cluster).1;
     let mut config: Value = serde_json::from_slice(&std::fs::read(&good).unwrap()).unwrap();
     let mut far = config["clusters"][0].clone();
@@ -224,12 +228,12 @@ async fn kubeconfig_and_context_are_chosen_as_kubectl_chooses_them() {
 
     run(&[&preflight(&[])[..], &["--kubeconfig", good]].concat(), &[("KUBECONFIG", "/nowhere/config")])
         .await
-        .says(1, REACHED);
+        .assert_output(1, REACHED);
     assert!(proxy.asked().is_empty());
-    run(&preflight(&["--context=far"]), &[("KUBECONFIG", both)]).await.says(1, REACHED);
+    run(&preflight(&["--context=far"]), &[("KUBECONFIG", both)]).await.assert_output(1, REACHED);
     assert_eq!(proxy.asked().len(), 1);
     // Of several files, those that are not there don't matter.
-    run(&preflight(&[]), &[("KUBECONFIG", &format!("/nowhere/config:{good}"))]).await.says(1, REACHED);
+    run(&preflight(&[]), &[("KUBECONFIG", &format!("/nowhere/config:{good}"))]).await.assert_output(1, REACHED);
 }
 
 #[tokio::test]
@@ -273,9 +277,9 @@ async fn unusable_kubeconfig_is_reported_with_its_cause_and_no_other_advice() {
         // What a report could read in AWS is printed all the same.
         for (command, code) in [(&["preflight", "uninstall"][..], 1), (&["report", "--regions=us-east-1"], 0)] {
             let ran = run(&[command, &arguments].concat(), &environment).await;
-            ran.says(code, &[cause]);
-            ran.never_says("--no-hooks");
-            ran.never_says("secret-key");
+            ran.assert_output(code, &[cause]);
+            ran.assert_output_lacks("--no-hooks");
+            ran.assert_output_lacks("secret-key");
         }
     }
 }

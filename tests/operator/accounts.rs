@@ -6,7 +6,7 @@ use apprunner_emulator::{FaultKind, Operation};
 use apprunner_operator::api;
 use futures::future::join_all;
 
-use crate::support::{ACCOUNT, OTHER, World, finalized, message};
+use crate::support::{ACCOUNT, OTHER, World, message, with_finalizer};
 
 #[tokio::test]
 async fn credentials_of_another_account_make_no_call_and_release_nothing() {
@@ -30,7 +30,7 @@ async fn credentials_of_another_account_make_no_call_and_release_nothing() {
         assert_eq!(operations, ["GetCallerIdentity"]);
     }
     let _operator = world.operator();
-    join_all(names.map(|name| world.gone(name))).await;
+    join_all(names.map(|name| world.until_deleted(name))).await;
     assert!(arns.iter().all(|arn| world.inactive(arn)));
     assert_eq!(world.deletes(), names.len());
 }
@@ -39,7 +39,7 @@ async fn credentials_of_another_account_make_no_call_and_release_nothing() {
 async fn configured_account_id_does_not_replace_the_answer_of_sts() {
     let mut world = World::new().await;
     let arn = world.connector("shop");
-    world.create_with("egress", &arn, finalized).await;
+    world.create_with("egress", &arn, with_finalizer).await;
     world.delete("egress").await;
     // The keys are of one account, and the variable names another: the one that the ARN is of.
     world.settings.access_key = (OTHER.0.into(), OTHER.1.into());
@@ -150,6 +150,6 @@ async fn rejected_credentials_are_loaded_again() {
         FaultKind::error("ExpiredTokenException", 403, "The security token included in the request is expired"),
     );
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert_eq!(world.calls(Operation::GetCallerIdentity).len(), 2);
 }

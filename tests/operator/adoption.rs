@@ -80,7 +80,7 @@ async fn connector_deleted_outside_the_operator_is_reported_gone() {
         world.annotate(name, api::RECONCILE_REQUESTED_AT, Some("now")).await;
         world.reason(name, "Gone").await;
         world.delete(name).await;
-        world.gone(name).await;
+        world.until_deleted(name).await;
     }
     assert_eq!(world.deletes(), 0, "one has its receipt in the status, the other has no tags, and is looked at");
     let looked =

@@ -14,7 +14,7 @@ async fn deleted_despite(kind: FaultKind, reason: &str) -> World {
     let arn = world.claimed("egress").await;
     world.fault(DELETE, kind);
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     let told = world.history("egress").await.iter().any(|status| status.ready_reason() == Some(reason));
     assert!(told, "{reason} was never told");
@@ -22,7 +22,7 @@ async fn deleted_despite(kind: FaultKind, reason: &str) -> World {
 }
 
 /// The object as it is held by a fault that lasts, and what becomes of it when that ends.
-async fn held_by(kind: FaultKind, reason: &str) -> VpcConnector {
+async fn waits_until_fault_ends(kind: FaultKind, reason: &str) -> VpcConnector {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -30,7 +30,7 @@ async fn held_by(kind: FaultKind, reason: &str) -> VpcConnector {
     world.delete("egress").await;
     let held = world.reason("egress", reason).await;
     world.emulator.clear_faults();
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     held
 }
@@ -42,7 +42,7 @@ async fn connector_deleted_already_is_recorded_as_such() {
     let arn = world.claimed("egress").await;
     world.emulator.forget_connector(&arn);
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     let last = world.history("egress").await.pop().unwrap();
     assert_eq!(last.ready_reason(), Some("AlreadyGone"));
     assert_eq!(last.deleted_at, None);
@@ -60,7 +60,7 @@ async fn delete_answered_active_is_polled_until_inactive() {
     });
     world.delete("egress").await;
     world.reason("egress", "Deleting").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert_eq!(world.deletes(), 1);
     assert_eq!(world.history("egress").await.pop().unwrap().status.as_deref(), Some("INACTIVE"));
@@ -76,7 +76,7 @@ async fn delete_is_sent_again_when_the_connector_stays_active() {
     world.fault(DELETE, FaultKind::with("/VpcConnector/Status", "ACTIVE"));
     world.emulator.change_behaviors(|b| b.delete_settles_after_ms = 3_000);
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert!(world.deletes() >= 2);
 }
@@ -142,7 +142,7 @@ async fn implausible_time_is_left_out_of_the_receipt() {
     world.claimed("egress").await;
     world.fault(DELETE, FaultKind::with("/VpcConnector/DeletedAt", 32_503_680_000_u64));
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     let receipt = world.history("egress").await.pop().unwrap();
     assert_eq!((receipt.status.as_deref(), receipt.deleted_at), (Some("INACTIVE"), None));
     assert_eq!(operator.logged("AWS gave a time outside 2020 to 2100; it is left out").len(), 1);
@@ -166,7 +166,7 @@ async fn failed_connection_is_reported_unreachable_and_recovers() {
     }
     world.settings.endpoint = good;
     let _operator = world.operator();
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert_eq!(world.deletes(), 1);
 }
@@ -186,17 +186,17 @@ async fn connector_in_use_waits_and_is_deleted_after_its_service() {
     assert!(world.event("egress", "InUse").await.contains("being used by"));
 
     assert!(world.emulator.delete_service(&service));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
 #[tokio::test]
 async fn unexplained_refusal_shows_the_error_of_aws() {
     let kind = FaultKind::error("InvalidRequestException", 400, "The moon is in the wrong phase.");
-    let held = held_by(kind, "InvalidRequest").await;
+    let held = waits_until_fault_ends(kind, "InvalidRequest").await;
     assert!(message(&held).contains("The moon is in the wrong phase."));
     assert!(held.status.unwrap().condition("Stalled").is_some());
-    held_by(FaultKind::error("SomethingNewException", 418, "teapot"), "InvalidRequest").await;
+    waits_until_fault_ends(FaultKind::error("SomethingNewException", 418, "teapot"), "InvalidRequest").await;
 }
 
 #[tokio::test]
@@ -207,7 +207,7 @@ async fn refusal_of_an_already_deleted_connector_leads_to_a_receipt() {
     world.emulator.change_behaviors(|b| b.delete_again = DeleteAgain::InvalidRequest);
     world.emulator.delete_connector(&arn);
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert_eq!(world.history("egress").await.pop().unwrap().ready_reason(), Some("Deleted"));
     assert_eq!(world.deletes(), 1);
 }
@@ -220,7 +220,7 @@ async fn throttling_backs_off_and_recovers() {
 
 #[tokio::test]
 async fn missing_permissions_are_named_and_recover() {
-    let held = held_by(FaultKind::AccessDenied, "AccessDenied").await;
+    let held = waits_until_fault_ends(FaultKind::AccessDenied, "AccessDenied").await;
     assert!(message(&held).contains("apprunner:DeleteVpcConnector"), "{}", message(&held));
     let status = held.status.unwrap();
     assert_eq!(status.last_error.unwrap().operation, "DeleteVpcConnector");
@@ -230,17 +230,17 @@ async fn missing_permissions_are_named_and_recover() {
 async fn rejected_credentials_and_a_wrong_clock_are_reported_and_recover() {
     let expired =
         FaultKind::error("ExpiredTokenException", 403, "The security token included in the request is expired");
-    let held = held_by(expired, "CredentialsRejected").await;
+    let held = waits_until_fault_ends(expired, "CredentialsRejected").await;
     assert!(message(&held).contains("token"), "{}", message(&held));
     let skewed = FaultKind::error("InvalidSignatureException", 403, "Signature expired: 1 is now earlier than 2");
-    let held = held_by(skewed, "CredentialsRejected").await;
+    let held = waits_until_fault_ends(skewed, "CredentialsRejected").await;
     assert!(message(&held).contains("clock"), "{}", message(&held));
 }
 
 #[tokio::test]
 async fn missing_subscription_is_reported() {
     let kind = FaultKind::error("SubscriptionRequiredException", 400, "The AWS Access Key Id needs a subscription");
-    held_by(kind, "SubscriptionRequired").await;
+    waits_until_fault_ends(kind, "SubscriptionRequired").await;
 }
 
 #[tokio::test]
@@ -250,7 +250,7 @@ async fn message_of_a_lasting_failure_changes_only_its_numbers() {
     world.claimed("egress").await;
     world.emulator.add_fault(Fault::new(FaultKind::InternalErrorBeforeEffect).on(DELETE).times(6));
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     let history = world.history("egress").await;
     let failing: Vec<_> = history.iter().filter(|s| s.ready_reason() == Some("ServiceError")).collect();
     assert!(failing.len() < 6, "each attempt wrote a status: {failing:#?}");

@@ -24,13 +24,13 @@ async fn thirty_seconds_of_kills_lose_nothing() {
     world.delete_all().await;
 
     let (started, mut kills) = (Instant::now(), 0);
-    while started.elapsed() < Duration::from_secs(30) && !all_gone(&world).await {
+    while started.elapsed() < Duration::from_secs(30) && !all_deleted(&world).await {
         let _operator = world.operator_with(&["--concurrency=4"]);
         tokio::time::sleep(Duration::from_millis(chance.random_range(100..1_500))).await;
         kills += 1;
     }
     let _operator = world.operator();
-    assert!(eventually(async || all_gone(&world).await.then_some(())).await.is_some(), "not all are gone");
+    assert!(eventually(async || all_deleted(&world).await.then_some(())).await.is_some(), "not all are gone");
     assert!(kills > 2, "it was over before it began");
     assert!(arns.iter().all(|arn| world.inactive(arn)), "an object is gone and its connector is not");
     for arn in &arns {
@@ -78,13 +78,13 @@ async fn claim(world: &World, count: usize) -> Vec<String> {
     arns
 }
 
-async fn all_gone(world: &World) -> bool {
+async fn all_deleted(world: &World) -> bool {
     world.api.list(&ListParams::default()).await.unwrap().items.is_empty()
 }
 
 async fn time_to_delete(world: &World, names: &[String]) -> Duration {
     let started = Instant::now();
     join_all(names.iter().map(|name| world.delete(name))).await;
-    join_all(names.iter().map(|name| world.gone(name))).await;
+    join_all(names.iter().map(|name| world.until_deleted(name))).await;
     started.elapsed()
 }

@@ -21,24 +21,26 @@ async fn constantly_changing_foreign_finalizers_do_not_stop_the_deletion() {
     for (name, arn) in names.iter().zip(&arns) {
         world.create(name, arn).await;
     }
-    let churning: Vec<_> =
-        names.iter().map(|name| tokio::spawn(churn(world.api.clone(), (*name).into(), stop.clone()))).collect();
+    let churning: Vec<_> = names
+        .iter()
+        .map(|name| tokio::spawn(change_finalizers(world.api.clone(), (*name).into(), stop.clone())))
+        .collect();
     for name in names {
         world.reason(name, "Available").await;
         world.delete(name).await;
-        world.until_gone_or(name, |object| object.finalizer_index().is_none()).await;
+        world.until_deleted_or(name, |object| object.finalizer_index().is_none()).await;
     }
     stop.store(true, Ordering::Relaxed);
     join_all(churning).await;
     for name in names {
-        world.gone(name).await;
+        world.until_deleted(name).await;
     }
     assert!(arns.iter().all(|arn| world.inactive(arn)));
     assert_eq!(world.deletes(), names.len());
 }
 
 /// Puts a finalizer of its own in front and takes it off again, until told to stop; leaves none behind.
-async fn churn(api: kube::Api<api::VpcConnector>, name: String, stop: Arc<AtomicBool>) {
+async fn change_finalizers(api: kube::Api<api::VpcConnector>, name: String, stop: Arc<AtomicBool>) {
     const OTHER: &str = "example.com/churn";
     while !stop.load(Ordering::Relaxed) {
         let Ok(Some(object)) = api.get_opt(&name).await else { return };
@@ -66,7 +68,7 @@ async fn every_way_of_deleting_the_object_deletes_the_connector() {
         let arn = world.claimed(&name).await;
         let params = DeleteParams { propagation_policy: Some(policy), ..DeleteParams::default() };
         world.api.delete(&name, &params).await.unwrap();
-        world.gone(&name).await;
+        world.until_deleted(&name).await;
         assert!(world.inactive(&arn), "{name}");
     }
 }
@@ -104,7 +106,7 @@ async fn status_edited_during_a_deletion_does_not_delete_another_connector() {
     world.reason("egress", "Throttled").await;
     world.merge_status("egress", json!({"arn": other})).await;
     world.emulator.clear_faults();
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&ours) && !world.inactive(&other));
 }
 
@@ -121,7 +123,7 @@ async fn retain_set_during_a_delete_call_applies_after_that_call() {
     world.delete("egress").await;
     assert!(crate::support::eventually(async || (world.deletes() == 1).then_some(())).await.is_some());
     world.policy("egress", "Retain").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     // The delete was under way before anybody said Retain, and AWS carried it out: then there is a receipt.
     assert!(world.inactive(&arn));
     assert_eq!(world.deletes(), 1);
@@ -136,7 +138,7 @@ async fn deleting_a_namespace_deletes_its_connectors() {
     let namespaces = kube::Api::<k8s_openapi::api::core::v1::Namespace>::all(world.client.clone());
     namespaces.delete(&world.namespace, &DeleteParams::default()).await.unwrap();
     for name in ["a", "b"] {
-        world.gone(name).await;
+        world.until_deleted(name).await;
     }
     let gone = async || namespaces.get_opt(&world.namespace).await.unwrap().is_none().then_some(());
     assert!(crate::support::eventually(gone).await.is_some(), "the namespace is still there");
@@ -170,7 +172,7 @@ async fn two_operators_on_the_same_objects_lose_nothing() {
     let names: Vec<String> = (0..20).map(|n| format!("egress-{n}")).collect();
     let arns = join_all(names.iter().map(|name| world.claimed(name))).await;
     join_all(names.iter().map(|name| world.delete(name))).await;
-    join_all(names.iter().map(|name| world.gone(name))).await;
+    join_all(names.iter().map(|name| world.until_deleted(name))).await;
     assert!(arns.iter().all(|arn| world.inactive(arn)));
     for arn in &arns {
         let deletes = world.deletes_of(arn);

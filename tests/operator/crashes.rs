@@ -5,7 +5,7 @@ use futures::StreamExt;
 use futures::stream;
 
 use crate::support::proxy::{Calls, Side};
-use crate::support::{World, eventually, finalized};
+use crate::support::{World, eventually, with_finalizer};
 
 const SIDE_BY_SIDE: usize = 6;
 
@@ -142,7 +142,7 @@ async fn crash(work: Work, call: Call, side: Side) {
     if matches!(work, Work::Adopts) {
         assert!(world.owner_tag(&arn).is_some());
         world.delete("egress").await;
-        world.gone("egress").await;
+        world.until_deleted("egress").await;
     }
     assert!(world.inactive(&arn), "{work:?} killed {side:?} {call:?}: the connector is still there");
     assert!(world.deletes() <= 2, "{work:?} killed {side:?} {call:?}: {} deletes", world.deletes());
@@ -169,7 +169,7 @@ async fn prepare(world: &World, work: Work) -> String {
         }
         Work::DeletesUnclaimed => {
             let arn = world.connector("conn-egress");
-            world.create_with("egress", &arn, finalized).await;
+            world.create_with("egress", &arn, with_finalizer).await;
             world.delete("egress").await;
             arn
         }
@@ -179,6 +179,6 @@ async fn prepare(world: &World, work: Work) -> String {
 async fn finish(world: &World, work: Work) {
     match work {
         Work::Adopts => drop(world.reason("egress", "Available").await),
-        Work::Deletes | Work::DeletesUnclaimed => world.gone("egress").await,
+        Work::Deletes | Work::DeletesUnclaimed => world.until_deleted("egress").await,
     }
 }

@@ -4,7 +4,7 @@ use apprunner_emulator::{ConnectorIds, FaultKind, Operation};
 use apprunner_operator::api::{self, VpcConnector, condition};
 use serde_json::json;
 
-use crate::support::{ACCOUNT, REGION, World, finalized};
+use crate::support::{ACCOUNT, REGION, World, with_finalizer};
 
 #[tokio::test]
 async fn claimed_connector_is_deleted_with_two_calls_and_a_receipt() {
@@ -14,7 +14,7 @@ async fn claimed_connector_is_deleted_with_two_calls_and_a_receipt() {
     world.emulator.clear_calls();
 
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
 
     assert!(world.inactive(&arn));
     let calls: Vec<_> = world.emulator.calls().into_iter().filter_map(|call| call.operation).collect();
@@ -46,7 +46,7 @@ async fn connector_with_another_arn_ending_is_claimed_named_and_deleted() {
     let named = |object: &VpcConnector| object.status.as_ref().is_some_and(|status| !status.blocked_by.is_empty());
     world.until("egress", "held", named).await;
     assert!(world.emulator.delete_service(&web));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert_eq!(world.history("egress").await.pop().unwrap().ready_reason(), Some("Deleted"));
 }
@@ -60,7 +60,7 @@ async fn retain_releases_the_object_and_removes_the_owner_tag() {
     world.policy("egress", "Retain").await;
 
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
 
     assert!(!world.inactive(&arn));
     assert_eq!(world.deletes(), 0);
@@ -76,13 +76,13 @@ async fn retain_releases_a_paused_unclaimed_or_wrong_account_object() {
         world.claimed("claimed").await
     };
     let unclaimed = world.connector("unclaimed");
-    world.create_with("unclaimed", &unclaimed, finalized).await;
+    world.create_with("unclaimed", &unclaimed, with_finalizer).await;
     let _operator = world.operator_of_other_account();
     for name in ["claimed", "unclaimed"] {
         world.annotate(name, api::PAUSED, Some("true")).await;
         world.policy(name, "Retain").await;
         world.delete(name).await;
-        world.gone(name).await;
+        world.until_deleted(name).await;
         assert!(world.event(name, "Retained").await.contains("left in AWS"));
     }
     assert!(!world.inactive(&claimed) && !world.inactive(&unclaimed));
@@ -100,7 +100,7 @@ async fn retain_ends_a_stuck_deletion() {
     world.reason("egress", "ServiceError").await;
 
     world.policy("egress", "Retain").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
 
     let note = world.event("egress", "Retained").await;
     assert_eq!(world.calls(Operation::UntagResource).len(), 1);
@@ -120,11 +120,11 @@ async fn paused_object_is_left_alone_until_it_is_resumed() {
     // A second object goes all the way meanwhile, so the first one had its chance.
     world.claimed("other").await;
     world.delete("other").await;
-    world.gone("other").await;
+    world.until_deleted("other").await;
     assert!(world.emulator.calls()[before..].iter().all(|call| call.arn.as_deref() != Some(&arn)));
 
     world.annotate("egress", api::PAUSED, None).await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
@@ -139,7 +139,7 @@ async fn protected_object_waits_until_its_protection_is_removed() {
     assert_eq!(world.deletes(), 0);
 
     world.annotate("egress", api::PROTECTED, Some("false")).await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
@@ -154,7 +154,7 @@ async fn receipt_in_the_status_needs_no_call() {
     world.delete("egress").await;
 
     let _operator = world.operator_of_other_account();
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert_eq!(world.deletes(), 0);
     assert!(!world.inactive(&arn), "the status was a forgery, and forging it is a right of its own");
 }
@@ -163,11 +163,11 @@ async fn receipt_in_the_status_needs_no_call() {
 async fn object_deleted_before_its_claim_is_claimed_and_deleted() {
     let world = World::new().await;
     let arn = world.connector("shop");
-    world.create_with("egress", &arn, finalized).await;
+    world.create_with("egress", &arn, with_finalizer).await;
     world.delete("egress").await;
 
     let _operator = world.operator();
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
 
     assert!(world.inactive(&arn));
     assert_eq!(world.deletes(), 1);
@@ -182,13 +182,13 @@ async fn unclaimed_object_without_a_connector_is_released() {
     world.emulator.forget_connector(&missing);
     world.emulator.delete_connector(&inactive);
     for (name, arn) in [("missing", &missing), ("inactive", &inactive)] {
-        world.create_with(name, arn, finalized).await;
+        world.create_with(name, arn, with_finalizer).await;
         world.delete(name).await;
     }
 
     let _operator = world.operator();
     for name in ["missing", "inactive"] {
-        world.gone(name).await;
+        world.until_deleted(name).await;
         let last = world.history(name).await.pop().unwrap();
         assert_eq!(last.ready_reason(), Some("AlreadyGone"), "{name}");
         assert_eq!(last.arn, None, "{name}");
@@ -200,12 +200,12 @@ async fn unclaimed_object_without_a_connector_is_released() {
 async fn status_that_names_another_connector_deletes_neither() {
     let world = World::new().await;
     let (ours, other) = (world.connector("ours"), world.connector("other"));
-    world.create_with("egress", &ours, finalized).await;
+    world.create_with("egress", &ours, with_finalizer).await;
     world.merge_status("egress", json!({"arn": other, "status": "INACTIVE"})).await;
     world.delete("egress").await;
 
     let _operator = world.operator();
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&ours), "the spec names it");
     assert!(!world.inactive(&other), "the status was wrong");
     assert!(world.event("egress", "StatusCorrected").await.contains(&other));
@@ -226,7 +226,7 @@ async fn other_finalizers_are_kept_and_not_waited_for() {
     assert_eq!(released.metadata.finalizers.unwrap(), [foreign]);
     assert!(world.inactive(&arn));
     world.merge("egress", json!({"metadata": {"finalizers": null}})).await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert_eq!(world.deletes(), 1);
 }
 

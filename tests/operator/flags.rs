@@ -56,7 +56,7 @@ async fn any_value_of_protected_except_false_protects_the_object() {
     assert_eq!(world.deletes(), 0);
 
     world.annotate("egress", api::PROTECTED, Some("False")).await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert_eq!(world.unknown_values().await.len(), 2, "the others are known");
 }
@@ -90,6 +90,6 @@ async fn any_value_of_paused_except_false_pauses_the_object() {
     assert_eq!(operator.log().matches("UnknownAnnotationValue").count(), 0, "an Event that was not taken");
 
     world.annotate("egress", api::PAUSED, Some("")).await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }

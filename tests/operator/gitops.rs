@@ -6,7 +6,7 @@ use apprunner_operator::api;
 use serde_json::Value;
 
 use crate::support::cluster::{cluster, run};
-use crate::support::verdicts::{Health, Kstatus, argo, checked, kstatus};
+use crate::support::gitops_health::{Health, Kstatus, argo, checked, kstatus};
 use crate::support::{ACCOUNT, REGION, World, message};
 
 impl World {
@@ -18,13 +18,13 @@ impl World {
     }
 
     /// What the health check and kstatus say of it.
-    async fn judged(&self, name: &str) -> (Health, Kstatus) {
+    async fn health(&self, name: &str) -> (Health, Kstatus) {
         let object = self.read(name).await.unwrap();
         (checked(&object).0, kstatus(Some(&object)))
     }
 
     /// Waits until it is paused.
-    async fn paused(&self, name: &str) {
+    async fn until_paused(&self, name: &str) {
         self.annotate(name, api::PAUSED, Some("true")).await;
         self.until(name, "paused", |o| o.status.as_ref().is_some_and(|s| s.condition("Paused").is_some())).await;
     }
@@ -35,14 +35,14 @@ async fn object_is_in_progress_until_the_operator_has_claimed_it() {
     let world = World::new().await;
     let arn = world.connector("shop");
     world.create("egress", &arn).await;
-    assert_eq!(world.judged("egress").await, (Health::Progressing, Kstatus::InProgress), "no operator runs");
+    assert_eq!(world.health("egress").await, (Health::Progressing, Kstatus::InProgress), "no operator runs");
     {
         let _operator = world.operator();
         world.reason("egress", "Available").await;
-        assert_eq!(world.judged("egress").await, (Health::Healthy, Kstatus::Current));
+        assert_eq!(world.health("egress").await, (Health::Healthy, Kstatus::Current));
     }
     world.policy("egress", "Retain").await;
-    assert_eq!(world.judged("egress").await, (Health::Progressing, Kstatus::InProgress), "nobody has seen the change");
+    assert_eq!(world.health("egress").await, (Health::Progressing, Kstatus::InProgress), "nobody has seen the change");
 }
 
 #[tokio::test]
@@ -50,20 +50,20 @@ async fn paused_object_is_suspended_and_current_only_if_it_was_before() {
     let world = World::new().await;
     let _operator = world.operator();
     world.claimed("egress").await;
-    world.paused("egress").await;
-    assert_eq!(world.judged("egress").await, (Health::Suspended, Kstatus::Current));
+    world.until_paused("egress").await;
+    assert_eq!(world.health("egress").await, (Health::Suspended, Kstatus::Current));
     world.annotate("egress", api::PAUSED, None).await;
     world.until("egress", "well", |o| o.status.as_ref().is_some_and(|s| s.condition("Paused").is_none())).await;
-    assert_eq!(world.judged("egress").await, (Health::Healthy, Kstatus::Current));
+    assert_eq!(world.health("egress").await, (Health::Healthy, Kstatus::Current));
 
     let annotations = [(api::PAUSED.to_owned(), "true".to_owned())];
     let arn = world.connector("shop");
     world.create_with("new", &arn, |o| o.metadata.annotations = Some(annotations.into())).await;
-    world.paused("new").await;
-    assert_eq!(world.judged("new").await, (Health::Suspended, Kstatus::InProgress));
+    world.until_paused("new").await;
+    assert_eq!(world.health("new").await, (Health::Suspended, Kstatus::InProgress));
     world.annotate("new", api::PAUSED, None).await;
     world.reason("new", "Available").await;
-    assert_eq!(world.judged("new").await, (Health::Healthy, Kstatus::Current));
+    assert_eq!(world.health("new").await, (Health::Healthy, Kstatus::Current));
 }
 
 #[tokio::test]
@@ -74,10 +74,10 @@ async fn stalled_object_is_degraded_until_a_user_acts() {
     world.fault(Operation::DescribeVpcConnector, FaultKind::error("ResourceNotFoundException", 400, "none such"));
     world.create("egress", &arn).await;
     world.reason("egress", "NotFound").await;
-    assert_eq!(world.judged("egress").await, (Health::Degraded, Kstatus::Failed));
+    assert_eq!(world.health("egress").await, (Health::Degraded, Kstatus::Failed));
     world.annotate("egress", api::RECONCILE_REQUESTED_AT, Some("t1")).await;
     world.reason("egress", "Available").await;
-    assert_eq!(world.judged("egress").await, (Health::Healthy, Kstatus::Current));
+    assert_eq!(world.health("egress").await, (Health::Healthy, Kstatus::Current));
 }
 
 /// Argo CD asks no check about what is being deleted, so that who holds it is read from the object.
@@ -97,7 +97,7 @@ async fn waiting_prune_is_shown_as_in_progress_and_completes() {
     assert_eq!(kstatus(Some(&object)), Kstatus::Terminating);
 
     assert!(world.emulator.delete_service(&service));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert_eq!(kstatus(world.read("egress").await.as_ref()), Kstatus::NotFound);
 }
@@ -115,7 +115,7 @@ async fn stalled_prune_is_shown_like_a_waiting_one() {
     assert_eq!((argo(&object).0, checked(&object).0), (Health::Progressing, Health::Degraded));
     assert_eq!(kstatus(Some(&object)), Kstatus::Terminating);
     world.emulator.clear_faults();
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
 }
 
 impl World {
@@ -134,7 +134,7 @@ async fn object_renamed_in_one_commit_deletes_its_connector() {
     world.create("new", &arn).await;
     world.reason("new", "OwnedByAnother").await;
     world.delete_in_the_foreground("old");
-    world.gone("old").await;
+    world.until_deleted("old").await;
     assert!(world.inactive(&arn));
 }
 
@@ -149,7 +149,7 @@ async fn object_renamed_in_two_commits_keeps_its_connector() {
     world.create("new", &arn).await;
     world.reason("new", "OwnedByAnother").await;
     world.delete_in_the_foreground("old");
-    world.gone("old").await;
+    world.until_deleted("old").await;
     world.reason("new", "Available").await;
     assert!(world.owner_tag(&arn).unwrap().ends_with("/new"));
     assert_eq!(world.deletes(), 0);

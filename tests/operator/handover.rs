@@ -27,14 +27,14 @@ struct Clusters {
 impl Clusters {
     async fn new() -> Self {
         let a = World::new().await;
-        let b = a.beside().await;
+        let b = a.with_same_emulator().await;
         let operators = [a.operator_with(&[A, RESYNC]), b.operator_with(&[B, RESYNC])];
         let arn = a.claimed("egress").await;
         Self { a, b, arn, _operators: operators }
     }
 
     /// Moves the tag to the second cluster's object, which waits for it.
-    async fn hand_over(&self) {
+    async fn move_tag(&self) {
         self.b.create("egress", &self.arn).await;
         self.b.reason("egress", "OwnedByAnother").await;
         self.a.emulator.set_tags(&self.arn, &[(api::OWNER_TAG, &format!("b/{}/egress", self.b.namespace))]);
@@ -46,26 +46,26 @@ impl Clusters {
 #[tokio::test]
 async fn object_whose_connector_moved_to_another_owner_deletes_nothing() {
     let clusters = Clusters::new().await;
-    clusters.hand_over().await;
+    clusters.move_tag().await;
     let Clusters { a, b, arn, .. } = &clusters;
     let lost = a.reason("egress", "OwnedByAnother").await;
     let status = lost.status.unwrap();
     assert!(status.condition("Stalled").is_some());
     assert_eq!(status.arn, None, "the claim is given up");
     a.delete("egress").await;
-    a.gone("egress").await;
+    a.until_deleted("egress").await;
     assert!(a.event("egress", "NotOwned").await.contains(&format!("b/{}/egress", b.namespace)));
     assert_eq!(a.deletes(), 0);
     b.reason("egress", "Available").await;
     b.delete("egress").await;
-    b.gone("egress").await;
+    b.until_deleted("egress").await;
     assert!(b.inactive(arn));
 }
 
 #[tokio::test]
 async fn connector_moved_before_the_next_resync_is_not_deleted() {
     let a = World::new().await;
-    let b = a.beside().await;
+    let b = a.with_same_emulator().await;
     let _operators = [a.operator_with(&[A, "--resync=24h"]), b.operator_with(&[B])];
     let arn = a.claimed("egress").await;
     // The command that the condition of B prints.
@@ -74,7 +74,7 @@ async fn connector_moved_before_the_next_resync_is_not_deleted() {
     b.reason("egress", "Available").await;
     assert_eq!(a.reason("egress", "Available").await.status.unwrap().arn, Some(arn.clone()), "it does not know yet");
     a.delete("egress").await;
-    a.gone("egress").await;
+    a.until_deleted("egress").await;
     a.event("egress", "NotOwned").await;
     assert_eq!(a.deletes(), 0);
     assert!(!a.inactive(&arn));
@@ -83,11 +83,11 @@ async fn connector_moved_before_the_next_resync_is_not_deleted() {
 #[tokio::test]
 async fn retain_leaves_the_tag_of_another_owner() {
     let clusters = Clusters::new().await;
-    clusters.hand_over().await;
+    clusters.move_tag().await;
     let Clusters { a, b, arn, .. } = &clusters;
     a.policy("egress", "Retain").await;
     a.delete("egress").await;
-    a.gone("egress").await;
+    a.until_deleted("egress").await;
     assert!(a.event("egress", "Retained").await.contains("its owner tag names another owner and stays"));
     assert_eq!(a.owner_tag(arn), Some(format!("b/{}/egress", b.namespace)));
     assert_eq!(a.calls(Operation::UntagResource).len(), 0);
@@ -103,13 +103,13 @@ async fn tag_moved_to_another_object_of_the_cluster_moves_the_connector() {
     world.emulator.set_tags(&arn, &[(api::OWNER_TAG, &format!("blue/{}/second", world.namespace))]);
     world.reason("first", "OwnedByAnother").await;
     world.delete("first").await;
-    world.gone("first").await;
+    world.until_deleted("first").await;
     world.event("first", "NotOwned").await;
     assert_eq!(world.deletes(), 0);
     world.annotate("second", api::RECONCILE_REQUESTED_AT, Some("now")).await;
     world.reason("second", "Available").await;
     world.delete("second").await;
-    world.gone("second").await;
+    world.until_deleted("second").await;
     assert!(world.inactive(&arn));
 }
 
@@ -128,7 +128,7 @@ async fn tag_of_a_deleted_object_is_replaced_at_resync_and_blocks_no_deletion() 
     world.reason("egress", "Protected").await;
     world.emulator.set_tags(&arn, &[(api::OWNER_TAG, &gone)]);
     world.annotate("egress", api::PROTECTED, None).await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
@@ -151,7 +151,7 @@ async fn stripped_tag_is_written_again_once_and_not_at_every_resync() {
     let object = world.reason("egress", "Available").await;
     assert_eq!(object.status.unwrap().arn.as_deref(), Some(arn.as_str()));
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn), "a tag that is missing holds no deletion");
 }
 
@@ -165,7 +165,7 @@ async fn tag_that_app_runner_shows_late_is_awaited_and_written_once() {
     assert_eq!(world.calls(Operation::TagResource).len(), 1);
     assert!(world.calls(Operation::ListTagsForResource).len() > 2, "it was read again until it was shown");
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
@@ -181,7 +181,7 @@ async fn deletion_waits_while_the_owner_tag_cannot_be_read() {
     world.until("egress", "stalled", |o| o.status.as_ref().is_some_and(|s| s.condition("Stalled").is_some())).await;
     assert_eq!(world.deletes(), 0);
     world.emulator.clear_faults();
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
@@ -189,13 +189,13 @@ async fn deletion_waits_while_the_owner_tag_cannot_be_read() {
 #[tokio::test]
 async fn retained_object_restored_from_a_backup_deletes_nothing() {
     let a = World::new().await;
-    let b = a.beside().await;
+    let b = a.with_same_emulator().await;
     let operator = a.operator_with(&[A]);
     let arn = a.claimed("egress").await;
     let backup = a.api.get("egress").await.unwrap();
     a.policy("egress", "Retain").await;
     a.delete("egress").await;
-    a.gone("egress").await;
+    a.until_deleted("egress").await;
     drop(operator);
     let _b = b.operator_with(&[B]);
     b.create("egress", &arn).await;
@@ -204,7 +204,7 @@ async fn retained_object_restored_from_a_backup_deletes_nothing() {
     restore(&a, &backup).await;
     let _a = a.operator_with(&[A]);
     a.delete("egress").await;
-    a.gone("egress").await;
+    a.until_deleted("egress").await;
     assert!(!a.inactive(&arn));
     assert_eq!(a.deletes(), 0);
 }
@@ -222,7 +222,7 @@ const CONNECTORS: usize = 40;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_operators_claiming_forty_connectors_never_delete_each_others() {
     let a = World::new().await;
-    let b = a.beside().await;
+    let b = a.with_same_emulator().await;
     // The first claims of both begin together, long before any resync.
     let slow = [a.operator_with(&[A, "--resync=1h"]), b.operator_with(&[B, "--resync=1h"])];
     let arns: Vec<String> = (0..CONNECTORS).map(|n| a.connector(&format!("conn-{n}"))).collect();
@@ -231,8 +231,8 @@ async fn two_operators_claiming_forty_connectors_never_delete_each_others() {
         tokio::join!(a.create(&name, arn), b.create(&name, arn));
     };
     join_all(arns.iter().enumerate().map(create)).await;
-    settled(&a).await;
-    settled(&b).await;
+    until_settled(&a).await;
+    until_settled(&b).await;
     let (first, second) = (claims(&a).await, claims(&b).await);
     let twice = arns.iter().filter(|arn| first.contains_key(*arn) && second.contains_key(*arn)).count();
     eprintln!("{twice} of {CONNECTORS} connectors were claimed twice");
@@ -263,7 +263,7 @@ async fn two_operators_claiming_forty_connectors_never_delete_each_others() {
 }
 
 /// Waits until every object of a namespace has been claimed or refused.
-async fn settled(world: &World) {
+async fn until_settled(world: &World) {
     let is_settled = |object: &VpcConnector| {
         let reason = object.status.as_ref().and_then(|status| status.ready_reason());
         matches!(reason, Some("Available" | "OwnedByAnother"))

@@ -26,21 +26,21 @@ impl World {
     }
 
     /// A claimed object whose connector services use, on its way out and with their names in its status.
-    async fn held_by(&self, services: &[&str]) -> (String, Vec<String>) {
+    async fn deleting_while_used_by(&self, services: &[&str]) -> (String, Vec<String>) {
         let arn = self.claimed("egress").await;
         let held: Vec<_> = services.iter().map(|name| self.service(name, &arn)).collect();
         self.delete("egress").await;
-        self.named("egress", services).await;
+        self.until_blocked_by("egress", services).await;
         (arn, held)
     }
 
     /// Waits until these services, and no others, are named.
-    async fn named(&self, name: &str, services: &[&str]) -> VpcConnector {
+    async fn until_blocked_by(&self, name: &str, services: &[&str]) -> VpcConnector {
         let what = format!("held by {services:?}");
         self.until(name, &what, |object| object.status.as_ref().is_some_and(|status| names(status) == services)).await
     }
 
-    async fn told(&self, name: &str, words: &str) -> VpcConnector {
+    async fn until_message_contains(&self, name: &str, words: &str) -> VpcConnector {
         self.until(name, words, |object| object.status.is_some() && message(object).contains(words)).await
     }
 
@@ -71,7 +71,7 @@ async fn one_scan_names_three_services_and_the_last_ones_end_frees_the_object() 
     world.emulator.set_service_status(&web, ServiceStatus::OperationInProgress);
     world.delete("egress").await;
 
-    let held = world.named("egress", &["api", "jobs", "web"]).await;
+    let held = world.until_blocked_by("egress", &["api", "jobs", "web"]).await;
     let status = held.status.as_ref().unwrap();
     let shown: Vec<_> = status.blocked_by.iter().map(|s| (s.arn.as_str(), s.status.as_str())).collect();
     assert_eq!(shown, [(api.as_str(), "RUNNING"), (&jobs, "PAUSED"), (&web, "OPERATION_IN_PROGRESS")]);
@@ -81,11 +81,11 @@ async fn one_scan_names_three_services_and_the_last_ones_end_frees_the_object() 
     assert_eq!(world.calls(DESCRIBE).len(), 28, "each service once");
 
     assert!(world.emulator.delete_service(&jobs));
-    world.named("egress", &["api", "web"]).await;
+    world.until_blocked_by("egress", &["api", "web"]).await;
     assert!(world.emulator.delete_service(&api));
-    world.named("egress", &["web"]).await;
+    world.until_blocked_by("egress", &["web"]).await;
     assert!(world.emulator.delete_service(&web));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.deleted_after(&arn, world.ended_at(&web)) >= 0.0);
     let receipt = world.history("egress").await.pop().unwrap();
     assert_eq!((receipt.ready_reason(), receipt.blocked_by.len()), (Some("Deleted"), 0));
@@ -97,11 +97,11 @@ async fn in_use_after_the_last_service_is_reported_and_ends_within_ten_seconds()
     let mut world = World::new().await;
     world.settings.pace = 1;
     let _operator = world.operator();
-    let (arn, services) = world.held_by(&["web"]).await;
+    let (arn, services) = world.deleting_while_used_by(&["web"]).await;
     world.emulator.change_behaviors(|b| b.in_use_after_release_ms = 30_000);
     assert!(world.emulator.delete_service(&services[0]));
-    world.told("egress", "no service references it; it is letting go").await;
-    world.gone("egress").await;
+    world.until_message_contains("egress", "no service references it; it is letting go").await;
+    world.until_deleted("egress").await;
     let late = world.deleted_after(&arn, world.ended_at(&services[0])) - 30.0;
     assert!((0.0..10.0).contains(&late), "{late} s after App Runner would have taken it");
 }
@@ -110,12 +110,12 @@ async fn in_use_after_the_last_service_is_reported_and_ends_within_ten_seconds()
 async fn end_of_a_long_wait_is_noticed_within_one_scan() {
     let world = World::new().await;
     let _operator = world.operator();
-    let (arn, services) = world.held_by(&["web"]).await;
+    let (arn, services) = world.deleting_while_used_by(&["web"]).await;
     // Ten minutes, at this pace.
-    let sweeps = async || (world.calls(LIST).len() > 120).then_some(());
-    assert!(eventually(sweeps).await.is_some(), "the sweeps ended");
+    let scans = async || (world.calls(LIST).len() > 120).then_some(());
+    assert!(eventually(scans).await.is_some(), "the scans ended");
     assert!(world.emulator.delete_service(&services[0]));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     let (from, until) = (world.ended_at(&services[0]), world.emulator.connector(&arn).unwrap().deleted_at.unwrap());
     let between = world.calls(LIST).iter().filter(|call| call.received_at >= from && call.received_at <= until).count();
     // The one that sees it; on a busy machine another may begin before the delete is sent.
@@ -126,13 +126,13 @@ async fn end_of_a_long_wait_is_noticed_within_one_scan() {
 async fn service_added_during_the_wait_is_named_too() {
     let world = World::new().await;
     let _operator = world.operator();
-    let (arn, services) = world.held_by(&["web"]).await;
+    let (arn, services) = world.deleting_while_used_by(&["web"]).await;
     let jobs = world.service("jobs", &arn);
-    world.named("egress", &["jobs", "web"]).await;
+    world.until_blocked_by("egress", &["jobs", "web"]).await;
     assert!(world.emulator.delete_service(&services[0]));
-    world.named("egress", &["jobs"]).await;
+    world.until_blocked_by("egress", &["jobs"]).await;
     assert!(world.emulator.delete_service(&jobs));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
@@ -141,9 +141,9 @@ async fn service_state_that_does_not_block_is_noticed_despite_the_reference() {
     let world = World::new().await;
     world.emulator.change_behaviors(|b| b.holding_statuses = vec![ServiceStatus::Running]);
     let _operator = world.operator();
-    let (arn, services) = world.held_by(&["web"]).await;
+    let (arn, services) = world.deleting_while_used_by(&["web"]).await;
     assert!(world.emulator.set_service_status(&services[0], ServiceStatus::Paused));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
@@ -152,11 +152,11 @@ async fn deleted_service_that_is_still_listed_does_not_block() {
     let world = World::new().await;
     world.emulator.change_behaviors(|b| b.list_deleted_services = true);
     let _operator = world.operator();
-    let (arn, services) = world.held_by(&["web"]).await;
+    let (arn, services) = world.deleting_while_used_by(&["web"]).await;
     world.emulator.change_behaviors(|b| b.in_use_after_release_ms = 2_000);
     assert!(world.emulator.delete_service(&services[0]));
-    world.told("egress", "it is letting go").await;
-    world.gone("egress").await;
+    world.until_message_contains("egress", "it is letting go").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
@@ -165,18 +165,18 @@ async fn service_scan_recovers_after_its_permissions_were_removed() {
     for (operation, action) in [(LIST, "apprunner:ListServices"), (DESCRIBE, "apprunner:DescribeService")] {
         let world = World::new().await;
         let _operator = world.operator();
-        let (arn, services) = world.held_by(&["web"]).await;
+        let (arn, services) = world.deleting_while_used_by(&["web"]).await;
         world.lasting_fault(operation, FaultKind::AccessDenied);
         let jobs = world.service("jobs", &arn);
-        let blind = world.told("egress", action).await;
-        assert_eq!(names(blind.status.as_ref().unwrap()), Vec::<&str>::new(), "what can't be seen is not told");
+        let blind = world.until_message_contains("egress", action).await;
+        assert_eq!(names(blind.status.as_ref().unwrap()), Vec::<&str>::new(), "unreadable services are not named");
         world.emulator.clear_faults();
-        world.named("egress", &["jobs", "web"]).await;
+        world.until_blocked_by("egress", &["jobs", "web"]).await;
 
         world.lasting_fault(operation, FaultKind::AccessDenied);
         assert!(world.emulator.delete_service(&services[0]) && world.emulator.delete_service(&jobs));
-        world.gone("egress").await;
-        assert!(world.inactive(&arn), "it goes also unseen");
+        world.until_deleted("egress").await;
+        assert!(world.inactive(&arn), "it is deleted without a scan too");
     }
 }
 
@@ -190,9 +190,9 @@ async fn throttling_during_a_scan_loses_nothing() {
     world.emulator.add_fault(Fault::new(FaultKind::throttling()).on(LIST).skip(1).times(2));
     world.emulator.add_fault(Fault::new(FaultKind::throttling()).on(DESCRIBE).skip(3).times(2));
     world.delete("egress").await;
-    world.named("egress", &["web"]).await;
+    world.until_blocked_by("egress", &["web"]).await;
     assert!(world.emulator.delete_service(&web));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
@@ -208,9 +208,9 @@ async fn service_deleted_between_list_and_describe_is_no_error() {
     world.emulator.add_fault(Fault::new(FaultKind::LateAnswer { ms: 1_000 }).on(LIST));
     world.delete("egress").await;
     let listed = async || world.calls(LIST).first().map(|_| ());
-    assert!(eventually(listed).await.is_some(), "no list was asked for");
+    assert!(eventually(listed).await.is_some(), "no list was requested");
     assert!(world.emulator.delete_service(&web));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     let refused: Vec<_> = world.calls(DESCRIBE).into_iter().filter_map(|call| call.error).collect();
     assert_eq!(refused, ["ResourceNotFoundException"]);
     assert!(world.inactive(&arn));
@@ -220,17 +220,17 @@ async fn service_deleted_between_list_and_describe_is_no_error() {
 async fn restarted_operator_names_the_same_blockers_again() {
     let world = World::new().await;
     let operator = world.operator();
-    let (arn, services) = world.held_by(&["jobs", "web"]).await;
+    let (arn, services) = world.deleting_while_used_by(&["jobs", "web"]).await;
     drop(operator);
     let before = world.calls(DESCRIBE).len();
     let _operator = world.operator();
-    let looked_again = async || (world.calls(DESCRIBE).len() == before + 2).then_some(());
-    assert!(eventually(looked_again).await.is_some(), "the services were not looked at again");
-    world.named("egress", &["jobs", "web"]).await;
+    let described_again = async || (world.calls(DESCRIBE).len() == before + 2).then_some(());
+    assert!(eventually(described_again).await.is_some(), "the services were not described again");
+    world.until_blocked_by("egress", &["jobs", "web"]).await;
     for service in &services {
         assert!(world.emulator.delete_service(service));
     }
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     let forgotten = world.history("egress").await.into_iter().filter(|status| status.ready_reason() == Some("InUse"));
     assert!(forgotten.skip_while(|s| names(s).is_empty()).all(|s| names(&s) != ["jobs"]), "never half of them");
@@ -240,14 +240,14 @@ async fn restarted_operator_names_the_same_blockers_again() {
 async fn scans_end_with_the_last_waiting_object() {
     let world = World::new().await;
     let _operator = world.operator();
-    world.held_by(&["web"]).await;
+    world.deleting_while_used_by(&["web"]).await;
     world.policy("egress", "Retain").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     world.emulator.clear_calls();
     world.claimed("other").await;
     // Half a minute at this pace, in which six sweeps would have begun.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    assert!(world.calls(LIST).is_empty(), "nobody waits any more");
+    assert!(world.calls(LIST).is_empty(), "no object waits");
 }
 
 /// The worst that the bound holds for: the service ends before anybody has got to it among a hundred.
@@ -262,7 +262,7 @@ async fn service_that_ends_before_its_first_describe_delays_at_most_ten_seconds(
     world.delete("egress").await;
     world.reason("egress", "InUse").await;
     assert!(world.emulator.delete_service(&last));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     let late = world.deleted_after(&arn, world.ended_at(&last));
     assert!((0.0..10.0).contains(&late), "{late} s after App Runner would have taken it");
 }
@@ -275,7 +275,7 @@ async fn blockers_prove_in_use_for_any_wording_of_the_refusal() {
     let world =
         World::with_behaviors(Behaviors { in_use_message: Some(OTHER_WORDS.to_owned()), ..Behaviors::default() }).await;
     let _operator = world.operator();
-    let (arn, services) = world.held_by(&["jobs", "web"]).await;
+    let (arn, services) = world.deleting_while_used_by(&["jobs", "web"]).await;
     let held = world.reason("egress", "InUse").await;
     assert!(message(&held).contains("services jobs (RUNNING) and web (RUNNING)"), "{}", message(&held));
     let status = held.status.unwrap();
@@ -283,7 +283,7 @@ async fn blockers_prove_in_use_for_any_wording_of_the_refusal() {
     assert_eq!(status.last_error.unwrap().message, OTHER_WORDS, "and AWS's own words stand there");
     assert!(services.iter().all(|service| world.emulator.delete_service(service)));
     let released = world.ended_at(&services[1]);
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert!(world.deleted_after(&arn, released) < 10.0);
     let history = world.history("egress").await;
@@ -306,7 +306,7 @@ async fn refusal_without_blockers_stalls_and_is_retried_when_a_service_changes()
     assert_eq!(world.deletes(), 1);
     world.emulator.clear_faults();
     world.emulator.set_service_status(&other, ServiceStatus::Paused);
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert_eq!(world.deletes(), 2);
 }

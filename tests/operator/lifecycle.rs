@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::cluster::cluster;
 use crate::support::operator::PACE;
-use crate::support::{ACCOUNT, World, create_namespace, eventually, finalized};
+use crate::support::{ACCOUNT, World, create_namespace, eventually, with_finalizer};
 
 #[tokio::test]
 async fn shutdown_finishes_the_call_in_flight_and_records_its_answer() {
@@ -37,7 +37,7 @@ async fn shutdown_finishes_the_call_in_flight_and_records_its_answer() {
     operator.terminate();
     let status = operator.ended().await;
     assert!(status.success(), "{status}");
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert_eq!(world.history("egress").await.pop().unwrap().ready_reason(), Some("Deleted"));
 }
@@ -68,7 +68,7 @@ async fn killed_operator_continues_after_its_restart() {
     world.emulator.clear_faults();
     let before = world.deletes();
     let _operator = world.operator();
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert_eq!(world.deletes(), before, "the status says that the outcome is unknown: it is looked up first");
     assert_eq!(world.history("egress").await.pop().unwrap().ready_reason(), Some("Deleted"));
@@ -103,12 +103,12 @@ async fn only_the_configured_namespaces_are_watched() {
     let (second, third) = (create_namespace(&world.client).await, create_namespace(&world.client).await);
     let _operator = world.operator_with(&[&format!("--namespace={second}")]);
     world.claimed("egress").await;
-    world.move_to(&third);
+    world.switch_namespace(&third);
     world.create("egress", &world.connector("third")).await;
-    world.move_to(&second);
+    world.switch_namespace(&second);
     world.create("egress", &world.connector("second")).await;
     world.reason("egress", "Available").await;
-    world.move_to(&third);
+    world.switch_namespace(&third);
     let untouched = world.api.get("egress").await.unwrap();
     assert_eq!(untouched.status.and_then(|status| status.observed_generation), Some(-1));
     assert_eq!(untouched.metadata.finalizers, None);
@@ -121,7 +121,7 @@ async fn secrets_never_reach_the_log() {
     let operator = world.operator();
     world.claimed("egress").await;
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(!operator.log().contains("not-a-secret"), "the secret key stands in the log");
 }
 
@@ -170,7 +170,7 @@ async fn panic_in_one_reconcile_affects_one_object() {
     let names = ["healthy-a", "healthy-b", "healthy-c"];
     for name in names {
         let arn = world.connector(name);
-        world.create_with(name, &arn, finalized).await;
+        world.create_with(name, &arn, with_finalizer).await;
         world.merge_status(name, json!({"arn": arn, "status": "INACTIVE"})).await;
         world.delete(name).await;
     }
@@ -193,7 +193,7 @@ async fn panic_in_one_reconcile_affects_one_object() {
     });
 
     for name in names {
-        world.gone(name).await;
+        world.until_deleted(name).await;
     }
     assert!(world.api.get("unlucky").await.unwrap().finalizer_index().is_none(), "it panicked before the finalizer");
     broken.store(false, Ordering::Relaxed);

@@ -21,7 +21,7 @@ impl World {
         assert!(claimed.await.is_some(), "not all were claimed");
     }
 
-    async fn all_gone(&self) {
+    async fn all_deleted(&self) {
         let left = async || self.api.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(());
         assert!(eventually(left).await.is_some(), "not all are gone");
     }
@@ -80,7 +80,7 @@ async fn hundred_waiting_objects_cost_one_delete_each_and_shared_scans() {
     for service in &services {
         assert!(world.emulator.delete_service(service));
     }
-    world.all_gone().await;
+    world.all_deleted().await;
     assert!(arns.iter().all(|arn| world.inactive(arn)));
 }
 
@@ -95,7 +95,7 @@ async fn two_hundred_deletions_keep_the_rate_limit_and_wait_a_fair_share() {
     // While no operator runs, so that none looks at what is well meanwhile.
     world.delete_all().await;
     let _operator = world.operator();
-    world.all_gone().await;
+    world.all_deleted().await;
     assert!(arns.iter().all(|arn| world.inactive(arn)));
     assert!(world.statuses().all(|status| status.condition("Stalled").is_none()), "waiting for a turn is no stall");
 
@@ -125,7 +125,7 @@ async fn rate_that_aws_throttles_is_lowered_and_nothing_is_lost() {
     // While no operator runs, so that none looks at what is well meanwhile.
     world.delete_all().await;
     let _operator = world.operator();
-    world.all_gone().await;
+    world.all_deleted().await;
     assert!(arns.iter().all(|arn| world.inactive(arn)));
     assert!(world.statuses().all(|status| status.condition("Stalled").is_none()), "throttling is no stall");
     let calls = world.app_runner_calls();

@@ -24,7 +24,7 @@ impl World {
     }
 
     /// Waits until all of them say this, and gives what they say in full.
-    async fn all_held(&self, reason: &str) -> Vec<String> {
+    async fn all_messages(&self, reason: &str) -> Vec<String> {
         join_all(NAMES.map(async |name| message(&self.reason(name, reason).await).to_owned())).await
     }
 
@@ -44,16 +44,16 @@ impl Running {
     }
 
     /// Waits until the log has said so often that a trouble still lasts.
-    async fn met(&self, trouble: &str, times: usize) {
+    async fn until_repeated(&self, trouble: &str, times: usize) {
         let still =
             |line: &Value| line["trouble"] == trouble && line["level"] == "DEBUG" && text(line).starts_with("still: ");
         let enough = async || (self.lines().iter().filter(|line| still(line)).count() >= times).then_some(());
-        assert!(eventually(enough).await.is_some(), "{trouble} is not met {times} times");
+        assert!(eventually(enough).await.is_some(), "{trouble} was not repeated {times} times");
     }
 
     /// Waits until the log says that something is over.
-    async fn over(&self) {
-        assert!(eventually(async || (!self.endings().is_empty()).then_some(())).await.is_some(), "it is never over");
+    async fn until_over(&self) {
+        assert!(eventually(async || (!self.endings().is_empty()).then_some(())).await.is_some(), "it never ended");
     }
 
     fn endings(&self) -> Vec<Value> {
@@ -61,11 +61,11 @@ impl Running {
     }
 
     /// Holds the log to one trouble, told once when it began and once when it was over, in these words.
-    fn assert_told(&self, trouble: &str, words: &str) {
+    fn assert_logged_once(&self, trouble: &str, words: &str) {
         let (warnings, endings) = (self.warnings(), self.endings());
-        let told = |lines: &[Value]| lines.iter().map(|line| text(line).to_owned()).collect::<Vec<_>>();
-        assert_eq!(told(&warnings), [words]);
-        assert_eq!(told(&endings), [format!("over: {words}")]);
+        let texts = |lines: &[Value]| lines.iter().map(|line| text(line).to_owned()).collect::<Vec<_>>();
+        assert_eq!(texts(&warnings), [words]);
+        assert_eq!(texts(&endings), [format!("over: {words}")]);
         assert_eq!(warnings[0]["trouble"], trouble);
         assert!(endings[0]["lasted_ms"].as_u64().is_some(), "{}", endings[0]);
     }
@@ -80,7 +80,7 @@ fn expired() -> FaultKind {
 }
 
 /// A world where waiting for credentials is short.
-async fn hurried() -> World {
+async fn with_short_credential_wait() -> World {
     let mut world = World::new().await;
     world.settings.pace = 100;
     world
@@ -88,31 +88,31 @@ async fn hurried() -> World {
 
 /// Has STS fail for every object, often, and then no more; gives the words of their conditions.
 async fn while_sts_fails(kind: FaultKind, reason: &str, trouble: &str) -> String {
-    let world = hurried().await;
+    let world = with_short_credential_wait().await;
     world.lasting_fault(Operation::GetCallerIdentity, kind);
     world.create_all().await;
     let operator = world.operator();
-    let held = world.all_held(reason).await;
+    let held = world.all_messages(reason).await;
     assert!(held.iter().all(|words| *words == held[0]), "{held:?}");
-    operator.met(trouble, TIMES).await;
+    operator.until_repeated(trouble, TIMES).await;
     assert!(world.calls(Operation::GetCallerIdentity).len() > TIMES);
     assert_eq!(operator.warnings().len(), 1);
     world.emulator.clear_faults();
     world.all_available().await;
-    operator.assert_told(trouble, &held[0]);
+    operator.assert_logged_once(trouble, &held[0]);
     held[0].clone()
 }
 
 #[tokio::test]
 async fn missing_credentials_and_their_recovery_are_logged_once() {
-    let mut world = hurried().await;
+    let mut world = with_short_credential_wait().await;
     let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("credentials-{}", world.namespace));
     world.settings.access_key = (String::new(), String::new());
     world.settings.environment.push(("AWS_SHARED_CREDENTIALS_FILE".into(), file.display().to_string()));
     world.create_all().await;
     let operator = world.operator();
-    let held = world.all_held("CredentialsRejected").await;
-    operator.met("NoCredentials", TIMES).await;
+    let held = world.all_messages("CredentialsRejected").await;
+    operator.until_repeated("NoCredentials", TIMES).await;
     assert!(held[0].starts_with("no AWS credentials were found: "), "{}", held[0]);
     assert_eq!(operator.warnings().len(), 1);
     assert_eq!(world.emulator.calls(), [], "AWS has no part in it");
@@ -121,7 +121,7 @@ async fn missing_credentials_and_their_recovery_are_logged_once() {
     let profile = format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
     std::fs::write(&file, profile).unwrap();
     world.all_available().await;
-    operator.assert_told("NoCredentials", &held[0]);
+    operator.assert_logged_once("NoCredentials", &held[0]);
     std::fs::remove_file(file).unwrap();
 }
 
@@ -151,13 +151,13 @@ async fn credentials_expired_during_the_run_are_logged_once_for_both_services() 
     world.all_available().await;
     world.emulator.add_fault(Fault::new(expired()).forever());
     join_all(NAMES.map(|name| world.delete(name))).await;
-    world.all_held("CredentialsRejected").await;
-    operator.met("CredentialsRejected", TIMES).await;
+    world.all_messages("CredentialsRejected").await;
+    operator.until_repeated("CredentialsRejected", TIMES).await;
     world.emulator.clear_faults();
-    join_all(NAMES.map(|name| world.gone(name))).await;
+    join_all(NAMES.map(|name| world.until_deleted(name))).await;
     let words = text(&operator.warnings()[0]).to_owned();
     assert!(words.starts_with("AWS does not accept the credentials for ListTagsForResource: "), "{words}");
-    operator.assert_told("CredentialsRejected", &words);
+    operator.assert_logged_once("CredentialsRejected", &words);
     assert_eq!(operator.logged("AWS credentials are of this account").len(), 1, "it is the same one all the time");
 }
 
@@ -167,13 +167,13 @@ async fn rejection_by_app_runner_alone_is_logged_once_with_its_region() {
     let operator = world.operator();
     world.lasting_fault(Operation::DescribeVpcConnector, expired());
     world.create_all().await;
-    world.all_held("CredentialsRejected").await;
-    operator.met("CredentialsRejected", 2 * NAMES.len()).await;
+    world.all_messages("CredentialsRejected").await;
+    operator.until_repeated("CredentialsRejected", 2 * NAMES.len()).await;
     let told = operator.warnings().remove(0);
     assert_eq!((told["account"].as_str(), told["region"].as_str()), (Some(ACCOUNT), Some("us-east-1")));
     world.emulator.clear_faults();
     world.all_available().await;
-    operator.assert_told("CredentialsRejected", text(&told));
+    operator.assert_logged_once("CredentialsRejected", text(&told));
 }
 
 #[tokio::test]
@@ -181,17 +181,17 @@ async fn wrong_account_is_logged_once_and_ends_with_the_last_object() {
     let world = World::new().await;
     world.create_all().await;
     let operator = world.operator_of_other_account();
-    let held = world.all_held("WrongAccount").await;
+    let held = world.all_messages("WrongAccount").await;
     assert!(held[0].contains(ACCOUNT) && held[0].contains(OTHER.2), "{}", held[0]);
-    operator.met("WrongAccount", 2 * NAMES.len()).await;
+    operator.until_repeated("WrongAccount", 2 * NAMES.len()).await;
     for (left, name) in NAMES.into_iter().enumerate().rev() {
         world.policy(name, "Retain").await;
         world.delete(name).await;
-        world.gone(name).await;
+        world.until_deleted(name).await;
         assert!(left == 0 || operator.endings().is_empty(), "{left} objects still have it");
     }
-    operator.over().await;
-    operator.assert_told("WrongAccount", &held[0]);
+    operator.until_over().await;
+    operator.assert_logged_once("WrongAccount", &held[0]);
     assert_eq!(operator.endings()[0]["objects"], NAMES.len());
 }
 
@@ -240,8 +240,8 @@ async fn silent_api_server_with_fifty_objects_is_at_most_a_few_log_lines() {
     assert!(eventually(enough).await.is_some(), "only {} reconciles failed", failed());
     proxy.allow().await;
 
-    join_all(names.iter().map(|name| world.gone(name))).await;
-    operator.over().await;
+    join_all(names.iter().map(|name| world.until_deleted(name))).await;
+    operator.until_over().await;
     let told = operator.warnings();
     assert!(told.len() <= 10, "{} lines: {told:#?}", told.len());
     let outages: Vec<_> = told.iter().filter(|line| line["trouble"] == "ApiServer").collect();
@@ -258,7 +258,7 @@ async fn api_server_that_is_not_up_yet_is_two_log_lines() {
     let proxy = world.proxy().await;
     proxy.refuse().await;
     let operator = world.operator_through(&proxy);
-    operator.met("ApiServer", TIMES).await;
+    operator.until_repeated("ApiServer", TIMES).await;
     proxy.allow().await;
     world.claimed("egress").await;
     assert_eq!((operator.warnings().len(), operator.endings().len()), (1, 1), "{}", operator.log());
@@ -271,10 +271,10 @@ async fn silent_app_runner_with_fifty_objects_is_two_log_lines() {
     let operator = world.operator();
     let names = fifty_being_deleted(&world).await;
     world.emulator.refuse_connections_until_allowed().await;
-    operator.met("Unreachable", 3 * MANY).await;
+    operator.until_repeated("Unreachable", 3 * MANY).await;
     world.emulator.allow_connections().await;
     world.emulator.clear_faults();
-    join_all(names.iter().map(|name| world.gone(name))).await;
+    join_all(names.iter().map(|name| world.until_deleted(name))).await;
     let told = operator.warnings();
     assert_eq!(told.len(), 1, "{told:#?}");
     assert!(text(&told[0]).starts_with("no answer to "), "{}", told[0]);
@@ -291,7 +291,7 @@ async fn failure_of_one_object_is_logged_once() {
     let conflict = proxy::Fault::new(proxy::FaultKind::status(409));
     proxy.fault(conflict.on(Calls::finalizer_removed()).times(2 * 5));
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     let failed = operator.logged("reconcile failed; it is tried again");
     let levels: Vec<_> = failed.iter().map(|line| line["level"].as_str().unwrap()).collect();
     assert_eq!(levels, ["ERROR", "DEBUG", "DEBUG", "DEBUG", "DEBUG"]);
@@ -311,7 +311,7 @@ async fn each_change_in_aws_is_one_log_line_and_reads_are_none() {
     let arn = world.claimed("egress").await;
     world.fault(Operation::DeleteVpcConnector, FaultKind::ClosedAfterEffect);
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     let done = |operation: &str| (operation.to_owned(), "Done".to_owned());
     let lost = ("DeleteVpcConnector".to_owned(), "Unknown".to_owned());
     assert_eq!(calls(&operator, "INFO"), [done("TagResource"), lost]);

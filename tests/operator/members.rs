@@ -39,7 +39,7 @@ async fn service_described_incompletely_still_counts_as_a_possible_blocker() {
         world.emulator.clear_faults();
         world.until("egress", "named", says("used by App Runner service web (RUNNING)")).await;
         assert!(world.emulator.delete_service(&web));
-        world.gone("egress").await;
+        world.until_deleted("egress").await;
         assert!(world.inactive(&arn));
         let told = world.statuses().filter_map(|status| status.condition("Ready").map(|ready| ready.message.clone()));
         let told: Vec<_> = told.collect();
@@ -65,7 +65,7 @@ async fn connector_described_incompletely_is_neither_claimed_nor_released() {
 
         world.emulator.add_fault(Fault::new(FaultKind::without(member)).on(Operation::DeleteVpcConnector));
         world.delete("egress").await;
-        world.gone("egress").await;
+        world.until_deleted("egress").await;
         let history = world.history("egress").await;
         let unproven = history.iter().filter(|status| status.ready_reason() == Some("Unproven"));
         let errors: Vec<_> = unproven.filter_map(|status| status.last_error.as_ref()).collect();
@@ -91,7 +91,7 @@ async fn tag_without_its_key_or_our_tag_without_its_value_proves_no_owner() {
         assert!(crate::support::eventually(read_again).await.is_some(), "{member}: the tags were not read again");
         world.until("egress", "held", deleting).await;
         world.emulator.clear_faults();
-        world.gone("egress").await;
+        world.until_deleted("egress").await;
         assert!(!world.inactive(&arn), "{member}: it is another's");
         assert_eq!(world.deletes(), 0, "{member}");
         assert_eq!(world.owner_tag(&arn).as_deref(), Some("another-cluster/shop/egress"), "{member}");

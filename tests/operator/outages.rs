@@ -8,7 +8,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::support::cluster::{cluster, install_crd, private, run};
-use crate::support::verdicts::{Health, Kstatus, checked, kstatus};
+use crate::support::gitops_health::{Health, Kstatus, checked, kstatus};
 use crate::support::{World, eventually};
 
 const CRD: &str = "vpcconnectors.apprunner-operator.dev";
@@ -27,7 +27,7 @@ async fn removed_and_restored_rights_only_pause_the_work() {
 
     let user = format!("--user={}", operator.user);
     run(cluster().kubectl().arg("create").args(binding).args(["--clusterrole=apprunner-operator", &user]));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert_eq!(world.history("egress").await.pop().unwrap().status.as_deref(), Some("INACTIVE"));
 }
@@ -35,7 +35,7 @@ async fn removed_and_restored_rights_only_pause_the_work() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cluster_outage_and_recovery_lose_nothing() {
     let cluster = tokio::task::spawn_blocking(private).await.unwrap();
-    let world = World::on(cluster.clone()).await;
+    let world = World::on_cluster(cluster.clone()).await;
     let operator = world.operator();
     let unknown = async || operator.log().contains("crd | kubectl apply").then_some(());
     assert!(eventually(unknown).await.is_some(), "it does not say what to do about the missing CRD");
@@ -48,7 +48,7 @@ async fn cluster_outage_and_recovery_lose_nothing() {
 }
 
 async fn the_api_server_stops(world: &World, arn: &str) {
-    world.fault_on_delete_answer_late(1_000);
+    world.delay_delete_answer(1_000);
     world.delete("stopped").await;
     assert!(eventually(async || (world.deletes() == 1).then_some(())).await.is_some());
     // AWS's answer comes when there is nobody to write it to.
@@ -60,7 +60,7 @@ async fn the_api_server_stops(world: &World, arn: &str) {
     })
     .await
     .unwrap();
-    world.gone_after_outage("stopped").await;
+    world.until_deleted_after_outage("stopped").await;
     assert!(world.inactive(arn));
     assert_eq!(world.deletes(), 1);
 }
@@ -90,7 +90,7 @@ async fn the_crd_is_upgraded(world: &World, arn: &str) {
     };
     assert!(eventually(strict).await.is_some(), "the stricter rule never came into force");
     world.delete("upgraded").await;
-    world.gone("upgraded").await;
+    world.until_deleted("upgraded").await;
     assert!(world.inactive(arn));
 }
 
@@ -153,7 +153,7 @@ async fn an_object_does_not_parse(world: &World) {
 async fn recreated_crd_is_watched_again_within_seconds() {
     let cluster = tokio::task::spawn_blocking(private).await.unwrap();
     install_crd(&cluster);
-    let mut world = World::on(cluster.clone()).await;
+    let mut world = World::on_cluster(cluster.clone()).await;
     world.settings.pace = 1;
     let operator = world.operator();
     let arn = world.claimed("first").await;
@@ -182,7 +182,7 @@ async fn recreated_crd_is_watched_again_within_seconds() {
 async fn operator_catches_up_with_a_cluster_restored_from_a_backup() {
     let cluster = tokio::task::spawn_blocking(private).await.unwrap();
     install_crd(&cluster);
-    let world = World::on(cluster.clone()).await;
+    let world = World::on_cluster(cluster.clone()).await;
     let _operator = world.operator();
     let (gone, kept) = (world.claimed("gone").await, world.claimed("kept").await);
     let handed_over = world.claimed("handed-over").await;
@@ -197,12 +197,12 @@ async fn operator_catches_up_with_a_cluster_restored_from_a_backup() {
     assert!(eventually(back).await.is_some());
 
     world.delete("gone").await;
-    world.gone_after_outage("gone").await;
+    world.until_deleted_after_outage("gone").await;
     assert!(world.inactive(&gone));
     // Retained, and claimed by another cluster since.
     world.policy("handed-over", "Retain").await;
     world.delete("handed-over").await;
-    world.gone_after_outage("handed-over").await;
+    world.until_deleted_after_outage("handed-over").await;
     world.emulator.set_tags(&handed_over, &[(api::OWNER_TAG, "another-cluster/shop/egress")]);
     restart_with(&cluster, move || {
         std::fs::remove_dir_all(&data).unwrap();
@@ -214,7 +214,7 @@ async fn operator_catches_up_with_a_cluster_restored_from_a_backup() {
     assert!(eventually(async || world.api.get_opt("gone").await.ok().flatten()).await.is_some());
     for name in ["gone", "kept", "handed-over"] {
         world.delete(name).await;
-        world.gone_after_outage(name).await;
+        world.until_deleted_after_outage(name).await;
     }
     assert!(world.inactive(&kept));
     assert!(!world.inactive(&handed_over), "the tag decides, not the status that came back");

@@ -4,7 +4,7 @@ use apprunner_emulator::{FaultKind, Operation};
 use apprunner_operator::api;
 use serde_json::json;
 
-use crate::support::{ACCOUNT, REGION, World, create_namespace, finalized, message};
+use crate::support::{ACCOUNT, REGION, World, create_namespace, message, with_finalizer};
 
 #[tokio::test]
 async fn connector_of_another_cluster_is_left_alone() {
@@ -19,7 +19,7 @@ async fn connector_of_another_cluster_is_left_alone() {
     assert!(message.contains(&format!("aws apprunner untag-resource --resource-arn {arn}")), "{message}");
 
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(!world.inactive(&arn));
     assert_eq!(world.deletes(), 0);
     let note = world.event("egress", "NotOwned").await;
@@ -47,10 +47,10 @@ async fn first_of_two_objects_owns_the_connector() {
     world.create("second", &arn).await;
     world.reason("second", "OwnedByAnother").await;
     world.delete("second").await;
-    world.gone("second").await;
+    world.until_deleted("second").await;
     assert_eq!(world.deletes(), 0);
     world.delete("first").await;
-    world.gone("first").await;
+    world.until_deleted("first").await;
     assert!(world.inactive(&arn));
 }
 
@@ -79,7 +79,7 @@ async fn connector_released_by_its_owner_is_claimed_by_the_next() {
     // Without an operator the first object goes as if its finalizer had been taken off by hand: the tag stays.
     world.merge("first", json!({"metadata": {"finalizers": null}})).await;
     world.delete("first").await;
-    world.gone("first").await;
+    world.until_deleted("first").await;
 
     let _operator = world.operator();
     world.create("second", &arn).await;
@@ -97,7 +97,7 @@ async fn recreated_object_is_the_same_owner() {
     };
     world.merge("egress", json!({"metadata": {"finalizers": null}})).await;
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
 
     let _operator = world.operator();
     world.create("egress", &arn).await;
@@ -111,11 +111,11 @@ async fn object_in_another_namespace_owns_the_connector_while_it_names_it() {
     let other = create_namespace(&world.client).await;
     let _operator = world.operator_with(&[&format!("--namespace={other}")]);
     let arn = world.claimed("egress").await;
-    world.move_to(&other);
+    world.switch_namespace(&other);
     world.create("egress", &arn).await;
     world.reason("egress", "OwnedByAnother").await;
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert_eq!(world.deletes(), 0);
 }
 
@@ -125,7 +125,7 @@ async fn without_ownership_tags_no_tag_is_read_or_written() {
     let _operator = world.operator_with(&["--ownership-tags=off"]);
     let arn = world.claimed("egress").await;
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert_eq!(world.deletes(), 1);
     for operation in [Operation::ListTagsForResource, Operation::TagResource, Operation::UntagResource] {
@@ -146,11 +146,11 @@ async fn malformed_tag_list_proves_no_owner() {
     let world = World::new().await;
     let arn = world.connector("shop");
     world.emulator.set_tags(&arn, &[(api::OWNER_TAG, "another-cluster/shop/egress")]);
-    world.create_with("egress", &arn, finalized).await;
+    world.create_with("egress", &arn, with_finalizer).await;
     world.delete("egress").await;
     world.fault(Operation::ListTagsForResource, FaultKind::without("/Tags"));
     let _operator = world.operator();
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     let history = world.history("egress").await;
     assert!(history.iter().any(|status| status.ready_reason() == Some("Unproven")));
     assert!(!world.inactive(&arn));
@@ -167,7 +167,7 @@ async fn unreadable_other_object_keeps_its_connector() {
     world.create("egress", &arn).await;
     world.reason("egress", "OwnedByAnother").await;
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(!world.inactive(&arn));
 }
 
@@ -187,12 +187,12 @@ async fn retained_connector_is_claimed_again() {
     let arn = world.claimed("egress").await;
     world.policy("egress", "Retain").await;
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     world.create("egress", &arn).await;
     world.reason("egress", "Available").await;
     assert!(world.owner_tag(&arn).is_some());
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
@@ -204,7 +204,7 @@ async fn finalizer_removed_by_hand_is_added_again() {
     world.merge("egress", json!({"metadata": {"finalizers": null}})).await;
     world.until("egress", "held again", |o| o.finalizer_index().is_some()).await;
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
@@ -221,7 +221,7 @@ async fn lost_status_is_restored() {
     }
     world.delete("deleted").await;
     let _operator = world.operator();
-    world.gone("deleted").await;
+    world.until_deleted("deleted").await;
     assert!(world.inactive(&deleted));
     let object = world.reason("kept", "Available").await;
     assert_eq!(object.status.unwrap().arn, Some(kept));
@@ -279,12 +279,12 @@ async fn second_object_claims_the_connector_once_the_first_retains_it() {
     world.reason("second", "OwnedByAnother").await;
     world.policy("first", "Retain").await;
     world.delete("first").await;
-    world.gone("first").await;
+    world.until_deleted("first").await;
     world.annotate("second", api::RECONCILE_REQUESTED_AT, Some("now")).await;
     world.reason("second", "Available").await;
     assert_eq!(world.deletes(), 0);
     world.delete("second").await;
-    world.gone("second").await;
+    world.until_deleted("second").await;
     assert!(world.inactive(&arn));
 }
 

@@ -18,7 +18,7 @@ use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams, PropagationPol
 use kube::{Api, CustomResourceExt, Resource};
 use serde_json::json;
 
-use crate::support::cluster::{install_crd, operator_user_called, private, run};
+use crate::support::cluster::{install_crd, operator_user_named, private, run};
 use crate::support::operator::Operator;
 use crate::support::{World, eventually, message};
 
@@ -30,21 +30,20 @@ const OPERATOR: &str = "system:serviceaccount:apprunner-system:apprunner-operato
 async fn api_server_refuses_to_delete_protected_objects_and_names_the_remedy() {
     let cluster = tokio::task::spawn_blocking(private).await.unwrap();
     install_crd(&cluster);
-    let world = World::on(cluster.clone()).await;
+    let world = World::on_cluster(cluster.clone()).await;
     let stored = values::Stored::before_the_policy(&cluster).await;
     the_policy_type_checks(&world).await;
-    the_policy_comes_into_force(&world).await;
+    until_the_policy_is_in_force(&world).await;
 
-    join(values::true_and_false_count_in_any_case(&cluster), values::words_that_nobody_knows_are_not_written(&cluster))
-        .await;
-    Box::pin(finalizer::is_not_taken_off_by_an_operator_of_another_name(&cluster)).await;
-    stored.are_held_and_can_be_changed_and_let_go(&cluster).await;
+    join(values::true_and_false_are_accepted_in_any_case(&cluster), values::unknown_values_are_refused(&cluster)).await;
+    Box::pin(finalizer::is_not_removed_by_an_operator_of_another_name(&cluster)).await;
+    stored.are_protected_can_be_changed_and_are_released(&cluster).await;
     join5(
         an_object(&cluster),
         a_namespace(&cluster),
         a_garbage_collection(&cluster),
-        Box::pin(finalizer::is_only_taken_off_by_the_operator(&cluster)),
-        Box::pin(finalizer::is_taken_off_by_hand_only_on_purpose(&cluster)),
+        Box::pin(finalizer::is_removed_only_by_the_operator(&cluster)),
+        Box::pin(finalizer::is_removed_by_hand_only_with_the_annotation(&cluster)),
     )
     .await;
     the_crd(&cluster, &Api::all(world.client.clone())).await;
@@ -74,7 +73,7 @@ async fn warnings_about(world: &World, manifest: &str) -> String {
 }
 
 /// The one with the mistake would refuse the CRD as well, and no object.
-async fn the_policy_comes_into_force(world: &World) {
+async fn until_the_policy_is_in_force(world: &World) {
     let annotations = Some([(api::PROTECTED.to_owned(), "true".to_owned())].into());
     world.create_with("probe", &world.connector("probe"), |object| object.metadata.annotations = annotations).await;
     let dry = DeleteParams::default().dry_run();
@@ -84,12 +83,12 @@ async fn the_policy_comes_into_force(world: &World) {
 
 /// An operator under the name that the policy knows.
 fn operator(world: &World) -> Operator {
-    Operator::start_as(operator_user_called(OPERATOR, &world.cluster), &world.settings)
+    Operator::start_as(operator_user_named(OPERATOR, &world.cluster), &world.settings)
 }
 
 /// A claimed object, protected.
 async fn protected(cluster: &Arc<DevCluster>) -> (World, Operator, String) {
-    let world = World::on(cluster.clone()).await;
+    let world = World::on_cluster(cluster.clone()).await;
     let operator = operator(&world);
     let arn = world.claimed("egress").await;
     world.annotate("egress", api::PROTECTED, Some("true")).await;
@@ -109,7 +108,7 @@ fn refusal<T>(answer: kube::Result<T>) -> String {
 }
 
 /// Runs the very command that a refusal names.
-fn lift(cluster: &DevCluster, refusal: &str) {
+fn run_printed_command(cluster: &DevCluster, refusal: &str) {
     let (_, command) = refusal.rsplit_once("kubectl ").unwrap();
     run(cluster.kubectl().args(command.split_whitespace()));
 }
@@ -133,11 +132,11 @@ async fn an_object(cluster: &Arc<DevCluster>) {
     assert!(!object.deleting() && !world.inactive(&arn));
     // What is not protected goes as ever.
     world.delete("unprotected").await;
-    world.gone("unprotected").await;
+    world.until_deleted("unprotected").await;
 
-    lift(cluster, &said[0]);
+    run_printed_command(cluster, &said[0]);
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
@@ -148,7 +147,7 @@ async fn a_namespace(cluster: &Arc<DevCluster>) {
     run(cluster.kubectl().args(label));
     let said = refusal(namespaces.delete(&world.namespace, &DeleteParams::default()).await);
     assert!(said.contains(&format!("namespace {} is protected", world.namespace)), "{said}");
-    lift(cluster, &said);
+    run_printed_command(cluster, &said);
     namespaces.delete(&world.namespace, &DeleteParams::default()).await.unwrap();
 
     // Now it is the object in it that holds it, and says so.
@@ -163,7 +162,7 @@ async fn a_namespace(cluster: &Arc<DevCluster>) {
     assert!(said.contains(&format!("VpcConnector {}/egress is protected", world.namespace)), "{said}");
     assert!(!world.api.get("egress").await.unwrap().deleting() && !world.inactive(&arn));
 
-    lift(cluster, &said);
+    run_printed_command(cluster, &said);
     let gone = async || namespaces.get_opt(&world.namespace).await.unwrap().is_none().then_some(());
     assert!(eventually(gone).await.is_some(), "the namespace is still there");
     assert!(world.inactive(&arn));
@@ -191,7 +190,7 @@ async fn a_garbage_collection(cluster: &Arc<DevCluster>) {
     assert!(!world.api.get("egress").await.unwrap().deleting() && !world.inactive(&arn));
 
     world.annotate("egress", api::PROTECTED, None).await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
@@ -204,7 +203,7 @@ async fn the_crd(cluster: &Arc<DevCluster>, crd: &Api<CustomResourceDefinition>)
     assert!(all.contains("deletes every VpcConnector"), "{all}");
 
     let (world, _operator, arn) = protected(cluster).await;
-    lift(cluster, &said);
+    run_printed_command(cluster, &said);
     crd.delete(name, &DeleteParams::default()).await.unwrap();
     let held = world.reason("egress", "Protected").await;
     assert!(message(&held).contains(api::PROTECTED) && !world.inactive(&arn));

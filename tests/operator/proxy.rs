@@ -17,13 +17,13 @@ use crate::support::{World, eventually};
 const MOMENT: Duration = Duration::from_millis(300);
 
 /// A world with a proxy, a client behind it and a connector's object that no operator looks at.
-struct Behind {
+struct Proxied {
     world: World,
     proxy: Proxy,
     api: Api<VpcConnector>,
 }
 
-impl Behind {
+impl Proxied {
     async fn new() -> Self {
         let world = World::new().await;
         let proxy = world.proxy().await;
@@ -53,8 +53,8 @@ impl Behind {
     }
 
     /// Waits until the proxy knows that the last request's client is gone.
-    async fn left(&self) {
-        assert!(eventually(async || self.last().left.then_some(())).await.is_some(), "the client never went");
+    async fn until_abandoned(&self) {
+        assert!(eventually(async || self.last().abandoned.then_some(())).await.is_some(), "the client never went");
     }
 
     /// Watches from now on.
@@ -116,7 +116,7 @@ fn code<T>(result: kube::Result<T>) -> u16 {
 
 #[tokio::test]
 async fn requests_are_forwarded_and_recorded() {
-    let behind = Behind::new().await;
+    let behind = Proxied::new().await;
     assert_eq!(behind.api.get("egress").await.unwrap().name_any(), "egress");
     assert_eq!(behind.api.list(&ListParams::default()).await.unwrap().items.len(), 1);
     let mut watching = behind.watch().await;
@@ -147,7 +147,7 @@ async fn requests_are_forwarded_and_recorded() {
 
 #[tokio::test]
 async fn refused_request_has_no_effect_and_looks_like_the_api_servers() {
-    let behind = Behind::new().await;
+    let behind = Proxied::new().await;
     for refused in [401, 403, 409, 410, 422, 500, 503, 504] {
         behind.proxy.fault(Fault::new(FaultKind::status(refused)).on(Calls::verb("patch")));
         let Err(kube::Error::Api(status)) = behind.label("never").await else { panic!("not refused") };
@@ -174,7 +174,7 @@ fn request(path: &str) -> hyper::Request<kube::client::Body> {
 
 #[tokio::test]
 async fn faults_are_matched_skipped_counted_and_cleared() {
-    let behind = Behind::new().await;
+    let behind = Proxied::new().await;
     let calls = Calls::verb("get").resource("vpcconnectors").subresource("").name("egress");
     behind.proxy.fault(Fault::new(FaultKind::status(500)).on(calls.clone()).skip(1).times(2));
     let last = behind.proxy.fault(Fault::new(FaultKind::status(503)).on(calls.clone()).skip(1).forever());
@@ -194,7 +194,7 @@ async fn faults_are_matched_skipped_counted_and_cleared() {
 
 #[tokio::test]
 async fn connection_closes_before_or_after_the_effect() {
-    let behind = Behind::new().await;
+    let behind = Proxied::new().await;
     behind.proxy.fault(Fault::new(FaultKind::ClosedBeforeEffect));
     assert_eq!(code(behind.label("never").await), 0);
     assert_eq!((behind.last().status, behind.last().effect), (None, None));
@@ -208,7 +208,7 @@ async fn connection_closes_before_or_after_the_effect() {
 
 #[tokio::test]
 async fn delay_is_before_or_after_the_effect() {
-    let behind = Behind::new().await;
+    let behind = Proxied::new().await;
     behind.proxy.fault(Fault::new(FaultKind::LateAnswer { ms: 60_000 }));
     assert!(hangs(behind.label("at-once")).await);
     behind.wait_for_label("at-once").await;
@@ -221,10 +221,10 @@ async fn delay_is_before_or_after_the_effect() {
 
 #[tokio::test]
 async fn black_hole_swallows_the_request_or_the_answer() {
-    let behind = Behind::new().await;
+    let behind = Proxied::new().await;
     behind.proxy.fault(Fault::new(FaultKind::BlackHoleBeforeEffect));
     assert!(hangs(behind.label("never")).await);
-    behind.left().await;
+    behind.until_abandoned().await;
     behind.proxy.clear_faults();
     behind.proxy.fault(Fault::new(FaultKind::BlackHoleBeforeEffect));
     let api = behind.api.clone();
@@ -243,7 +243,7 @@ async fn black_hole_swallows_the_request_or_the_answer() {
 
 #[tokio::test]
 async fn gate_stops_a_request_before_its_effect() {
-    let behind = Behind::new().await;
+    let behind = Proxied::new().await;
     // A gate that is gone holds nobody, and the other one is for the second patch.
     drop(behind.proxy.hold(Side::BeforeEffect, Calls::any(), 0));
     let gate = behind.proxy.hold(Side::BeforeEffect, Calls::verb("patch"), 1);
@@ -272,7 +272,7 @@ async fn gate_stops_a_request_before_its_effect() {
 
 #[tokio::test]
 async fn gate_stops_an_answer_after_the_effect() {
-    let behind = Behind::new().await;
+    let behind = Proxied::new().await;
     let gate = behind.proxy.hold(Side::AfterEffect, Calls::verb("patch"), 0);
     let held = start(&behind, "written", &gate).await;
     assert_eq!(behind.labelled().await.unwrap(), "written", "and nobody was told");
@@ -288,7 +288,7 @@ async fn gate_stops_an_answer_after_the_effect() {
 
 /// Sends a patch that the gate holds.
 async fn start(
-    behind: &Behind,
+    behind: &Proxied,
     value: &'static str,
     gate: &Gate,
 ) -> tokio::task::JoinHandle<kube::Result<VpcConnector>> {
@@ -300,7 +300,7 @@ async fn start(
 
 #[tokio::test]
 async fn watch_is_cut_ended_or_expired() {
-    let behind = Behind::new().await;
+    let behind = Proxied::new().await;
     let raw =
         format!("/apis/apprunner-operator.dev/v1alpha1/namespaces/{}/vpcconnectors?watch=true", behind.world.namespace);
     let client = behind.proxy.client().await;
@@ -326,7 +326,7 @@ async fn watch_is_cut_ended_or_expired() {
 
 #[tokio::test]
 async fn delayed_events_stay_in_order_and_arrive_when_the_delay_ends() {
-    let behind = Behind::new().await;
+    let behind = Proxied::new().await;
     let mut watching = behind.watch().await;
     behind.proxy.show_events_late(Duration::from_secs(1));
     let started = std::time::Instant::now();
@@ -345,7 +345,7 @@ async fn delayed_events_stay_in_order_and_arrive_when_the_delay_ends() {
 
 #[tokio::test]
 async fn events_are_dropped_and_replayed() {
-    let behind = Behind::new().await;
+    let behind = Proxied::new().await;
     let mut watching = behind.watch().await;
     let uid = behind.world.api.get("egress").await.unwrap().metadata.uid.unwrap();
     behind.label("a").await.unwrap();
@@ -362,7 +362,7 @@ async fn events_are_dropped_and_replayed() {
 
 #[tokio::test]
 async fn silenced_watch_delivers_all_events_afterwards() {
-    let behind = Behind::new().await;
+    let behind = Proxied::new().await;
     let mut old = behind.watch().await;
     behind.proxy.silence_watches();
     let mut new = behind.watch().await;
@@ -375,7 +375,7 @@ async fn silenced_watch_delivers_all_events_afterwards() {
 
 #[tokio::test]
 async fn connections_are_refused_until_they_are_allowed() {
-    let behind = Behind::new().await;
+    let behind = Proxied::new().await;
     let mut watching = behind.watch().await;
     behind.proxy.refuse().await;
     assert_eq!(watching.next().await, "end");
@@ -391,19 +391,19 @@ async fn connections_are_refused_until_they_are_allowed() {
 
 #[tokio::test]
 async fn dark_proxy_accepts_requests_and_answers_none() {
-    let behind = Behind::new().await;
+    let behind = Proxied::new().await;
     let mut watching = behind.watch().await;
-    behind.proxy.go_dark();
+    behind.proxy.stop_answering();
     behind.world.merge("egress", json!({"metadata": {"labels": {"test": "a"}}})).await;
     assert!(watching.is_silent().await);
     assert!(hangs(behind.label("never")).await);
-    behind.left().await;
+    behind.until_abandoned().await;
     let api = behind.api.clone();
     let patient = tokio::spawn(async move { label(&api, "patient").await });
     assert!(eventually(async || (behind.proxy.requests().len() == 3).then_some(())).await.is_some());
     assert_eq!(behind.labelled().await.unwrap(), "a");
 
-    behind.proxy.go_bright();
+    behind.proxy.resume_answering();
     patient.await.unwrap().unwrap();
     assert_eq!(watching.next().await, "MODIFIED a");
     assert_eq!(watching.next().await, "MODIFIED patient");
@@ -411,7 +411,7 @@ async fn dark_proxy_accepts_requests_and_answers_none() {
 
 #[tokio::test]
 async fn dropping_the_proxy_ends_every_connection() {
-    let Behind { world: _world, proxy, api } = Behind::new().await;
+    let Proxied { world: _world, proxy, api } = Proxied::new().await;
     let gate = proxy.hold(Side::BeforeEffect, Calls::any(), 0);
     let held = tokio::spawn(async move { label(&api, "never").await });
     gate.reached().await;

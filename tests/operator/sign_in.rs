@@ -20,14 +20,14 @@ const IN_A_DAY: &str = "2126-01-01T00:00:00Z";
 const LONG_AGO: &str = "2020-01-01T00:00:00Z";
 
 /// Somebody's home, and the IAM Identity Center of their company.
-struct Desk {
+struct Workstation {
     home: PathBuf,
     center: Front,
     /// The tokens that credentials were asked with.
     tokens: Arc<Mutex<Vec<String>>>,
 }
 
-impl Desk {
+impl Workstation {
     async fn with(world: &World, profile: &str) -> Self {
         let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("home-{}", world.namespace));
         std::fs::create_dir_all(home.join(".aws/sso/cache")).unwrap();
@@ -111,13 +111,14 @@ const CENTER_WITHOUT_SESSION: &str = "[profile dev]\nsso_account_id = 1111222233
 async fn credential_process_provides_the_credentials() {
     let mut world = World::new().await;
     let key = AccessKey::default();
-    let desk = Desk::with(&world, "[profile dev]\ncredential_process = cat \"$HOME/credentials.json\"\n").await;
+    let workstation =
+        Workstation::with(&world, "[profile dev]\ncredential_process = cat \"$HOME/credentials.json\"\n").await;
     let credentials = json!({"Version": 1, "AccessKeyId": key.id, "SecretAccessKey": key.secret});
-    std::fs::write(desk.home.join("credentials.json"), credentials.to_string()).unwrap();
-    let report = desk.report(&world).await;
+    std::fs::write(workstation.home.join("credentials.json"), credentials.to_string()).unwrap();
+    let report = workstation.report(&world).await;
     assert_eq!(report.code, Some(0), "{}", report.err);
     assert!(report.out.starts_with(&format!("Account {ACCOUNT}\n")), "{}", report.out);
-    desk.use_in(&mut world);
+    workstation.use_in(&mut world);
     let _operator = world.operator();
     world.claimed("egress").await;
 }
@@ -125,37 +126,37 @@ async fn credential_process_provides_the_credentials() {
 #[tokio::test]
 async fn identity_center_session_provides_credentials_and_is_renewed_if_possible() {
     let mut world = World::new().await;
-    let desk = Desk::with(&world, CENTER).await;
-    desk.signed_in("valid", IN_A_DAY, false);
-    let report = desk.report(&world).await;
+    let workstation = Workstation::with(&world, CENTER).await;
+    workstation.signed_in("valid", IN_A_DAY, false);
+    let report = workstation.report(&world).await;
     assert_eq!(report.code, Some(0), "{}", report.err);
-    desk.signed_in("old", LONG_AGO, true);
-    desk.use_in(&mut world);
+    workstation.signed_in("old", LONG_AGO, true);
+    workstation.use_in(&mut world);
     let _operator = world.operator();
     world.claimed("egress").await;
-    assert_eq!(*desk.tokens.lock().unwrap(), ["valid", "renewed"]);
+    assert_eq!(*workstation.tokens.lock().unwrap(), ["valid", "renewed"]);
 }
 
 #[tokio::test]
 async fn expired_session_names_the_sign_in_command() {
     let mut world = World::new().await;
-    let desk = Desk::with(&world, CENTER).await;
-    desk.signed_in("old", LONG_AGO, false);
+    let workstation = Workstation::with(&world, CENTER).await;
+    workstation.signed_in("old", LONG_AGO, false);
     let expected = "the IAM Identity Center session has expired, or there is none; run: aws sso login --profile dev";
-    let report = desk.report(&world).await;
+    let report = workstation.report(&world).await;
     assert_eq!(report.code, Some(1));
     assert!(report.err.contains(expected), "{}", report.err);
-    desk.signed_in("revoked", IN_A_DAY, false);
-    let report = desk.report(&world).await;
+    workstation.signed_in("revoked", IN_A_DAY, false);
+    let report = workstation.report(&world).await;
     assert!(report.err.contains(expected), "what the service rejects: {}", report.err);
-    desk.signed_in("old", LONG_AGO, false);
-    desk.use_in(&mut world);
+    workstation.signed_in("old", LONG_AGO, false);
+    workstation.use_in(&mut world);
     world.create("egress", &world.connector("shop")).await;
     let _operator = world.operator();
     let held = world.reason("egress", "CredentialsRejected").await;
     assert_eq!(message(&held), format!("AWS credentials could not be loaded: {expected}"));
     assert_eq!(world.emulator.calls(), []);
-    desk.signed_in("valid", IN_A_DAY, false);
+    workstation.signed_in("valid", IN_A_DAY, false);
     world.reason("egress", "Available").await;
 }
 
@@ -167,7 +168,7 @@ async fn missing_sign_in_names_the_sign_in_command() {
         ("[profile dev]\nlogin_session = arn:aws:iam::111122223333:user/dev\n", "aws login --profile dev"),
     ] {
         let world = World::new().await;
-        let report = Desk::with(&world, profile).await.report(&world).await;
+        let report = Workstation::with(&world, profile).await.report(&world).await;
         assert_eq!(report.code, Some(1));
         assert!(report.err.contains(&format!("or there is none; run: {command}")), "{}", report.err);
     }

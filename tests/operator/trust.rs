@@ -8,7 +8,7 @@ use crate::support::front::{Authority, Front};
 use crate::support::{World, message};
 
 /// AWS behind TLS, whose certificate an authority has issued.
-async fn behind(world: &mut World, authority: &Authority) -> Front {
+async fn behind_tls(world: &mut World, authority: &Authority) -> Front {
     let address = world.emulator.url().trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
     let front = Front::tls(authority, &["127.0.0.1"], address).await;
     world.settings.endpoint = format!("https://{}", front.address);
@@ -27,7 +27,7 @@ fn text(path: &Path) -> String {
 async fn any_of_the_three_settings_names_the_certificate_bundle() {
     let mut world = World::new().await;
     let authority = Authority::new("company");
-    let _front = behind(&mut world, &authority).await;
+    let _front = behind_tls(&mut world, &authority).await;
     let (bundle, other) =
         (authority.file(&world.namespace), Authority::new("other").file(&format!("{}-2", world.namespace)));
     let config = bundle.with_extension("config");
@@ -48,7 +48,7 @@ async fn any_of_the_three_settings_names_the_certificate_bundle() {
 async fn unknown_certificate_authority_stalls_and_names_the_variable_to_set() {
     let mut world = World::new().await;
     let authority = Authority::new("company");
-    let _front = behind(&mut world, &authority).await;
+    let _front = behind_tls(&mut world, &authority).await;
     let other = Authority::new("other").file(&world.namespace);
     world.settings.environment = vec![("SSL_CERT_FILE".into(), text(&other))];
     world.create("egress", &world.connector("shop")).await;

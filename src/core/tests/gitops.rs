@@ -11,7 +11,7 @@ use crate::core::refusal::Write;
 use crate::core::report;
 use crate::core::survey::Users;
 
-#[path = "../../../tests/operator/support/verdicts.rs"]
+#[path = "../../../tests/operator/support/gitops_health.rs"]
 mod verdicts;
 use verdicts::{Health, Kstatus, argo, checked, kstatus};
 

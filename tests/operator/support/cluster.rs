@@ -59,16 +59,16 @@ fn grant(cluster: &DevCluster) {
 /// A kubeconfig of a user that nobody else is, with the operator's rights.
 pub fn operator_user_on(cluster: &DevCluster) -> (String, PathBuf) {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    operator_user_called(&format!("operator-{}", NEXT.fetch_add(1, Ordering::Relaxed)), cluster)
+    operator_user_named(&format!("operator-{}", NEXT.fetch_add(1, Ordering::Relaxed)), cluster)
 }
 
 /// A kubeconfig of a user of this name, with the operator's rights; several may have one name.
-pub fn operator_user_called(user: &str, cluster: &DevCluster) -> (String, PathBuf) {
+pub fn operator_user_named(user: &str, cluster: &DevCluster) -> (String, PathBuf) {
     (user.to_owned(), cluster.user_kubeconfig(user, Some(OPERATORS)).unwrap())
 }
 
 /// A kubeconfig of a user with the operator's rights in one namespace only.
-pub fn operator_user_of(namespace: &str) -> (String, PathBuf) {
+pub fn operator_user_confined_to(namespace: &str) -> (String, PathBuf) {
     let user = format!("operator-of-{namespace}");
     let bind = ["create", "rolebinding", "operator", "--clusterrole=apprunner-operator", "--namespace", namespace];
     run(cluster().kubectl().args(bind).arg(format!("--user={user}")));

@@ -1,11 +1,11 @@
 //! A namespace, an App Runner and an operator for each test; builders and verbs in place of pasted set-ups.
 
 pub mod cluster;
+pub mod forward_proxy;
 pub mod front;
-pub mod middleman;
+pub mod gitops_health;
 pub mod operator;
 pub mod proxy;
-pub mod verdicts;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -22,7 +22,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
-use cluster::{operator_user_of, operator_user_on, shared};
+use cluster::{operator_user_confined_to, operator_user_on, shared};
 use operator::{Operator, PACE, Settings, UNLIMITED};
 
 pub const ACCOUNT: &str = "111122223333";
@@ -43,14 +43,14 @@ pub struct World {
     pub api: Api<VpcConnector>,
     pub client: Client,
     pub settings: Settings,
-    versions: Arc<Mutex<Vec<Seen>>>,
+    versions: Arc<Mutex<Vec<Observed>>>,
 }
 
 /// A version of an object, as the watch showed it.
 #[derive(Clone, Debug)]
-pub enum Seen {
+pub enum Observed {
     Version(Box<VpcConnector>),
-    Gone(String),
+    Deleted(String),
 }
 
 impl World {
@@ -60,7 +60,7 @@ impl World {
     }
 
     /// The same on a cluster of one's own.
-    pub async fn on(cluster: Arc<DevCluster>) -> Self {
+    pub async fn on_cluster(cluster: Arc<DevCluster>) -> Self {
         Self::build(cluster, Behaviors { connector_quota: 1000, ..Behaviors::default() }).await
     }
 
@@ -72,15 +72,15 @@ impl World {
         let temporary = AccessKey::new(TEMPORARY.0, TEMPORARY.1, ACCOUNT).with_session_token(TEMPORARY.2, None);
         let access_keys = vec![AccessKey::default(), AccessKey::new(OTHER.0, OTHER.1, OTHER.2), temporary];
         let config = Config { access_keys, behaviors, ..Config::default() };
-        Self::of(cluster, Arc::new(Emulator::start(config).await.unwrap())).await
+        Self::in_new_namespace(cluster, Arc::new(Emulator::start(config).await.unwrap())).await
     }
 
     /// Another namespace before the same App Runner: with a cluster id of its own, another cluster's.
-    pub async fn beside(&self) -> Self {
-        Self::of(self.cluster.clone(), self.emulator.clone()).await
+    pub async fn with_same_emulator(&self) -> Self {
+        Self::in_new_namespace(self.cluster.clone(), self.emulator.clone()).await
     }
 
-    async fn of(cluster: Arc<DevCluster>, emulator: Arc<Emulator>) -> Self {
+    async fn in_new_namespace(cluster: Arc<DevCluster>, emulator: Arc<Emulator>) -> Self {
         let client = admin_of(&cluster).await;
         let namespace = create_namespace(&client).await;
         let api = Api::namespaced(client.clone(), &namespace);
@@ -97,7 +97,7 @@ impl World {
     }
 
     /// The same world, looked at from another namespace.
-    pub fn move_to(&mut self, namespace: &str) {
+    pub fn switch_namespace(&mut self, namespace: &str) {
         self.api = Api::namespaced(self.client.clone(), namespace);
         namespace.clone_into(&mut self.namespace);
     }
@@ -118,7 +118,7 @@ impl World {
     pub fn operator_confined(&self, arguments: &[&str]) -> Operator {
         let mut settings = self.settings.clone();
         settings.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
-        Operator::start_as(operator_user_of(&self.namespace), &settings)
+        Operator::start_as(operator_user_confined_to(&self.namespace), &settings)
     }
 
     /// Starts an operator with another account's credentials.
@@ -160,8 +160,8 @@ impl World {
     /// Asks for the end of every object, again where a busy server lost the connection.
     pub async fn delete_all(&self) {
         let (delete, all) = (DeleteParams::default(), ListParams::default());
-        let asked = async || self.api.delete_collection(&delete, &all).await.ok();
-        assert!(eventually(asked).await.is_some(), "the API server takes no deletions");
+        let deleted = async || self.api.delete_collection(&delete, &all).await.ok();
+        assert!(eventually(deleted).await.is_some(), "the API server accepts no deletions");
     }
 
     pub async fn annotate(&self, name: &str, key: &str, value: Option<&str>) {
@@ -203,9 +203,9 @@ impl World {
     }
 
     /// Waits until an object is gone.
-    pub async fn gone(&self, name: &str) {
-        let gone = eventually(async || self.api.get_opt(name).await.unwrap().is_none().then_some(())).await;
-        assert!(gone.is_some(), "{name} is still there: {:#?}", self.api.get_opt(name).await.unwrap());
+    pub async fn until_deleted(&self, name: &str) {
+        let deleted = eventually(async || self.api.get_opt(name).await.unwrap().is_none().then_some(())).await;
+        assert!(deleted.is_some(), "{name} is still there: {:#?}", self.api.get_opt(name).await.unwrap());
     }
 
     /// How many objects are claimed and well.
@@ -216,26 +216,26 @@ impl World {
     }
 
     /// Waits until an object is gone, or as it should be.
-    pub async fn until_gone_or(&self, name: &str, is: impl Fn(&VpcConnector) -> bool) {
+    pub async fn until_deleted_or(&self, name: &str, is: impl Fn(&VpcConnector) -> bool) {
         let found = async || self.api.get_opt(name).await.unwrap().is_none_or(|object| is(&object)).then_some(());
         assert!(eventually(found).await.is_some(), "{name} stays: {:#?}", self.api.get_opt(name).await.unwrap());
     }
 
     /// Waits until an object is gone, also while the API server does not answer yet.
-    pub async fn gone_after_outage(&self, name: &str) {
-        let gone = async || matches!(self.api.get_opt(name).await, Ok(None)).then_some(());
-        assert!(eventually(gone).await.is_some(), "{name} is still there");
+    pub async fn until_deleted_after_outage(&self, name: &str) {
+        let deleted = async || matches!(self.api.get_opt(name).await, Ok(None)).then_some(());
+        assert!(eventually(deleted).await.is_some(), "{name} is still there");
     }
 
     /// The statuses of an object, one after the other, up to and including its end.
     pub async fn history(&self, name: &str) -> Vec<VpcConnectorStatus> {
-        let ended = |seen: &Seen| matches!(seen, Seen::Gone(gone) if gone == name);
-        let whole = eventually(async || self.seen().iter().any(ended).then_some(())).await;
-        assert!(whole.is_some(), "the watch never showed the end of {name}");
-        let versions = self.seen().into_iter();
+        let ended = |observed: &Observed| matches!(observed, Observed::Deleted(deleted) if deleted == name);
+        let complete = eventually(async || self.observed().iter().any(ended).then_some(())).await;
+        assert!(complete.is_some(), "the watch never showed the end of {name}");
+        let versions = self.observed().into_iter();
         versions
-            .filter_map(|seen| match seen {
-                Seen::Version(object) if object.name_any() == name => object.status,
+            .filter_map(|observed| match observed {
+                Observed::Version(object) if object.name_any() == name => object.status,
                 _ => None,
             })
             .collect()
@@ -243,13 +243,13 @@ impl World {
 
     /// Every status that the watch showed of any object.
     pub fn statuses(&self) -> impl Iterator<Item = VpcConnectorStatus> {
-        self.seen().into_iter().filter_map(|seen| match seen {
-            Seen::Version(object) => object.status,
-            Seen::Gone(_) => None,
+        self.observed().into_iter().filter_map(|observed| match observed {
+            Observed::Version(object) => object.status,
+            Observed::Deleted(_) => None,
         })
     }
 
-    fn seen(&self) -> Vec<Seen> {
+    fn observed(&self) -> Vec<Observed> {
         self.versions.lock().unwrap().clone()
     }
 
@@ -277,7 +277,7 @@ impl World {
     }
 
     /// Lets the next delete take effect at once and its answer come late.
-    pub fn fault_on_delete_answer_late(&self, ms: u64) {
+    pub fn delay_delete_answer(&self, ms: u64) {
         self.fault(Operation::DeleteVpcConnector, FaultKind::LateAnswer { ms });
     }
 
@@ -313,7 +313,7 @@ impl World {
 }
 
 /// Makes an object that our finalizer holds already.
-pub fn finalized(object: &mut VpcConnector) {
+pub fn with_finalizer(object: &mut VpcConnector) {
     object.metadata.finalizers = Some(vec![api::FINALIZER.into()]);
 }
 
@@ -352,8 +352,8 @@ pub async fn eventually<T>(ask: impl AsyncFn() -> Option<T>) -> Option<T> {
 }
 
 /// Keeps every version that the API server shows of every object, from now on.
-async fn watch_all(api: &Api<VpcConnector>) -> Arc<Mutex<Vec<Seen>>> {
-    let versions = Arc::<Mutex<Vec<Seen>>>::default();
+async fn watch_all(api: &Api<VpcConnector>) -> Arc<Mutex<Vec<Observed>>> {
+    let versions = Arc::<Mutex<Vec<Observed>>>::default();
     let (seen, watched) = (versions.clone(), api.clone());
     let (ready, watching) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
@@ -362,9 +362,9 @@ async fn watch_all(api: &Api<VpcConnector>) -> Arc<Mutex<Vec<Seen>>> {
         while let Some(event) = events.next().await {
             match event {
                 Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
-                    seen.lock().unwrap().push(Seen::Version(Box::new(object)));
+                    seen.lock().unwrap().push(Observed::Version(Box::new(object)));
                 }
-                Ok(watcher::Event::Delete(object)) => seen.lock().unwrap().push(Seen::Gone(object.name_any())),
+                Ok(watcher::Event::Delete(object)) => seen.lock().unwrap().push(Observed::Deleted(object.name_any())),
                 Ok(watcher::Event::InitDone) => {
                     let _ = ready.take().map(|ready| ready.send(()));
                 }

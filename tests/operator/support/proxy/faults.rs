@@ -158,13 +158,13 @@ impl Hold {
 
 /// What a request is made to play.
 #[derive(Clone)]
-pub(super) enum Play {
+pub(super) enum Action {
     /// A fault, and what tells that it was cleared.
     Fault(FaultKind, CancellationToken),
     Hold(Hold),
 }
 
-impl Play {
+impl Action {
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Fault(kind, _) => format!("{kind:?}"),
@@ -184,7 +184,7 @@ struct Waiting {
     calls: Calls,
     skip: u32,
     count: Option<u32>,
-    play: Play,
+    action: Action,
 }
 
 /// The faults, oldest first; those used up stay, so that what still plays them can be cleared.
@@ -195,17 +195,17 @@ pub(super) struct Faults {
 
 impl Faults {
     pub(super) fn add(&mut self, fault: Fault) -> FaultId {
-        let play = Play::Fault(fault.kind, CancellationToken::new());
-        self.waiting.push(Waiting { calls: fault.calls, skip: fault.skip, count: fault.count, play });
+        let action = Action::Fault(fault.kind, CancellationToken::new());
+        self.waiting.push(Waiting { calls: fault.calls, skip: fault.skip, count: fault.count, action });
         FaultId(self.waiting.len() - 1)
     }
 
     pub(super) fn hold(&mut self, hold: Hold, calls: Calls, skip: u32) {
-        self.waiting.push(Waiting { calls, skip, count: Some(1), play: Play::Hold(hold) });
+        self.waiting.push(Waiting { calls, skip, count: Some(1), action: Action::Hold(hold) });
     }
 
     pub(super) fn clear(&self, FaultId(place): FaultId) {
-        if let Play::Fault(_, cleared) = &self.waiting[place].play {
+        if let Action::Fault(_, cleared) = &self.waiting[place].action {
             cleared.cancel();
         }
     }
@@ -215,9 +215,9 @@ impl Faults {
     }
 
     /// Takes what this request plays, and counts down the `skip` of those that let it pass.
-    pub(super) fn take(&mut self, request: &Request) -> Option<Play> {
+    pub(super) fn take(&mut self, request: &Request) -> Option<Action> {
         let position = self.waiting.iter_mut().position(|waiting| {
-            let meant = waiting.count != Some(0) && !waiting.play.is_void() && waiting.calls.matches(request);
+            let meant = waiting.count != Some(0) && !waiting.action.is_void() && waiting.calls.matches(request);
             let passes = waiting.skip > 0;
             if meant {
                 waiting.skip = waiting.skip.saturating_sub(1);
@@ -226,7 +226,7 @@ impl Faults {
         })?;
         let found = &mut self.waiting[position];
         found.count = found.count.map(|count| count - 1);
-        Some(found.play.clone())
+        Some(found.action.clone())
     }
 }
 

@@ -32,7 +32,7 @@ pub use faults::{Fault, FaultId, FaultKind, Gate, Side};
 pub use request::{Calls, Request};
 pub use watches::Event;
 
-use faults::{Faults, Hold, Play};
+use faults::{Action, Faults, Hold};
 use watches::Watches;
 
 use super::DEADLINE;
@@ -184,11 +184,11 @@ impl Proxy {
     /// Takes connections and requests, and answers nothing any more; watches fall silent too.
     ///
     /// A request whose client went meanwhile ([`Request::left`]) never takes effect.
-    pub fn go_dark(&self) {
+    pub fn stop_answering(&self) {
         self.switch(|now| now.dark = true);
     }
 
-    pub fn go_bright(&self) {
+    pub fn resume_answering(&self) {
         self.switch(|now| now.dark = false);
     }
 
@@ -285,16 +285,16 @@ impl Shared {
     }
 
     /// Takes note of a request, and of what it plays.
-    fn received(&self, mut request: Request) -> (Request, Option<Play>) {
+    fn received(&self, mut request: Request) -> (Request, Option<Action>) {
         let mut requests = lock(&self.requests);
         request.number = requests.len();
-        let play = lock(&self.faults).take(&request);
-        request.fault = play.as_ref().map(Play::describe);
+        let action = lock(&self.faults).take(&request);
+        request.fault = action.as_ref().map(Action::describe);
         requests.push(request.clone());
-        (request, play)
+        (request, action)
     }
 
-    fn amend(&self, number: usize, change: impl FnOnce(&mut Request)) {
+    fn update(&self, number: usize, change: impl FnOnce(&mut Request)) {
         change(&mut lock(&self.requests)[number]);
     }
 }

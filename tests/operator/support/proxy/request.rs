@@ -28,12 +28,12 @@ pub struct Request {
     /// The fault that it played.
     pub fault: Option<String>,
     /// Whether the client went before it had an answer.
-    pub left: bool,
+    pub abandoned: bool,
 }
 
 impl Request {
     pub(super) fn read(parts: &Parts, body: &[u8]) -> Self {
-        let place = Place::read(parts.uri.path());
+        let place = ParsedPath::read(parts.uri.path());
         let watch = parts.uri.query().unwrap_or_default().split('&').any(|p| matches!(p, "watch=true" | "watch=1"));
         Self {
             number: 0,
@@ -47,7 +47,7 @@ impl Request {
             effect: None,
             status: None,
             fault: None,
-            left: false,
+            abandoned: false,
         }
     }
 }
@@ -67,14 +67,14 @@ fn verb(method: &Method, watch: bool, name: &str) -> &'static str {
 }
 
 #[derive(Default)]
-struct Place {
+struct ParsedPath {
     namespace: String,
     resource: String,
     name: String,
     subresource: String,
 }
 
-impl Place {
+impl ParsedPath {
     fn read(path: &str) -> Self {
         let words: Vec<_> = path.split('/').skip(1).collect();
         let (["api", _, rest @ ..] | ["apis", _, _, rest @ ..]) = words.as_slice() else { return Self::default() };
@@ -157,7 +157,7 @@ fn has_operation(request: &Request, operation: &str) -> bool {
 #[test]
 fn request_paths_are_parsed_as_the_api_server_does() {
     let read = |path: &str| {
-        let place = Place::read(path);
+        let place = ParsedPath::read(path);
         [place.namespace, place.resource, place.name, place.subresource].join(",")
     };
     assert_eq!(read("/apis/g.dev/v1/namespaces/a/vpcconnectors/b/status"), "a,vpcconnectors,b,status");

@@ -1,4 +1,4 @@
-//! What the proxy does to the events of watches on their way.
+//! What the proxy does to the events of watches on the way.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -53,7 +53,7 @@ struct Open {
 }
 
 struct Drops {
-    left: u32,
+    remaining: u32,
     condition: Box<dyn Fn(&Event) -> bool + Send>,
 }
 
@@ -75,7 +75,7 @@ impl Watches {
     }
 
     pub(super) fn drop_events(&mut self, count: u32, condition: Box<dyn Fn(&Event) -> bool + Send>) {
-        self.drops.push(Drops { left: count, condition });
+        self.drops.push(Drops { remaining: count, condition });
     }
 
     pub(super) fn cut(&mut self) {
@@ -116,9 +116,9 @@ impl Watches {
 
     /// Takes note of an event; says whether it is to be shown.
     fn admit(&mut self, mut event: Event) -> bool {
-        let drops = self.drops.iter_mut().find(|drops| drops.left > 0 && (drops.condition)(&event));
+        let drops = self.drops.iter_mut().find(|drops| drops.remaining > 0 && (drops.condition)(&event));
         if let Some(drops) = drops {
-            drops.left -= 1;
+            drops.remaining -= 1;
             event.dropped = true;
         }
         let shown = !event.dropped;
@@ -127,11 +127,11 @@ impl Watches {
     }
 
     /// Makes the passage for a new watch.
-    pub(super) fn begin(&mut self, resource: &str, switches: watch::Receiver<Switches>) -> (Passage, Shown) {
+    pub(super) fn begin(&mut self, resource: &str, switches: watch::Receiver<Switches>) -> (EventStream, WatchBody) {
         let (sender, commands) = mpsc::unbounded_channel();
         let (to_client, mut shown) = mpsc::unbounded_channel();
         self.open.push(Open { resource: resource.to_owned(), commands: sender });
-        let passage = Passage {
+        let passage = EventStream {
             resource: resource.to_owned(),
             commands,
             urgent: VecDeque::new(),
@@ -144,10 +144,10 @@ impl Watches {
 }
 
 /// What a client gets to see of a watch; an error cuts the connection.
-pub(super) type Shown = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, std::io::Error>> + Send + Sync>>;
+pub(super) type WatchBody = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, std::io::Error>> + Send + Sync>>;
 
 /// The way of one watch's events through the proxy.
-pub(super) struct Passage {
+pub(super) struct EventStream {
     resource: String,
     commands: mpsc::UnboundedReceiver<Command>,
     /// What the test put in, which no delay holds up.
@@ -162,7 +162,7 @@ enum Step {
     End,
 }
 
-impl Passage {
+impl EventStream {
     /// Passes events until one side ends it.
     pub(super) async fn run(mut self, body: Body, shared: Arc<Shared>) {
         let mut events = std::pin::pin!(lines(body));

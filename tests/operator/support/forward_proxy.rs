@@ -30,13 +30,13 @@ pub enum Kind {
 }
 
 /// A running proxy; it ends with the test.
-pub struct Middleman {
+pub struct ForwardProxy {
     pub address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
     _serving: AbortOnDropHandle<()>,
 }
 
-impl Middleman {
+impl ForwardProxy {
     pub async fn start(kind: Kind, server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
