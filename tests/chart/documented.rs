@@ -1,4 +1,4 @@
-//! README.md of the chart tells every value, the schema checks each, and every alert has an entry in the runbook.
+//! The chart's README lists every value, the schema checks each, and every alert has an entry in the runbook.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::support::{file, notes, parsed};
 const VALUES: &str = "charts/apprunner-operator/values.yaml";
 const RULES: &str = "charts/apprunner-operator/files/rules.yaml";
 
-/// The rows of the README's tables: a value, its default as it is written there.
+/// The rows of the README's tables: a value and its default as written there.
 fn rows() -> Vec<(String, String)> {
     let readme = file("charts/apprunner-operator/README.md");
     let rows = readme.lines().filter_map(|line| {
@@ -90,7 +90,7 @@ fn every_alert_has_a_test_that_fires_and_one_that_does_not() {
     }
 }
 
-/// The commands that give the operator rights from outside of a namespace that hangs.
+/// The commands that give the operator rights from outside of a stuck namespace.
 fn remedy_commands(text: &str) -> Vec<&str> {
     let lines = text.lines().map(str::trim).skip_while(|line| !line.starts_with("kubectl create clusterrole "));
     lines.take_while(|line| !line.is_empty()).collect()

@@ -1,8 +1,8 @@
-//! A value that makes no sense is refused before anything is installed, with words that name it.
+//! Invalid values are refused before anything is installed, with a message that names the value.
 
 use crate::support::{error_output, manifests, template};
 
-/// What is set, and what the refusal says.
+/// Values that are set, and the message of the refusal.
 const REFUSED: &[(&[&str], &str)] = &[
     (&["watchNamespace={shop}"], "'watchNamespace'"),
     (&["crds.kept=true"], "'kept'"),
@@ -60,6 +60,6 @@ fn too_old_kubernetes_is_refused() {
     let refusal = error_output(&template(&["--kube-version", "1.29.14"]));
     assert!(refusal.contains(">=1.30"), "{refusal}");
     manifests(&["--kube-version", "1.30.0"]);
-    // Where the version has something behind it, as EKS's has.
+    // Versions may have a suffix, as EKS's have.
     manifests(&["--kube-version", "1.31.4-eks-5b9a16f"]);
 }

@@ -1,4 +1,4 @@
-//! What is rendered fits the binary, and does what the values say.
+//! Rendered objects fit the binary and follow the values.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use crate::support::{
     values_files,
 };
 
-/// Runs the operator where there is no cluster, so that it ends once its arguments are read.
+/// Runs the operator without a cluster, so that it ends once its arguments are parsed.
 fn started_with(arguments: &[String]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"));
     let ended = command.args(arguments).env_clear().env("HOME", "/nowhere").output().unwrap();
@@ -38,7 +38,7 @@ fn uninstall_check_is_a_command_of_the_binary() {
     assert!(code == Some(1) && said.contains("nothing is uninstalled"), "{said}");
 }
 
-/// The pod of the check before an uninstall.
+/// The pod of the uninstall check.
 fn check_of(objects: &[Value]) -> &Value {
     &find(objects, "Job", &format!("{RELEASE}-preflight"))["spec"]
 }
@@ -75,7 +75,7 @@ fn uninstall_check_runs_where_the_operator_runs_and_without_a_sidecar() {
     assert_eq!(metadata["labels"], labels);
 }
 
-/// Whether a selector of labels takes these.
+/// Returns whether a label selector selects these labels.
 fn selects(selector: &Value, labels: &Value) -> bool {
     let equal = selector["matchLabels"].as_object().unwrap().iter().all(|(key, value)| labels[key] == *value);
     let expressions = selector["matchExpressions"].as_array().unwrap();
@@ -95,7 +95,7 @@ fn network_policy_selects_only_the_operator_and_the_uninstall_check() {
     let mut another = operator.clone();
     another["app.kubernetes.io/instance"] = json!("another");
     assert!(!selects(selector, &another));
-    // What counts the operator's pods does not count the check.
+    // The selector that counts the operator's pods must not count the uninstall check.
     let of_the_operator = &find(&objects, "Deployment", RELEASE)["spec"]["selector"]["matchLabels"];
     let check = &check_of(&objects)["template"]["metadata"]["labels"]["app.kubernetes.io/name"];
     assert!(of_the_operator["app.kubernetes.io/name"] != *check);
@@ -201,7 +201,7 @@ fn network_policy_has_the_ports_of_dns_api_server_and_pod_identity_agent() {
     assert_eq!(least, json!([{"ports": [port(53, "UDP"), port(53, "TCP")]}, {"ports": [port(443, "TCP")]}]));
 }
 
-/// A value, the flag that it becomes, and what lies at the bounds of both.
+/// A value, its flag, and settings at the bounds of both.
 const BOUNDS: &[(&str, &str, &[&str])] = &[
     (
         "aws.rate",
@@ -253,7 +253,7 @@ fn schema_and_binary_agree_on_every_bound() {
             let rendered = template(&["--set", &format!("{value}={long}")]);
             let port = if *value == "listenAddress" { ":8081" } else { "" };
             let (code, said) = started_with(&[format!("{flag}={long}{port}")]);
-            // The binary ends with 2 at a flag that it does not take, and here with 1 where there is no cluster.
+            // The binary exits with 2 if it does not accept a flag, and here with 1 because there is no cluster.
             assert!(matches!(code, Some(1 | 2)), "{flag}={long}: {code:?} {said}");
             assert_eq!(rendered.status.success(), code == Some(1), "{value}={long}: {}{said}", text(&rendered.stderr));
         }

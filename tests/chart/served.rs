@@ -1,4 +1,4 @@
-//! What is rendered is what a real API server takes, by its strictest measure.
+//! A real API server accepts the rendered objects under its strictest validation.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
@@ -7,7 +7,7 @@ use devcluster::{DevCluster, Options};
 
 use crate::support::{NAMESPACE, file, manifests, output_of, text, values_files};
 
-/// A cluster with the namespaces and kinds that the values files speak of.
+/// A cluster with the namespaces and kinds that the values files need.
 pub fn cluster() -> DevCluster {
     let cluster = DevCluster::start(Options::default()).unwrap_or_else(|error| panic!("{error}"));
     for namespace in [NAMESPACE, "monitoring", "shop", "jobs"] {
@@ -24,12 +24,12 @@ pub fn cluster() -> DevCluster {
     cluster
 }
 
-/// Runs kubectl, which must succeed, and gives what it printed.
+/// Runs kubectl, which must succeed, and returns its output.
 pub fn kubectl(cluster: &DevCluster, arguments: &[&str]) -> String {
     output_of(&cluster.kubectl().args(arguments).output().unwrap())
 }
 
-/// Runs a command with this for it to read.
+/// Runs a command with this input.
 fn run_with_input(command: &mut Command, input: &str) -> Output {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -53,14 +53,14 @@ fn every_values_file_passes_strict_validation_and_restricted_pod_security() {
         assert!(taken.status.success() && taken.stderr.is_empty(), "{}: {}", values.display(), text(&taken.stderr));
         assert_eq!(text(&taken.stdout).lines().count(), rendered.matches("\nkind: ").count(), "{}", values.display());
     }
-    // That nothing was said says something only where a mistake is told.
+    // The absence of warnings proves something only if a mistake gives one.
     let open = manifests(&["--set", "securityContext.allowPrivilegeEscalation=true"]);
     assert!(text(&dry_run(&cluster, &open).stderr).contains("would violate PodSecurity"));
     let misspelt = manifests(&["--set", "serviceMonitor.enabled=true"]).replace("scrapeTimeout", "scrapeTimeOut");
     assert!(text(&dry_run(&cluster, &misspelt).stderr).contains("unknown field"));
 }
 
-/// Every object of the check before an uninstall, as kind and name.
+/// Every object of the uninstall check, as kind and name.
 fn checks(cluster: &DevCluster) -> Vec<String> {
     let kinds = "jobs,serviceaccounts,clusterroles,clusterrolebindings";
     let all = kubectl(cluster, &["get", kinds, "--namespace", NAMESPACE, "--output=name"]);
@@ -75,7 +75,7 @@ fn applying_rendered_manifests_does_not_run_the_uninstall_check() {
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("rendered.yaml"), &rendered).unwrap();
     std::fs::write(folder.join("kustomization.yaml"), "resources: [rendered.yaml]\n").unwrap();
-    // By Kustomize, and so by Flux's kustomize-controller; and by kubectl, as the chart's README says.
+    // By Kustomize, and so by Flux's kustomize-controller; and by kubectl, as the chart's README describes.
     kubectl(&cluster, &["apply", "--kustomize", folder.to_str().unwrap()]);
     kubectl(&cluster, &["get", "deployment", "apprunner-operator", "--namespace", NAMESPACE]);
     assert_eq!(checks(&cluster), Vec::<String>::new());
@@ -83,7 +83,7 @@ fn applying_rendered_manifests_does_not_run_the_uninstall_check() {
         output_of(&run_with_input(cluster.kubectl().args(["apply", "--filename=-"]), &manifests(&arguments)));
         assert_eq!(checks(&cluster), Vec::<String>::new());
     }
-    // Nothing there says something only because the check is among what is rendered.
+    // The absence of a check proves something only because the rendered objects contain it.
     output_of(&run_with_input(cluster.kubectl().args(["apply", "--filename=-"]), &rendered));
     assert_eq!(checks(&cluster).len(), 4);
 }

@@ -1,4 +1,4 @@
-//! What stands in the chart and elsewhere as well is the same in both places.
+//! Files that exist both in the chart and elsewhere have the same content.
 
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ fn rbac_rules_match_the_rules_the_tests_use() {
     let rendered = objects(&[]);
     assert_eq!(find(&rendered, "ClusterRole", CLUSTER_NAME)["rules"], json!(example));
 
-    // Roles have no right to what stands in no namespace, and with an id of its own the operator does not ask for it.
+    // Roles grant no right to cluster-scoped objects, and with a configured cluster id the operator needs none.
     let (_, of_objects) = example.split_last().unwrap();
     let alone = objects(&["--set", "clusterId=shop-1"]);
     assert_eq!(find(&alone, "ClusterRole", CLUSTER_NAME)["rules"], json!(of_objects));

@@ -1,4 +1,5 @@
-//! README, docs, chart and examples speak of one installation: one namespace, one service account, and commands that work.
+//! README, docs, chart and examples describe one installation: one namespace, one service account, and commands that
+//! work.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::{CLUSTER_NAME, NAMESPACE, RELEASE, file, find, objects, output_of, parsed, values_files};
 
-/// Every file that people read or copy from, with its text.
+/// Every file that users read or copy from, with its text.
 fn pages() -> Vec<(String, String)> {
     let listed = Command::new("git").args(["ls-files"]).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
     let listed = output_of(&listed);
@@ -61,7 +62,7 @@ fn docs_chart_and_examples_use_one_namespace() {
     }
 }
 
-/// The service account of the chart is the one that the trust policies, the association and the policy let in.
+/// The trust policies, the association and the policy name the chart's service account.
 #[test]
 fn examples_name_the_service_account_of_the_chart() {
     let deployment = find(&objects(&[]), "Deployment", RELEASE).clone();
@@ -105,13 +106,13 @@ fn no_example_overwrites_an_object_of_a_release() {
     assert_eq!(find(&objects(&[]), "ClusterRoleBinding", CLUSTER_NAME)["subjects"][0]["namespace"], NAMESPACE);
 }
 
-/// Where Crossplane is installed, `vpcconnectors` may be its resource.
+/// With Crossplane installed, `vpcconnectors` may be its resource.
 #[test]
 fn every_command_names_the_resource_unambiguously() {
     let ours = ["vpcconnectors.apprunner-operator.dev", "vpcconnectors.apprunner.aws.upbound.io"];
     let mut commands = 0;
     for (path, text) in pages() {
-        // A command may go on in the next line.
+        // A command may continue on the next line.
         let text = text.replace("\\\n", " ");
         for line in text.lines().filter(|line| line.contains("kubectl ")) {
             commands += 1;
@@ -128,7 +129,7 @@ fn every_command_names_the_resource_unambiguously() {
     assert!(commands > 60, "{commands}");
 }
 
-/// Whether a word stands in a command where kubectl looks for a resource: behind a verb, and before any text in quotes.
+/// Returns whether a word is at a position where kubectl expects a resource: after a verb, and before any quoted text.
 fn is_argument(command: &str, word: &str) -> bool {
     let before = command.split_once(word).map_or("", |(before, _)| before);
     !before.contains('`') && !before.contains('#') && !before.contains("arn:")

@@ -1,10 +1,10 @@
-//! Alerts and dashboard look at the release that they belong to.
+//! Alerts and dashboard select the release that they belong to.
 
 use serde_json::Value;
 
 use crate::support::{NAMESPACE, RELEASE, file, find, objects};
 
-/// The names of metrics in a query, each with what stands behind it.
+/// The metric names in a query, each with the text that follows it.
 fn series(query: &str) -> Vec<&str> {
     let found: Vec<_> = query.match_indices("apprunner_operator_").map(|(at, _)| &query[at..]).collect();
     assert!(!found.is_empty(), "{query}");

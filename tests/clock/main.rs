@@ -1,7 +1,7 @@
 //! An operator whose wall clock is wrong, and is set while it works.
 //!
-//! libfaketime sets the operator's wall clock and leaves its monotonic clock alone, as NTP and people do. `make e2e` runs
-//! this, since libfaketime comes from the distribution; `hack/e2e/packages` gets it.
+//! libfaketime sets the operator's wall clock and leaves its monotonic clock alone, as NTP and administrators do. `make
+//! e2e` runs these tests, because libfaketime comes from the distribution; `hack/e2e/packages` gets it.
 #![allow(
     unreachable_pub,
     dead_code,
@@ -23,7 +23,7 @@ struct Clock {
 }
 
 impl Clock {
-    /// Gives the operators of a world a clock that is off by so much: "+1h", "-3m" or "+0".
+    /// Gives the operators of a world a clock with this offset: "+1h", "-3m" or "+0".
     fn of(world: &mut World, offset: &str) -> Self {
         let clock = Self { offset: world.cluster.directory().join(format!("clock-of-{}", world.namespace)) };
         clock.set(offset);
@@ -72,7 +72,7 @@ async fn clock_an_hour_off_is_reported_and_correcting_it_is_enough() {
     }
 }
 
-/// Three minutes are within what AWS tolerates, and longer than any wait of a test takes.
+/// AWS tolerates a difference of three minutes, and three minutes are longer than any wait in a test.
 #[tokio::test]
 async fn setting_the_clock_during_a_wait_does_not_delay_the_deletion() {
     for offset in ["-3m", "+3m"] {

@@ -1,4 +1,4 @@
-//! The operator killed in the middle of its work, and started again by the kubelet.
+//! The operator is killed in the middle of its work, and the kubelet starts it again.
 
 use apprunner_emulator::FaultKind;
 use libtest_mimic::Trial;

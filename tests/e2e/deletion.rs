@@ -1,4 +1,4 @@
-//! A connector from its adoption to its end.
+//! A connector from its claim to its deletion.
 
 use apprunner_emulator::{ConnectorStatus, DEFAULT_ACCOUNT, Fault, FaultKind, Operation, ServiceStatus};
 use libtest_mimic::Trial;
@@ -29,8 +29,8 @@ async fn blockers_are_named_until_the_object_is_released(world: &World) {
     world.kubectl(&["delete", "vpcc/jobs-egress", "--wait=false"]);
     let named = "--for=jsonpath={.status.blockedBySummary}=jobs";
     world.kubectl(&["wait", "vpcc/jobs-egress", named, "--timeout=60s"]);
-    // A service that changes is a reason to try again. An Event that comes a second time with the same words is counted
-    // in the first, which takes another right than to create one.
+    // A changed service makes the operator try again. A repeated Event with the same words is counted in the first
+    // Event, which takes another right than creating one.
     let failure = || Fault::new(FaultKind::InternalErrorBeforeEffect).on(Operation::DeleteVpcConnector);
     world.emulator.add_fault(failure());
     assert!(world.emulator.set_service_status(&service, ServiceStatus::Paused));

@@ -1,4 +1,4 @@
-//! That the ground bears: what every other scenario takes for granted.
+//! The preconditions of every other scenario.
 
 use apprunner_emulator::{DEFAULT_ACCESS_KEY_ID, DEFAULT_SECRET_ACCESS_KEY};
 use aws_sdk_apprunner::config::{BehaviorVersion, Credentials, Region};
@@ -52,7 +52,7 @@ async fn emulator_image_serves_the_operator(world: &World) {
     both_images(world, &json!({}), &[]).await;
 }
 
-/// As `OpenShift` runs them: a user of the namespace's range, which no image knows, and the group 0 that comes of it.
+/// As `OpenShift` runs them: with a user of the namespace's range, which no image knows, and with group 0.
 async fn both_images_run_as_any_user_with_group_0(world: &World) {
     let values = [
         "podSecurityContext.runAsUser=1000700000",
@@ -62,7 +62,7 @@ async fn both_images_run_as_any_user_with_group_0(world: &World) {
     both_images(world, &json!({"runAsUser": 1_000_700_000}), &values).await;
 }
 
-/// The operator with the emulator's image as its App Runner, from an adoption to a deletion.
+/// The operator with the emulator's image as its App Runner, from a claim to a deletion.
 async fn both_images(world: &World, emulator: &Value, values: &[&str]) {
     world.apply(&emulator_pod(emulator));
     world.kubectl(&["wait", "pod/app-runner", "--for=condition=Ready", "--timeout=60s"]);
@@ -101,7 +101,7 @@ fn emulator_pod(user: &Value) -> String {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "app-runner"}, "spec": spec}).to_string()
 }
 
-/// A client with the key that the emulator knows from its start.
+/// A client with the emulator's default key.
 fn client(url: &str) -> Client {
     let credentials = Credentials::new(DEFAULT_ACCESS_KEY_ID, DEFAULT_SECRET_ACCESS_KEY, None, None, "tests");
     let config = Config::builder().behavior_version(BehaviorVersion::latest()).region(Region::new(REGION));

@@ -1,4 +1,4 @@
-//! Two replicas, of which one works: how it is succeeded when it is killed, stopped and frozen.
+//! Two replicas, one of which leads: the other takes the lead when the leader is killed, stopped or frozen.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 use crate::world::{World, scenario};
 
 const TWO: [&str; 2] = ["replicaCount=2", "podDisruptionBudget.enabled=true"];
-/// What the leader has under way has taken effect, and the answer never comes.
+/// The leader's call in flight has taken effect, and the answer never comes.
 const UNANSWERED: FaultKind = FaultKind::BlackHole { after_effect: true };
 
 pub fn scenarios() -> Vec<Trial> {
@@ -28,7 +28,7 @@ async fn leader_killed_during_deletions(world: &World) {
     world.until_renewed().await;
     let killed = Instant::now();
     world.signal(&leader.pod, "SIGKILL");
-    // Mostly the standby; sometimes it is the killed one's container, which by then is a candidate like any other.
+    // Mostly the standby leads next; sometimes it is the killed pod's new container, which by then is a candidate too.
     world.next_leader(&leader).await;
     assert!(killed.elapsed() < Duration::from_secs(20), "{:?} after a kill", killed.elapsed());
     world.until_restarted(&leader.pod, 137);
@@ -58,7 +58,7 @@ async fn leader_stopped_during_deletions(world: &World) {
 }
 
 async fn leader_frozen_during_deletions(world: &World) {
-    // The kubelet would kill it before it can be woken.
+    // The kubelet would kill the frozen operator before the test can continue it.
     world.install(&[&TWO[..], &["livenessProbe.failureThreshold=60"]].concat());
     let [arn, other] = ["shop-egress", "jobs-egress"].map(|name| world.claimed(name));
     let leader = world.leader().await;
@@ -82,7 +82,7 @@ async fn leader_frozen_during_deletions(world: &World) {
     world.uninstall();
 }
 
-/// What the leader had not begun yet is the next one's.
+/// Checks that the next leader does the work that the old one had not begun.
 fn assert_next_leader_continues(world: &World, other: &str) {
     world.claimed("late-egress");
     world.until_reason("vpcc/jobs-egress", "Available");
@@ -92,7 +92,7 @@ fn assert_next_leader_continues(world: &World, other: &str) {
     world.kubectl(&["wait", "vpcc/late-egress", "--for=delete", "--timeout=60s"]);
 }
 
-/// When the API server granted a pod its writes of the Lease.
+/// Times at which the API server granted a pod its writes of the Lease.
 fn granted(world: &World, pod: &str) -> Vec<Timestamp> {
     let writes = world.writes_of(pod).into_iter();
     let granted = writes.filter(|it| it["objectRef"]["resource"] == "leases" && it["responseStatus"]["code"] == 200);

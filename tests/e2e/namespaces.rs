@@ -1,4 +1,4 @@
-//! Operators that are confined to some namespaces, and the end of such a namespace.
+//! Operators that are confined to some namespaces, and the deletion of such a namespace.
 
 use std::fs;
 use std::path::Path;
@@ -35,7 +35,7 @@ async fn unwatched_namespace_is_left_alone(world: &World) {
     assert_eq!(world.kubectl(&["--namespace=elsewhere", "get", "vpcc/egress", traces]), "");
     let of_it = CallFilter { arn: Some(outside.clone()), ..CallFilter::default() };
     assert_eq!(world.emulator.calls_matching(&of_it), []);
-    // It was one like the others: as soon as it is watched it is taken over.
+    // The object is like the others: the operator claims its connector as soon as the namespace is watched.
     world.release("upgrade", &["watchNamespaces={shop,jobs,elsewhere}"]);
     world.ready_in("elsewhere");
     world.deleted_in("elsewhere", &outside);
@@ -68,7 +68,8 @@ async fn namespace_deleted_before_its_objects(world: &World) {
     assert!(world.emulator.delete_service(&service));
     let failing = async || world.kubectl(&["logs", LOG]).contains("the API server refused to").then_some(());
     eventually("the operator reports what it lacks", failing).await;
-    // Nor does one that starts now see what hangs; the other namespace has its operator all the while.
+    // A restarted operator does not see the stuck object either; the other namespace has a working operator all the
+    // while.
     world.kubectl(&["delete", "pods", "--selector=app.kubernetes.io/name=apprunner-operator"]);
     world.claimed_and_deleted_in("spared");
 
@@ -81,7 +82,7 @@ async fn namespace_deleted_before_its_objects(world: &World) {
     assert_eq!(world.status(&arn), ConnectorStatus::Inactive);
     let rescue = "apprunner-operator-rescue";
     world.kubectl(&["delete", &format!("clusterrolebinding/{rescue}"), &format!("clusterrole/{rescue}")]);
-    // No Role can be made in a namespace that is gone, not even for the hook.
+    // No Role can be created in a deleted namespace, not even for the hook.
     world.release("upgrade", &[&ROLES_ONLY[..], &["watchNamespaces={spared}"]].concat());
     world.claimed_and_deleted_in("spared");
     world.uninstall();
@@ -102,7 +103,7 @@ async fn namespace_deleted_with_its_operator(world: &World) {
 }
 
 impl World {
-    /// An object of a new connector in a namespace beside the scenario's; gives the connector's ARN.
+    /// Creates an object of a new connector in another namespace than the scenario's; returns the connector's ARN.
     fn created_in(&self, namespace: &str) -> String {
         let arn = self.emulator.create_connector(DEFAULT_ACCOUNT, REGION, namespace);
         self.object_in(namespace, "egress", &arn);
@@ -125,9 +126,9 @@ impl World {
         self.deleted_in(namespace, &arn);
     }
 
-    /// Deletes a namespace whose object's connector is in use, so that its Roles are gone before the object can be.
+    /// Deletes a namespace whose object's connector is in use, so its Roles are deleted before the object can be.
     ///
-    /// Gives the connector's ARN and the service's.
+    /// Returns the connector's ARN and the service's.
     fn stuck(&self, namespace: &str) -> (String, String) {
         let arn = self.created_in(namespace);
         self.ready_in(namespace);
@@ -141,7 +142,7 @@ impl World {
         (arn, service)
     }
 
-    /// Runs what the documentation tells a person to type.
+    /// Runs commands from the documentation as a user would.
     fn shell(&self, commands: &str) {
         let mut shell = self.cluster.client(Path::new("sh"));
         let path = format!("{}:{}", self.cluster.tools().directory().display(), std::env::var("PATH").unwrap());

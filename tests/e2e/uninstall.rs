@@ -1,4 +1,4 @@
-//! The end of a release, in the wrong order and in the right one.
+//! Uninstalling a release, in the wrong order and in the right one.
 
 use apprunner_emulator::ConnectorStatus;
 use libtest_mimic::Trial;
@@ -15,7 +15,7 @@ async fn uninstall_is_refused_while_objects_need_the_operator(world: &World) {
     let arn = world.claimed("shop-egress");
     let refused = world.helm_refused(&["uninstall", RELEASE, "--wait", "--timeout=90s"]);
     assert!(refused.contains("shop-egress"), "what still needs it is not named: {refused}");
-    // A refusal leaves the release half uninstalled, and a rollback mends it.
+    // A refusal leaves the release half uninstalled, and a rollback repairs it.
     world.helm(&["rollback", RELEASE, "1", "--wait"]);
     world.release("upgrade", &["logLevel=debug"]);
     world.kubectl(&["delete", "vpcc/shop-egress", "--wait", "--timeout=60s"]);

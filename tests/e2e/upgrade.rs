@@ -1,4 +1,4 @@
-//! A new release takes over what the old one has in hand.
+//! A new release continues the deletions of the old one.
 
 use std::process::Stdio;
 
@@ -24,7 +24,7 @@ async fn deletions_in_progress_continue(world: &World) {
     let old = world.pod(&leader.pod).await;
     let values = ["logLevel=debug", "readinessProbe.periodSeconds=1"];
     let mut upgrade = world.releasing(world.name, "upgrade", &values).stdout(Stdio::null()).spawn().unwrap();
-    // Only once the new pod starts, so that the answer is still owed when the old one has to go.
+    // The call begins only once the new pod starts, so its answer is still pending when the old pod has to end.
     let started = "--for=jsonpath={.status.replicas}=2";
     world.kubectl(&["wait", "deployment", RELEASE, started, "--timeout=60s"]);
     world.begin_deletion("slow", &slow, FaultKind::LateAnswer { ms: 9_000 }).await;

@@ -15,12 +15,12 @@ struct Alone {
 }
 
 impl Alone {
-    /// Starts it once this shell command has set up the network.
+    /// Starts the operator once this shell command has set up the network.
     fn started(network: &str, address: &str) -> Self {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let one = STARTED.fetch_add(1, Ordering::Relaxed);
         let kubeconfig = std::env::temp_dir().join(format!("apprunner-operator-families-{}-{one}", std::process::id()));
-        // Nobody answers there: what is asked here has nothing to do with a cluster.
+        // Nothing answers at this address: the checks of this test do not need a cluster.
         let server = "http://127.0.0.1:1";
         let text = format!(
             r#"{{"apiVersion":"v1","kind":"Config","current-context":"c","clusters":[{{"name":"c","cluster":{{"server":"{server}"}}}}],
@@ -35,7 +35,7 @@ impl Alone {
         Self { operator: command.spawn().unwrap(), kubeconfig }
     }
 
-    /// Whether this address answers within the deadline.
+    /// Returns whether this address answers within the deadline.
     fn answers(&self, address: &str) -> bool {
         let deadline = Instant::now() + Duration::from_secs(10);
         let ask = format!(

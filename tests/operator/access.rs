@@ -1,4 +1,4 @@
-//! The way to the cluster: kubeconfigs, contexts and proxies, as kubectl takes them.
+//! Access to the cluster: kubeconfigs, contexts and proxies, as kubectl handles them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,14 +11,14 @@ use crate::support::forward_proxy::{ForwardProxy, Kind};
 use crate::support::operator::Operator;
 use crate::support::{World, with_finalizer};
 
-/// A name that no resolver knows: only a proxy leads there.
+/// A name that no resolver knows: only a proxy can reach it.
 const NAME: &str = "api.cluster.invalid";
-/// Another way to write 127.0.0.1, which resolvers know and which is no address to whoever compares names.
+/// Another way to write 127.0.0.1. Resolvers know it, but a comparison of names does not recognise it as an address.
 const LOCAL_NAME: &str = "127.1";
-/// An address that leads to this machine, and that is no loopback address to whoever compares addresses.
+/// An address of this machine that a comparison of addresses does not recognise as loopback.
 const LOCAL_ADDRESS: &str = "0.0.0.0";
 
-/// What a run came to: its exit code, and all that it said.
+/// Exit code and complete output of a run.
 pub struct RunOutput {
     pub code: Option<i32>,
     pub said: String,
@@ -37,7 +37,7 @@ impl RunOutput {
     }
 }
 
-/// Runs the program beside whatever lives in this process, with these variables and no others.
+/// Runs the program as a subprocess, with these environment variables and no others.
 pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> RunOutput {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"));
     command.args(arguments).env_clear().envs(environment.iter().copied());
@@ -46,13 +46,13 @@ pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> RunOutput 
     RunOutput { code: output.status.code(), said }
 }
 
-/// Asks whether the operator may go.
+/// Runs `preflight uninstall`.
 async fn check(kubeconfig: &Path, environment: &[(&str, &str)]) -> RunOutput {
     let kubeconfig = ("KUBECONFIG", kubeconfig.to_str().unwrap());
     run(&["preflight", "uninstall"], &[&[kubeconfig], environment].concat()).await
 }
 
-/// A user of the cluster that is called by this host name, with more about the cluster where that is given.
+/// A kubeconfig for a user who reaches the cluster under this host name; `more` is merged into the cluster's entry.
 fn user(world: &World, host: &str, more: &Value) -> PathBuf {
     let (_, path) = operator_user_on(&world.cluster);
     let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -76,7 +76,7 @@ async fn forward_proxy(world: &World, kind: Kind) -> ForwardProxy {
     ForwardProxy::start(kind, &format!("{host}:{port}")).await
 }
 
-/// A world with an object that holds the operator, so that a run which reached the cluster can be told from another.
+/// A world with an object that blocks the uninstall, so that the output of a run shows whether it reached the cluster.
 async fn world() -> World {
     let world = World::new().await;
     world.create_with("egress", &world.connector("conn-egress"), with_finalizer).await;
@@ -109,7 +109,7 @@ async fn proxy_of_the_environment_is_used_except_for_no_proxy() {
         check(&kubeconfig, &[("HTTPS_PROXY", &url), ("NO_PROXY", no_proxy)]).await.assert_output(1, REACHED);
         check(&kubeconfig, &[("HTTPS_PROXY", &url), ("no_proxy", no_proxy)]).await.assert_output(1, REACHED);
         assert_eq!(proxy.asked().len(), before, "{host} {no_proxy}");
-        // The same server is gone to through the proxy when something else is excepted.
+        // The proxy is used for the same server when `NO_PROXY` lists only other hosts.
         check(&kubeconfig, &[("HTTPS_PROXY", &url), ("NO_PROXY", "10.0.0.0/8,example.org")])
             .await
             .assert_output(1, REACHED);
@@ -162,7 +162,7 @@ async fn failing_proxy_is_named_with_its_error_and_without_its_password() {
     let refusing = forward_proxy(&world, Kind::Refusing).await;
     let proxy_url = json!({"proxy-url": format!("http://{}", refusing.address)});
     check(&user(&world, NAME, &proxy_url), &[]).await.assert_output(1, &["it refuses to connect to the API server"]);
-    // Nothing listens there.
+    // Nothing listens at this address.
     let proxy_url = json!({"proxy-url": "socks5://127.0.0.1:9"});
     check(&user(&world, NAME, &proxy_url), &[])
         .await
@@ -188,7 +188,7 @@ async fn operator_and_report_work_through_a_proxy() {
     let kubeconfig = user(&world, NAME, &json!({"proxy-url": format!("socks5://{}", proxy.address)}));
     let operator = Operator::start_as(("operator".into(), kubeconfig.clone()), &world.settings);
     world.reason("egress", "Available").await;
-    // A connection is kept for one call after the other.
+    // The client reuses one connection for several calls.
     let connections = proxy.asked().len();
     assert!((1..=8).contains(&connections), "{connections}");
 
@@ -232,7 +232,7 @@ async fn kubeconfig_and_context_are_chosen_as_kubectl_chooses_them() {
     assert!(proxy.asked().is_empty());
     run(&preflight(&["--context=far"]), &[("KUBECONFIG", both)]).await.assert_output(1, REACHED);
     assert_eq!(proxy.asked().len(), 1);
-    // Of several files, those that are not there don't matter.
+    // Missing files in a list of several are ignored.
     run(&preflight(&[]), &[("KUBECONFIG", &format!("/nowhere/config:{good}"))]).await.assert_output(1, REACHED);
 }
 
@@ -274,7 +274,7 @@ async fn unusable_kubeconfig_is_reported_with_its_cause_and_no_other_advice() {
             ("AWS_SECRET_ACCESS_KEY", &world.settings.access_key.1),
             ("AWS_EC2_METADATA_DISABLED", "true"),
         ];
-        // What a report could read in AWS is printed all the same.
+        // A report prints what it could read in AWS all the same.
         for (command, code) in [(&["preflight", "uninstall"][..], 1), (&["report", "--regions=us-east-1"], 0)] {
             let ran = run(&[command, &arguments].concat(), &environment).await;
             ran.assert_output(code, &[cause]);

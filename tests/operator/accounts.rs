@@ -1,4 +1,4 @@
-//! Whose credentials these are, known before anything that names an ARN.
+//! The account of the credentials, which the operator reads before any call that names an ARN.
 
 use std::path::PathBuf;
 
@@ -41,7 +41,7 @@ async fn configured_account_id_does_not_replace_the_answer_of_sts() {
     let arn = world.connector("shop");
     world.create_with("egress", &arn, with_finalizer).await;
     world.delete("egress").await;
-    // The keys are of one account, and the variable names another: the one that the ARN is of.
+    // The keys belong to one account, and the variable names another: the account of the ARN.
     world.settings.access_key = (OTHER.0.into(), OTHER.1.into());
     world.settings.environment.push(("AWS_ACCOUNT_ID".into(), ACCOUNT.into()));
     let _operator = world.operator();

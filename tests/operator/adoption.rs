@@ -1,4 +1,4 @@
-//! From an object to a claim, and what stands in between.
+//! Claiming a connector, and the errors on the way.
 
 use apprunner_emulator::{FaultKind, Operation};
 use apprunner_operator::api;

@@ -1,4 +1,4 @@
-//! Every answer to a delete, over the wire.
+//! Every answer to a delete, over HTTP.
 
 use apprunner_emulator::{DeleteAgain, DeleteReply, Fault, FaultKind, Operation};
 use apprunner_operator::api::VpcConnector;
@@ -7,7 +7,7 @@ use crate::support::{ACCOUNT, REGION, World, message};
 
 const DELETE: Operation = Operation::DeleteVpcConnector;
 
-/// A claimed object that is deleted while one fault waits, and goes in the end.
+/// Deletes a claimed object while one fault is queued, and checks that the deletion completes.
 async fn deleted_despite(kind: FaultKind, reason: &str) -> World {
     let world = World::new().await;
     let _operator = world.operator();
@@ -21,7 +21,7 @@ async fn deleted_despite(kind: FaultKind, reason: &str) -> World {
     world
 }
 
-/// The object as it is held by a fault that lasts, and what becomes of it when that ends.
+/// Deletes an object during a lasting fault, ends the fault, and returns the object as it was while it waited.
 async fn waits_until_fault_ends(kind: FaultKind, reason: &str) -> VpcConnector {
     let world = World::new().await;
     let _operator = world.operator();
@@ -72,7 +72,7 @@ async fn delete_is_sent_again_when_the_connector_stays_active() {
     let _operator = world.operator_with(&["--pace-divisor=240"]);
     let arn = world.claimed("egress").await;
     world.emulator.change_behaviors(|b| b.delete_reply = DeleteReply::Eventual);
-    // The first delete is lost on AWS's side: it answers ACTIVE and nothing comes of it.
+    // AWS loses the first delete: it answers ACTIVE, and the connector stays.
     world.fault(DELETE, FaultKind::with("/VpcConnector/Status", "ACTIVE"));
     world.emulator.change_behaviors(|b| b.delete_settles_after_ms = 3_000);
     world.delete("egress").await;

@@ -1,4 +1,4 @@
-//! Crowds, and the operator killed among them.
+//! Many objects at once, while the operator is killed again and again.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Other people's hands on the same objects: nothing of theirs is lost, and nothing of theirs is waited for.
+//! Other writers of the same objects: the operator neither loses their changes nor waits for them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +39,7 @@ async fn constantly_changing_foreign_finalizers_do_not_stop_the_deletion() {
     assert_eq!(world.deletes(), names.len());
 }
 
-/// Puts a finalizer of its own in front and takes it off again, until told to stop; leaves none behind.
+/// Adds and removes a finalizer of its own in front of the others until it is stopped; leaves none behind.
 async fn change_finalizers(api: kube::Api<api::VpcConnector>, name: String, stop: Arc<AtomicBool>) {
     const OTHER: &str = "example.com/churn";
     while !stop.load(Ordering::Relaxed) {
@@ -124,7 +124,7 @@ async fn retain_set_during_a_delete_call_applies_after_that_call() {
     assert!(crate::support::eventually(async || (world.deletes() == 1).then_some(())).await.is_some());
     world.policy("egress", "Retain").await;
     world.until_deleted("egress").await;
-    // The delete was under way before anybody said Retain, and AWS carried it out: then there is a receipt.
+    // The delete call was in flight before the policy became Retain, and AWS carried it out: then there is a receipt.
     assert!(world.inactive(&arn));
     assert_eq!(world.deletes(), 1);
     assert_eq!(world.history("egress").await.pop().unwrap().ready_reason(), Some("Deleted"));
@@ -153,7 +153,7 @@ async fn object_created_again_under_the_same_name_is_a_new_object() {
     world.fault(Operation::DeleteVpcConnector, FaultKind::LateAnswer { ms: 1_000 });
     world.delete("egress").await;
     assert!(crate::support::eventually(async || (world.deletes() == 1).then_some(())).await.is_some());
-    // Somebody is impatient: the finalizer goes by hand, and the name is used again while the call is under way.
+    // An impatient user removes the finalizer by hand and uses the name again while the call is in flight.
     world.merge("egress", json!({"metadata": {"finalizers": null}})).await;
     let new = world.connector("new-one");
     world.create("egress", &new).await;

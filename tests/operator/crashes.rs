@@ -1,4 +1,4 @@
-//! The operator killed before and after every single call it makes, and started again.
+//! The operator is killed before and after every single call that it makes, and started again.
 
 use apprunner_emulator::{Fault, FaultKind, Operation};
 use futures::StreamExt;
@@ -9,7 +9,7 @@ use crate::support::{World, eventually, with_finalizer};
 
 const SIDE_BY_SIDE: usize = 6;
 
-/// A call that the operator is killed at.
+/// The call at which the operator is killed.
 #[derive(Clone, Copy, Debug)]
 enum Call {
     AddsFinalizer,
@@ -22,7 +22,7 @@ enum Call {
 }
 
 impl Call {
-    /// The call to AWS, and how many of its operation come before it.
+    /// The operation in AWS, and the number of earlier calls of that operation.
     fn to_aws(self) -> Option<(Operation, usize)> {
         match self {
             Self::Asks(operation) => Some((operation, 0)),
@@ -32,7 +32,7 @@ impl Call {
     }
 }
 
-/// What the operator is about when it is killed.
+/// The task of the operator when it is killed.
 #[derive(Clone, Copy, Debug)]
 enum Work {
     Adopts,
@@ -40,7 +40,7 @@ enum Work {
     DeletesUnclaimed,
 }
 
-/// Every call of each work, in the order they are made.
+/// Every call of each task, in the order they are made.
 const CALLS: [(Work, &[Call]); 3] = [
     (
         Work::Adopts,
@@ -87,7 +87,7 @@ async fn operator_killed_at_any_call_loses_nothing() {
     crashes.for_each_concurrent(SIDE_BY_SIDE, async |(work, call, side)| crash(work, call, side).await).await;
 }
 
-/// The calls above are all there are: a work that is not disturbed makes them and no others.
+/// Proves that the list above is complete: an undisturbed operator makes these calls and no others.
 #[tokio::test]
 async fn call_list_is_complete() {
     for (work, calls) in CALLS {

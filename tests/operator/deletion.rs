@@ -1,4 +1,4 @@
-//! What the project is for: deleting the object deletes the connector, with a receipt.
+//! The purpose of the project: deleting the object deletes the connector, with a receipt.
 
 use apprunner_emulator::{ConnectorIds, FaultKind, Operation};
 use apprunner_operator::api::{self, VpcConnector, condition};
@@ -117,7 +117,7 @@ async fn paused_object_is_left_alone_until_it_is_resumed() {
     let before = world.emulator.calls().len();
 
     world.delete("egress").await;
-    // A second object goes all the way meanwhile, so the first one had its chance.
+    // A second object completes its claim meanwhile, so the operator had time to reconcile the first one.
     world.claimed("other").await;
     world.delete("other").await;
     world.until_deleted("other").await;

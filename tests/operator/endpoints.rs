@@ -1,4 +1,4 @@
-//! Which STS and which App Runner is asked, and for which region a call is signed.
+//! Endpoints of STS and App Runner, and the region that calls are signed for.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 
 use crate::report::{Printed, command, printed};
-use crate::support::front::{Authority, Front, Tunnels};
+use crate::support::servers::{Authority, Server, Tunnels};
 use crate::support::{ACCOUNT, TEMPORARY, World, message};
 
 /// The region of the cluster; all connectors are in another.
@@ -17,9 +17,9 @@ const HOME: &str = "eu-west-1";
 const STS_HERE: &str = "sts.eu-west-1.amazonaws.com";
 const STS_THERE: &str = "sts.us-east-1.amazonaws.com";
 
-/// An STS of one region, which refuses what is signed for another.
+/// An STS for one region, which refuses calls signed for another.
 struct Sts {
-    front: Front,
+    server: Server,
     /// The regions that calls were signed for.
     regions: Arc<Mutex<Vec<String>>>,
 }
@@ -30,7 +30,7 @@ impl Sts {
     async fn of(region: &'static str) -> Self {
         let regions = Arc::<Mutex<Vec<String>>>::default();
         let router = Router::new().route("/", post(answer)).with_state((region, regions.clone()));
-        Self { front: Front::http(router).await, regions }
+        Self { server: Server::http(router).await, regions }
     }
 }
 
@@ -63,13 +63,13 @@ fn reply(action: &str, result: &str) -> String {
     )
 }
 
-/// Runs `report` in a network without a way to AWS but for the tunnels.
+/// Runs `report` in a network that reaches AWS only through the tunnels.
 async fn report(world: &World, tunnels: &Tunnels, authority: &Authority, more: &[(&str, &str)]) -> Printed {
     let mut command = command(world, None, &["--regions=us-east-1"]);
     command
         .env_remove("AWS_ENDPOINT_URL")
         .env("AWS_CA_BUNDLE", authority.file(&world.namespace))
-        .env("HTTPS_PROXY", tunnels.front.url())
+        .env("HTTPS_PROXY", tunnels.server.url())
         .envs(more.iter().copied());
     printed(command).await
 }
@@ -88,7 +88,7 @@ async fn configured_sts_endpoint_gets_calls_signed_for_the_configured_region() {
             ("AWS_REGION", HOME.to_owned())
         };
         let endpoints =
-            [("AWS_ENDPOINT_URL_STS", sts.front.url()), ("AWS_ENDPOINT_URL_APPRUNNER", world.emulator.url()), region];
+            [("AWS_ENDPOINT_URL_STS", sts.server.url()), ("AWS_ENDPOINT_URL_APPRUNNER", world.emulator.url()), region];
         world.settings.environment = endpoints.map(|(name, value)| (name.to_owned(), value)).into();
         let _operator = world.operator();
         world.claimed(name).await;
@@ -100,7 +100,7 @@ async fn configured_sts_endpoint_gets_calls_signed_for_the_configured_region() {
 async fn only_the_sts_of_the_configured_region_is_called_when_it_answers() {
     let world = World::new().await;
     let (sts, authority) = (Sts::of(HOME).await, Authority::new("company"));
-    let tls = Front::tls(&authority, &[STS_HERE], sts.front.address).await;
+    let tls = Server::tls(&authority, &[STS_HERE], sts.server.address).await;
     let tunnels = Tunnels::to(vec![(STS_HERE, tls.address)]).await;
     let app_runner = world.emulator.url();
     let home = [("AWS_REGION", HOME), ("AWS_ENDPOINT_URL_APPRUNNER", app_runner.as_str())];
@@ -108,7 +108,7 @@ async fn only_the_sts_of_the_configured_region_is_called_when_it_answers() {
     assert_eq!(printed.code, Some(0), "{}", printed.err);
     assert_eq!(tunnels.asked(), [STS_HERE]);
 
-    // The same with a web identity, as IRSA gives it.
+    // Same check with a web identity, as IRSA provides it.
     let token = authority.file(&format!("{}-token", world.namespace)).display().to_string();
     let identity = [
         ("AWS_ACCESS_KEY_ID", ""),
@@ -125,10 +125,10 @@ async fn only_the_sts_of_the_configured_region_is_called_when_it_answers() {
 async fn sts_of_the_connector_region_is_called_when_the_first_does_not_answer() {
     let world = World::new().await;
     let (sts, authority) = (Sts::of("us-east-1").await, Authority::new("company"));
-    let tls = Front::tls(&authority, &[STS_THERE], sts.front.address).await;
+    let tls = Server::tls(&authority, &[STS_THERE], sts.server.address).await;
     let tunnels = Tunnels::to(vec![(STS_THERE, tls.address)]).await;
     let app_runner = world.emulator.url();
-    // An account that somebody wrote down counts only where no STS is left to ask.
+    // `AWS_ACCOUNT_ID` counts only if no STS can be called.
     let home =
         [("AWS_REGION", HOME), ("AWS_ENDPOINT_URL_APPRUNNER", app_runner.as_str()), ("AWS_ACCOUNT_ID", "999999999999")];
     let printed = report(&world, &tunnels, &authority, &home).await;
@@ -145,7 +145,7 @@ async fn fips_and_dual_stack_settings_apply_to_both_services() {
     ] {
         let world = World::new().await;
         let (sts, authority) = (Sts::of("us-east-1").await, Authority::new("company"));
-        let tls = Front::tls(&authority, &[sts_host], sts.front.address).await;
+        let tls = Server::tls(&authority, &[sts_host], sts.server.address).await;
         let tunnels = Tunnels::to(vec![(sts_host, tls.address)]).await;
         let printed = report(&world, &tunnels, &authority, &[(variable, "true")]).await;
         assert_eq!(printed.code, Some(1), "nobody leads to App Runner");
@@ -163,7 +163,7 @@ async fn documented_no_proxy_bypasses_the_proxy_for_the_pod_identity_agent() {
         for (no_proxy, expected) in [("", true), (documented, false)] {
             let seen = Arc::<Mutex<Vec<String>>>::default();
             let proxy = Router::new().fallback(proxied).with_state(seen.clone());
-            let proxy = Front::http(proxy).await;
+            let proxy = Server::http(proxy).await;
             let mut command = command(&world, None, &["--regions=us-east-1"]);
             command
                 .env_remove("AWS_ACCESS_KEY_ID")

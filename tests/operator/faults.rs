@@ -1,4 +1,4 @@
-//! Every fault the emulator can play, at every operation the operator calls.
+//! Every fault of the emulator, at every operation that the operator calls.
 
 mod reasons;
 
@@ -12,19 +12,19 @@ use futures::stream;
 
 use crate::support::{ACCOUNT, REGION, World};
 
-/// Worlds at once; each is an emulator and an operator.
+/// Worlds that run at once; each has an emulator and an operator.
 const SIDE_BY_SIDE: usize = 8;
-/// The same where there is one object in each, which mostly waits.
+/// Worlds that run at once if each has one object, which mostly waits.
 const IDLE_SIDE_BY_SIDE: usize = 12;
 
-/// What an object is about when a fault strikes.
+/// The task of an object when a fault occurs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Work {
     Claim,
     Deletion,
 }
 
-/// Every call of each.
+/// Every call of each task.
 const CALLS: [(Work, Operation); 5] = [
     (Work::Claim, Operation::DescribeVpcConnector),
     (Work::Claim, Operation::ListTagsForResource),
@@ -39,7 +39,7 @@ async fn every_fault_at_every_operation_is_reported_and_the_deletion_completes()
     kinds.for_each_concurrent(SIDE_BY_SIDE, async |(name, kind)| run_fault(name, &kind).await).await;
 }
 
-/// One world for one kind of fault: an object for each call and count, one that is retained, and a healthy one.
+/// One world for one kind of fault: an object for each call and count, a retained object, and one without a fault.
 async fn run_fault(kind_name: &str, kind: &FaultKind) {
     let world = World::new().await;
     let _operator = world.operator();
@@ -53,7 +53,7 @@ async fn run_fault(kind_name: &str, kind: &FaultKind) {
 
 async fn faulty(world: &World, kind_name: &str, kind: &FaultKind, (work, operation): (Work, Operation), count: u32) {
     let name = format!("{work:?}-{}-{count}", operation.name()).to_lowercase();
-    // A tag of somebody's makes the list of tags no shorter an answer than others.
+    // A foreign tag makes the answer that lists tags as long as other answers.
     let arn = world.emulator.create_connector_with_tags(ACCOUNT, REGION, &name, &[("team", "checkout")]);
     let fault = Fault::new(kind.clone()).on(operation).arn(&arn).times(count);
     if work == Work::Claim {
@@ -75,7 +75,8 @@ async fn faulty(world: &World, kind_name: &str, kind: &FaultKind, (work, operati
     reasons::assert_reasons(world, &name, reasons::expected(kind_name, operation), kind_name).await;
 }
 
-/// Whatever becomes of the tag, the object goes and the connector stays; and what became of it is told.
+/// With Retain the object is released and the connector stays, whatever the result of the untag call; an Event reports
+/// the result.
 async fn retained(world: &World, kind_name: &str, kind: &FaultKind) {
     let arn = world.claimed("retained").await;
     world.policy("retained", "Retain").await;
@@ -87,7 +88,7 @@ async fn retained(world: &World, kind_name: &str, kind: &FaultKind) {
     assert_eq!(world.owner_tag(&arn).is_none(), kind.takes_effect(), "{kind_name}");
     let note = world.event("retained", "Retained").await;
     let failed = reasons::expected(kind_name, Operation::UntagResource).is_some();
-    // A connection that is refused may be refused to the read before as well.
+    // If connections are refused, the read before the untag call may be refused as well.
     assert_eq!(note.contains("its owner tag could not be"), failed, "{kind_name}: {note}");
 }
 
@@ -96,7 +97,7 @@ async fn healthy(world: &World, kind_name: &str, kind: &FaultKind) {
     world.delete("healthy").await;
     world.until_deleted("healthy").await;
     assert!(world.inactive(&arn));
-    // A connection that is refused is everybody's trouble.
+    // Refused connections affect every object.
     if !matches!(kind, FaultKind::ConnectionRefused { .. }) {
         reasons::assert_reasons(world, "healthy", None, kind_name).await;
     }
@@ -108,7 +109,7 @@ async fn every_fault_of_sts_delays_all_calls_and_recovers() {
     kinds.for_each_concurrent(IDLE_SIDE_BY_SIDE, async |(name, kind)| fail_identity(name, kind).await).await;
 }
 
-/// One world for one kind of fault, which STS has for the operator three times in a row when it starts.
+/// One world for one kind of fault, with which STS answers three times in a row when the operator starts.
 async fn fail_identity(kind_name: &str, kind: FaultKind) {
     let started = Instant::now();
     let world = World::new().await;
@@ -127,7 +128,7 @@ async fn fail_identity(kind_name: &str, kind: FaultKind) {
     eprintln!("{kind_name} of STS: {:.1} s", started.elapsed().as_secs_f32());
 }
 
-/// Nothing that names an ARN was called before STS had answered, and it was asked this often for that.
+/// Checks that no call named an ARN before STS had answered, and that STS was called `asked` times until then.
 fn assert_identity_first(calls: &[Call], asked: usize, context: &str) {
     let first = calls.iter().position(|call| call.arn.is_some()).unwrap();
     let (before, after) = calls.split_at(first);
@@ -144,7 +145,8 @@ async fn every_fault_during_a_service_scan_delays_only_the_blockers() {
     kinds.for_each_concurrent(IDLE_SIDE_BY_SIDE, async |(name, kind)| fail_service_scan(name, kind).await).await;
 }
 
-/// One world for one kind of fault, which strikes the list three times in a row and each service's description once.
+/// One world for one kind of fault, which occurs three times in a row for the list and once for each service's
+/// description.
 async fn fail_service_scan(kind_name: &str, kind: FaultKind) {
     let world = World::new().await;
     let _operator = world.operator();

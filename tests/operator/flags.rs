@@ -1,4 +1,4 @@
-//! Annotations that hold an object: words that nobody knows hold it as well, and an Event tells of them.
+//! The annotations `paused` and `protected`: unknown values count as true, and an Event reports them.
 
 use apprunner_operator::api::{self, condition};
 use k8s_openapi::api::events::v1::Event;
@@ -8,7 +8,7 @@ use kube::api::ListParams;
 use crate::support::{World, eventually, message};
 
 impl World {
-    /// What was told of unknown values: each note, and how often.
+    /// The Events about unknown values: each note with its count.
     async fn unknown_values(&self) -> Vec<(String, i32)> {
         let events = Api::<Event>::namespaced(self.client.clone(), &self.namespace);
         let all = events.list(&ListParams::default()).await.unwrap().items.into_iter();
@@ -20,7 +20,7 @@ impl World {
         told.collect()
     }
 
-    /// Waits until so many Events tell of unknown values, and gives the one that quotes this one.
+    /// Waits for `count` Events about unknown values, and returns the one that quotes `value`.
     async fn unknown_value(&self, count: usize, value: &str) -> String {
         let told = async || {
             let told = self.unknown_values().await;
@@ -80,7 +80,7 @@ async fn any_value_of_paused_except_false_pauses_the_object() {
     paused(r#" ("on")"#).await;
     world.unknown_value(1, "on").await;
     world.delete("egress").await;
-    // It is looked at again and again, and others go all the way meanwhile.
+    // The operator reconciles the object again and again, and completes the claims of other objects meanwhile.
     for value in ["1", "2"] {
         world.annotate("egress", api::RECONCILE_REQUESTED_AT, Some(value)).await;
         world.claimed(&format!("other-{value}")).await;

@@ -1,5 +1,5 @@
-//! What Argo CD and Flux make of objects, as the API server gives them; the states that are hard to bring about are judged
-//! in the core's tests.
+//! Health of objects in Argo CD and Flux, as the API server returns the objects. The core's tests cover states that are
+//! hard to bring about here.
 
 use apprunner_emulator::{FaultKind, Operation};
 use apprunner_operator::api;
@@ -10,20 +10,20 @@ use crate::support::gitops_health::{Health, Kstatus, argo, checked, kstatus};
 use crate::support::{ACCOUNT, REGION, World, message};
 
 impl World {
-    /// The object as any tool reads it, if it is still there.
+    /// The object as any tool reads it, if it still exists.
     async fn read(&self, name: &str) -> Option<Value> {
         self.api.get_opt(name).await.unwrap()?;
         let get = ["get", "vpcconnector", name, "--namespace", &self.namespace, "--output=json"];
         Some(serde_json::from_str(&run(cluster().kubectl().args(get))).unwrap())
     }
 
-    /// What the health check and kstatus say of it.
+    /// The results of the health check and of kstatus.
     async fn health(&self, name: &str) -> (Health, Kstatus) {
         let object = self.read(name).await.unwrap();
         (checked(&object).0, kstatus(Some(&object)))
     }
 
-    /// Waits until it is paused.
+    /// Waits until the object is paused.
     async fn until_paused(&self, name: &str) {
         self.annotate(name, api::PAUSED, Some("true")).await;
         self.until(name, "paused", |o| o.status.as_ref().is_some_and(|s| s.condition("Paused").is_some())).await;
@@ -80,14 +80,14 @@ async fn stalled_object_is_degraded_until_a_user_acts() {
     assert_eq!(world.health("egress").await, (Health::Healthy, Kstatus::Current));
 }
 
-/// Argo CD asks no check about what is being deleted, so that who holds it is read from the object.
+/// Argo CD runs no check on an object that is being deleted, so users find the blockers in the object itself.
 #[tokio::test]
 async fn waiting_prune_is_shown_as_in_progress_and_completes() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
     let service = world.emulator.create_service(ACCOUNT, REGION, "web", Some(&arn));
-    // As Argo CD prunes, which makes the garbage collector put a finalizer of its own on.
+    // Argo CD prunes in the foreground, which makes the garbage collector add a finalizer of its own.
     world.delete_in_the_foreground("egress");
     let named =
         world.until("egress", "held by web", |o| o.status.is_some() && message(o).contains("web (RUNNING)")).await;
@@ -125,7 +125,7 @@ impl World {
     }
 }
 
-/// What `docs/gitops.md` warns of.
+/// The mistake that `docs/gitops.md` warns of.
 #[tokio::test]
 async fn object_renamed_in_one_commit_deletes_its_connector() {
     let world = World::new().await;
@@ -138,14 +138,14 @@ async fn object_renamed_in_one_commit_deletes_its_connector() {
     assert!(world.inactive(&arn));
 }
 
-/// The two commits of the same page.
+/// The two commits that `docs/gitops.md` recommends.
 #[tokio::test]
 async fn object_renamed_in_two_commits_keeps_its_connector() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("old").await;
     world.policy("old", "Retain").await;
-    // Applied before the old one is pruned, as both tools do.
+    // Both tools apply the new object before they prune the old one.
     world.create("new", &arn).await;
     world.reason("new", "OwnedByAnother").await;
     world.delete_in_the_foreground("old");
@@ -176,7 +176,7 @@ async fn health_check_is_installed_beside_existing_entries() {
     assert!(page.contains(KEY) && page.contains("--type=merge --patch-file"), "the page says it otherwise");
 }
 
-/// What the API server says to the manifests of the examples that are ours; those of Argo CD and Flux it does not know.
+/// The API server validates our manifests of the examples; it does not know the kinds of Argo CD and Flux.
 #[tokio::test]
 async fn api_server_accepts_the_example_objects() {
     let world = World::new().await;

@@ -13,10 +13,10 @@ use crate::support::{World, eventually};
 
 const A: &str = "--cluster-id=a";
 const B: &str = "--cluster-id=b";
-/// Divided like every interval of the tests, so that a resync comes twice a second.
+/// Divided like every interval of the tests, so a resync takes place twice a second.
 const RESYNC: &str = "--resync=10s";
 
-/// Two clusters before one App Runner, and a connector that the first has claimed.
+/// Two clusters that share one App Runner, and a connector that the first has claimed.
 struct Clusters {
     a: World,
     b: World,
@@ -185,7 +185,8 @@ async fn deletion_waits_while_the_owner_tag_cannot_be_read() {
     assert!(world.inactive(&arn));
 }
 
-/// As after etcd was restored from a snapshot that is older than the hand-over, with finalizer and status.
+/// As after etcd was restored from a snapshot that is older than the move of the tag: the object has its finalizer and
+/// status.
 #[tokio::test]
 async fn retained_object_restored_from_a_backup_deletes_nothing() {
     let a = World::new().await;
@@ -239,7 +240,7 @@ async fn two_operators_claiming_forty_connectors_never_delete_each_others() {
     assert!(twice <= CONNECTORS / 4, "{twice} claims were not kept apart");
     drop(slow);
 
-    // The resync leaves each with the one whose tag it carries.
+    // After the resync each connector belongs to the operator whose tag it has.
     let _operators = [a.operator_with(&[A, RESYNC]), b.operator_with(&[B, RESYNC])];
     let apart = async || {
         let (first, second) = (claims(&a).await, claims(&b).await);
@@ -253,7 +254,7 @@ async fn two_operators_claiming_forty_connectors_never_delete_each_others() {
         let left = async || world.api.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(());
         assert!(eventually(left).await.is_some());
     }
-    // Whoever's tag it was when it was deleted has deleted it, and nobody else.
+    // Only the operator whose tag a connector had at its deletion has deleted it.
     for arn in &arns {
         assert!(a.inactive(arn), "{arn} is left without an object");
         let deletes = a.calls(Operation::DeleteVpcConnector).into_iter();
@@ -262,7 +263,7 @@ async fn two_operators_claiming_forty_connectors_never_delete_each_others() {
     }
 }
 
-/// Waits until every object of a namespace has been claimed or refused.
+/// Waits until every object of a namespace is claimed or refused.
 async fn until_settled(world: &World) {
     let is_settled = |object: &VpcConnector| {
         let reason = object.status.as_ref().and_then(|status| status.ready_reason());

@@ -1,4 +1,5 @@
-//! A connector in use: who holds it is named, and it is deleted the moment they let go.
+//! A connector in use: the object names its blockers, and the operator deletes the connector as soon as they release
+//! it.
 
 use std::time::Duration;
 
@@ -13,19 +14,20 @@ const LIST: Operation = Operation::ListServices;
 const DESCRIBE: Operation = Operation::DescribeService;
 
 impl World {
-    /// A service whose outgoing traffic goes through a connector.
+    /// Creates a service whose outgoing traffic goes through a connector.
     fn service(&self, name: &str, connector: &str) -> String {
         self.emulator.create_service(ACCOUNT, REGION, name, Some(connector))
     }
 
-    /// Services that have nothing to do with any connector.
+    /// Creates services that use no connector.
     fn other_services(&self, count: usize) {
         for n in 0..count {
             self.emulator.create_service(ACCOUNT, REGION, &format!("other-{n:02}"), None);
         }
     }
 
-    /// A claimed object whose connector services use, on its way out and with their names in its status.
+    /// Creates services that use a claimed object's connector, deletes the object, and waits until its status names
+    /// them.
     async fn deleting_while_used_by(&self, services: &[&str]) -> (String, Vec<String>) {
         let arn = self.claimed("egress").await;
         let held: Vec<_> = services.iter().map(|name| self.service(name, &arn)).collect();
@@ -34,7 +36,7 @@ impl World {
         (arn, held)
     }
 
-    /// Waits until these services, and no others, are named.
+    /// Waits until the status names these services and no others.
     async fn until_blocked_by(&self, name: &str, services: &[&str]) -> VpcConnector {
         let what = format!("held by {services:?}");
         self.until(name, &what, |object| object.status.as_ref().is_some_and(|status| names(status) == services)).await
@@ -44,7 +46,7 @@ impl World {
         self.until(name, words, |object| object.status.is_some() && message(object).contains(words)).await
     }
 
-    /// Seconds by the emulator's clock from a moment to the end of a connector.
+    /// Seconds by the emulator's clock from a moment to the deletion of a connector.
     fn deleted_after(&self, arn: &str, moment: Timestamp) -> f64 {
         let deleted_at = self.emulator.connector(arn).and_then(|connector| connector.deleted_at).unwrap();
         deleted_at.duration_since(moment).as_secs_f64()
@@ -111,14 +113,14 @@ async fn end_of_a_long_wait_is_noticed_within_one_scan() {
     let world = World::new().await;
     let _operator = world.operator();
     let (arn, services) = world.deleting_while_used_by(&["web"]).await;
-    // Ten minutes, at this pace.
+    // These scans take ten minutes at the default intervals.
     let scans = async || (world.calls(LIST).len() > 120).then_some(());
     assert!(eventually(scans).await.is_some(), "the scans ended");
     assert!(world.emulator.delete_service(&services[0]));
     world.until_deleted("egress").await;
     let (from, until) = (world.ended_at(&services[0]), world.emulator.connector(&arn).unwrap().deleted_at.unwrap());
     let between = world.calls(LIST).iter().filter(|call| call.received_at >= from && call.received_at <= until).count();
-    // The one that sees it; on a busy machine another may begin before the delete is sent.
+    // One list notices the end; on a busy machine another may begin before the delete is sent.
     assert!(between <= 2, "{between} lists before the deletion");
 }
 
@@ -199,7 +201,7 @@ async fn throttling_during_a_scan_loses_nothing() {
 #[tokio::test]
 async fn service_deleted_between_list_and_describe_is_no_error() {
     let mut world = World::new().await;
-    // Slow enough that the delete is not tried again before the list has come.
+    // Slow enough that no second delete is sent before the list has been answered.
     world.settings.pace = 2;
     world.emulator.change_behaviors(|b| b.deleted_service_kept_ms = 0);
     let _operator = world.operator();
@@ -245,12 +247,12 @@ async fn scans_end_with_the_last_waiting_object() {
     world.until_deleted("egress").await;
     world.emulator.clear_calls();
     world.claimed("other").await;
-    // Half a minute at this pace, in which six sweeps would have begun.
+    // Half a minute at the default intervals, in which six scans would have begun.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert!(world.calls(LIST).is_empty(), "no object waits");
 }
 
-/// The worst that the bound holds for: the service ends before anybody has got to it among a hundred.
+/// The worst case of the bound: the service ends before the scan of a hundred services has described it.
 #[tokio::test]
 async fn service_that_ends_before_its_first_describe_delays_at_most_ten_seconds() {
     let mut world = World::new().await;
@@ -267,7 +269,7 @@ async fn service_that_ends_before_its_first_describe_delays_at_most_ten_seconds(
     assert!((0.0..10.0).contains(&late), "{late} s after App Runner would have taken it");
 }
 
-/// Nobody has confirmed how App Runner words "in use".
+/// AWS documents no wording for "in use"; this is a wording that the operator does not know.
 const OTHER_WORDS: &str = "The VPC connector is associated with running services and can't be removed.";
 
 #[tokio::test]
@@ -293,7 +295,7 @@ async fn blockers_prove_in_use_for_any_wording_of_the_refusal() {
 #[tokio::test]
 async fn refusal_without_blockers_stalls_and_is_retried_when_a_service_changes() {
     let mut world = World::new().await;
-    // At full pace it would be tried again after a minute at the earliest.
+    // At the default intervals the next attempt would come after a minute at the earliest.
     world.settings.pace = 1;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;

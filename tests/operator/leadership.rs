@@ -1,4 +1,4 @@
-//! Several operators, of whom one works; and what each tells of itself.
+//! Several operators, one of which leads; and the probes and metrics of each.
 
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,14 @@ use crate::support::proxy::{Calls, Fault, FaultKind as Wrong, Proxy};
 use crate::support::{World, eventually};
 
 impl World {
-    /// An operator that works only while it leads, and tells of itself.
+    /// An operator that works only while it leads, and serves probes and metrics.
     fn candidate(&self) -> Operator {
         let lease = format!("--lease-namespace={}", self.namespace);
         let addresses = ["--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"];
         self.operator_with(&["--leader-election=on", &lease, addresses[0], addresses[1]])
     }
 
-    /// The same behind a proxy, for whose calls for the Lease this goes wrong from the start.
+    /// A candidate behind a proxy that plays `fault` for every Lease call from the start.
     async fn candidate_behind_proxy(&mut self, fault: Option<Fault>) -> (Operator, Proxy) {
         self.allow_election();
         let proxy = self.proxy().await;
@@ -51,7 +51,7 @@ impl World {
         self.lease().await?.holder_identity
     }
 
-    /// Whether this operator has led all the time since the Lease was made.
+    /// Returns whether this operator has led all the time since the Lease was created.
     async fn was_always_led_by(&self, operator: &Operator) -> bool {
         let lease = self.lease().await.unwrap();
         lease.holder_identity.is_some_and(|who| who.ends_with(&operator.identity()))
@@ -63,7 +63,7 @@ fn lease_calls() -> Calls {
     Calls::any().resource("leases")
 }
 
-/// Waits until so many more renewals are granted.
+/// Waits until `more` further renewals have succeeded.
 async fn wait_for_renewals(proxy: &Proxy, more: usize) {
     let granted = || {
         let updates = proxy.requests_matching(&Calls::verb("update").resource("leases"));
@@ -74,7 +74,7 @@ async fn wait_for_renewals(proxy: &Proxy, more: usize) {
     assert!(eventually(renewed).await.is_some(), "{} renewals", granted() - before);
 }
 
-/// Lets every call for the Lease hang for this long, counted from the first.
+/// Lets every Lease call hang for this long, counted from the first.
 async fn stall_lease_calls(proxy: &Proxy, time: Duration) {
     let stall = proxy.fault(Fault::new(Wrong::BlackHoleBeforeEffect).on(lease_calls()).forever());
     let over = async || {
@@ -98,7 +98,7 @@ impl Operator {
         !self.logged("waiting for the Lease").is_empty() && !self.is_leading()
     }
 
-    /// What one of its addresses says: the status line and the rest.
+    /// Sends a GET to one of the operator's addresses; returns the status code and the whole answer.
     pub async fn http_get(&self, which: usize, path: &str) -> (u16, String) {
         let listening = eventually(async || self.logged("listening").get(which).cloned()).await.unwrap();
         let mut stream = TcpStream::connect(listening["address"].as_str().unwrap()).await.unwrap();
@@ -192,7 +192,7 @@ async fn leader_frozen_past_its_lease_does_nothing_when_it_continues() {
     assert!(second.is_leading());
 }
 
-/// What is logged while calls for the Lease fail, and when that ends.
+/// Log lines for the first failing Lease call and for the recovery.
 const FAILURE_AND_RECOVERY: [&str; 2] =
     ["a call for the Lease failed; it is tried again", "calls for the Lease work again"];
 
@@ -270,7 +270,7 @@ async fn operator_serves_probes_and_metrics() {
     }
     world.until_deleted("egress").await;
     world.reason("held", "InUse").await;
-    // What is paused shows the reason that it had before.
+    // A paused object keeps the reason that it had before.
     world.claimed("paused").await;
     world.annotate("paused", "apprunner-operator.dev/paused", Some("true")).await;
     world.delete("paused").await;

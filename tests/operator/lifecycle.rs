@@ -1,4 +1,4 @@
-//! The process: its start, its end, and what one object may do to another.
+//! The process: its start, its shutdown, and the effects of one object on others.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ async fn killed_operator_continues_after_its_restart() {
     let arn = {
         let _operator = world.operator();
         let arn = world.claimed("egress").await;
-        // Nor can it be looked up, so that the outcome stays unknown until the kill.
+        // Describe fails too, so the outcome stays unknown until the kill.
         world.lasting_fault(Operation::DeleteVpcConnector, FaultKind::ClosedAfterEffect);
         world.lasting_fault(Operation::DescribeVpcConnector, FaultKind::AccessDenied);
         world.delete("egress").await;
@@ -161,7 +161,7 @@ fn missing_cluster_is_an_error_with_a_remedy() {
     assert!(!output.status.success() && error.contains("KUBECONFIG"), "{error}");
 }
 
-/// A defect in one reconcile: here it is the client that panics, for one object only.
+/// Simulates a defect in one reconcile: the client panics for one object only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn panic_in_one_reconcile_affects_one_object() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! The log: one line when a trouble begins that objects share and one when it is over, and one for each change in AWS.
+//! The log: one line when a shared failure begins and one when it ends, and one line for each change in AWS.
 
 use std::path::PathBuf;
 
@@ -10,20 +10,20 @@ use crate::support::operator::Operator as Running;
 use crate::support::proxy::{self, Calls};
 use crate::support::{ACCOUNT, OTHER, World, eventually, message};
 
-/// Enough objects for a line too many to be noticed.
+/// With four objects a line per object would be noticed.
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
-/// A trouble is met this often before it ends.
+/// Number of times that a failure occurs before it ends.
 const TIMES: usize = 3;
 
 impl World {
-    /// Objects of connectors that nobody has claimed yet.
+    /// Creates objects of connectors that are not claimed yet.
     async fn create_all(&self) {
         for name in NAMES {
             self.create(name, &self.connector(&format!("conn-{name}"))).await;
         }
     }
 
-    /// Waits until all of them say this, and gives what they say in full.
+    /// Waits until all objects have this reason, and returns their messages.
     async fn all_messages(&self, reason: &str) -> Vec<String> {
         join_all(NAMES.map(async |name| message(&self.reason(name, reason).await).to_owned())).await
     }
@@ -34,7 +34,7 @@ impl World {
 }
 
 impl Running {
-    /// The lines of this level or one of these levels, in the order they were written.
+    /// The lines of these levels, in the order they were written.
     fn at(&self, levels: &[&str]) -> Vec<Value> {
         self.lines().into_iter().filter(|line| levels.iter().any(|level| line["level"] == *level)).collect()
     }
@@ -43,7 +43,7 @@ impl Running {
         self.at(&["WARN", "ERROR"])
     }
 
-    /// Waits until the log has said so often that a trouble still lasts.
+    /// Waits until the log has repeated `times` times that a failure lasts.
     async fn until_repeated(&self, trouble: &str, times: usize) {
         let still =
             |line: &Value| line["trouble"] == trouble && line["level"] == "DEBUG" && text(line).starts_with("still: ");
@@ -51,7 +51,7 @@ impl Running {
         assert!(eventually(enough).await.is_some(), "{trouble} was not repeated {times} times");
     }
 
-    /// Waits until the log says that something is over.
+    /// Waits until the log reports the end of a failure.
     async fn until_over(&self) {
         assert!(eventually(async || (!self.endings().is_empty()).then_some(())).await.is_some(), "it never ended");
     }
@@ -60,7 +60,7 @@ impl Running {
         self.at(&["INFO"]).into_iter().filter(|line| text(line).starts_with("over: ")).collect()
     }
 
-    /// Holds the log to one trouble, told once when it began and once when it was over, in these words.
+    /// Checks that the log has exactly one failure, with these words, logged once when it began and once when it ended.
     fn assert_logged_once(&self, trouble: &str, words: &str) {
         let (warnings, endings) = (self.warnings(), self.endings());
         let texts = |lines: &[Value]| lines.iter().map(|line| text(line).to_owned()).collect::<Vec<_>>();
@@ -79,14 +79,14 @@ fn expired() -> FaultKind {
     FaultKind::expired_token()
 }
 
-/// A world where waiting for credentials is short.
+/// A world in which the wait for credentials is short.
 async fn with_short_credential_wait() -> World {
     let mut world = World::new().await;
     world.settings.pace = 100;
     world
 }
 
-/// Has STS fail for every object, often, and then no more; gives the words of their conditions.
+/// Has STS fail for every object, at least `TIMES` times, and then recover; returns the message of the conditions.
 async fn while_sts_fails(kind: FaultKind, reason: &str, trouble: &str) -> String {
     let world = with_short_credential_wait().await;
     world.lasting_fault(Operation::GetCallerIdentity, kind);
@@ -211,7 +211,7 @@ async fn account_taken_from_the_credentials_is_logged_once() {
 
 const MANY: usize = 50;
 
-/// Objects whose deletion App Runner fails until its faults are cleared.
+/// Fifty objects whose deletion App Runner fails until its faults are cleared.
 async fn fifty_being_deleted(world: &World) -> Vec<String> {
     let names: Vec<_> = (0..MANY).map(|n| format!("egress-{n}")).collect();
     for name in &names {
@@ -287,7 +287,7 @@ async fn failure_of_one_object_is_logged_once() {
     let proxy = world.proxy().await;
     let operator = world.operator_through(&proxy);
     world.claimed("egress").await;
-    // Each reconcile looks once what has changed, and tries again, before it fails.
+    // Each reconcile fetches the object once and tries again before it fails.
     let conflict = proxy::Fault::new(proxy::FaultKind::status(409));
     proxy.fault(conflict.on(Calls::finalizer_removed()).times(2 * 5));
     world.delete("egress").await;

@@ -1,11 +1,11 @@
-//! A reply that lacks a member the API's model has proves nothing, whichever operation it answers.
+//! A reply that lacks a member of the API's model proves nothing, for any operation.
 
 use apprunner_emulator::{Fault, FaultKind, Operation};
 use apprunner_operator::api::{self, VpcConnector};
 
 use crate::support::{ACCOUNT, REGION, World, message};
 
-/// What a description or a list of services may lack, and how that is told.
+/// Members that a description or a list of services may lack, and the words that report the lack.
 fn services_lacking_something() -> Vec<(Operation, FaultKind, &'static str)> {
     const DESCRIBE: Operation = Operation::DescribeService;
     const LIST: Operation = Operation::ListServices;

@@ -1,4 +1,4 @@
-//! A network between the operator and the API server that loses, refuses, delays and repeats.
+//! A network between the operator and the API server that loses, refuses, delays and repeats messages.
 
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,7 @@ async fn refused_write_is_retried_without_a_second_delete() {
             assert_eq!(world.deletes(), deleted, "{name}");
             let receipt = world.history(&name).await.pop().unwrap();
             assert_eq!(receipt.status.as_deref(), Some("INACTIVE"), "{name}");
-            // A finalizer that is refused to come off is told; what changed, or came at a bad moment, is not.
+            // The status reports a refusal to remove the finalizer; a conflict or a temporary error is only retried.
             let told = what == "finalizer" && [401, 403, 410, 422].contains(&code);
             assert_eq!(receipt.ready_reason(), Some(if told { "WriteRefused" } else { "Deleted" }), "{name}");
         }
@@ -83,7 +83,7 @@ async fn cut_ended_or_expired_watches_miss_nothing() {
 async fn watch_with_an_expired_version_is_started_from_a_new_list() {
     let proxied = proxied().await;
     let arn = proxied.world.claimed("egress").await;
-    // Repeated for ever with the same resource version, this never heals but by a fresh list.
+    // The watch is refused for ever with the same resource version, so only a new list recovers.
     let fault = proxied.proxy.fault(Fault::new(FaultKind::status(410)).on(Calls::verb("watch")).forever());
     proxied.proxy.cut_watches();
     proxied.world.delete("egress").await;
@@ -127,7 +127,7 @@ async fn repeated_watch_events_do_not_delete_a_retained_connector() {
     world.create("egress", &arn).await;
     world.reason("egress", "Available").await;
 
-    // The old object again: being deleted, and nobody has said Retain yet.
+    // The watch repeats the old object: being deleted, with the policy still Delete.
     assert!(proxy.replay(&uid) > 2);
     world.claimed("other").await;
     assert_eq!(world.deletes(), 0);
@@ -147,7 +147,7 @@ async fn dead_connection_is_noticed_long_before_the_watch_restarts() {
     world.delete("egress").await;
     world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
-    // A watch is given up after 65 s of silence; it is begun anew after 240 s at the earliest.
+    // The operator gives a watch up after 65 s of silence; a watch is restarted after 240 s at the earliest.
     assert!(started.elapsed() < Duration::from_mins(2), "{:?}", started.elapsed());
 }
 
@@ -160,7 +160,7 @@ async fn lost_answer_causes_no_second_delete(calls: Calls) {
     world.delete("egress").await;
     world.until_deleted("egress").await;
 
-    // The object may be seen to be gone before the proxy has the answer that it is to lose.
+    // The object may be deleted before the proxy has the answer that it is going to lose.
     let answered = async || {
         let lost: Vec<_> = proxy.requests().into_iter().filter(|request| request.fault.is_some()).collect();
         lost.iter().all(|request| request.effect.is_some()).then_some(lost)
@@ -171,7 +171,7 @@ async fn lost_answer_causes_no_second_delete(calls: Calls) {
     assert_eq!(world.deletes(), 1);
     let receipt = world.history("egress").await.pop().unwrap();
     assert_eq!((receipt.status.as_deref(), receipt.arn), (Some("INACTIVE"), Some(arn)));
-    // Another one goes all the way: the lost answer holds up nobody.
+    // Another object is claimed and deleted: the lost answer delays no other object.
     world.claimed("other").await;
     world.delete("other").await;
     world.until_deleted("other").await;
@@ -204,7 +204,7 @@ async fn new_object_of_the_same_name_is_left_alone_while_the_watch_is_stale() {
 
     proxy.show_events_late(Duration::ZERO);
     assert!(proxy.replay(&uid) > 2);
-    // What is claimed after the replay was looked at after it.
+    // The claim after the replay shows that the operator has processed the replayed events.
     world.claimed("other").await;
     let namesake = world.api.get("egress").await.unwrap();
     assert!(namesake.finalizer_index().is_some());

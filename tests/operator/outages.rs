@@ -1,4 +1,4 @@
-//! What becomes of the objects when the API server, the CRD or the rights go away and come back.
+//! The objects when the API server, the CRD or the rights are removed and restored.
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ async fn the_api_server_stops(world: &World, arn: &str) {
     world.delay_delete_answer(1_000);
     world.delete("stopped").await;
     assert!(eventually(async || (world.deletes() == 1).then_some(())).await.is_some());
-    // AWS's answer comes when there is nobody to write it to.
+    // AWS answers while no API server runs that could store the status.
     let cluster = world.cluster.clone();
     tokio::task::spawn_blocking(move || {
         cluster.stop_component(Component::ApiServer).unwrap();
@@ -69,7 +69,7 @@ fn object(name: &str, arn: &str) -> VpcConnector {
     VpcConnector::new(name, VpcConnectorSpec { arn: arn.to_owned(), ..VpcConnectorSpec::default() })
 }
 
-/// A rule on `spec` that a stored object breaks is ratcheted: what is stored can still be let go.
+/// CRD ratcheting accepts a stored object that breaks a new rule on `spec`, so the object can still be released.
 async fn the_crd_is_upgraded(world: &World, arn: &str) {
     let stricter = json!([{
         "op": "add",
@@ -94,7 +94,7 @@ async fn the_crd_is_upgraded(world: &World, arn: &str) {
     assert!(world.inactive(arn));
 }
 
-/// A later version of the CRD may store what this version does not know how to read.
+/// A later version of the CRD may store values that this version cannot parse.
 async fn an_object_does_not_parse(world: &World) {
     let loose = json!([{
         "op": "replace",
@@ -120,7 +120,7 @@ async fn an_object_does_not_parse(world: &World) {
     );
     let written = async || objects.patch_status("odd", &PatchParams::default(), &odd).await.ok();
     assert!(eventually(written).await.is_some());
-    // Nobody can tell that from outside: what was said of it before stands, until the object is changed.
+    // No health check can see that from outside: the earlier status stays until the object is changed.
     let judged = async || {
         let object = json!(objects.get("odd").await.unwrap());
         (checked(&object).0, kstatus(Some(&object)))
@@ -133,14 +133,14 @@ async fn an_object_does_not_parse(world: &World) {
     objects.patch("odd", &PatchParams::default(), &back).await.unwrap();
     objects.delete("odd", &kube::api::DeleteParams::default()).await.unwrap();
     assert!(world.event("odd", "Malformed").await.contains("does not parse"));
-    // A healthy one beside it goes all the way, and the odd one stays.
+    // A healthy object beside it is claimed and deleted, and the unparsable one stays.
     world.claimed("healthy").await;
     world.delete("healthy").await;
     let gone = async || objects.get_opt("healthy").await.unwrap().is_none().then_some(());
     assert!(eventually(gone).await.is_some());
     assert!(objects.get_opt("odd").await.unwrap().is_some() && !world.inactive(&arn));
 
-    // Somebody mends it.
+    // A user repairs the object.
     let mended = Patch::Merge(json!({"status": {"subnets": null}}));
     objects.patch_status("odd", &PatchParams::default(), &mended).await.unwrap();
     let gone = async || objects.get_opt("odd").await.unwrap().is_none().then_some(());
@@ -148,7 +148,8 @@ async fn an_object_does_not_parse(world: &World) {
     assert!(world.inactive(&arn));
 }
 
-/// Deleting the CRD deletes its objects; who creates it again does not wait for the operator. No interval is divided.
+/// Deleting the CRD deletes its objects; a user who creates the CRD again does not have to wait for the operator. No
+/// interval is divided.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn recreated_crd_is_watched_again_within_seconds() {
     let cluster = tokio::task::spawn_blocking(private).await.unwrap();
@@ -210,7 +211,7 @@ async fn operator_catches_up_with_a_cluster_restored_from_a_backup() {
     })
     .await;
 
-    // As the server has it, nobody ever deleted it.
+    // In the restored server the object was never deleted.
     assert!(eventually(async || world.api.get_opt("gone").await.ok().flatten()).await.is_some());
     for name in ["gone", "kept", "handed-over"] {
         world.delete(name).await;
@@ -221,7 +222,7 @@ async fn operator_catches_up_with_a_cluster_restored_from_a_backup() {
     assert_eq!(world.deletes_of(&handed_over), 0);
 }
 
-/// Does something while neither etcd nor the API server runs.
+/// Runs `change` while neither etcd nor the API server runs.
 async fn restart_with(cluster: &std::sync::Arc<devcluster::DevCluster>, change: impl FnOnce() + Send + 'static) {
     let cluster = cluster.clone();
     let restart = move || {

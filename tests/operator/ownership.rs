@@ -1,4 +1,4 @@
-//! Whose connector it is.
+//! Owners of connectors.
 
 use apprunner_emulator::{FaultKind, Operation};
 use apprunner_operator::api;
@@ -76,7 +76,7 @@ async fn connector_released_by_its_owner_is_claimed_by_the_next() {
         let _operator = world.operator();
         world.claimed("first").await
     };
-    // Without an operator the first object goes as if its finalizer had been taken off by hand: the tag stays.
+    // Without an operator the first object ends as if a user had removed its finalizer by hand: the tag stays.
     world.merge("first", json!({"metadata": {"finalizers": null}})).await;
     world.delete("first").await;
     world.until_deleted("first").await;
@@ -227,7 +227,7 @@ async fn lost_status_is_restored() {
     assert_eq!(object.status.unwrap().arn, Some(kept));
 }
 
-/// The operator would look at none of these by itself before the test is over: no interval is divided.
+/// The operator would reconcile none of these objects by itself during the test: no interval is divided.
 #[tokio::test]
 async fn status_cleared_by_hand_is_restored_at_once() {
     let mut world = World::new().await;
@@ -245,7 +245,7 @@ async fn status_cleared_by_hand_is_restored_at_once() {
     world.reason("foreign", "OwnedByAnother").await;
     let described = || world.calls(Operation::DescribeVpcConnector).len();
 
-    // What is remembered needs no call.
+    // A state in memory needs no call.
     let before = described();
     for (name, reason) in [("well", "Available"), ("held", "InUse"), ("foreign", "OwnedByAnother")] {
         world.merge_status(name, json!({"conditions": null})).await;
@@ -255,7 +255,7 @@ async fn status_cleared_by_hand_is_restored_at_once() {
     world.reason("foreign", "OwnedByAnother").await;
     assert_eq!(described(), before);
 
-    // A claim is established anew.
+    // The operator claims the connector again.
     for status in [json!(null), json!({}), json!({"arn": foreign})] {
         for (name, reason, arn) in [("well", "Available", &well), ("held", "InUse", &held)] {
             world.replace_status(name, status.clone()).await;

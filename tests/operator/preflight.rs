@@ -1,4 +1,4 @@
-//! Whether the operator may go, as `preflight uninstall` finds it out from the real API server.
+//! `preflight uninstall` against the real API server.
 
 use std::path::{Path, PathBuf};
 
@@ -9,13 +9,13 @@ use crate::support::cluster::{install_crd, operator_user_confined_to, operator_u
 use crate::support::proxy::{Calls, Fault, FaultKind};
 use crate::support::{World, with_finalizer};
 
-/// Runs the check beside whatever lives in this process.
+/// Runs the check as a subprocess.
 async fn check(kubeconfig: &Path, arguments: &[&str]) -> RunOutput {
     let arguments = [&["preflight", "uninstall"], arguments].concat();
     run(&arguments, &[("KUBECONFIG", kubeconfig.to_str().unwrap())]).await
 }
 
-/// Somebody who may list the objects of all namespaces.
+/// Kubeconfig of a user who may list the objects of all namespaces.
 fn lister(world: &World) -> PathBuf {
     operator_user_on(&world.cluster).1
 }
@@ -35,7 +35,7 @@ async fn uninstall_is_refused_until_the_last_object_with_the_finalizer_is_delete
     check(&kubeconfig, &[&namespace_flag(&world)])
         .await
         .assert_output(1, &[&[row.as_str()], advice.as_slice()].concat());
-    // Whatever else there is in the cluster.
+    // Other objects of the cluster may be listed too.
     check(&kubeconfig, &[]).await.assert_output(1, &["would be stuck without the operator"]);
 
     world.annotate("egress", "apprunner-operator.dev/protected", Some("true")).await;
@@ -83,7 +83,7 @@ async fn failed_check_does_not_allow_the_uninstall() {
 
     let proxy = world.proxy().await;
     let kubeconfig = proxy.operator_user().1;
-    // A list that is not found, where its kind is known, was not asked for where it should have been.
+    // The API server knows the kind, so a 404 for its list means that the request did not reach the right place.
     proxy.fault(Fault::new(FaultKind::status(404)).on(Calls::verb("list")));
     check(&kubeconfig, &[&namespace_flag(&world)]).await.assert_output(1, &["knows the group apprunner-operator.dev"]);
     proxy.refuse().await;

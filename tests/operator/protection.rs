@@ -1,7 +1,7 @@
-//! The policy of `examples/deletion-protection.yaml`: what is protected, the API server refuses to delete, and from all
-//! others it refuses to take the finalizer.
+//! The policy of `examples/deletion-protection.yaml`: the API server refuses to delete protected objects, and lets only
+//! the operator remove the finalizer.
 //!
-//! A policy counts for the whole cluster, so this one has a cluster of its own.
+//! A policy applies to the whole cluster, so this test has a cluster of its own.
 
 mod finalizer;
 mod values;
@@ -49,7 +49,7 @@ async fn api_server_refuses_to_delete_protected_objects_and_names_the_remedy() {
     the_crd(&cluster, &Api::all(world.client.clone())).await;
 }
 
-/// That there are no warnings says something only once whoever checks knows our kind, and so finds a mistake.
+/// The absence of warnings proves something only once the type checker knows our kind and so finds a mistake.
 async fn the_policy_type_checks(world: &World) {
     let mistaken = POLICY.replace("oldObject.metadata.?annotations", "oldObject.metadata.?anotations");
     let found = async || warnings_about(world, &mistaken).await.contains("Kind=VpcConnector").then_some(());
@@ -57,7 +57,7 @@ async fn the_policy_type_checks(world: &World) {
     assert_eq!(warnings_about(world, POLICY).await, "");
 }
 
-/// Installs a policy anew, and gives what the check of its types finds.
+/// Installs a policy anew, and returns the warnings of its type check.
 async fn warnings_about(world: &World, manifest: &str) -> String {
     let file = world.cluster.directory().join("policy.yaml");
     std::fs::write(&file, manifest).unwrap();
@@ -72,7 +72,7 @@ async fn warnings_about(world: &World, manifest: &str) -> String {
     warnings.map(|found| found.warning).collect()
 }
 
-/// The one with the mistake would refuse the CRD as well, and no object.
+/// The policy with the mistake would refuse the CRD as well, but no object.
 async fn until_the_policy_is_in_force(world: &World) {
     let annotations = Some([(api::PROTECTED.to_owned(), "true".to_owned())].into());
     world.create_with("probe", &world.connector("probe"), |object| object.metadata.annotations = annotations).await;
@@ -86,7 +86,7 @@ fn operator(world: &World) -> Operator {
     Operator::start_as(operator_user_named(OPERATOR, &world.cluster), &world.settings)
 }
 
-/// A claimed object, protected.
+/// A claimed and protected object.
 async fn protected(cluster: &Arc<DevCluster>) -> (World, Operator, String) {
     let world = World::on_cluster(cluster.clone()).await;
     let operator = operator(&world);
@@ -95,7 +95,7 @@ async fn protected(cluster: &Arc<DevCluster>) -> (World, Operator, String) {
     (world, operator, arn)
 }
 
-/// What the API server says to a deletion that it must refuse.
+/// Message of the API server for a deletion that it must refuse.
 fn refusal<T>(answer: kube::Result<T>) -> String {
     match answer {
         Err(kube::Error::Api(status)) => {
@@ -107,7 +107,7 @@ fn refusal<T>(answer: kube::Result<T>) -> String {
     }
 }
 
-/// Runs the very command that a refusal names.
+/// Runs the command that a refusal prints.
 fn run_printed_command(cluster: &DevCluster, refusal: &str) {
     let (_, command) = refusal.rsplit_once("kubectl ").unwrap();
     run(cluster.kubectl().args(command.split_whitespace()));
@@ -130,7 +130,7 @@ async fn an_object(cluster: &Arc<DevCluster>) {
     assert!(said.iter().all(|refusal| refusal.contains(&name)), "{said:?}");
     let object = world.api.get("egress").await.unwrap();
     assert!(!object.deleting() && !world.inactive(&arn));
-    // What is not protected goes as ever.
+    // Objects without protection are deleted as usual.
     world.delete("unprotected").await;
     world.until_deleted("unprotected").await;
 
@@ -150,7 +150,7 @@ async fn a_namespace(cluster: &Arc<DevCluster>) {
     run_printed_command(cluster, &said);
     namespaces.delete(&world.namespace, &DeleteParams::default()).await.unwrap();
 
-    // Now it is the object in it that holds it, and says so.
+    // Now the object in the namespace blocks the deletion, and the namespace's conditions show its message.
     let said = eventually(async || {
         let namespace = namespaces.get(&world.namespace).await.unwrap();
         let conditions = namespace.status.and_then(|status| status.conditions).unwrap_or_default();
@@ -194,7 +194,7 @@ async fn a_garbage_collection(cluster: &Arc<DevCluster>) {
     assert!(world.inactive(&arn));
 }
 
-/// The objects of a CRD are deleted without any policy being asked; then the operator is all that protects them.
+/// The API server deletes the objects of a CRD without asking any policy, so only the operator protects them.
 async fn the_crd(cluster: &Arc<DevCluster>, crd: &Api<CustomResourceDefinition>) {
     let name = VpcConnector::crd_name();
     let said = refusal(crd.delete(name, &DeleteParams::default()).await);

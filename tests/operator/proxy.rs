@@ -1,4 +1,4 @@
-//! The faulty network by itself, against the real API server.
+//! Tests of the faulty proxy itself, against the real API server.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use serde_json::json;
 use crate::support::proxy::{Calls, Event, Fault, FaultKind, Gate, Proxy, Request, Side};
 use crate::support::{World, eventually};
 
-/// Long enough to tell that nothing comes.
+/// Long enough to show that nothing arrives.
 const MOMENT: Duration = Duration::from_millis(300);
 
-/// A world with a proxy, a client behind it and a connector's object that no operator looks at.
+/// A world with a proxy, a client behind it and a connector's object, without an operator.
 struct Proxied {
     world: World,
     proxy: Proxy,
@@ -52,7 +52,7 @@ impl Proxied {
         self.proxy.requests().pop().unwrap()
     }
 
-    /// Waits until the proxy knows that the last request's client is gone.
+    /// Waits until the proxy has noticed that the last request's client has disconnected.
     async fn until_abandoned(&self) {
         assert!(eventually(async || self.last().abandoned.then_some(())).await.is_some(), "the client never went");
     }
@@ -81,7 +81,7 @@ async fn label(api: &Api<VpcConnector>, value: &str) -> kube::Result<VpcConnecto
 struct Watching(Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<VpcConnector>>> + Send>>);
 
 impl Watching {
-    /// The next event in a word: its type, and the label of its object or the code of its error.
+    /// The next event in one word: its type, and the label of its object or the code of its error.
     async fn next(&mut self) -> String {
         let event = tokio::time::timeout(Duration::from_mins(1), self.0.next()).await.unwrap();
         let label = |o: &VpcConnector| o.labels().get("test").cloned().unwrap_or_default();
@@ -101,7 +101,7 @@ impl Watching {
     }
 }
 
-/// Whether something is still not done after a moment.
+/// Returns whether a call is still pending after [`MOMENT`].
 async fn hangs<T>(call: impl Future<Output = T>) -> bool {
     tokio::time::timeout(MOMENT, call).await.is_err()
 }
@@ -244,7 +244,7 @@ async fn black_hole_swallows_the_request_or_the_answer() {
 #[tokio::test]
 async fn gate_stops_a_request_before_its_effect() {
     let behind = Proxied::new().await;
-    // A gate that is gone holds nobody, and the other one is for the second patch.
+    // A dropped gate stops no request; the other gate is for the second patch.
     drop(behind.proxy.hold(Side::BeforeEffect, Calls::any(), 0));
     let gate = behind.proxy.hold(Side::BeforeEffect, Calls::verb("patch"), 1);
     behind.label("first").await.unwrap();
@@ -286,7 +286,7 @@ async fn gate_stops_an_answer_after_the_effect() {
     assert_eq!(behind.labelled().await.unwrap(), "again");
 }
 
-/// Sends a patch that the gate holds.
+/// Sends a patch that the gate stops.
 async fn start(
     behind: &Proxied,
     value: &'static str,

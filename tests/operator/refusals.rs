@@ -1,6 +1,6 @@
-//! Writes that the API server refuses: the object says so, and goes on once they are allowed.
+//! Writes that the API server refuses: the object reports the refusal, and continues once the write is allowed.
 //!
-//! Policies and webhooks count for the whole cluster; each of these is for the namespace of its test only.
+//! Policies and webhooks apply to the whole cluster; each of these selects only the namespace of its test.
 
 use apprunner_emulator::Operation;
 use apprunner_operator::api::VpcConnector;
@@ -15,7 +15,7 @@ use crate::support::cluster::{cluster, run};
 use crate::support::operator::Operator;
 use crate::support::{World, eventually, message};
 
-/// What the policy of these tests says.
+/// Message of the policy in these tests.
 const MESSAGE: &str = "every VpcConnector here has a label team";
 /// Parts of an operator's rights.
 const READS: (&str, [&str; 2]) =
@@ -67,7 +67,7 @@ impl World {
         Api::<ValidatingAdmissionPolicy>::all(self.client.clone()).delete(name, &delete).await.unwrap();
     }
 
-    /// Leaves a confined operator these rights only.
+    /// Leaves a confined operator only these rights.
     fn confine_to(&self, operator: &Operator, rights: &[(&str, [&str; 2])]) {
         let (namespace, user) = (["--namespace", &self.namespace], format!("--user={}", operator.user));
         for (role, rights) in rights {
@@ -97,7 +97,7 @@ impl World {
         run(cluster().kubectl().args(bind).args(namespace));
     }
 
-    /// Waits until changes of an object are refused.
+    /// Waits until the API server refuses changes of an object.
     async fn until_changes_are_refused(&self, name: &str) {
         let dry = PatchParams { dry_run: true, ..PatchParams::default() };
         let patch = Patch::Merge(json!({"metadata": {"annotations": {"example.org/probe": "1"}}}));
@@ -105,7 +105,7 @@ impl World {
         assert!(eventually(refused).await.is_some(), "it never came into force");
     }
 
-    /// Waits until an object says that a write is refused for good, and in these words.
+    /// Waits until an object reports a lasting refusal of a write, and checks that its message contains `words`.
     async fn until_stalled_with(&self, name: &str, words: &str) -> VpcConnector {
         let stalled = |object: &VpcConnector| {
             let stalled = object.status.as_ref().and_then(|status| status.condition("Stalled"));
@@ -285,7 +285,7 @@ async fn unanswered_webhook_is_reported() {
     assert!(world.inactive(&arn));
 }
 
-/// Somebody else's finalizer keeps the object after ours came off; what was refused is no longer true of it then.
+/// A foreign finalizer keeps the object after ours was removed; the refusal reported before is no longer true then.
 #[tokio::test]
 async fn object_with_other_finalizers_keeps_a_true_status_after_its_release() {
     let world = World::new().await;
@@ -307,7 +307,7 @@ async fn object_with_other_finalizers_keeps_a_true_status_after_its_release() {
     world.until_deleted("egress").await;
 }
 
-/// As with a policy of an organisation that knows no foreign finalizers.
+/// As with an organisation's policy that removes unknown finalizers.
 const STRIPS: &str = r#"
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingAdmissionPolicy

@@ -1,4 +1,4 @@
-//! What `report` finds, prints and leaves out, and what it does when something can't be read.
+//! Contents and formats of `report`, its omissions, and its behaviour when something cannot be read.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -14,10 +14,10 @@ use crate::support::operator::PACE;
 use crate::support::{ACCOUNT, REGION, World, eventually};
 
 const ELSEWHERE: &str = "eu-west-1";
-/// A region where nothing was set up.
+/// A region without any connectors or services.
 const EMPTY: &str = "us-west-2";
 
-/// What a run came to.
+/// Exit code and output of a run.
 pub(crate) struct Printed {
     pub(crate) out: String,
     pub(crate) err: String,
@@ -29,14 +29,14 @@ impl Printed {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}{}", self.out, self.err))
     }
 
-    /// What was said of a region.
+    /// The report's entry for a region.
     fn region(&self, name: &str) -> Value {
         let json = self.json();
         let regions = json["regions"].as_array().unwrap();
         regions.iter().find(|region| region["region"] == name).unwrap().clone()
     }
 
-    /// What was said of a connector, by name.
+    /// The report's entry for a connector, by name.
     fn connector(&self, region: &str, name: &str) -> Value {
         let region = self.region(region);
         let connectors = region["connectors"].as_array().unwrap();
@@ -63,13 +63,13 @@ pub(crate) fn command(world: &World, kubeconfig: Option<&Path>, arguments: &[&st
         .env("APPRUNNER_OPERATOR_PACE_DIVISOR", PACE.to_string())
         .env("APPRUNNER_OPERATOR_AWS_RATE", "10000")
         .env("APPRUNNER_OPERATOR_AWS_BURST", "10000")
-        // What the operator watches is nothing that a report asks for.
+        // A report does not use the operator's own setting for namespaces.
         .env("APPRUNNER_OPERATOR_NAMESPACE", "somewhere")
         .envs(kubeconfig.map(|path| ("KUBECONFIG", path)));
     command
 }
 
-/// Runs a command beside the emulator, which lives in this process.
+/// Runs a command in parallel to the emulator, which lives in this process.
 pub(crate) async fn printed(mut command: Command) -> Printed {
     let Output { status, stdout, stderr } =
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
@@ -81,7 +81,7 @@ async fn report(world: &World, arguments: &[&str]) -> Printed {
     printed(command(world, Some(&reader(world)), arguments)).await
 }
 
-/// Somebody who may read all objects.
+/// Kubeconfig of a user who may read all objects.
 fn reader(world: &World) -> PathBuf {
     operator_user_on(&world.cluster).1
 }
@@ -94,7 +94,7 @@ fn refusal(code: &str) -> FaultKind {
     FaultKind::error(code, 400, "The AWS Access Key Id needs a subscription for the service")
 }
 
-/// Two regions: connectors that are free, used, managed, deleted; more services than a page has.
+/// Two regions: connectors that are free, used, managed, deleted; more services than fit on a page.
 async fn mixed_account() -> World {
     let world = World::new().await;
     world.emulator.change_behaviors(|behaviors| {
@@ -288,7 +288,7 @@ async fn transient_errors_do_not_affect_the_report() {
         }
     }
     world.fault(Operation::GetCallerIdentity, FaultKind::ClosedBeforeEffect);
-    // What is gone by the time it is looked at uses nothing.
+    // A service that is deleted before it is described uses nothing.
     let gone = FaultKind::error("ResourceNotFoundException", 400, "no such service");
     world.emulator.add_fault(Fault::new(gone).on(Operation::DescribeService).region(REGION));
     let printed = report(&world, &[MIXED, "--output=json"]).await;
@@ -338,7 +338,7 @@ async fn incomplete_reply_does_not_make_a_connector_look_free() {
         }
         assert_eq!(printed.connector(REGION, "free")["deletable"], json!(true), "other regions are whole");
     }
-    // The model does not require this one: a service without it sends its traffic out by default.
+    // The model does not require this member: a service without it sends its traffic out by default.
     world.emulator.clear_faults();
     world.emulator.create_service(ACCOUNT, EMPTY, "plain", None);
     world.emulator.create_connector(ACCOUNT, EMPTY, "idle");
@@ -386,7 +386,7 @@ async fn closed_output_pipe_is_no_error() {
 #[tokio::test]
 async fn applied_manifests_are_claimed_and_none_are_left() {
     let world = mixed_account().await;
-    // Twice the same name, names that YAML would take for something else, and one that an object has already.
+    // The same name twice, names that YAML would read as another type, and one that an object has already.
     world.emulator.create_connector(ACCOUNT, ELSEWHERE, "free");
     for name in ["1234", "true", "Null", "0x1f", "1e10", "2026-01-01", "Snake_Case_", "egress"] {
         world.connector(name);

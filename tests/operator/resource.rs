@@ -1,4 +1,4 @@
-//! The resource as the API server checks it and kubectl shows it.
+//! The resource as the API server validates it and kubectl shows it.
 
 use apprunner_operator::api::{DeletionPolicy, VpcConnector, VpcConnectorSpec};
 use kube::api::{Patch, PatchParams, PostParams};
@@ -102,7 +102,7 @@ async fn admission_policy_restricts_a_namespace_to_its_connectors() {
         let annotation = format!("apprunner-operator.dev/arn-prefix={prefix}");
         run(cluster().kubectl().args(["annotate", "namespace", &world.namespace, "--overwrite", &annotation]));
     };
-    // It would let in "shopping" as well.
+    // Without the slash the prefix would match "shopping" as well.
     annotate(own.trim_end_matches('/'));
     assert!(says(ARN, "ends in neither / nor -").await.is_some());
     annotate(own);

@@ -1,4 +1,4 @@
-//! Profiles as people have them at their desks: a program that gives credentials, IAM Identity Center, `aws login`.
+//! Profiles as users have them on their own machines: a credential process, IAM Identity Center, `aws login`.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -11,19 +11,19 @@ use axum::routing::{get, post};
 use serde_json::json;
 
 use crate::report::{Printed, command, printed};
-use crate::support::front::Front;
+use crate::support::servers::Server;
 use crate::support::{ACCOUNT, World, message};
 
-/// SHA-1 of `corp`: what the AWS CLI names the file in its cache after.
+/// SHA-1 of `corp`, which is the file name in the AWS CLI's cache.
 const SESSION: &str = "ee0bfd2552fbd840c02cc48b6e823320543c450f";
 const IN_A_DAY: &str = "2126-01-01T00:00:00Z";
 const LONG_AGO: &str = "2020-01-01T00:00:00Z";
 
-/// Somebody's home, and the IAM Identity Center of their company.
+/// A user's home directory, and the IAM Identity Center of their company.
 struct Workstation {
     home: PathBuf,
-    center: Front,
-    /// The tokens that credentials were asked with.
+    center: Server,
+    /// The tokens that requests for credentials carried.
     tokens: Arc<Mutex<Vec<String>>>,
 }
 
@@ -37,10 +37,10 @@ impl Workstation {
             .route("/federation/credentials", get(role_credentials))
             .route("/token", post(new_token))
             .with_state(tokens.clone());
-        Self { home, center: Front::http(router).await, tokens }
+        Self { home, center: Server::http(router).await, tokens }
     }
 
-    /// Writes what `aws sso login` writes.
+    /// Writes the file that `aws sso login` writes.
     fn signed_in(&self, token: &str, expires: &str, refresh: bool) {
         let mut cached = json!({
             "accessToken": token, "expiresAt": expires, "region": "us-east-1",

@@ -4,15 +4,15 @@ use std::path::Path;
 
 use apprunner_operator::api::VpcConnector;
 
-use crate::support::front::{Authority, Front};
+use crate::support::servers::{Authority, Server};
 use crate::support::{World, message};
 
-/// AWS behind TLS, whose certificate an authority has issued.
-async fn behind_tls(world: &mut World, authority: &Authority) -> Front {
+/// AWS behind TLS, with a certificate that an authority has issued.
+async fn behind_tls(world: &mut World, authority: &Authority) -> Server {
     let address = world.emulator.url().trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
-    let front = Front::tls(authority, &["127.0.0.1"], address).await;
-    world.settings.endpoint = format!("https://{}", front.address);
-    front
+    let server = Server::tls(authority, &["127.0.0.1"], address).await;
+    world.settings.endpoint = format!("https://{}", server.address);
+    server
 }
 
 fn stalled(object: &VpcConnector) -> bool {
@@ -67,7 +67,7 @@ async fn unknown_certificate_authority_stalls_and_names_the_variable_to_set() {
         .count();
     assert_eq!(warned, 1, "told once: {}", operator.log());
     drop(operator);
-    // What a person then does.
+    // The setting that a user then adds.
     world.settings.environment.push(("AWS_CA_BUNDLE".into(), text(&authority.file(&world.namespace))));
     let _operator = world.operator();
     world.reason("egress", "Available").await;

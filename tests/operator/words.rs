@@ -1,4 +1,4 @@
-//! AWS's words in any case: adopted, held, named, deleted and recorded, whichever way App Runner spells them.
+//! AWS's words in any case: claims, waits, blockers, deletions and receipts work with either spelling.
 
 use apprunner_emulator::{Behaviors, DeleteReply, FaultKind, Operation, StatusCase};
 

@@ -1,4 +1,4 @@
-//! The word that each fault of the catalogue is told with, by the operation that it strikes.
+//! The reason that each fault of the emulator leads to, by operation.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use apprunner_operator::api::Reason;
 
 use crate::support::World;
 
-/// The reason that is told; `None` where the fault is no failure.
+/// The expected reason; `None` if the fault is no failure.
 type Expected = Option<Reason>;
 
 const SERVICE_ERROR: Expected = Some(Reason::ServiceError);
@@ -17,8 +17,9 @@ const THROTTLED: Expected = Some(Reason::Throttled);
 const ACCESS_DENIED: Expected = Some(Reason::AccessDenied);
 const REJECTED: Expected = Some(Reason::CredentialsRejected);
 
-/// Four kinds of answer: one that describes the connector, a list of tags, the empty one to a write of tags, and STS's.
-/// An answer that is to be empty may be cut or packed as it likes; what the rewriting kinds name is in the first only.
+/// Four kinds of answer: a description of the connector, a list of tags, the empty answer to a write of tags, and the
+/// answer of STS. Truncating or compressing an empty answer does no harm. Members that the rewriting kinds change are
+/// in the first kind only.
 const REASONS: [(&str, [Expected; 4]); 35] = [
     ("internal_error_before_effect", [SERVICE_ERROR; 4]),
     ("internal_error_after_effect", [SERVICE_ERROR; 4]),
@@ -29,14 +30,14 @@ const REASONS: [(&str, [Expected; 4]); 35] = [
     ("black_hole_after_effect", [UNREACHABLE; 4]),
     ("delay", [None; 4]),
     ("late_answer", [None; 4]),
-    // The two bytes of an empty answer are there in time.
+    // The two bytes of an empty answer arrive in time.
     ("slow", [UNREACHABLE, UNREACHABLE, None, UNREACHABLE]),
     ("half_body", [SERVICE_ERROR; 4]),
-    // The first half of STS's answer names the account, and no half of an account is one.
+    // The first half of STS's answer contains the whole account; half an account number would be rejected.
     ("truncated_json", [SERVICE_ERROR, SERVICE_ERROR, None, None]),
     ("empty_body", [UNPROVEN, UNPROVEN, None, SERVICE_ERROR]),
     ("big_body", [None; 4]),
-    // Nobody asked for it compressed, so nobody can read it.
+    // The client did not offer to accept compression, so it cannot read the answer.
     ("gzip", [SERVICE_ERROR, SERVICE_ERROR, None, SERVICE_ERROR]),
     ("html_200_before_effect", [SERVICE_ERROR; 4]),
     ("html_200_after_effect", [SERVICE_ERROR; 4]),
@@ -60,10 +61,10 @@ const REASONS: [(&str, [Expected; 4]); 35] = [
     ("absurd_times", [None; 4]),
 ];
 
-/// What an object may say in a life without trouble.
+/// Reasons of an object that meets no failure.
 const NORMAL: [Reason; 4] = [Reason::Adopting, Reason::Available, Reason::Deleting, Reason::Deleted];
 
-/// The reason that a fault is told with at an operation.
+/// Returns the reason that a fault leads to at an operation.
 pub fn expected(kind: &str, operation: Operation) -> Expected {
     let (_, [described, listed, written, identity]) = REASONS
         .into_iter()
@@ -78,7 +79,7 @@ pub fn expected(kind: &str, operation: Operation) -> Expected {
     }
 }
 
-/// Words of the SDK's and of other libraries', which help nobody who reads a status or an Event.
+/// Words of the SDK and of other libraries, which do not help a user who reads a status or an Event.
 const INTERNAL: [&str; 22] = [
     "Exchange",
     "read_before",
@@ -104,7 +105,7 @@ const INTERNAL: [&str; 22] = [
     "{",
 ];
 
-/// Holds every status and every Event of a world to words that people understand.
+/// Checks that no status and no Event of a world contains a library's internal words.
 pub async fn assert_plain(world: &World, context: &str) {
     let mut shown = Vec::new();
     for status in world.statuses() {
@@ -118,7 +119,7 @@ pub async fn assert_plain(world: &World, context: &str) {
     }
 }
 
-/// Holds an object that is gone to having told this trouble and no other.
+/// Checks that a deleted object showed the expected failure reason and no other.
 pub async fn assert_reasons(world: &World, name: &str, expected: Expected, context: &str) {
     let normal = NORMAL.map(|reason| reason.to_string());
     let history = world.history(name).await;

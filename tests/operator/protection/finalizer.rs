@@ -1,4 +1,4 @@
-//! While no operator runs nothing puts its finalizer back, so nobody else may take it off.
+//! While no operator runs, nothing adds its finalizer again, so no other user may remove it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::support::{World, message};
 const RELEASE: &str = "apprunner-operator.dev/allow-release";
 const FOREIGN: &str = "example.org/finalizer";
 
-/// A claimed object that nobody protects, and no operator any more.
+/// A claimed object without protection, and no running operator.
 struct WithoutOperator {
     world: World,
     arn: String,
@@ -31,12 +31,12 @@ impl WithoutOperator {
         Self { world, arn }
     }
 
-    /// The object as Git has it: neither finalizers nor what anybody has written on it since.
+    /// The object as Git has it: without finalizers and without later changes.
     fn in_git(&self) -> VpcConnector {
         VpcConnector::new("egress", VpcConnectorSpec { arn: self.arn.clone(), deletion_policy: DeletionPolicy::Delete })
     }
 
-    /// Argo CD's `Replace=true`: what Git has is put in place of the version that is there.
+    /// Argo CD's `Replace=true`: the manifest in Git replaces the stored object.
     async fn replace_from_git(&self, change: impl FnOnce(&mut VpcConnector)) -> kube::Result<VpcConnector> {
         let live = self.world.api.get("egress").await.unwrap();
         let mut object = self.in_git();
@@ -49,7 +49,7 @@ impl WithoutOperator {
         self.world.api.patch("egress", &PatchParams::default(), &Patch::Merge(patch)).await
     }
 
-    /// What the user sees when the manifest of Git replaces the object.
+    /// Output for a user whose manifest from Git replaces the object.
     fn kubectl_replace(&self) -> String {
         let manifest = serde_json::to_string(&self.in_git()).unwrap();
         let file: PathBuf = self.world.cluster.directory().join(format!("{}.json", self.world.namespace));
@@ -87,7 +87,7 @@ pub(super) async fn is_removed_only_by_the_operator(cluster: &Arc<DevCluster>) {
     assert!(setup.has_our_finalizer().await);
     everything_else_may_change(&setup).await;
 
-    // The report that made this rule: replaced, then deleted, while no operator runs.
+    // The reported case behind this rule: replaced, then deleted, while no operator runs.
     setup.kubectl_replace();
     setup.world.delete("egress").await;
     assert!(setup.kubectl_replace().contains(&object), "nor from an object that is being deleted");
@@ -126,7 +126,7 @@ pub(super) async fn is_not_removed_by_an_operator_of_another_name(cluster: &Arc<
 pub(super) async fn is_removed_by_hand_only_with_the_annotation(cluster: &Arc<DevCluster>) {
     let setup = WithoutOperator::new(cluster).await;
     run_printed_command(cluster, &refusal(setup.replace_from_git(|_| {}).await));
-    // The manifest in Git knows nothing of the annotation that somebody has left on the object.
+    // The manifest in Git does not have the annotation that a user has set on the object.
     assert!(setup.kubectl_replace().contains(RELEASE));
     assert!(setup.has_our_finalizer().await);
     let patch = ["patch", "vpcc", "egress", "--type=merge", "--patch", r#"{"metadata": {"finalizers": null}}"#];

@@ -1,4 +1,4 @@
-//! What the annotations and the label may say, and what is made of other words.
+//! Allowed values of the annotations and the label, and the treatment of other values.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::{operator, refusal, run_printed_command};
 use crate::support::World;
 use crate::support::operator::Operator;
 
-/// Objects that said so before there was a policy.
+/// Objects that had these values before the policy was installed.
 pub(super) struct Stored {
     world: World,
     _operator: Operator,
@@ -42,7 +42,7 @@ impl Stored {
         world.delete("egress").await;
         world.until_deleted("egress").await;
         assert!(world.inactive(arn));
-        // Its finalizer comes off while the annotation stands as it is.
+        // The finalizer is removed while the annotation keeps its unknown value.
         world.policy("paused", "Retain").await;
         world.delete("paused").await;
         world.until_deleted("paused").await;
@@ -78,7 +78,7 @@ pub(super) async fn unknown_values_are_refused(cluster: &Arc<DevCluster>) {
     }
 }
 
-/// What the API server says to a value that it must not take.
+/// Message of the API server for a value that it must refuse.
 fn invalid<T>(answer: kube::Result<T>) -> String {
     match answer {
         Err(kube::Error::Api(status)) => {
@@ -101,7 +101,7 @@ pub(super) async fn true_and_false_are_accepted_in_any_case(cluster: &Arc<DevClu
         world.annotate("egress", api::PROTECTED, Some(value)).await;
         assert_eq!(world.api.delete("egress", &dry).await.is_err(), protects, "{value}");
     }
-    // Nobody checks what a namespace is labelled with.
+    // The label of a namespace is not validated.
     for (value, protects) in [("True", true), ("yes", true), ("1", true), ("no", true), ("False", false), ("", false)] {
         let label = json!({"metadata": {"labels": {api::PROTECTED: value}}});
         namespaces.patch(&world.namespace, &PatchParams::default(), &Patch::Merge(label)).await.unwrap();

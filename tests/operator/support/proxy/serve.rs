@@ -1,4 +1,4 @@
-//! The way of one request through the proxy.
+//! Handling of one request in the proxy.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::answer::{Answer, AnswerBody, refusal, whole};
 use super::faults::{Action, FaultKind, Hold, Side, pause};
 use super::request::Request;
 
-/// Ends the connection without an answer.
+/// Closes the connection without an answer.
 #[derive(Debug)]
 struct Closed;
 
@@ -30,7 +30,7 @@ impl std::fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-/// Takes connections until it is cancelled, which ends them too.
+/// Accepts connections until it is cancelled, which ends the connections too.
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, listening: CancellationToken) {
     while let Some(accepted) = listening.run_until_cancelled(listener.accept()).await {
         let (stream, _) = accepted.unwrap();
@@ -42,7 +42,7 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, listening
     }
 }
 
-/// What the connection does with a request: hyper drops this future when the client goes.
+/// Handles one request of a connection; hyper drops this future when the client disconnects.
 async fn answer(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Result<Answer, Closed> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Closed)?.to_bytes();
@@ -50,16 +50,16 @@ async fn answer(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Resul
     let number = request.number;
     let mut client = Client { shared: shared.clone(), number, gone: CancellationToken::new(), waits: true };
     let in_flight = InFlight { shared: shared.clone(), parts, body, request, gone: client.gone.clone() };
-    // The message is under way by itself: that its sender is gone does not call it back.
-    let under_way = tokio::spawn(shared.life.clone().run_until_cancelled_owned(in_flight.go(action)));
-    let answer = under_way.await.ok().flatten().flatten();
+    // The request runs in a task of its own, so it continues when its client has disconnected.
+    let task = tokio::spawn(shared.life.clone().run_until_cancelled_owned(in_flight.run(action)));
+    let answer = task.await.ok().flatten().flatten();
     client.waits = false;
     let answer = answer.ok_or(Closed)?;
     shared.update(number, |request| request.status = Some(answer.status().as_u16()));
     Ok(answer)
 }
 
-/// A client that waits for its answer; dropped, it does so no longer.
+/// A client that waits for its answer; dropping this value records that it no longer does.
 struct Client {
     shared: Arc<Shared>,
     number: usize,
@@ -85,15 +85,15 @@ struct InFlight {
     gone: CancellationToken,
 }
 
-/// Whether a request goes on its way, or what becomes of it instead.
+/// Decision about a request at one side of its effect.
 enum Next {
     Continue,
     Stop(Option<Answer>),
 }
 
 impl InFlight {
-    /// Gives the answer, or none when the connection is to be closed.
-    async fn go(self, action: Option<Action>) -> Option<Answer> {
+    /// Returns the answer, or `None` if the connection is to be closed.
+    async fn run(self, action: Option<Action>) -> Option<Answer> {
         self.until_answering().await?;
         let before = match &action {
             None => Next::Continue,
@@ -146,7 +146,7 @@ impl InFlight {
         Next::Stop(None)
     }
 
-    /// Waits until the black hole is gone, or the client.
+    /// Waits until the fault is cleared or the client has disconnected.
     async fn wait_in_black_hole(&self, cleared: &CancellationToken) -> Next {
         tokio::select! {
             biased;
@@ -155,12 +155,12 @@ impl InFlight {
         }
     }
 
-    /// Waits while the proxy is dark; a client that goes meanwhile takes its request along.
+    /// Waits while the proxy answers nothing; a request whose client disconnects meanwhile ends.
     async fn until_answering(&self) -> Option<()> {
         let mut switches = self.shared.switches.subscribe();
         tokio::select! {
             biased;
-            bright = switches.wait_for(|now| !now.dark) => bright.ok().map(|_| ()),
+            answering = switches.wait_for(|now| !now.answers_nothing) => answering.ok().map(|_| ()),
             () = self.gone.cancelled() => None,
         }
     }
@@ -188,9 +188,9 @@ impl InFlight {
 
     fn watched(&self, body: Body) -> AnswerBody {
         let switches = self.shared.switches.subscribe();
-        let (passage, shown) = self.shared.watches().begin(&self.request.resource, switches);
-        let passing = passage.run(body, self.shared.clone());
-        tokio::spawn(self.shared.life.clone().run_until_cancelled_owned(passing));
-        StreamBody::new(shown).boxed()
+        let (events, body_out) = self.shared.watches().begin(&self.request.resource, switches);
+        let forwarding = events.run(body, self.shared.clone());
+        tokio::spawn(self.shared.life.clone().run_until_cancelled_owned(forwarding));
+        StreamBody::new(body_out).boxed()
     }
 }
