@@ -1,6 +1,7 @@
-//! Shows what the operator does, with a real API server, real `kubectl` commands, and the App Runner emulator as AWS.
+//! Shows the operator at work, with a real API server, real `kubectl` commands, and the App Runner emulator as AWS.
 //!
-//! Run it with `make demo`. It ends by itself, leaves nothing running, and fails if anything does not go as told.
+//! Run it with `make demo`. It ends by itself, leaves nothing running, and fails if any step has another result than
+//! the text says.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "telling is what it is for")]
 
 mod test_bed;
@@ -13,7 +14,7 @@ use apprunner_emulator::{CallFilter, Config, ConnectorStatus, DEFAULT_ACCOUNT};
 use test_bed::{Process, Result, TestBed, check, exit};
 
 const REGION: &str = "us-east-1";
-/// Stands between the object's own columns while its deletion is watched.
+/// Columns shown while the deletion of an object is watched.
 const WATCHED: &str = "custom-columns=REASON:.status.conditions[0].reason,STATUS:.status.status,DELETED AT:.status.deletedAt,FINALIZERS:.metadata.finalizers";
 
 #[tokio::main]
@@ -115,7 +116,7 @@ impl TestBed {
         check(self.aws.tags(&arn).unwrap_or_default().is_empty(), "its owner tag is still there")
     }
 
-    /// Applies an object for a connector and waits until it is adopted.
+    /// Applies an object for a connector and waits until the connector is claimed.
     fn create(&self, name: &str, arn: &str) -> Result {
         let object = object(name, arn);
         println!("$ kubectl apply -f - <<'EOF'\n{object}EOF");
@@ -124,7 +125,7 @@ impl TestBed {
         self.kubectl(&["wait", &object, "--namespace=shop", "--for=condition=Ready", "--timeout=30s"])
     }
 
-    /// Runs kubectl as a reader would, and shows both the command and what it printed.
+    /// Runs kubectl as a reader would, and prints both the command and its output.
     fn kubectl(&self, arguments: &[&str]) -> Result {
         let shown: Vec<String> = arguments.iter().map(|a| shell_word(a)).collect();
         println!("$ kubectl {}", shown.join(" "));
@@ -149,7 +150,7 @@ impl TestBed {
         let mut child = self.command(&arguments).stdout(Stdio::piped()).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().ok_or("no output of the watch")?);
         let mut first = String::new();
-        // The heading and the object as it is: from here on nothing is missed.
+        // Reads the heading and the object's current state: from here on the watch misses nothing.
         lines.read_line(&mut first)?;
         lines.read_line(&mut first)?;
         Ok(Watch { child: Process(child), lines, seen: first })
@@ -165,7 +166,7 @@ impl TestBed {
     }
 }
 
-/// A `kubectl get --watch` under way.
+/// A running `kubectl get --watch`.
 struct Watch {
     child: Process,
     lines: BufReader<std::process::ChildStdout>,
@@ -173,9 +174,9 @@ struct Watch {
 }
 
 impl Watch {
-    /// Ends the watch, and gives all that it showed.
+    /// Ends the watch, and returns its whole output.
     fn seen(mut self) -> Result<String> {
-        // The object is gone, but the last lines may still be on their way.
+        // The object is deleted, but the watch may still be printing its last lines.
         std::thread::sleep(Duration::from_millis(500));
         drop(self.child);
         for line in self.lines.lines() {
@@ -199,7 +200,7 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// An object that takes a connector over.
+/// Manifest of an object that claims a connector.
 fn object(name: &str, arn: &str) -> String {
     format!(
         "apiVersion: apprunner-operator.dev/v1alpha1\nkind: VpcConnector\nmetadata:\n  name: {name}\n  \

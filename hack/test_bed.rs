@@ -1,4 +1,4 @@
-//! What the demo and the measurements stand on: a real API server, an App Runner, and operators between them.
+//! The test bed of the demo and the measurements: a real API server, an App Runner, and operators between them.
 
 use std::error::Error;
 use std::fs::File;
@@ -10,7 +10,7 @@ use apprunner_emulator::{Config, DEFAULT_ACCESS_KEY_ID, DEFAULT_SECRET_ACCESS_KE
 
 pub(crate) type Result<T = (), E = Box<dyn Error>> = std::result::Result<T, E>;
 
-/// What an operator needs. Dropped in this order: AWS, the cluster.
+/// Everything that an operator needs. Dropped in this order: AWS, the cluster.
 pub(crate) struct TestBed {
     pub(crate) aws: Emulator,
     _cluster: Process,
@@ -19,12 +19,12 @@ pub(crate) struct TestBed {
     pub(crate) log: PathBuf,
 }
 
-/// A process that ends no later than we do.
+/// A process that ends no later than this program.
 pub(crate) struct Process(pub(crate) Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The cluster takes its own processes down when it is asked to end, so it is asked, not killed.
+        // The cluster stops its own processes only on SIGTERM, so it is not killed.
         drop(self.0.stdin.take());
         let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
         let _ = self.0.wait();
@@ -41,7 +41,7 @@ impl TestBed {
         Ok(Self { aws, _cluster: cluster, kubectl, kubeconfig, log })
     }
 
-    /// Starts an operator; `OPERATOR` names another program than the one that was built with this one.
+    /// Starts an operator; the variable `OPERATOR` names another program than the one built with this one.
     pub(crate) fn start_operator(&self, arguments: &[&str]) -> Result<Process> {
         let operator =
             std::env::var_os("OPERATOR").map_or_else(|| program("apprunner-operator"), |it| Ok(it.into()))?;
@@ -60,7 +60,7 @@ impl TestBed {
         Ok(Process(child))
     }
 
-    /// What the operator logged last.
+    /// The last lines of the operator's log.
     pub(crate) fn log_tail(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
@@ -81,7 +81,7 @@ fn start_cluster() -> Result<(Process, String)> {
     Ok((cluster, kubeconfig.trim().to_owned()))
 }
 
-/// The programs stand one directory above the examples.
+/// Cargo puts the programs one directory above the examples.
 fn program(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let path = own.parent().and_then(Path::parent).ok_or("this program stands nowhere")?.join(name);
@@ -102,7 +102,7 @@ fn apply(kubectl: &Path, kubeconfig: &str, manifest: &str) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// How a program ends that did so.
+/// Exit code for a result; prints the error.
 pub(crate) fn exit(program: &str, result: Result) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     eprintln!("\n{program}: {error}");

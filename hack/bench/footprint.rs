@@ -1,4 +1,4 @@
-//! What an operator takes: time to its first claim, and memory.
+//! Footprint of an operator: time to its first claim, and memory.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -9,9 +9,9 @@ use crate::test_bed::{Process, Result};
 use crate::{available, create, reached, spread, test_bed};
 
 const STARTS: usize = 10;
-/// At the default rate, claiming them would take ten minutes; it changes nothing of what they take.
+/// At the default rate limit the claims would take ten minutes; the rate does not change the results.
 const FAST: [&str; 2] = ["--aws-rate=1000", "--aws-burst=1000"];
-/// What was needed only for a moment is given back by then.
+/// By then the process has returned memory that it needed only for a moment.
 const SETTLED: Duration = Duration::from_secs(10);
 
 pub(crate) async fn measure(objects: usize) -> Result {

@@ -1,4 +1,4 @@
-//! How soon a connector goes when those who hold it let go.
+//! Time from the release by the last service to the deletion of the connector and its object.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::test_bed::{Result, TestBed, check};
 use crate::{available, create, reached, spread, test_bed};
 
 const CONNECTORS: usize = 20;
-/// Services end at times that have nothing to do with the operator's.
+/// Each service ends at a random time within this span, independent of the operator's intervals.
 const WITHIN: Duration = Duration::from_secs(30);
 
 pub(crate) async fn measure() -> Result {
@@ -28,7 +28,7 @@ pub(crate) async fn measure() -> Result {
     Ok(())
 }
 
-/// Deletes an object whose connector a service holds, then the service; gives the time from the one end to the other.
+/// Deletes an object whose connector a service uses, then the service; returns the time between the two ends.
 async fn until_gone(bed: &TestBed, api: &Api<VpcConnector>, n: usize) -> Result<Duration> {
     let (name, arn) = create(bed, api, n).await?;
     let service = bed.aws.create_service(DEFAULT_ACCOUNT, "us-east-1", &format!("web-{n}"), Some(&arn));

@@ -17,9 +17,9 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use test_bed::{Result, TestBed, exit};
 
-/// Whatever takes longer does not come.
+/// An object that has not reached its state by then has failed.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// How many objects an operator is given to keep; OBJECTS says another number.
+/// Number of objects for the memory measurement; the variable OBJECTS overrides it.
 const OBJECTS: usize = 1000;
 
 #[tokio::main]
@@ -33,7 +33,7 @@ async fn measure() -> Result {
     in_use::measure().await
 }
 
-/// A bed with room for so many connectors, on which no operator runs yet, and the objects there.
+/// A test bed with room for this many connectors and without an operator, and the API for its objects.
 async fn test_bed(connectors: usize) -> Result<(TestBed, Api<VpcConnector>)> {
     let behaviors = Behaviors { connector_quota: connectors, ..Behaviors::default() };
     let bed = TestBed::start(Config { behaviors, ..Config::default() }).await?;
@@ -44,7 +44,7 @@ async fn test_bed(connectors: usize) -> Result<(TestBed, Api<VpcConnector>)> {
     Ok((bed, api))
 }
 
-/// An object of a new connector; gives its name and the connector's ARN.
+/// Creates a connector and an object for it; returns the object's name and the connector's ARN.
 async fn create(bed: &TestBed, api: &Api<VpcConnector>, n: usize) -> Result<(String, String)> {
     let name = format!("egress-{n}");
     let arn = bed.aws.create_connector(DEFAULT_ACCOUNT, "us-east-1", &name);
@@ -65,7 +65,7 @@ fn available(object: Option<&VpcConnector>) -> bool {
     reason == Some("Available")
 }
 
-/// The shortest, the middle one, and the longest.
+/// The shortest, the median, and the longest.
 fn spread(mut took: Vec<Duration>) -> [Duration; 3] {
     took.sort();
     [0, took.len() / 2, took.len() - 1].map(|n| took[n])

@@ -1,9 +1,9 @@
-//! Whether a program runs where there is nothing but itself, and on which processor.
+//! Checks that a program runs without any other file, and reads its processor.
 
-/// A program header that names the loader which puts shared libraries in place.
+/// A program header that names the dynamic loader.
 const INTERPRETER: u32 = 3;
 
-/// The processor of a static program, as Go calls it. Source: System V ABI, ELF-64 object file format.
+/// The processor of a static program, by Go's name. Source: System V ABI, ELF-64 object file format.
 pub(crate) fn architecture_of(program: &[u8]) -> Result<&'static str, String> {
     let read = || {
         program.starts_with(b"\x7fELF\x02\x01").then_some(())?;
@@ -35,7 +35,7 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 pub(crate) mod tests {
     use super::*;
 
-    /// The least that passes for a program.
+    /// The smallest file that passes as a program.
     pub(crate) fn program(machine: u16, kind: u32) -> Vec<u8> {
         let mut elf = vec![0; 120];
         elf[..6].copy_from_slice(b"\x7fELF\x02\x01");

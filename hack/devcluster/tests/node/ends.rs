@@ -1,4 +1,4 @@
-//! Nothing is left behind, however a cluster with a node ends, and nothing of the machine's is touched while it runs.
+//! A cluster with a node leaves nothing behind however it ends, and does not change the machine while it runs.
 
 use std::{
     io::{BufRead, BufReader},
@@ -72,7 +72,7 @@ fn kill_leaves_nothing_behind() {
     eventually("all gone", || gone(directory) && traces.are_gone());
 }
 
-/// What the test above runs as a process of its own.
+/// The test above runs this one as a process of its own.
 #[test]
 #[ignore = "waits for its end; another test runs it"]
 fn cluster_waits_to_be_killed() {

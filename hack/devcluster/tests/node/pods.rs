@@ -1,4 +1,4 @@
-//! What pods of a cluster with a node meet.
+//! Pods on a cluster with a node: network, signals, restarts.
 
 use std::{fs, path::Path, sync::LazyLock, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     world::{runs, state},
 };
 
-/// Never dropped; it goes with the test process.
+/// Never dropped; it ends with the test process.
 static SHARED: LazyLock<NodeCluster> =
     LazyLock::new(|| NodeCluster::start(Options::default()).unwrap_or_else(|error| panic!("{error}")));
 

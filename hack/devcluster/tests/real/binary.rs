@@ -1,4 +1,4 @@
-//! What a script that runs `devcluster up` gets, and what is left when it is ended in unkind ways.
+//! `devcluster up` as a script runs it, and the cleanup after each way of ending it.
 
 use std::{
     io::{BufRead, BufReader},

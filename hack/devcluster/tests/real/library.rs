@@ -1,4 +1,4 @@
-//! What a test that uses the library gets.
+//! The library as a test uses it.
 
 use std::{env, fs, os::unix::fs::PermissionsExt, process::Command, sync::LazyLock, thread};
 
@@ -6,7 +6,7 @@ use devcluster::{Component, DevCluster, Error, Options, Tools};
 
 use crate::support::{Scratch, assert_gone, eventually, processes_of, stderr, stdout_of};
 
-/// Never dropped, as in the tests this crate is for; its processes go with this one.
+/// Never dropped, as in the tests that use this crate; its processes end with the test process.
 static SHARED: LazyLock<DevCluster> = LazyLock::new(start);
 
 fn start() -> DevCluster {
