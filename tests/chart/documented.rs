@@ -40,13 +40,13 @@ fn readme_lists_every_value_with_its_default() {
     let (values, rows) = (&parsed(&file(VALUES))[0], rows());
     let mut all = Vec::new();
     leaves(values, "", &mut all);
-    let told = |leaf: &str| rows.iter().any(|(row, _)| leaf == row || leaf.starts_with(&format!("{row}.")));
-    let untold: Vec<_> = all.iter().filter(|leaf| !told(leaf)).collect();
-    assert!(untold.is_empty(), "README.md of the chart has no row for {untold:?}");
+    let documented = |leaf: &str| rows.iter().any(|(row, _)| leaf == row || leaf.starts_with(&format!("{row}.")));
+    let undocumented: Vec<_> = all.iter().filter(|leaf| !documented(leaf)).collect();
+    assert!(undocumented.is_empty(), "README.md of the chart has no row for {undocumented:?}");
     for (row, default) in &rows {
-        let value = at(values, row).unwrap_or_else(|| panic!("README.md tells of {row}, and {VALUES} has none"));
-        let told = serde_json::from_str(default).unwrap_or_else(|_| Value::from(default.as_str()));
-        assert!(told == *value || default == "see values.yaml", "{row} is {value}, and not {default}");
+        let value = at(values, row).unwrap_or_else(|| panic!("README.md lists {row}, which {VALUES} does not have"));
+        let written = serde_json::from_str(default).unwrap_or_else(|_| Value::from(default.as_str()));
+        assert!(written == *value || default == "see values.yaml", "{row} is {value}, and not {default}");
     }
 }
 
@@ -56,7 +56,7 @@ fn schema_has_exactly_the_values() {
     for (row, _) in rows() {
         let mut part = &schema;
         for key in row.split('.') {
-            assert_eq!(part["additionalProperties"], false, "what is above {row} takes anything");
+            assert_eq!(part["additionalProperties"], false, "the parent of {row} accepts any value");
             part = &part["properties"][key];
         }
         assert!(part.is_object(), "the schema does not know {row}");

@@ -37,7 +37,7 @@ fn every_alert_selects_its_own_release_and_has_an_absolute_runbook_url() {
     let chosen = r#"cluster="a""#;
     for rule in rules(r#"prometheusRule.selector=cluster="a""#) {
         assert!(selected(rule["expr"].as_str().unwrap(), chosen), "{rule}");
-        assert_eq!(rule["annotations"]["runbook_url"], Value::Null, "a link that leads nowhere");
+        assert_eq!(rule["annotations"]["runbook_url"], Value::Null, "the link is not absolute");
     }
 }
 

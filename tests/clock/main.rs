@@ -8,7 +8,7 @@
     unused_imports,
     reason = "the helpers are those of tests/operator, which uses more of them"
 )]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test that fails says so by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a failing test panics")]
 
 #[path = "../operator/support/mod.rs"]
 mod support;

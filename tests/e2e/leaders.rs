@@ -77,7 +77,7 @@ async fn leader_frozen_during_deletions(world: &World) {
     let said = world.kubectl(&["logs", "--previous", &leader.pod]);
     assert!(said.contains("the Lease was lost"), "{said}");
     assert_next_leader_continues(world, &other);
-    assert_eq!(done(), before, "it went on when it was woken: {:?}", world.writes_of(&leader.pod));
+    assert_eq!(done(), before, "the old leader continued its work: {:?}", world.writes_of(&leader.pod));
     assert_eq!(world.leader().await, next);
     world.uninstall();
 }

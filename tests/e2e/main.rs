@@ -4,8 +4,8 @@
 //! Security, and an App Runner that pods find by name. The scenarios share one cluster and run one after the other,
 //! because a chart also installs cluster-scoped objects. The last tests compare the rights that the scenarios have used
 //! with the granted rights.
-#![allow(unreachable_pub, reason = "the helpers' own privacy is between them and the tests")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
+#![allow(unreachable_pub, reason = "the helpers are used only by the tests of this crate")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test panics")]
 
 mod crashes;
 mod deletion;

@@ -29,7 +29,7 @@ async fn deletions_in_progress_continue(world: &World) {
     world.kubectl(&["wait", "deployment", RELEASE, started, "--timeout=60s"]);
     world.begin_deletion("slow", &slow, FaultKind::LateAnswer { ms: 9_000 }).await;
     assert!(upgrade.wait().unwrap().success());
-    assert_eq!(world.exit_code(&old).await, 0, "the old one did not end by itself within its grace");
+    assert_eq!(world.exit_code(&old).await, 0, "the old operator did not end within its grace period");
     assert_ne!(world.next_leader(&leader).await.pod, leader.pod);
     world.until_deleted("slow", &slow);
     assert!(world.deletes(&slow) <= 2, "{} deletes", world.deletes(&slow));

@@ -1,7 +1,7 @@
 //! The operator's servers in networks with IPv4, with IPv6, and with both, each in a network namespace of its own.
 //!
 //! `make e2e` runs this, since it needs root.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test panics")]
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

@@ -21,19 +21,19 @@ const LOCAL_ADDRESS: &str = "0.0.0.0";
 /// Exit code and complete output of a run.
 pub struct RunOutput {
     pub code: Option<i32>,
-    pub said: String,
+    pub output: String,
 }
 
 impl RunOutput {
     pub fn assert_output(&self, code: i32, words: &[&str]) {
-        assert_eq!(self.code, Some(code), "{}", self.said);
+        assert_eq!(self.code, Some(code), "{}", self.output);
         for word in words {
-            assert!(self.said.contains(word), "{word:?} is missing in {}", self.said);
+            assert!(self.output.contains(word), "{word:?} is missing in {}", self.output);
         }
     }
 
     fn assert_output_lacks(&self, word: &str) {
-        assert!(!self.said.contains(word), "{word:?} is in {}", self.said);
+        assert!(!self.output.contains(word), "{word:?} is in {}", self.output);
     }
 }
 
@@ -42,8 +42,8 @@ pub async fn run(arguments: &[&str], environment: &[(&str, &str)]) -> RunOutput 
     let mut command = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"));
     command.args(arguments).env_clear().envs(environment.iter().copied());
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
-    RunOutput { code: output.status.code(), said }
+    let output_text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    RunOutput { code: output.status.code(), output: output_text }
 }
 
 /// Runs `preflight uninstall`.

@@ -113,17 +113,17 @@ async fn failing_credential_source_is_not_reported_as_an_error_of_aws() {
     world.create("egress", &world.connector("shop")).await;
     let config = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("config-{}", world.namespace));
     std::fs::write(&config, "[default]\ncredential_process = false\n").unwrap();
-    let mut told = Vec::new();
+    let mut messages = Vec::new();
     for (variable, value, reason) in [
         ("AWS_CONFIG_FILE", config.display().to_string(), "CredentialsRejected"),
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/".to_owned(), "Unreachable"),
     ] {
         world.settings.environment = vec![(variable.into(), value)];
         let _operator = world.operator();
-        told.push(message(&world.reason("egress", reason).await).to_owned());
+        messages.push(message(&world.reason("egress", reason).await).to_owned());
     }
-    assert!(told[0].starts_with("AWS credentials could not be loaded: "), "{}", told[0]);
-    assert!(told[1].starts_with("the source of the AWS credentials does not answer: "), "{}", told[1]);
+    assert!(messages[0].starts_with("AWS credentials could not be loaded: "), "{}", messages[0]);
+    assert!(messages[1].starts_with("the source of the AWS credentials does not answer: "), "{}", messages[1]);
     assert_eq!(world.emulator.calls(), []);
     std::fs::remove_file(config).unwrap();
 }

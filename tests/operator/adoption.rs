@@ -32,9 +32,12 @@ async fn new_object_never_looks_finished() {
     world.claimed("egress").await;
     world.delete("egress").await;
     let history = world.history("egress").await;
-    let told = history.iter().position(|status| status.ready_reason().is_some()).unwrap();
-    assert_eq!(history[told].ready_reason(), Some("Adopting"), "the first status of the operator's");
-    assert!(history[..told].iter().all(|status| status.observed_generation == Some(-1)), "the CRD's own before that");
+    let first = history.iter().position(|status| status.ready_reason().is_some()).unwrap();
+    assert_eq!(history[first].ready_reason(), Some("Adopting"), "the operator's first status");
+    assert!(
+        history[..first].iter().all(|status| status.observed_generation == Some(-1)),
+        "before that, the CRD's default"
+    );
 }
 
 #[tokio::test]
@@ -54,7 +57,7 @@ async fn missing_connector_is_claimed_on_request_once_it_exists() {
     let history = world.history("egress").await;
     let reasons: Vec<_> = history.iter().filter_map(|status| status.ready_reason()).collect();
     let available = reasons.iter().position(|reason| *reason == "Available").unwrap();
-    assert!(!reasons[available..].contains(&"NotFound"), "it was taken back: {reasons:?}");
+    assert!(!reasons[available..].contains(&"NotFound"), "the answer was withdrawn: {reasons:?}");
 }
 
 #[tokio::test]
@@ -82,10 +85,10 @@ async fn connector_deleted_outside_the_operator_is_reported_gone() {
         world.delete(name).await;
         world.until_deleted(name).await;
     }
-    assert_eq!(world.deletes(), 0, "one has its receipt in the status, the other has no tags, and is looked at");
+    assert_eq!(world.deletes(), 0, "one has its receipt in the status; the other has no tags and is described");
     let looked =
         world.calls(Operation::DescribeVpcConnector).into_iter().filter(|call| call.arn.as_deref() == Some(&forgotten));
-    assert_eq!(looked.count(), 3, "for the claim, when asked, and when it was deleted");
+    assert_eq!(looked.count(), 3, "for the claim, on request, and for the deletion");
 }
 
 #[tokio::test]

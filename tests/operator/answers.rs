@@ -16,8 +16,8 @@ async fn deleted_despite(kind: FaultKind, reason: &str) -> World {
     world.delete("egress").await;
     world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
-    let told = world.history("egress").await.iter().any(|status| status.ready_reason() == Some(reason));
-    assert!(told, "{reason} was never told");
+    let reported = world.history("egress").await.iter().any(|status| status.ready_reason() == Some(reason));
+    assert!(reported, "{reason} was never reported");
     world
 }
 
@@ -46,7 +46,7 @@ async fn connector_deleted_already_is_recorded_as_such() {
     let last = world.history("egress").await.pop().unwrap();
     assert_eq!(last.ready_reason(), Some("AlreadyGone"));
     assert_eq!(last.deleted_at, None);
-    assert_eq!(world.deletes(), 0, "its tags are not found, and a look proves it gone");
+    assert_eq!(world.deletes(), 0, "its tags are not found, and a describe proves that it no longer exists");
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn delete_is_sent_again_when_the_connector_stays_active() {
 async fn error_before_the_effect_leads_to_a_describe_and_a_retry() {
     let world = deleted_despite(FaultKind::InternalErrorBeforeEffect, "ServiceError").await;
     assert_eq!(world.deletes(), 2);
-    assert_eq!(world.calls(Operation::DescribeVpcConnector).len(), 2, "one of the claim, one look");
+    assert_eq!(world.calls(Operation::DescribeVpcConnector).len(), 2, "one for the claim, one after the delete");
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn reply_without_proof_does_not_release_the_object() {
     ];
     for rewrite in rewrites {
         let world = deleted_despite(rewrite, "Unproven").await;
-        assert_eq!(world.deletes(), 1, "the look that follows proves it");
+        assert_eq!(world.deletes(), 1, "the describe that follows proves the deletion");
         assert!(world.history("egress").await.pop().unwrap().deleted_at.is_some());
     }
 }
@@ -161,8 +161,8 @@ async fn failed_connection_is_reported_unreachable_and_recovers() {
         world.delete("egress").await;
         let held = world.reason("egress", "Unreachable").await;
         let error = held.status.unwrap().last_error.unwrap();
-        let told = (error.code.as_str(), error.message.as_str());
-        assert_eq!(told, ("NoConnection", "cannot connect to 127.0.0.1:1: connection refused"));
+        let reported = (error.code.as_str(), error.message.as_str());
+        assert_eq!(reported, ("NoConnection", "cannot connect to 127.0.0.1:1: connection refused"));
     }
     world.settings.endpoint = good;
     let _operator = world.operator();

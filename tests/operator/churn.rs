@@ -89,7 +89,7 @@ async fn twenty_foreign_finalizers_and_large_metadata_are_not_changed() {
         .await;
     world.reason("egress", "Available").await;
     world.delete("egress").await;
-    let released = world.until("egress", "let go", |object| object.finalizer_index().is_none()).await;
+    let released = world.until("egress", "released", |object| object.finalizer_index().is_none()).await;
     assert_eq!(released.metadata.finalizers, Some(foreign));
     assert_eq!(released.annotation("example.com/note"), Some(note.as_str()));
     assert_eq!(released.metadata.labels.unwrap()["team"], "shop");

@@ -28,8 +28,8 @@ async fn claimed_connector_is_deleted_with_two_calls_and_a_receipt() {
     assert_eq!(receipt.created_at.unwrap().0.as_second(), in_aws.created_at.as_second());
     assert_eq!((receipt.name, receipt.revision), (Some(in_aws.name), Some(1)));
     assert_eq!((receipt.subnets, receipt.security_groups), (in_aws.subnets, in_aws.security_groups));
-    let told = format!("App Runner reports the connector INACTIVE: {arn}, DeletedAt {deleted_at}");
-    assert_eq!(world.event("egress", "Deleted").await, told);
+    let note = format!("App Runner reports the connector INACTIVE: {arn}, DeletedAt {deleted_at}");
+    assert_eq!(world.event("egress", "Deleted").await, note);
     let logged = operator.logged("let go").pop().unwrap();
     assert_eq!(logged["arn"], arn.as_str());
 }
@@ -86,7 +86,7 @@ async fn retain_releases_a_paused_unclaimed_or_wrong_account_object() {
         assert!(world.event(name, "Retained").await.contains("left in AWS"));
     }
     assert!(!world.inactive(&claimed) && !world.inactive(&unclaimed));
-    assert_eq!(world.calls(Operation::UntagResource).len(), 0, "those tags are another account's business");
+    assert_eq!(world.calls(Operation::UntagResource).len(), 0, "the tags of another account are not removed");
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn receipt_in_the_status_needs_no_call() {
     let _operator = world.operator_of_other_account();
     world.until_deleted("egress").await;
     assert_eq!(world.deletes(), 0);
-    assert!(!world.inactive(&arn), "the status was a forgery, and forging it is a right of its own");
+    assert!(!world.inactive(&arn), "the receipt was written by the test; writing a status needs a right of its own");
 }
 
 #[tokio::test]
@@ -171,7 +171,7 @@ async fn object_deleted_before_its_claim_is_claimed_and_deleted() {
 
     assert!(world.inactive(&arn));
     assert_eq!(world.deletes(), 1);
-    assert_eq!(world.calls(Operation::TagResource).len(), 0, "what is about to go is not tagged");
+    assert_eq!(world.calls(Operation::TagResource).len(), 0, "a connector that is to be deleted is not tagged");
     assert_eq!(world.history("egress").await.pop().unwrap().status.as_deref(), Some("INACTIVE"));
 }
 
@@ -222,7 +222,7 @@ async fn other_finalizers_are_kept_and_not_waited_for() {
     assert_eq!(object.metadata.finalizers.unwrap(), [foreign, api::FINALIZER]);
 
     world.delete("egress").await;
-    let released = world.until("egress", "let go", |o| o.finalizer_index().is_none()).await;
+    let released = world.until("egress", "released", |o| o.finalizer_index().is_none()).await;
     assert_eq!(released.metadata.finalizers.unwrap(), [foreign]);
     assert!(world.inactive(&arn));
     world.merge("egress", json!({"metadata": {"finalizers": null}})).await;

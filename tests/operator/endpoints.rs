@@ -148,7 +148,7 @@ async fn fips_and_dual_stack_settings_apply_to_both_services() {
         let tls = Server::tls(&authority, &[sts_host], sts.server.address).await;
         let tunnels = Tunnels::to(vec![(sts_host, tls.address)]).await;
         let printed = report(&world, &tunnels, &authority, &[(variable, "true")]).await;
-        assert_eq!(printed.code, Some(1), "nobody leads to App Runner");
+        assert_eq!(printed.code, Some(1), "no tunnel leads to App Runner");
         assert_eq!(tunnels.asked(), [sts_host, app_runner_host], "{}", printed.err);
     }
 }

@@ -67,11 +67,11 @@ async fn faulty(world: &World, kind_name: &str, kind: &FaultKind, (work, operati
     }
     world.delete(&name).await;
     world.until_deleted(&name).await;
-    assert!(world.inactive(&arn), "{kind_name} at {name}: the object is gone and its connector is not");
+    assert!(world.inactive(&arn), "{kind_name} at {name}: the object is deleted and its connector is not");
     let deletes = world.deletes_of(&arn);
     assert!(deletes <= 1 + count as usize, "{kind_name} at {name}: {deletes} deletes");
     let calls = world.calls(operation).into_iter().filter(|call| call.arn.as_deref() == Some(&arn));
-    assert_ne!(calls.filter(|call| call.fault.is_some()).count(), 0, "{kind_name} at {name} was never played");
+    assert_ne!(calls.filter(|call| call.fault.is_some()).count(), 0, "{kind_name} at {name} never occurred");
     reasons::assert_reasons(world, &name, reasons::expected(kind_name, operation), kind_name).await;
 }
 
@@ -83,7 +83,7 @@ async fn retained(world: &World, kind_name: &str, kind: &FaultKind) {
     world.emulator.add_fault(Fault::new(kind.clone()).on(Operation::UntagResource).arn(&arn));
     world.delete("retained").await;
     world.until_deleted("retained").await;
-    assert!(!world.inactive(&arn), "{kind_name}: the connector is gone");
+    assert!(!world.inactive(&arn), "{kind_name}: the connector is deleted");
     assert_eq!(world.deletes_of(&arn), 0, "{kind_name}");
     assert_eq!(world.owner_tag(&arn).is_none(), kind.takes_effect(), "{kind_name}");
     let note = world.event("retained", "Retained").await;

@@ -12,23 +12,23 @@ impl World {
     async fn unknown_values(&self) -> Vec<(String, i32)> {
         let events = Api::<Event>::namespaced(self.client.clone(), &self.namespace);
         let all = events.list(&ListParams::default()).await.unwrap().items.into_iter();
-        let told = all.filter(|event| event.reason.as_deref() == Some("UnknownAnnotationValue"));
-        let told = told.map(|event| {
+        let events = all.filter(|event| event.reason.as_deref() == Some("UnknownAnnotationValue"));
+        let notes = events.map(|event| {
             assert_eq!(event.type_.as_deref(), Some("Warning"));
             (event.note.unwrap_or_default(), event.series.map_or(1, |series| series.count))
         });
-        told.collect()
+        notes.collect()
     }
 
     /// Waits for `count` Events about unknown values, and returns the one that quotes `value`.
     async fn unknown_value(&self, count: usize, value: &str) -> String {
-        let told = async || {
-            let told = self.unknown_values().await;
-            assert!(told.len() <= count && told.iter().all(|(_, times)| *times == 1), "{told:?}");
-            let note = told.iter().find(|(note, _)| note.contains(&format!("{value:?}")))?.0.clone();
-            (told.len() == count).then_some(note)
+        let published = async || {
+            let notes = self.unknown_values().await;
+            assert!(notes.len() <= count && notes.iter().all(|(_, times)| *times == 1), "{notes:?}");
+            let note = notes.iter().find(|(note, _)| note.contains(&format!("{value:?}")))?.0.clone();
+            (notes.len() == count).then_some(note)
         };
-        eventually(told).await.unwrap_or_else(|| panic!("nobody tells of {value}"))
+        eventually(published).await.unwrap_or_else(|| panic!("no Event quotes {value}"))
     }
 }
 
@@ -87,7 +87,7 @@ async fn any_value_of_paused_except_false_pauses_the_object() {
     }
     world.unknown_value(1, "on").await;
     assert!(!world.inactive(&arn));
-    assert_eq!(operator.log().matches("UnknownAnnotationValue").count(), 0, "an Event that was not taken");
+    assert_eq!(operator.log().matches("UnknownAnnotationValue").count(), 0, "an Event was refused");
 
     world.annotate("egress", api::PAUSED, Some("")).await;
     world.until_deleted("egress").await;

@@ -42,7 +42,11 @@ async fn object_is_in_progress_until_the_operator_has_claimed_it() {
         assert_eq!(world.health("egress").await, (Health::Healthy, Kstatus::Current));
     }
     world.policy("egress", "Retain").await;
-    assert_eq!(world.health("egress").await, (Health::Progressing, Kstatus::InProgress), "nobody has seen the change");
+    assert_eq!(
+        world.health("egress").await,
+        (Health::Progressing, Kstatus::InProgress),
+        "no operator has observed the change"
+    );
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ async fn object_whose_connector_moved_to_another_owner_deletes_nothing() {
     let lost = a.reason("egress", "OwnedByAnother").await;
     let status = lost.status.unwrap();
     assert!(status.condition("Stalled").is_some());
-    assert_eq!(status.arn, None, "the claim is given up");
+    assert_eq!(status.arn, None, "the claim is released");
     a.delete("egress").await;
     a.until_deleted("egress").await;
     assert!(a.event("egress", "NotOwned").await.contains(&format!("b/{}/egress", b.namespace)));
@@ -72,7 +72,11 @@ async fn connector_moved_before_the_next_resync_is_not_deleted() {
     a.emulator.set_tags(&arn, &[]);
     b.create("egress", &arn).await;
     b.reason("egress", "Available").await;
-    assert_eq!(a.reason("egress", "Available").await.status.unwrap().arn, Some(arn.clone()), "it does not know yet");
+    assert_eq!(
+        a.reason("egress", "Available").await.status.unwrap().arn,
+        Some(arn.clone()),
+        "the operator has not read the tag yet"
+    );
     a.delete("egress").await;
     a.until_deleted("egress").await;
     a.event("egress", "NotOwned").await;
@@ -147,12 +151,12 @@ async fn stripped_tag_is_written_again_once_and_not_at_every_resync() {
     let before = world.calls(Operation::ListTagsForResource).len();
     let resyncs = async || (world.calls(Operation::ListTagsForResource).len() >= before + 4).then_some(());
     assert!(eventually(resyncs).await.is_some());
-    assert_eq!(world.calls(Operation::TagResource).len(), 2, "one of the claim, one after it was stripped");
+    assert_eq!(world.calls(Operation::TagResource).len(), 2, "one for the claim, one after the tag was stripped");
     let object = world.reason("egress", "Available").await;
     assert_eq!(object.status.unwrap().arn.as_deref(), Some(arn.as_str()));
     world.delete("egress").await;
     world.until_deleted("egress").await;
-    assert!(world.inactive(&arn), "a tag that is missing holds no deletion");
+    assert!(world.inactive(&arn), "a missing tag does not block the deletion");
 }
 
 #[tokio::test]
@@ -163,7 +167,7 @@ async fn tag_that_app_runner_shows_late_is_awaited_and_written_once() {
     world.create("egress", &arn).await;
     world.reason("egress", "Available").await;
     assert_eq!(world.calls(Operation::TagResource).len(), 1);
-    assert!(world.calls(Operation::ListTagsForResource).len() > 2, "it was read again until it was shown");
+    assert!(world.calls(Operation::ListTagsForResource).len() > 2, "the tag was read again until App Runner showed it");
     world.delete("egress").await;
     world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
@@ -247,7 +251,7 @@ async fn two_operators_claiming_forty_connectors_never_delete_each_others() {
         let one_each = arns.iter().all(|arn| first.contains_key(arn) != second.contains_key(arn));
         one_each.then_some(())
     };
-    assert!(eventually(apart).await.is_some(), "some connectors are claimed twice, or by nobody");
+    assert!(eventually(apart).await.is_some(), "some connectors are claimed twice or not at all");
     a.delete_all().await;
     b.delete_all().await;
     for world in [&a, &b] {

@@ -282,14 +282,14 @@ async fn blockers_prove_in_use_for_any_wording_of_the_refusal() {
     assert!(message(&held).contains("services jobs (RUNNING) and web (RUNNING)"), "{}", message(&held));
     let status = held.status.unwrap();
     assert_eq!(status.condition("Stalled"), None);
-    assert_eq!(status.last_error.unwrap().message, OTHER_WORDS, "and AWS's own words stand there");
+    assert_eq!(status.last_error.unwrap().message, OTHER_WORDS, "lastError has AWS's own words");
     assert!(services.iter().all(|service| world.emulator.delete_service(service)));
     let released = world.ended_at(&services[1]);
     world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert!(world.deleted_after(&arn, released) < 10.0);
     let history = world.history("egress").await;
-    assert!(history.iter().all(|status| status.condition("Stalled").is_none()), "it was never a stall");
+    assert!(history.iter().all(|status| status.condition("Stalled").is_none()), "the object was never stalled");
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ async fn stall_lease_calls(proxy: &Proxy, time: Duration) {
         let stalled = proxy.requests_matching(&lease_calls()).into_iter().find(|call| call.fault.is_some());
         stalled.is_some_and(|first| first.at.elapsed() >= time).then_some(())
     };
-    assert!(eventually(over).await.is_some(), "nobody calls for the Lease");
+    assert!(eventually(over).await.is_some(), "there is no Lease call");
     proxy.clear_fault(stall);
 }
 
@@ -131,7 +131,10 @@ async fn one_of_two_operators_works_and_the_other_stands_by() {
     assert!(second.is_standing_by());
     first.until_ready().await;
     let arn = world.claimed("egress").await;
-    assert!(requests_of(&second.user).iter().all(|request| request.resource != "vpcconnectors"), "it only stands by");
+    assert!(
+        requests_of(&second.user).iter().all(|request| request.resource != "vpcconnectors"),
+        "the standby reads no objects"
+    );
 
     let killed = Instant::now();
     drop(first);
@@ -288,9 +291,9 @@ async fn operator_serves_probes_and_metrics() {
     ];
     let whole = async || {
         let (_, text) = operator.http_get(1, "/metrics").await;
-        lines.iter().all(|line| text.lines().any(|told| told == *line)).then_some(text)
+        lines.iter().all(|line| text.lines().any(|shown| shown == *line)).then_some(text)
     };
-    let text = eventually(whole).await.expect("not all is told");
+    let text = eventually(whole).await.expect("some metrics are missing");
     assert!(text.contains("application/openmetrics-text") && text.ends_with("# EOF\n"));
     assert!(!text.contains("held") && !text.contains(&arn), "no object's name is a label");
 }

@@ -70,7 +70,7 @@ async fn killed_operator_continues_after_its_restart() {
     let _operator = world.operator();
     world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
-    assert_eq!(world.deletes(), before, "the status says that the outcome is unknown: it is looked up first");
+    assert_eq!(world.deletes(), before, "the status says that the outcome is unknown: a describe comes first");
     assert_eq!(world.history("egress").await.pop().unwrap().ready_reason(), Some("Deleted"));
 }
 

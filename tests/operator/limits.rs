@@ -23,7 +23,7 @@ impl World {
 
     async fn all_deleted(&self) {
         let left = async || self.api.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(());
-        assert!(eventually(left).await.is_some(), "not all are gone");
+        assert!(eventually(left).await.is_some(), "not all objects are deleted");
     }
 
     /// Every call to App Runner, in order of arrival.
@@ -75,7 +75,7 @@ async fn hundred_waiting_objects_cost_one_delete_each_and_shared_scans() {
     let mut counted = BTreeMap::<_, usize>::new();
     in_time.for_each(|call| *counted.entry(call.operation.clone().unwrap()).or_default() += 1);
     let pages = counted.remove("ListServices").unwrap();
-    assert!(pages <= 2 * 13, "{pages} pages, two a sweep");
+    assert!(pages <= 2 * 13, "{pages} pages, two per scan");
     assert_eq!(counted, BTreeMap::from([("DeleteVpcConnector".into(), 100), ("DescribeService".into(), 25)]));
 
     for service in &services {
@@ -98,7 +98,10 @@ async fn two_hundred_deletions_keep_the_rate_limit_and_wait_a_fair_share() {
     let _operator = world.operator();
     world.all_deleted().await;
     assert!(arns.iter().all(|arn| world.inactive(arn)));
-    assert!(world.statuses().all(|status| status.condition("Stalled").is_none()), "waiting for a turn is no stall");
+    assert!(
+        world.statuses().all(|status| status.condition("Stalled").is_none()),
+        "waiting for the rate limit is no stall"
+    );
 
     let calls = world.app_runner_calls();
     let mut seen = BTreeSet::new();
@@ -106,7 +109,7 @@ async fn two_hundred_deletions_keep_the_rate_limit_and_wait_a_fair_share() {
     let first_deletes: Vec<_> = deletes.filter(|call| seen.insert(call.arn.clone())).collect();
     assert_eq!((first_deletes.len(), calls.len()), (200, 400), "the owner tag is read and one delete sent for each");
     let took = between(first_deletes[0], first_deletes[199]);
-    assert!(took <= 1.2 * 400.0 / f64::from(LIMITS.rate), "the last was first asked for {took} s after the first");
+    assert!(took <= 1.2 * 400.0 / f64::from(LIMITS.rate), "the last delete was sent {took} s after the first");
     // While requesters are late, the limiter saves up tokens for at most one burst.
     assert!(
         busiest_second(&calls) <= (LIMITS.rate + LIMITS.burst) as usize,

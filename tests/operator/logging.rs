@@ -169,11 +169,11 @@ async fn rejection_by_app_runner_alone_is_logged_once_with_its_region() {
     world.create_all().await;
     world.all_messages("CredentialsRejected").await;
     operator.until_repeated("CredentialsRejected", 2 * NAMES.len()).await;
-    let told = operator.warnings().remove(0);
-    assert_eq!((told["account"].as_str(), told["region"].as_str()), (Some(ACCOUNT), Some("us-east-1")));
+    let logged = operator.warnings().remove(0);
+    assert_eq!((logged["account"].as_str(), logged["region"].as_str()), (Some(ACCOUNT), Some("us-east-1")));
     world.emulator.clear_faults();
     world.all_available().await;
-    operator.assert_logged_once("CredentialsRejected", text(&told));
+    operator.assert_logged_once("CredentialsRejected", text(&logged));
 }
 
 #[tokio::test]
@@ -203,10 +203,10 @@ async fn account_taken_from_the_credentials_is_logged_once() {
     let operator = world.operator();
     world.create_all().await;
     world.all_available().await;
-    let told = operator.warnings();
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!(told[0]["trouble"], "UnconfirmedAccount");
-    assert!(text(&told[0]).contains(ACCOUNT), "{}", told[0]);
+    let logged = operator.warnings();
+    assert_eq!(logged.len(), 1, "{logged:?}");
+    assert_eq!(logged[0]["trouble"], "UnconfirmedAccount");
+    assert!(text(&logged[0]).contains(ACCOUNT), "{}", logged[0]);
 }
 
 const MANY: usize = 50;
@@ -242,9 +242,9 @@ async fn silent_api_server_with_fifty_objects_is_at_most_a_few_log_lines() {
 
     join_all(names.iter().map(|name| world.until_deleted(name))).await;
     operator.until_over().await;
-    let told = operator.warnings();
-    assert!(told.len() <= 10, "{} lines: {told:#?}", told.len());
-    let outages: Vec<_> = told.iter().filter(|line| line["trouble"] == "ApiServer").collect();
+    let logged = operator.warnings();
+    assert!(logged.len() <= 10, "{} lines: {logged:#?}", logged.len());
+    let outages: Vec<_> = logged.iter().filter(|line| line["trouble"] == "ApiServer").collect();
     assert_eq!(outages.len(), 1, "{outages:#?}");
     assert!(text(outages[0]).starts_with("the API server does not answer; "), "{}", outages[0]);
     let endings = operator.endings();
@@ -275,9 +275,9 @@ async fn silent_app_runner_with_fifty_objects_is_two_log_lines() {
     world.emulator.allow_connections().await;
     world.emulator.clear_faults();
     join_all(names.iter().map(|name| world.until_deleted(name))).await;
-    let told = operator.warnings();
-    assert_eq!(told.len(), 1, "{told:#?}");
-    assert!(text(&told[0]).starts_with("no answer to "), "{}", told[0]);
+    let logged = operator.warnings();
+    assert_eq!(logged.len(), 1, "{logged:#?}");
+    assert!(text(&logged[0]).starts_with("no answer to "), "{}", logged[0]);
     assert_eq!(operator.endings().len(), 1);
 }
 

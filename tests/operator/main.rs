@@ -2,8 +2,8 @@
 //!
 //! Each theme has a file. All tests share one API server; each test has its own namespace, emulator and operator, so
 //! the tests run in parallel.
-#![allow(unreachable_pub, reason = "the helpers' own privacy is between them and the tests")]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test that fails says so by panicking")]
+#![allow(unreachable_pub, reason = "the helpers are used only by the tests of this crate")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a failing test panics")]
 
 mod access;
 mod accounts;

@@ -41,10 +41,11 @@ async fn service_described_incompletely_still_counts_as_a_possible_blocker() {
         assert!(world.emulator.delete_service(&web));
         world.until_deleted("egress").await;
         assert!(world.inactive(&arn));
-        let told = world.statuses().filter_map(|status| status.condition("Ready").map(|ready| ready.message.clone()));
-        let told: Vec<_> = told.collect();
-        let used = told.iter().rposition(|message| message.contains("used by App Runner service web")).unwrap();
-        assert!(!told[..used].iter().any(|m| m.contains("no service references it")), "{words}: {told:#?}");
+        let messages =
+            world.statuses().filter_map(|status| status.condition("Ready").map(|ready| ready.message.clone()));
+        let messages: Vec<_> = messages.collect();
+        let used = messages.iter().rposition(|message| message.contains("used by App Runner service web")).unwrap();
+        assert!(!messages[..used].iter().any(|m| m.contains("no service references it")), "{words}: {messages:#?}");
     }
 }
 
@@ -70,7 +71,7 @@ async fn connector_described_incompletely_is_neither_claimed_nor_released() {
         let unproven = history.iter().filter(|status| status.ready_reason() == Some("Unproven"));
         let errors: Vec<_> = unproven.filter_map(|status| status.last_error.as_ref()).collect();
         assert!(errors.iter().any(|error| error.operation == "DeleteVpcConnector" && error.message == words));
-        assert_eq!((world.inactive(&arn), world.deletes()), (true, 1), "the look that follows proves it");
+        assert_eq!((world.inactive(&arn), world.deletes()), (true, 1), "the describe that follows proves the deletion");
     }
 }
 

@@ -50,8 +50,8 @@ async fn refused_write_is_retried_without_a_second_delete() {
             let receipt = world.history(&name).await.pop().unwrap();
             assert_eq!(receipt.status.as_deref(), Some("INACTIVE"), "{name}");
             // The status reports a refusal to remove the finalizer; a conflict or a temporary error is only retried.
-            let told = what == "finalizer" && [401, 403, 410, 422].contains(&code);
-            assert_eq!(receipt.ready_reason(), Some(if told { "WriteRefused" } else { "Deleted" }), "{name}");
+            let reported = what == "finalizer" && [401, 403, 410, 422].contains(&code);
+            assert_eq!(receipt.ready_reason(), Some(if reported { "WriteRefused" } else { "Deleted" }), "{name}");
         }
     }
 }
@@ -212,5 +212,5 @@ async fn new_object_of_the_same_name_is_left_alone_while_the_watch_is_stale() {
     assert!(!world.inactive(&new) && world.owner_tag(&new).is_some());
     assert_eq!(world.deletes(), 1);
     let uids = proxy.requests_matching(&Calls::finalizer_removed());
-    assert!(uids.iter().all(|request| request.body[0]["value"] == *uid), "only the old one was let go");
+    assert!(uids.iter().all(|request| request.body[0]["value"] == *uid), "only the old object was released");
 }

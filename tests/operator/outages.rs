@@ -38,7 +38,7 @@ async fn cluster_outage_and_recovery_lose_nothing() {
     let world = World::on_cluster(cluster.clone()).await;
     let operator = world.operator();
     let unknown = async || operator.log().contains("crd | kubectl apply").then_some(());
-    assert!(eventually(unknown).await.is_some(), "it does not say what to do about the missing CRD");
+    assert!(eventually(unknown).await.is_some(), "the log gives no instruction for the missing CRD");
     install_crd(&cluster);
     let (stopped, upgraded) = (world.claimed("stopped").await, world.claimed("upgraded").await);
 
@@ -144,7 +144,7 @@ async fn an_object_does_not_parse(world: &World) {
     let mended = Patch::Merge(json!({"status": {"subnets": null}}));
     objects.patch_status("odd", &PatchParams::default(), &mended).await.unwrap();
     let gone = async || objects.get_opt("odd").await.unwrap().is_none().then_some(());
-    assert!(eventually(gone).await.is_some(), "it was mended and does not go");
+    assert!(eventually(gone).await.is_some(), "the repaired object is not released");
     assert!(world.inactive(&arn));
 }
 
@@ -166,7 +166,7 @@ async fn recreated_crd_is_watched_again_within_seconds() {
     assert!(eventually(async || (failing() > 6).then_some(())).await.is_some(), "it does not try again");
     let unknown = operator
         .logged("the API server does not know VpcConnector; install it: apprunner-operator crd | kubectl apply -f -");
-    assert_eq!(unknown.len(), 1, "it is told once, whatever noticed it");
+    assert_eq!(unknown.len(), 1, "the missing CRD is logged once");
     assert!(operator.logged("watching VpcConnector objects works again").is_empty());
 
     install_crd(&cluster);
@@ -218,7 +218,7 @@ async fn operator_catches_up_with_a_cluster_restored_from_a_backup() {
         world.until_deleted_after_outage(name).await;
     }
     assert!(world.inactive(&kept));
-    assert!(!world.inactive(&handed_over), "the tag decides, not the status that came back");
+    assert!(!world.inactive(&handed_over), "the tag decides, not the restored status");
     assert_eq!(world.deletes_of(&handed_over), 0);
 }
 

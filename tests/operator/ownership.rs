@@ -202,7 +202,7 @@ async fn finalizer_removed_by_hand_is_added_again() {
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
     world.merge("egress", json!({"metadata": {"finalizers": null}})).await;
-    world.until("egress", "held again", |o| o.finalizer_index().is_some()).await;
+    world.until("egress", "with its finalizer again", |o| o.finalizer_index().is_some()).await;
     world.delete("egress").await;
     world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
@@ -266,7 +266,7 @@ async fn status_cleared_by_hand_is_restored_at_once() {
     }
     world.merge_status("well", json!({"arn": null})).await;
     world.until("well", "claimed again", |object| object.status.as_ref().is_some_and(|s| s.arn.is_some())).await;
-    assert_eq!(world.deletes(), 1, "the connector in use was not tried again for that");
+    assert_eq!(world.deletes(), 1, "restoring the status sent no second delete");
     assert!(!world.inactive(&well) && !world.inactive(&held));
 }
 

@@ -53,7 +53,7 @@ async fn api_server_refuses_to_delete_protected_objects_and_names_the_remedy() {
 async fn the_policy_type_checks(world: &World) {
     let mistaken = POLICY.replace("oldObject.metadata.?annotations", "oldObject.metadata.?anotations");
     let found = async || warnings_about(world, &mistaken).await.contains("Kind=VpcConnector").then_some(());
-    assert!(eventually(found).await.is_some(), "a mistake is not found");
+    assert!(eventually(found).await.is_some(), "the type check finds no mistake");
     assert_eq!(warnings_about(world, POLICY).await, "");
 }
 
@@ -158,7 +158,7 @@ async fn a_namespace(cluster: &Arc<DevCluster>) {
             conditions.into_iter().find(|c| c.type_ == "NamespaceDeletionContentFailure" && c.status == "True");
         failed.and_then(|condition| condition.message)
     });
-    let Some(said) = said.await else { panic!("the namespace does not say what holds it") };
+    let Some(said) = said.await else { panic!("the conditions of the namespace do not name the object") };
     assert!(said.contains(&format!("VpcConnector {}/egress is protected", world.namespace)), "{said}");
     assert!(!world.api.get("egress").await.unwrap().deleting() && !world.inactive(&arn));
 
@@ -186,7 +186,7 @@ async fn a_garbage_collection(cluster: &Arc<DevCluster>) {
         };
         log.lines().any(refused).then_some(())
     };
-    assert!(eventually(refused).await.is_some(), "nobody collects it");
+    assert!(eventually(refused).await.is_some(), "it is not garbage collected");
     assert!(!world.api.get("egress").await.unwrap().deleting() && !world.inactive(&arn));
 
     world.annotate("egress", api::PROTECTED, None).await;

@@ -248,7 +248,7 @@ async fn forbidden_events_are_logged_once_and_counted() {
     world.until_forbidden(&operator, ["create", "events.events.k8s.io"]).await;
     world.claimed("e").await;
     lost(4).await;
-    assert_eq!(warned(), 2, "one was taken since");
+    assert_eq!(warned(), 2, "an Event was accepted in between");
 }
 
 #[tokio::test]

@@ -215,7 +215,7 @@ async fn missing_permission_is_named_and_the_readable_rest_is_shown() {
         assert_eq!(other["deletable"], json!(false));
         if state == "PartlyRead" {
             let name = if region == REGION { "free" } else { "jobs" };
-            assert_eq!(printed.connector(region, name)["deletable"], Value::Null, "nobody knows");
+            assert_eq!(printed.connector(region, name)["deletable"], Value::Null, "without the services it is unknown");
         }
     }
     let table = report(&world, &[MIXED]).await;
@@ -336,7 +336,7 @@ async fn incomplete_reply_does_not_make_a_connector_look_free() {
             let jobs = printed.connector(ELSEWHERE, "jobs");
             assert_eq!((&region["state"], &jobs["deletable"]), (&json!("PartlyRead"), &Value::Null), "{member}");
         }
-        assert_eq!(printed.connector(REGION, "free")["deletable"], json!(true), "other regions are whole");
+        assert_eq!(printed.connector(REGION, "free")["deletable"], json!(true), "other regions are complete");
     }
     // The model does not require this member: a service without it sends its traffic out by default.
     world.emulator.clear_faults();
@@ -357,7 +357,7 @@ async fn unreadable_service_hides_no_other_service() {
     let printed = report(&world, &[MIXED, "--output=json"]).await;
     assert_eq!(printed.code, Some(1));
     let shop = printed.connector(REGION, "shop");
-    assert_eq!(shop["heldBy"].as_array().unwrap().len(), 2, "the others are looked at");
+    assert_eq!(shop["heldBy"].as_array().unwrap().len(), 2, "the other services are described");
     assert_eq!(printed.connector(REGION, "free")["deletable"], Value::Null);
 }
 

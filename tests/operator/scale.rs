@@ -39,7 +39,7 @@ async fn two_hundred_deletions_cost_two_calls_one_status_and_one_finalizer_each(
     world.delete_all().await;
     let gone =
         eventually(async || world.api.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(()));
-    assert!(gone.await.is_some(), "not all are gone");
+    assert!(gone.await.is_some(), "not all objects are deleted");
 
     let after = asked(&operator);
     let cost = |verb: &str, subresource: &str| {
@@ -49,7 +49,7 @@ async fn two_hundred_deletions_cost_two_calls_one_status_and_one_finalizer_each(
     assert_eq!(world.deletes(), OBJECTS);
     assert_eq!(cost("patch", "status"), OBJECTS, "status patches");
     assert_eq!(cost("patch", ""), OBJECTS, "finalizer patches");
-    assert_eq!(after.get(&("get".to_owned(), String::new())), None, "no object is ever read by itself");
+    assert_eq!(after.get(&("get".to_owned(), String::new())), None, "no object is read on its own");
     let written: Vec<_> = after.keys().map(|(verb, _)| verb.as_str()).collect();
     assert!(written.iter().all(|verb| ["patch", "list all", "watch all"].contains(verb)), "{after:?}");
     assert_eq!(world.calls(Operation::ListTagsForResource).len(), OBJECTS, "the owner tag is read before each");

@@ -148,7 +148,7 @@ async fn expired_session_names_the_sign_in_command() {
     assert!(report.err.contains(expected), "{}", report.err);
     workstation.signed_in("revoked", IN_A_DAY, false);
     let report = workstation.report(&world).await;
-    assert!(report.err.contains(expected), "what the service rejects: {}", report.err);
+    assert!(report.err.contains(expected), "the service rejects: {}", report.err);
     workstation.signed_in("old", LONG_AGO, false);
     workstation.use_in(&mut world);
     world.create("egress", &world.connector("shop")).await;

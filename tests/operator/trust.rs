@@ -65,7 +65,7 @@ async fn unknown_certificate_authority_stalls_and_names_the_variable_to_set() {
         .into_iter()
         .filter(|line| line["trouble"] == "UntrustedCertificate" && line["level"] == "WARN")
         .count();
-    assert_eq!(warned, 1, "told once: {}", operator.log());
+    assert_eq!(warned, 1, "logged once: {}", operator.log());
     drop(operator);
     // The setting that a user then adds.
     world.settings.environment.push(("AWS_CA_BUNDLE".into(), text(&authority.file(&world.namespace))));

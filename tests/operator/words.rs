@@ -41,7 +41,7 @@ async fn connector_states_in_either_case_are_understood_and_shown_unchanged() {
         let running = in_spelling(case, "RUNNING");
         assert!(message(&held).contains(&format!("used by App Runner service web ({running})")), "{}", message(&held));
         let blocker = held.status.unwrap().blocked_by.remove(0);
-        assert_eq!((blocker.arn, blocker.status), (web.clone(), running), "a deleted service holds nothing");
+        assert_eq!((blocker.arn, blocker.status), (web.clone(), running), "a deleted service does not block");
 
         assert!(world.emulator.delete_service(&web));
         world.until_deleted("egress").await;
@@ -96,7 +96,7 @@ async fn codes_and_phrases_are_understood_in_either_case() {
             world.emulator.remove_fault(id);
         }
         world.until_deleted(name).await;
-        let told = world.history(name).await.iter().any(|status| status.ready_reason() == Some(reason));
-        assert!(told, "{reason} was never told");
+        let reported = world.history(name).await.iter().any(|status| status.ready_reason() == Some(reason));
+        assert!(reported, "{reason} was never reported");
     }
 }

@@ -90,7 +90,10 @@ pub(super) async fn is_removed_only_by_the_operator(cluster: &Arc<DevCluster>) {
     // The reported case behind this rule: replaced, then deleted, while no operator runs.
     setup.kubectl_replace();
     setup.world.delete("egress").await;
-    assert!(setup.kubectl_replace().contains(&object), "nor from an object that is being deleted");
+    assert!(
+        setup.kubectl_replace().contains(&object),
+        "the finalizer cannot be removed from an object that is being deleted either"
+    );
     let _operator = operator(&setup.world);
     setup.world.until_deleted("egress").await;
     assert!(setup.world.inactive(&setup.arn));
