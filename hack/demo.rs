@@ -2,7 +2,7 @@
 //!
 //! Run it with `make demo`. It ends by itself, leaves nothing running, and fails if any step has another result than
 //! the text says.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "telling is what it is for")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "its purpose is to print")]
 
 mod test_bed;
 
@@ -32,11 +32,11 @@ async fn demonstrate() -> Result {
     bed.kubectl(&["create", "namespace", "shop"])?;
     let outcome = bed.run_scenes();
     if outcome.is_err() {
-        eprintln!("\nWhat the operator logged last:\n{}", indented(&bed.log_tail()));
+        eprintln!("\nThe operator's last log lines:\n{}", indented(&bed.log_tail()));
     }
     drop(bed);
     outcome?;
-    say(&format!("That is all. It took {} s, and all that was started is stopped.", started.elapsed().as_secs()));
+    say(&format!("Done in {} s. Everything that was started is stopped.", started.elapsed().as_secs()));
     Ok(())
 }
 
@@ -49,7 +49,7 @@ impl TestBed {
     }
 
     fn adopt(&self) -> Result {
-        say("1. A connector exists in AWS. An object that names its ARN takes it over.");
+        say("1. A connector exists in AWS. An object that names its ARN claims it.");
         let arn = self.aws.create_connector(DEFAULT_ACCOUNT, REGION, "shop-egress");
         self.create("shop-egress", &arn)?;
         self.kubectl(&["get", "vpcc", "--namespace=shop"])?;
@@ -63,7 +63,7 @@ impl TestBed {
 
     fn delete(&self) -> Result {
         say(
-            "2. Deleting the object deletes the connector. A watch sees the receipt, Status and DeletedAt, before it goes.",
+            "2. Deleting the object deletes the connector. A watch sees the receipt, Status and DeletedAt, before the object is removed.",
         );
         let arn = self.arn_of("shop-egress")?;
         let read_before = self.calls("ListTagsForResource");
@@ -74,13 +74,15 @@ impl TestBed {
         check(seen.contains("Deleted") && seen.contains("INACTIVE"), "the watch did not see the receipt")?;
         check(self.status_in_aws(&arn) == Some(ConnectorStatus::Inactive), "the connector is still there")?;
         let (read, deleted) = (self.calls("ListTagsForResource") - read_before, self.calls("DeleteVpcConnector"));
-        println!("    In AWS the connector is INACTIVE, after two calls: ListTagsForResource, which says whose it is,");
+        println!(
+            "    In AWS the connector is INACTIVE, after two calls: ListTagsForResource, which reads the owner tag,"
+        );
         println!("    and DeleteVpcConnector.");
         check((read, deleted) == (1, 1), "it took other calls than these two")
     }
 
     fn in_use(&self) -> Result {
-        say("3. App Runner does not delete a connector that services use, nor say which. The object does.");
+        say("3. App Runner refuses to delete a connector that services use, and does not name them. The object does.");
         let arn = self.aws.create_connector(DEFAULT_ACCOUNT, REGION, "jobs-egress");
         let services = ["jobs", "shop"].map(|name| self.aws.create_service(DEFAULT_ACCOUNT, REGION, name, Some(&arn)));
         self.create("jobs-egress", &arn)?;
@@ -89,13 +91,16 @@ impl TestBed {
         self.kubectl(&["get", "vpcc", "--namespace=shop"])?;
         let said = r#"jsonpath={.status.conditions[?(@.type=="Ready")].message}"#;
         self.kubectl(&["get", "vpcc/jobs-egress", "--namespace=shop", "--output", said])?;
-        println!("\n    Now one of the services is deleted in AWS, and then the other: the connector goes with it.");
+        println!("\n    Now one of the services is deleted in AWS, and then the other: then the connector is deleted.");
         check(self.aws.delete_service(&services[1]), "there is no such service")?;
         self.wait_for_blockers("jobs")?;
         check(self.aws.delete_service(&services[0]), "there is no such service")?;
         let released = Instant::now();
         self.kubectl(&["wait", "vpcc/jobs-egress", "--namespace=shop", "--for=delete", "--timeout=60s"])?;
-        println!("    That was {:.1} s after the last service let go of it.", released.elapsed().as_secs_f32());
+        println!(
+            "    That was {:.1} s after the last service released the connector.",
+            released.elapsed().as_secs_f32()
+        );
         check(self.status_in_aws(&arn) == Some(ConnectorStatus::Inactive), "the connector is still there")
     }
 
@@ -105,14 +110,14 @@ impl TestBed {
     }
 
     fn retain(&self) -> Result {
-        say("4. With deletionPolicy Retain the object goes and the connector stays.");
+        say("4. With deletionPolicy Retain the object is deleted and the connector stays.");
         let arn = self.aws.create_connector(DEFAULT_ACCOUNT, REGION, "legacy-egress");
         self.create("legacy-egress", &arn)?;
         let patch = r#"{"spec":{"deletionPolicy":"Retain"}}"#;
         self.kubectl(&["patch", "vpcc", "legacy-egress", "--namespace=shop", "--type=merge", "--patch", patch])?;
         self.kubectl(&["delete", "vpcc", "legacy-egress", "--namespace=shop"])?;
-        check(self.status_in_aws(&arn) == Some(ConnectorStatus::Active), "the connector is gone")?;
-        println!("    In AWS the connector is ACTIVE, and its owner tag is off.");
+        check(self.status_in_aws(&arn) == Some(ConnectorStatus::Active), "the connector is deleted")?;
+        println!("    In AWS the connector is ACTIVE, and its owner tag is removed.");
         check(self.aws.tags(&arn).unwrap_or_default().is_empty(), "its owner tag is still there")
     }
 

@@ -77,7 +77,7 @@ fn start_cluster() -> Result<(Process, String)> {
     let mut kubeconfig = String::new();
     BufReader::new(child.stdout.take().ok_or("no output of devcluster")?).read_line(&mut kubeconfig)?;
     let cluster = Process(child);
-    check(!kubeconfig.is_empty(), "the cluster did not start; what it said stands above")?;
+    check(!kubeconfig.is_empty(), "the cluster did not start; its error is above")?;
     Ok((cluster, kubeconfig.trim().to_owned()))
 }
 

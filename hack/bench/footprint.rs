@@ -45,7 +45,7 @@ async fn memory(operator: &Process) -> Result<String> {
     tokio::time::sleep(SETTLED).await;
     let status = fs::read_to_string(format!("/proc/{}/status", operator.0.id()))?;
     let megabytes = |field: &str| -> Result<f64> {
-        let line = status.lines().find_map(|line| line.strip_prefix(field)).ok_or("the kernel does not tell")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).ok_or("the kernel does not report it")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1000.0)
     };
     Ok(format!("{:.1} MB ({:.1} MB)", megabytes("VmRSS:")?, megabytes("RssFile:")?))

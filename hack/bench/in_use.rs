@@ -20,7 +20,7 @@ pub(crate) async fn measure() -> Result {
     let _operator = bed.start_operator(&[])?;
     let took = try_join_all((0..CONNECTORS).map(|n| until_gone(&bed, &api, n))).await;
     if took.is_err() {
-        eprintln!("What the operator logged last:\n{}", bed.log_tail());
+        eprintln!("The operator's last log lines:\n{}", bed.log_tail());
     }
     let [first, middle, last] = spread(took?).map(|took| took.as_secs_f64());
     println!("From the moment App Runner would delete a connector to the object gone, over {CONNECTORS} connectors:");

@@ -1,5 +1,5 @@
 //! Measures what the README promises in numbers, at the operator's defaults. Run it with `make bench`.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "telling is what it is for")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "its purpose is to print")]
 
 mod footprint;
 mod in_use;

@@ -69,7 +69,7 @@ fn kill_leaves_nothing_behind() {
     child.kill().unwrap();
     child.wait().unwrap();
 
-    eventually("all gone", || gone(directory) && traces.are_gone());
+    eventually("nothing is left", || gone(directory) && traces.are_gone());
 }
 
 /// The test above runs this one as a process of its own.
@@ -101,7 +101,7 @@ fn kill_during_start_leaves_nothing_behind() {
     child.kill().unwrap();
     child.wait().unwrap();
 
-    eventually("all gone", || gone(&directory) && cgroups(group).is_empty());
+    eventually("nothing is left", || gone(&directory) && cgroups(group).is_empty());
 }
 
 #[test]

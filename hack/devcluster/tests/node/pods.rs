@@ -61,7 +61,7 @@ fn signals_freeze_continue_and_kill_a_pod_process() {
     send("SIGSTOP");
     eventually("it is frozen", || state(&visitor).is_some_and(|state| state == "T"));
     send("SIGCONT");
-    eventually("it goes on", || state(&visitor).is_some_and(|state| state != "T"));
+    eventually("it continues", || state(&visitor).is_some_and(|state| state != "T"));
     send("SIGKILL");
 
     let killed = "--for=jsonpath={.status.containerStatuses[0].lastState.terminated.exitCode}=137";
@@ -121,5 +121,5 @@ fn program_runs_in_the_cluster_network_until_dropped() {
     let mark = format!("{}/dropped", SHARED.directory().display());
     let endless = sh(&format!("exec sleep 1000 </dev/null # {mark}"));
     drop(endless);
-    eventually("the program is gone", || !runs(&mark));
+    eventually("the program has ended", || !runs(&mark));
 }

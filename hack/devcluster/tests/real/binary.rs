@@ -56,7 +56,7 @@ fn kill_leaves_nothing_behind() {
     child.kill().unwrap();
     child.wait().unwrap();
 
-    eventually("all gone", || gone(&directory));
+    eventually("nothing is left", || gone(&directory));
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn kill_during_start_leaves_nothing_behind() {
     child.kill().unwrap();
     child.wait().unwrap();
 
-    eventually("all gone", || gone(&directory));
+    eventually("nothing is left", || gone(&directory));
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn end_of_the_parent_process_leaves_nothing_behind() {
     parent.kill().unwrap();
     parent.wait().unwrap();
 
-    eventually("all gone", || gone(&directory));
+    eventually("nothing is left", || gone(&directory));
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn cluster_in_a_static_ends_with_its_process() {
 
     assert!(stdout_of(&mut process).contains("1 passed"));
 
-    eventually("all gone", || scratch.entries().is_empty() && processes_of(&scratch.0).is_empty());
+    eventually("nothing is left", || scratch.entries().is_empty() && processes_of(&scratch.0).is_empty());
 }
 
 #[test]
