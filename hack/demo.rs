@@ -1,19 +1,20 @@
-//! Shows what the operator does, with a real API server, real `kubectl` commands, and the App Runner emulator as AWS.
+//! Shows the operator at work, with a real API server, real `kubectl` commands, and the App Runner emulator as AWS.
 //!
-//! Run it with `make demo`. It ends by itself, leaves nothing running, and fails if anything does not go as told.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "telling is what it is for")]
+//! Run it with `make demo`. It ends by itself, leaves nothing running, and fails if any step has another result than
+//! the text says.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "its purpose is to print")]
 
-mod stage;
+mod test_bed;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use apprunner_emulator::{CallFilter, Config, ConnectorStatus, DEFAULT_ACCOUNT};
-use stage::{Done, Process, Stage, check, exit};
+use test_bed::{Process, Result, TestBed, check, exit};
 
 const REGION: &str = "us-east-1";
-/// Stands between the object's own columns while its deletion is watched.
+/// Columns shown while the deletion of an object is watched.
 const WATCHED: &str = "custom-columns=REASON:.status.conditions[0].reason,STATUS:.status.status,DELETED AT:.status.deletedAt,FINALIZERS:.metadata.finalizers";
 
 #[tokio::main]
@@ -21,34 +22,34 @@ async fn main() -> ExitCode {
     exit("demo", demonstrate().await)
 }
 
-async fn demonstrate() -> Done {
+async fn demonstrate() -> Result {
     let started = Instant::now();
-    say("Setting the stage: a Kubernetes API server, an App Runner, and the operator between them.");
-    let stage = Stage::set(Config::default()).await?;
-    let _operator = stage.start_operator(&[])?;
-    println!("    Kubernetes: KUBECONFIG={}\n    App Runner: {}", stage.kubeconfig, stage.aws.url());
-    println!("    The operator's log: {}", stage.log.display());
-    stage.kubectl(&["create", "namespace", "shop"])?;
-    let played = stage.play();
-    if played.is_err() {
-        eprintln!("\nWhat the operator logged last:\n{}", indented(&stage.log_tail()));
+    say("Starting the test bed: a Kubernetes API server, an App Runner, and the operator between them.");
+    let bed = TestBed::start(Config::default()).await?;
+    let _operator = bed.start_operator(&[])?;
+    println!("    Kubernetes: KUBECONFIG={}\n    App Runner: {}", bed.kubeconfig, bed.aws.url());
+    println!("    The operator's log: {}", bed.log.display());
+    bed.kubectl(&["create", "namespace", "shop"])?;
+    let outcome = bed.run_scenes();
+    if outcome.is_err() {
+        eprintln!("\nThe operator's last log lines:\n{}", indented(&bed.log_tail()));
     }
-    drop(stage);
-    played?;
-    say(&format!("That is all. It took {} s, and all that was started is stopped.", started.elapsed().as_secs()));
+    drop(bed);
+    outcome?;
+    say(&format!("Done in {} s. Everything that was started is stopped.", started.elapsed().as_secs()));
     Ok(())
 }
 
-impl Stage {
-    fn play(&self) -> Done {
+impl TestBed {
+    fn run_scenes(&self) -> Result {
         self.adopt()?;
         self.delete()?;
         self.in_use()?;
         self.retain()
     }
 
-    fn adopt(&self) -> Done {
-        say("1. A connector exists in AWS. An object that names its ARN takes it over.");
+    fn adopt(&self) -> Result {
+        say("1. A connector exists in AWS. An object that names its ARN claims it.");
         let arn = self.aws.create_connector(DEFAULT_ACCOUNT, REGION, "shop-egress");
         self.create("shop-egress", &arn)?;
         self.kubectl(&["get", "vpcc", "--namespace=shop"])?;
@@ -60,9 +61,9 @@ impl Stage {
         Ok(())
     }
 
-    fn delete(&self) -> Done {
+    fn delete(&self) -> Result {
         say(
-            "2. Deleting the object deletes the connector. A watch sees the receipt, Status and DeletedAt, before it goes.",
+            "2. Deleting the object deletes the connector. A watch sees the receipt, Status and DeletedAt, before the object is removed.",
         );
         let arn = self.arn_of("shop-egress")?;
         let read_before = self.calls("ListTagsForResource");
@@ -73,50 +74,55 @@ impl Stage {
         check(seen.contains("Deleted") && seen.contains("INACTIVE"), "the watch did not see the receipt")?;
         check(self.status_in_aws(&arn) == Some(ConnectorStatus::Inactive), "the connector is still there")?;
         let (read, deleted) = (self.calls("ListTagsForResource") - read_before, self.calls("DeleteVpcConnector"));
-        println!("    In AWS the connector is INACTIVE, after two calls: ListTagsForResource, which says whose it is,");
+        println!(
+            "    In AWS the connector is INACTIVE, after two calls: ListTagsForResource, which reads the owner tag,"
+        );
         println!("    and DeleteVpcConnector.");
         check((read, deleted) == (1, 1), "it took other calls than these two")
     }
 
-    fn in_use(&self) -> Done {
-        say("3. App Runner does not delete a connector that services use, nor say which. The object does.");
+    fn in_use(&self) -> Result {
+        say("3. App Runner refuses to delete a connector that services use, and does not name them. The object does.");
         let arn = self.aws.create_connector(DEFAULT_ACCOUNT, REGION, "jobs-egress");
         let services = ["jobs", "shop"].map(|name| self.aws.create_service(DEFAULT_ACCOUNT, REGION, name, Some(&arn)));
         self.create("jobs-egress", &arn)?;
         self.kubectl(&["delete", "vpcc", "jobs-egress", "--namespace=shop", "--wait=false"])?;
-        self.held_by("jobs, shop")?;
+        self.wait_for_blockers("jobs, shop")?;
         self.kubectl(&["get", "vpcc", "--namespace=shop"])?;
         let said = r#"jsonpath={.status.conditions[?(@.type=="Ready")].message}"#;
         self.kubectl(&["get", "vpcc/jobs-egress", "--namespace=shop", "--output", said])?;
-        println!("\n    Now one of the services is deleted in AWS, and then the other: the connector goes with it.");
+        println!("\n    Now one of the services is deleted in AWS, and then the other: then the connector is deleted.");
         check(self.aws.delete_service(&services[1]), "there is no such service")?;
-        self.held_by("jobs")?;
+        self.wait_for_blockers("jobs")?;
         check(self.aws.delete_service(&services[0]), "there is no such service")?;
         let released = Instant::now();
         self.kubectl(&["wait", "vpcc/jobs-egress", "--namespace=shop", "--for=delete", "--timeout=60s"])?;
-        println!("    That was {:.1} s after the last service let go of it.", released.elapsed().as_secs_f32());
+        println!(
+            "    That was {:.1} s after the last service released the connector.",
+            released.elapsed().as_secs_f32()
+        );
         check(self.status_in_aws(&arn) == Some(ConnectorStatus::Inactive), "the connector is still there")
     }
 
-    fn held_by(&self, services: &str) -> Done {
-        let held = format!("--for=jsonpath={{.status.blockedBySummary}}={services}");
-        self.kubectl(&["wait", "vpcc/jobs-egress", "--namespace=shop", "--timeout=30s", &held])
+    fn wait_for_blockers(&self, services: &str) -> Result {
+        let blocked = format!("--for=jsonpath={{.status.blockedBySummary}}={services}");
+        self.kubectl(&["wait", "vpcc/jobs-egress", "--namespace=shop", "--timeout=30s", &blocked])
     }
 
-    fn retain(&self) -> Done {
-        say("4. With deletionPolicy Retain the object goes and the connector stays.");
+    fn retain(&self) -> Result {
+        say("4. With deletionPolicy Retain the object is deleted and the connector stays.");
         let arn = self.aws.create_connector(DEFAULT_ACCOUNT, REGION, "legacy-egress");
         self.create("legacy-egress", &arn)?;
         let patch = r#"{"spec":{"deletionPolicy":"Retain"}}"#;
         self.kubectl(&["patch", "vpcc", "legacy-egress", "--namespace=shop", "--type=merge", "--patch", patch])?;
         self.kubectl(&["delete", "vpcc", "legacy-egress", "--namespace=shop"])?;
-        check(self.status_in_aws(&arn) == Some(ConnectorStatus::Active), "the connector is gone")?;
-        println!("    In AWS the connector is ACTIVE, and its owner tag is off.");
+        check(self.status_in_aws(&arn) == Some(ConnectorStatus::Active), "the connector is deleted")?;
+        println!("    In AWS the connector is ACTIVE, and its owner tag is removed.");
         check(self.aws.tags(&arn).unwrap_or_default().is_empty(), "its owner tag is still there")
     }
 
-    /// Applies an object for a connector and waits until it is adopted.
-    fn create(&self, name: &str, arn: &str) -> Done {
+    /// Applies an object for a connector and waits until the connector is claimed.
+    fn create(&self, name: &str, arn: &str) -> Result {
         let object = object(name, arn);
         println!("$ kubectl apply -f - <<'EOF'\n{object}EOF");
         println!("{}", indented(&self.apply(&object)?));
@@ -124,8 +130,8 @@ impl Stage {
         self.kubectl(&["wait", &object, "--namespace=shop", "--for=condition=Ready", "--timeout=30s"])
     }
 
-    /// Runs kubectl as a reader would, and shows both the command and what it printed.
-    fn kubectl(&self, arguments: &[&str]) -> Done {
+    /// Runs kubectl as a reader would, and prints both the command and its output.
+    fn kubectl(&self, arguments: &[&str]) -> Result {
         let shown: Vec<String> = arguments.iter().map(|a| shell_word(a)).collect();
         println!("$ kubectl {}", shown.join(" "));
         let output = self.command(arguments).output()?;
@@ -139,17 +145,17 @@ impl Stage {
         command
     }
 
-    fn arn_of(&self, name: &str) -> Done<String> {
+    fn arn_of(&self, name: &str) -> Result<String> {
         let jsonpath = ["get", "vpcc", name, "--namespace=shop", "--output=jsonpath={.spec.arn}"];
         Ok(String::from_utf8(self.command(&jsonpath).output()?.stdout)?)
     }
 
-    fn watch(&self, name: &str) -> Done<Watch> {
+    fn watch(&self, name: &str) -> Result<Watch> {
         let arguments = ["get", "vpcc", name, "--namespace=shop", "--watch", "--output", WATCHED];
         let mut child = self.command(&arguments).stdout(Stdio::piped()).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().ok_or("no output of the watch")?);
         let mut first = String::new();
-        // The heading and the object as it is: from here on nothing is missed.
+        // Reads the heading and the object's current state: from here on the watch misses nothing.
         lines.read_line(&mut first)?;
         lines.read_line(&mut first)?;
         Ok(Watch { child: Process(child), lines, seen: first })
@@ -165,7 +171,7 @@ impl Stage {
     }
 }
 
-/// A `kubectl get --watch` under way.
+/// A running `kubectl get --watch`.
 struct Watch {
     child: Process,
     lines: BufReader<std::process::ChildStdout>,
@@ -173,9 +179,9 @@ struct Watch {
 }
 
 impl Watch {
-    /// Ends the watch, and gives all that it showed.
-    fn seen(mut self) -> Done<String> {
-        // The object is gone, but the last lines may still be on their way.
+    /// Ends the watch, and returns its whole output.
+    fn seen(mut self) -> Result<String> {
+        // The object is deleted, but the watch may still be printing its last lines.
         std::thread::sleep(Duration::from_millis(500));
         drop(self.child);
         for line in self.lines.lines() {
@@ -199,7 +205,7 @@ fn indented(text: &str) -> String {
     text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// An object that takes a connector over.
+/// Manifest of an object that claims a connector.
 fn object(name: &str, arn: &str) -> String {
     format!(
         "apiVersion: apprunner-operator.dev/v1alpha1\nkind: VpcConnector\nmetadata:\n  name: {name}\n  \

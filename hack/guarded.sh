@@ -1,5 +1,5 @@
-# Runs "$@" until standard input, a pipe, ends: then whoever held its other end is gone, and nothing may be left behind.
-# A process id that is somebody else's by then is left alone.
+# Runs "$@" until standard input, a pipe, ends: then the process with its other end has ended, and nothing may be left
+# behind. A process id that belongs to another program by then is left alone.
 exec 3<&0
 {
   cat <&3 >/dev/null

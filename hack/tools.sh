@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Builds the Kubernetes programs that tests and the demo run, from the Go modules pinned in hack/tools/go.mod.
 #
-#   hack/tools.sh build [name…]   builds what is missing of the named programs, "node" being all that a node needs
-#                                 besides (without a name: all but those of the node)
-#   hack/tools.sh path            prints the directory they stand in
+#   hack/tools.sh build [name…]   builds the named programs that are missing; "node" means all further programs that a
+#                                 node needs (without a name: all programs except those of the node)
+#   hack/tools.sh path            prints their directory
 #
-# The directory is outside the checkout and named after what is pinned, so that every clone of one version shares it.
-# KUBEBUILDER_ASSETS, if set, is used in its place, and nothing is built.
+# The directory is outside the checkout and its name is a hash of the pinned versions, so all clones of one version
+# share it. KUBEBUILDER_ASSETS, if set, is used in its place, and nothing is built.
 set -euo pipefail
 
 modules="$(cd "$(dirname "${BASH_SOURCE[0]}")/tools" && pwd)"
@@ -50,7 +50,7 @@ require_go() {
     die "Go $wanted or newer is needed to build Kubernetes; 'go' on the PATH is $have. Install a newer one from https://go.dev/dl."
 }
 
-# Runs in the modules' directory: for pause the pinned Rust is taken, as for all that is ours.
+# Runs in the modules' directory; pause is compiled with the pinned Rust, as all our own code is.
 compile() {
   local name="$1" to="$2" version
   if [ "$name" = pause ]; then

@@ -1,28 +1,28 @@
-//! What an operator takes: time to its first claim, and memory.
+//! Footprint of an operator: time to its first claim, and memory.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use crate::stage::{Done, Process};
-use crate::{available, create, reached, spread, stage};
+use crate::test_bed::{Process, Result};
+use crate::{available, create, reached, spread, test_bed};
 
 const STARTS: usize = 10;
-/// At the default rate, claiming them would take ten minutes; it changes nothing of what they take.
+/// At the default rate limit the claims would take ten minutes; the rate does not change the results.
 const FAST: [&str; 2] = ["--aws-rate=1000", "--aws-burst=1000"];
-/// What was needed only for a moment is given back by then.
+/// By then the process has returned memory that it needed only for a moment.
 const SETTLED: Duration = Duration::from_secs(10);
 
-pub(crate) async fn measure(objects: usize) -> Done {
-    let (stage, api) = stage(STARTS + objects).await?;
-    let idle = memory(&stage.start_operator(&FAST)?).await?;
+pub(crate) async fn measure(objects: usize) -> Result {
+    let (bed, api) = test_bed(STARTS + objects).await?;
+    let idle = memory(&bed.start_operator(&FAST)?).await?;
 
     let mut took = Vec::new();
     for n in 0..STARTS {
-        let (name, _) = create(&stage, &api, n).await?;
+        let (name, _) = create(&bed, &api, n).await?;
         let started = Instant::now();
-        let _operator = stage.start_operator(&[])?;
+        let _operator = bed.start_operator(&[])?;
         reached(&api, &name, available).await?;
         took.push(started.elapsed());
     }
@@ -30,9 +30,9 @@ pub(crate) async fn measure(objects: usize) -> Done {
     println!("From the start of the process to the first object claimed, over {STARTS} starts:");
     println!("    minimum {first} ms, median {middle} ms, maximum {last} ms");
 
-    let operator = stage.start_operator(&FAST)?;
+    let operator = bed.start_operator(&FAST)?;
     let claimed = stream::iter(STARTS..STARTS + objects).map(async |n| {
-        let (name, _) = create(&stage, &api, n).await?;
+        let (name, _) = create(&bed, &api, n).await?;
         reached(&api, &name, available).await
     });
     claimed.buffer_unordered(20).try_collect::<()>().await?;
@@ -41,11 +41,11 @@ pub(crate) async fn measure(objects: usize) -> Done {
     Ok(())
 }
 
-async fn memory(operator: &Process) -> Done<String> {
+async fn memory(operator: &Process) -> Result<String> {
     tokio::time::sleep(SETTLED).await;
     let status = fs::read_to_string(format!("/proc/{}/status", operator.0.id()))?;
-    let megabytes = |field: &str| -> Done<f64> {
-        let line = status.lines().find_map(|line| line.strip_prefix(field)).ok_or("the kernel does not tell")?;
+    let megabytes = |field: &str| -> Result<f64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).ok_or("the kernel does not report it")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1000.0)
     };
     Ok(format!("{:.1} MB ({:.1} MB)", megabytes("VmRSS:")?, megabytes("RssFile:")?))

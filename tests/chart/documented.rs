@@ -1,4 +1,4 @@
-//! README.md of the chart tells every value, the schema checks each, and every alert has an entry in the runbook.
+//! The chart's README lists every value, the schema checks each, and every alert has an entry in the runbook.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use crate::support::{file, notes, parsed};
 const VALUES: &str = "charts/apprunner-operator/values.yaml";
 const RULES: &str = "charts/apprunner-operator/files/rules.yaml";
 
-/// The rows of the README's tables: a value, its default as it is written there.
+/// The rows of the README's tables: a value and its default as written there.
 fn rows() -> Vec<(String, String)> {
     let readme = file("charts/apprunner-operator/README.md");
     let rows = readme.lines().filter_map(|line| {
@@ -36,27 +36,27 @@ fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
 }
 
 #[test]
-fn every_value_stands_in_the_readme_with_its_default() {
+fn readme_lists_every_value_with_its_default() {
     let (values, rows) = (&parsed(&file(VALUES))[0], rows());
     let mut all = Vec::new();
     leaves(values, "", &mut all);
-    let told = |leaf: &str| rows.iter().any(|(row, _)| leaf == row || leaf.starts_with(&format!("{row}.")));
-    let untold: Vec<_> = all.iter().filter(|leaf| !told(leaf)).collect();
-    assert!(untold.is_empty(), "README.md of the chart has no row for {untold:?}");
+    let documented = |leaf: &str| rows.iter().any(|(row, _)| leaf == row || leaf.starts_with(&format!("{row}.")));
+    let undocumented: Vec<_> = all.iter().filter(|leaf| !documented(leaf)).collect();
+    assert!(undocumented.is_empty(), "README.md of the chart has no row for {undocumented:?}");
     for (row, default) in &rows {
-        let value = at(values, row).unwrap_or_else(|| panic!("README.md tells of {row}, and {VALUES} has none"));
-        let told = serde_json::from_str(default).unwrap_or_else(|_| Value::from(default.as_str()));
-        assert!(told == *value || default == "see values.yaml", "{row} is {value}, and not {default}");
+        let value = at(values, row).unwrap_or_else(|| panic!("README.md lists {row}, which {VALUES} does not have"));
+        let written = serde_json::from_str(default).unwrap_or_else(|_| Value::from(default.as_str()));
+        assert!(written == *value || default == "see values.yaml", "{row} is {value}, and not {default}");
     }
 }
 
 #[test]
-fn the_schema_knows_every_value_and_nothing_else() {
+fn schema_has_exactly_the_values() {
     let schema: Value = serde_json::from_str(&file("charts/apprunner-operator/values.schema.json")).unwrap();
     for (row, _) in rows() {
         let mut part = &schema;
         for key in row.split('.') {
-            assert_eq!(part["additionalProperties"], false, "what is above {row} takes anything");
+            assert_eq!(part["additionalProperties"], false, "the parent of {row} accepts any value");
             part = &part["properties"][key];
         }
         assert!(part.is_object(), "the schema does not know {row}");
@@ -77,7 +77,7 @@ fn every_alert_has_an_entry_in_the_runbook() {
 }
 
 #[test]
-fn every_alert_is_seen_to_fire_and_not_to() {
+fn every_alert_has_a_test_that_fires_and_one_that_does_not() {
     let (rules, cases) = (&parsed(&file(RULES))[0], &parsed(&file("tests/chart/alerts.yaml"))[0]);
     let tests = cases["tests"].as_array().unwrap().iter();
     let cases: Vec<_> = tests.flat_map(|test| test["alert_rule_test"].as_array().unwrap()).collect();
@@ -90,15 +90,15 @@ fn every_alert_is_seen_to_fire_and_not_to() {
     }
 }
 
-/// The commands that give the operator rights from outside of a namespace that hangs.
-fn way_out(text: &str) -> Vec<&str> {
+/// The commands that give the operator rights from outside of a stuck namespace.
+fn remedy_commands(text: &str) -> Vec<&str> {
     let lines = text.lines().map(str::trim).skip_while(|line| !line.starts_with("kubectl create clusterrole "));
     lines.take_while(|line| !line.is_empty()).collect()
 }
 
 #[test]
-fn the_way_out_of_a_namespace_that_hangs_is_the_same_in_the_readme_and_in_the_notes() {
+fn readme_and_notes_give_the_same_commands_for_a_stuck_namespace() {
     let (readme, notes) = (file("charts/apprunner-operator/README.md"), notes("rbac.namespaced=true,clusterId=c-1"));
-    assert_eq!(way_out(&readme).len(), 4);
-    assert_eq!(way_out(&readme), way_out(&notes));
+    assert_eq!(remedy_commands(&readme).len(), 4);
+    assert_eq!(remedy_commands(&readme), remedy_commands(&notes));
 }

@@ -1,8 +1,8 @@
-//! The chart: what it renders, what it refuses, and what a real API server and Helm make of it.
+//! The chart: rendered objects, refused values, and installations with a real API server and Helm.
 //!
-//! `make chart` runs these. No pod runs here, for there is no node.
-#![allow(unreachable_pub, reason = "the helpers' own privacy is between them and the tests")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
+//! `make chart` runs these tests. No pod runs here, for there is no node.
+#![allow(unreachable_pub, reason = "the helpers are used only by the tests of this crate")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test panics")]
 
 mod documented;
 mod refusals;

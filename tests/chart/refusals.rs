@@ -1,8 +1,8 @@
-//! A value that makes no sense is refused before anything is installed, with words that name it.
+//! Invalid values are refused before anything is installed, with a message that names the value.
 
-use crate::support::{manifests, said, template};
+use crate::support::{error_output, manifests, template};
 
-/// What is set, and what the refusal says.
+/// Values that are set, and the message of the refusal.
 const REFUSED: &[(&[&str], &str)] = &[
     (&["watchNamespace={shop}"], "'watchNamespace'"),
     (&["crds.kept=true"], "'kept'"),
@@ -34,15 +34,15 @@ fn set<'a>(values: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
-fn wrong_values_are_refused_and_named() {
+fn invalid_values_are_refused_and_named() {
     for (values, words) in REFUSED {
-        let refusal = said(&template(&set(values)));
+        let refusal = error_output(&template(&set(values)));
         assert!(refusal.contains(words), "{values:?}: {refusal}");
     }
 }
 
 #[test]
-fn what_is_right_together_is_taken() {
+fn valid_combinations_are_accepted() {
     let taken: [&[&str]; 5] = [
         &["rbac.namespaced=true", "clusterId=shop-1"],
         &["rbac.namespaced=true", "ownershipTags=false"],
@@ -56,10 +56,10 @@ fn what_is_right_together_is_taken() {
 }
 
 #[test]
-fn a_kubernetes_that_is_too_old_is_refused() {
-    let refusal = said(&template(&["--kube-version", "1.29.14"]));
+fn too_old_kubernetes_is_refused() {
+    let refusal = error_output(&template(&["--kube-version", "1.29.14"]));
     assert!(refusal.contains(">=1.30"), "{refusal}");
     manifests(&["--kube-version", "1.30.0"]);
-    // Where the version has something behind it, as EKS's has.
+    // Versions may have a suffix, as EKS's have.
     manifests(&["--kube-version", "1.31.4-eks-5b9a16f"]);
 }

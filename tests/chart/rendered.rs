@@ -1,15 +1,15 @@
-//! What is rendered fits the binary, and does what the values say.
+//! Rendered objects fit the binary and follow the values.
 
 use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::support::{
-    CLUSTER_NAME, NAMESPACE, RELEASE, arguments, helm, names, notes, objects, printed, template, text, the,
+    CLUSTER_NAME, NAMESPACE, RELEASE, arguments, find, helm, names, notes, objects, output_of, template, text,
     values_files,
 };
 
-/// Runs the operator where there is no cluster, so that it ends once its arguments are read.
+/// Runs the operator without a cluster, so that it ends once its arguments are parsed.
 fn started_with(arguments: &[String]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"));
     let ended = command.args(arguments).env_clear().env("HOME", "/nowhere").output().unwrap();
@@ -17,7 +17,7 @@ fn started_with(arguments: &[String]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn every_flag_that_is_set_is_one_of_the_binarys() {
+fn every_rendered_flag_is_a_flag_of_the_binary() {
     for values in values_files() {
         let objects = objects(&["--values", values.to_str().unwrap()]);
         let set = arguments(&objects);
@@ -27,9 +27,9 @@ fn every_flag_that_is_set_is_one_of_the_binarys() {
 }
 
 #[test]
-fn the_check_before_an_uninstall_is_one_of_the_binarys() {
+fn uninstall_check_is_a_command_of_the_binary() {
     let objects = objects(&["--set", "watchNamespaces={shop,jobs}"]);
-    let job = the(&objects, "Job", &format!("{RELEASE}-preflight"));
+    let job = find(&objects, "Job", &format!("{RELEASE}-preflight"));
     let set = &job["spec"]["template"]["spec"]["containers"][0]["args"];
     let release = ["--release=apprunner-operator", "--release-namespace=apprunner-system", "--release-revision=1"];
     let expected = [&["preflight", "uninstall", "--namespace=shop", "--namespace=jobs"], release.as_slice()].concat();
@@ -38,13 +38,13 @@ fn the_check_before_an_uninstall_is_one_of_the_binarys() {
     assert!(code == Some(1) && said.contains("nothing is uninstalled"), "{said}");
 }
 
-/// The pod of the check before an uninstall.
+/// The pod of the uninstall check.
 fn check_of(objects: &[Value]) -> &Value {
-    &the(objects, "Job", &format!("{RELEASE}-preflight"))["spec"]
+    &find(objects, "Job", &format!("{RELEASE}-preflight"))["spec"]
 }
 
 #[test]
-fn the_check_runs_where_the_operator_runs_and_without_a_sidecar() {
+fn uninstall_check_runs_where_the_operator_runs_and_without_a_sidecar() {
     let set = "podAnnotations.team=platform,podAnnotations.linkerd\\.io/inject=enabled,nodeSelector.pool=a,\
                tolerations[0].operator=Exists,priorityClassName=high,resources.limits.memory=1Gi,podLabels.team=platform,\
                preflight.deadlineSeconds=900,preflight.podLabels.mesh=none";
@@ -52,7 +52,7 @@ fn the_check_runs_where_the_operator_runs_and_without_a_sidecar() {
     let check = check_of(&objects);
     assert_eq!(check["activeDeadlineSeconds"], 900);
     let (metadata, pod) = (&check["template"]["metadata"], &check["template"]["spec"]);
-    let operator = &the(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"];
+    let operator = &find(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"];
     for field in ["nodeSelector", "tolerations", "priorityClassName", "affinity", "securityContext"] {
         assert_eq!(pod[field], operator[field], "{field}");
     }
@@ -75,7 +75,7 @@ fn the_check_runs_where_the_operator_runs_and_without_a_sidecar() {
     assert_eq!(metadata["labels"], labels);
 }
 
-/// Whether a selector of labels takes these.
+/// Returns whether a label selector selects these labels.
 fn selects(selector: &Value, labels: &Value) -> bool {
     let equal = selector["matchLabels"].as_object().unwrap().iter().all(|(key, value)| labels[key] == *value);
     let expressions = selector["matchExpressions"].as_array().unwrap();
@@ -87,22 +87,22 @@ fn selects(selector: &Value, labels: &Value) -> bool {
 }
 
 #[test]
-fn the_network_policy_lets_out_the_operator_and_the_check_and_nobody_else() {
+fn network_policy_selects_only_the_operator_and_the_uninstall_check() {
     let objects = objects(&["--set", "networkPolicy.enabled=true"]);
-    let selector = &the(&objects, "NetworkPolicy", RELEASE)["spec"]["podSelector"];
-    let operator = &the(&objects, "Deployment", RELEASE)["spec"]["template"]["metadata"]["labels"];
+    let selector = &find(&objects, "NetworkPolicy", RELEASE)["spec"]["podSelector"];
+    let operator = &find(&objects, "Deployment", RELEASE)["spec"]["template"]["metadata"]["labels"];
     assert!(selects(selector, operator) && selects(selector, &check_of(&objects)["template"]["metadata"]["labels"]));
     let mut another = operator.clone();
     another["app.kubernetes.io/instance"] = json!("another");
     assert!(!selects(selector, &another));
-    // What counts the operator's pods does not count the check.
-    let of_the_operator = &the(&objects, "Deployment", RELEASE)["spec"]["selector"]["matchLabels"];
+    // The selector that counts the operator's pods must not count the uninstall check.
+    let of_the_operator = &find(&objects, "Deployment", RELEASE)["spec"]["selector"]["matchLabels"];
     let check = &check_of(&objects)["template"]["metadata"]["labels"]["app.kubernetes.io/name"];
     assert!(of_the_operator["app.kubernetes.io/name"] != *check);
 }
 
 #[test]
-fn the_values_reach_the_operator() {
+fn values_reach_the_operator() {
     let set = "watchNamespaces={shop,jobs},regions={us-east-1,eu-west-1},clusterId=c-1,ownershipTags=false,resync=5m,\
                concurrency=4,aws.rate=0.5,aws.burst=20,logLevel=debug,logFormat=text,metrics.enabled=false,\
                leaderElection.leaseName=one,extraArgs={--pace-divisor=2}";
@@ -128,10 +128,10 @@ fn the_values_reach_the_operator() {
 }
 
 #[test]
-fn aws_is_reached_as_the_values_say_and_the_nodes_credentials_are_not_taken() {
+fn aws_settings_follow_the_values_and_exclude_node_credentials() {
     let environment = |set: &str| {
         let objects = objects(&["--set", set]);
-        the(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["containers"][0]["env"].clone()
+        find(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["containers"][0]["env"].clone()
     };
     assert_eq!(environment(""), json!([{"name": "AWS_EC2_METADATA_DISABLED", "value": "true"}]));
     let all = "aws.instanceMetadata=true,aws.region=eu-west-1,aws.endpointUrl=http://emulator:8787,\
@@ -146,11 +146,11 @@ fn aws_is_reached_as_the_values_say_and_the_nodes_credentials_are_not_taken() {
 }
 
 #[test]
-fn a_digest_counts_more_than_a_tag() {
+fn digest_takes_precedence_over_tag() {
     let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
     let image = |set: &str| {
         let objects = objects(&["--set", set]);
-        the(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["containers"][0]["image"].clone()
+        find(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["containers"][0]["image"].clone()
     };
     assert_eq!(image(""), json!(format!("localhost/apprunner-operator:{}", env!("CARGO_PKG_VERSION"))));
     assert_eq!(image("image.repository=here/it,image.tag=one"), json!("here/it:one"));
@@ -159,10 +159,10 @@ fn a_digest_counts_more_than_a_tag() {
 }
 
 #[test]
-fn pods_go_to_nodes_of_the_images_architecture_alone() {
+fn pods_run_only_on_nodes_of_the_image_architecture() {
     let selectors = |set: &str| {
         let objects = objects(&["--set", set]);
-        let operator = the(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["nodeSelector"].clone();
+        let operator = find(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["nodeSelector"].clone();
         assert_eq!(operator, check_of(&objects)["template"]["spec"]["nodeSelector"]);
         operator
     };
@@ -175,20 +175,20 @@ fn pods_go_to_nodes_of_the_images_architecture_alone() {
 }
 
 #[test]
-fn on_openshift_the_cluster_chooses_user_and_group() {
+fn openshift_chooses_user_and_group() {
     let values = crate::support::chart().join("ci/openshift-values.yaml");
     let objects = objects(&["--values", values.to_str().unwrap()]);
     let left = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
-    let operator = &the(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"];
+    let operator = &find(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"];
     assert_eq!(operator["securityContext"], left);
     assert_eq!(check_of(&objects)["template"]["spec"]["securityContext"], left);
 }
 
 #[test]
-fn the_network_policy_has_the_ports_of_dns_the_api_server_and_the_pod_identity_agent() {
+fn network_policy_has_the_ports_of_dns_api_server_and_pod_identity_agent() {
     let egress = |set: &str| {
         let objects = objects(&["--set", &format!("networkPolicy.enabled=true,{set}")]);
-        the(&objects, "NetworkPolicy", RELEASE)["spec"]["egress"].clone()
+        find(&objects, "NetworkPolicy", RELEASE)["spec"]["egress"].clone()
     };
     let port = |port: u16, protocol: &str| json!({"port": port, "protocol": protocol});
     let dns = json!({"ports": [port(53, "UDP"), port(53, "TCP"), port(5353, "UDP"), port(5353, "TCP")]});
@@ -201,7 +201,7 @@ fn the_network_policy_has_the_ports_of_dns_the_api_server_and_the_pod_identity_a
     assert_eq!(least, json!([{"ports": [port(53, "UDP"), port(53, "TCP")]}, {"ports": [port(443, "TCP")]}]));
 }
 
-/// A value, the flag that it becomes, and what lies at the bounds of both.
+/// A value, its flag, and settings at the bounds of both.
 const BOUNDS: &[(&str, &str, &[&str])] = &[
     (
         "aws.rate",
@@ -240,7 +240,7 @@ const BOUNDS: &[(&str, &str, &[&str])] = &[
 ];
 
 #[test]
-fn the_schema_and_the_binary_agree_on_every_bound() {
+fn schema_and_binary_agree_on_every_bound() {
     for (value, flag, candidates) in BOUNDS {
         for candidate in *candidates {
             let long = match *candidate {
@@ -253,7 +253,7 @@ fn the_schema_and_the_binary_agree_on_every_bound() {
             let rendered = template(&["--set", &format!("{value}={long}")]);
             let port = if *value == "listenAddress" { ":8081" } else { "" };
             let (code, said) = started_with(&[format!("{flag}={long}{port}")]);
-            // The binary ends with 2 at a flag that it does not take, and here with 1 where there is no cluster.
+            // The binary exits with 2 if it does not accept a flag, and here with 1 because there is no cluster.
             assert!(matches!(code, Some(1 | 2)), "{flag}={long}: {code:?} {said}");
             assert_eq!(rendered.status.success(), code == Some(1), "{value}={long}: {}{said}", text(&rendered.stderr));
         }
@@ -261,10 +261,10 @@ fn the_schema_and_the_binary_agree_on_every_bound() {
 }
 
 #[test]
-fn by_default_looking_is_all_that_everybody_gets() {
+fn by_default_other_users_get_only_read_access() {
     let objects = objects(&[]);
     let aggregated = |name: &str| {
-        let role = the(&objects, "ClusterRole", name);
+        let role = find(&objects, "ClusterRole", name);
         let labels = role["metadata"]["labels"].as_object().unwrap();
         labels.keys().filter(|key| key.contains("aggregate-to")).cloned().collect::<Vec<_>>()
     };
@@ -273,7 +273,7 @@ fn by_default_looking_is_all_that_everybody_gets() {
 }
 
 #[test]
-fn with_roles_only_nothing_stands_outside_of_namespaces_but_the_crd() {
+fn with_roles_only_the_crd_is_the_only_cluster_scoped_object() {
     let objects = objects(&["--set", "rbac.namespaced=true,clusterId=c-1"]);
     let outside: Vec<_> = objects.iter().filter(|object| object["metadata"]["namespace"] == Value::Null).collect();
     let outside: Vec<_> = outside.into_iter().cloned().collect();
@@ -282,7 +282,7 @@ fn with_roles_only_nothing_stands_outside_of_namespaces_but_the_crd() {
 }
 
 #[test]
-fn the_lease_is_the_only_one_that_may_be_touched() {
+fn operator_may_change_only_its_own_lease() {
     let objects = objects(&[]);
     let rules = json!([
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
@@ -291,7 +291,7 @@ fn the_lease_is_the_only_one_that_may_be_touched() {
             "verbs": ["get", "update"],
         },
     ]);
-    assert_eq!(the(&objects, "Role", &format!("{RELEASE}-lease"))["rules"], rules);
+    assert_eq!(find(&objects, "Role", &format!("{RELEASE}-lease"))["rules"], rules);
 }
 
 #[test]
@@ -299,12 +299,12 @@ fn every_values_file_passes_the_strict_lint() {
     for values in values_files() {
         let mut lint = helm();
         lint.args(["lint", "--strict"]).arg(crate::support::chart()).arg("--values").arg(&values);
-        printed(&lint.output().unwrap());
+        output_of(&lint.output().unwrap());
     }
 }
 
 #[test]
-fn the_notes_say_what_comes_next_and_warn_where_it_matters() {
+fn notes_give_the_next_steps_and_the_warnings() {
     let plain = notes("");
     for words in ["kubectl rollout status", "eks.amazonaws.com/role-arn", "`helm uninstall` refuses"] {
         assert!(plain.contains(words), "{words} is missing in {plain}");

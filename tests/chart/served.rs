@@ -1,13 +1,13 @@
-//! What is rendered is what a real API server takes, by its strictest measure.
+//! A real API server accepts the rendered objects under its strictest validation.
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use devcluster::{DevCluster, Options};
 
-use crate::support::{NAMESPACE, file, manifests, printed, text, values_files};
+use crate::support::{NAMESPACE, file, manifests, output_of, text, values_files};
 
-/// A cluster with the namespaces and kinds that the values files speak of.
+/// A cluster with the namespaces and kinds that the values files need.
 pub fn cluster() -> DevCluster {
     let cluster = DevCluster::start(Options::default()).unwrap_or_else(|error| panic!("{error}"));
     for namespace in [NAMESPACE, "monitoring", "shop", "jobs"] {
@@ -15,19 +15,22 @@ pub fn cluster() -> DevCluster {
     }
     let warn = ["label", "namespace", NAMESPACE, "pod-security.kubernetes.io/warn=restricted"];
     kubectl(&cluster, &warn);
-    printed(&fed(cluster.kubectl().args(["apply", "--filename=-"]), &file("tests/chart/monitoring-crds.yaml")));
+    output_of(&run_with_input(
+        cluster.kubectl().args(["apply", "--filename=-"]),
+        &file("tests/chart/monitoring-crds.yaml"),
+    ));
     let names = ["crd/servicemonitors.monitoring.coreos.com", "crd/prometheusrules.monitoring.coreos.com"];
     kubectl(&cluster, &["wait", "--for=condition=Established", "--timeout=30s", names[0], names[1]]);
     cluster
 }
 
-/// Runs kubectl, which must succeed, and gives what it printed.
+/// Runs kubectl, which must succeed, and returns its output.
 pub fn kubectl(cluster: &DevCluster, arguments: &[&str]) -> String {
-    printed(&cluster.kubectl().args(arguments).output().unwrap())
+    output_of(&cluster.kubectl().args(arguments).output().unwrap())
 }
 
-/// Runs a command with this for it to read.
-fn fed(command: &mut Command, input: &str) -> Output {
+/// Runs a command with this input.
+fn run_with_input(command: &mut Command, input: &str) -> Output {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -35,11 +38,14 @@ fn fed(command: &mut Command, input: &str) -> Output {
 }
 
 fn dry_run(cluster: &DevCluster, manifests: &str) -> Output {
-    fed(cluster.kubectl().args(["apply", "--dry-run=server", "--validate=strict", "--filename=-"]), manifests)
+    run_with_input(
+        cluster.kubectl().args(["apply", "--dry-run=server", "--validate=strict", "--filename=-"]),
+        manifests,
+    )
 }
 
 #[test]
-fn every_values_file_is_taken_under_strict_validation_and_restricted_pod_security() {
+fn every_values_file_passes_strict_validation_and_restricted_pod_security() {
     let cluster = cluster();
     for values in values_files() {
         let rendered = manifests(&["--values", values.to_str().unwrap()]);
@@ -47,14 +53,14 @@ fn every_values_file_is_taken_under_strict_validation_and_restricted_pod_securit
         assert!(taken.status.success() && taken.stderr.is_empty(), "{}: {}", values.display(), text(&taken.stderr));
         assert_eq!(text(&taken.stdout).lines().count(), rendered.matches("\nkind: ").count(), "{}", values.display());
     }
-    // That nothing was said says something only where a mistake is told.
+    // The absence of warnings proves something only if a mistake gives one.
     let open = manifests(&["--set", "securityContext.allowPrivilegeEscalation=true"]);
     assert!(text(&dry_run(&cluster, &open).stderr).contains("would violate PodSecurity"));
     let misspelt = manifests(&["--set", "serviceMonitor.enabled=true"]).replace("scrapeTimeout", "scrapeTimeOut");
     assert!(text(&dry_run(&cluster, &misspelt).stderr).contains("unknown field"));
 }
 
-/// Every object of the check before an uninstall, as kind and name.
+/// Every object of the uninstall check, as kind and name.
 fn checks(cluster: &DevCluster) -> Vec<String> {
     let kinds = "jobs,serviceaccounts,clusterroles,clusterrolebindings";
     let all = kubectl(cluster, &["get", kinds, "--namespace", NAMESPACE, "--output=name"]);
@@ -62,22 +68,22 @@ fn checks(cluster: &DevCluster) -> Vec<String> {
 }
 
 #[test]
-fn rendered_manifests_run_no_check_where_nothing_is_uninstalled() {
+fn applying_rendered_manifests_does_not_run_the_uninstall_check() {
     let cluster = cluster();
     let rendered = manifests(&[]);
     let folder = cluster.directory().join("rendered");
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("rendered.yaml"), &rendered).unwrap();
     std::fs::write(folder.join("kustomization.yaml"), "resources: [rendered.yaml]\n").unwrap();
-    // By Kustomize, and so by Flux's kustomize-controller; and by kubectl, as the chart's README says.
+    // By Kustomize, and so by Flux's kustomize-controller; and by kubectl, as the chart's README describes.
     kubectl(&cluster, &["apply", "--kustomize", folder.to_str().unwrap()]);
     kubectl(&cluster, &["get", "deployment", "apprunner-operator", "--namespace", NAMESPACE]);
     assert_eq!(checks(&cluster), Vec::<String>::new());
     for arguments in [["--no-hooks", "--include-crds"], ["--set", "preflight.enabled=false"]] {
-        printed(&fed(cluster.kubectl().args(["apply", "--filename=-"]), &manifests(&arguments)));
+        output_of(&run_with_input(cluster.kubectl().args(["apply", "--filename=-"]), &manifests(&arguments)));
         assert_eq!(checks(&cluster), Vec::<String>::new());
     }
-    // Nothing there says something only because the check is among what is rendered.
-    printed(&fed(cluster.kubectl().args(["apply", "--filename=-"]), &rendered));
+    // The absence of a check proves something only because the rendered objects contain it.
+    output_of(&run_with_input(cluster.kubectl().args(["apply", "--filename=-"]), &rendered));
     assert_eq!(checks(&cluster).len(), 4);
 }

@@ -1,14 +1,14 @@
-//! What stands in the chart and elsewhere as well is the same in both places.
+//! Files that exist both in the chart and elsewhere have the same content.
 
 use serde_json::{Value, json};
 
-use crate::support::{CLUSTER_NAME, RELEASE, file, objects, parsed, printed, the};
+use crate::support::{CLUSTER_NAME, RELEASE, file, find, objects, output_of, parsed};
 
 const CRD: &str = "crds/apprunner-operator.dev_vpcconnectors.yaml";
 const PROTECTION: &str = "examples/deletion-protection.yaml";
 
 #[test]
-fn the_files_are_copies() {
+fn chart_files_are_exact_copies() {
     for (source, copy) in [(CRD, "crd.yaml"), (PROTECTION, "deletion-protection.yaml")] {
         let copy = format!("charts/apprunner-operator/files/{copy}");
         assert!(file(source) == file(&copy), "{copy} is not {source}: run `make crds`");
@@ -16,9 +16,9 @@ fn the_files_are_copies() {
 }
 
 #[test]
-fn the_crd_is_that_of_the_code_and_neither_helm_nor_argo_takes_it_along() {
+fn crd_matches_the_code_and_survives_helm_and_argo_deletion() {
     let name = "vpcconnectors.apprunner-operator.dev";
-    let mut crd = the(&objects(&[]), "CustomResourceDefinition", name).clone();
+    let mut crd = find(&objects(&[]), "CustomResourceDefinition", name).clone();
     let annotations = json!({
         "helm.sh/resource-policy": "keep",
         "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
@@ -28,13 +28,13 @@ fn the_crd_is_that_of_the_code_and_neither_helm_nor_argo_takes_it_along() {
     assert_eq!(crd, parsed(&file(CRD))[0]);
 
     let left = objects(&["--set", "crds.keep=false"]);
-    assert_eq!(the(&left, "CustomResourceDefinition", name)["metadata"]["annotations"], Value::Null);
+    assert_eq!(find(&left, "CustomResourceDefinition", name)["metadata"]["annotations"], Value::Null);
     let without = objects(&["--set", "crds.enabled=false"]);
     assert!(without.iter().all(|object| object["kind"] != "CustomResourceDefinition"));
 }
 
 #[test]
-fn the_policy_is_that_of_the_examples_and_names_the_operators_of_the_release() {
+fn policy_matches_the_examples_and_names_the_operators_of_the_release() {
     let own = r#"["system:serviceaccount:apprunner-system:apprunner-operator"]"#;
     let named = r#"["system:serviceaccount:apprunner-system:other","system:serviceaccount:jobs:it"]"#;
     let set = "serviceAccount.name=other,deletionProtection.operators={system:serviceaccount:jobs:it}";
@@ -52,22 +52,22 @@ fn the_policy_is_that_of_the_examples_and_names_the_operators_of_the_release() {
         }
         for example in examples {
             let (kind, name) = (example["kind"].as_str().unwrap(), example["metadata"]["name"].as_str().unwrap());
-            assert_eq!(the(&rendered, kind, name)["spec"], example["spec"]);
+            assert_eq!(find(&rendered, kind, name)["spec"], example["spec"]);
         }
     }
 }
 
 #[test]
-fn the_rights_are_those_that_the_tests_run_the_operator_with() {
+fn rbac_rules_match_the_rules_the_tests_use() {
     let examples = parsed(&file("examples/rbac.yaml"));
-    let example = the(&examples, "ClusterRole", "apprunner-operator")["rules"].as_array().unwrap().clone();
+    let example = find(&examples, "ClusterRole", "apprunner-operator")["rules"].as_array().unwrap().clone();
     let rendered = objects(&[]);
-    assert_eq!(the(&rendered, "ClusterRole", CLUSTER_NAME)["rules"], json!(example));
+    assert_eq!(find(&rendered, "ClusterRole", CLUSTER_NAME)["rules"], json!(example));
 
-    // Roles have no right to what stands in no namespace, and with an id of its own the operator does not ask for it.
+    // Roles grant no right to cluster-scoped objects, and with a configured cluster id the operator needs none.
     let (_, of_objects) = example.split_last().unwrap();
     let alone = objects(&["--set", "clusterId=shop-1"]);
-    assert_eq!(the(&alone, "ClusterRole", CLUSTER_NAME)["rules"], json!(of_objects));
+    assert_eq!(find(&alone, "ClusterRole", CLUSTER_NAME)["rules"], json!(of_objects));
     let roles = objects(&["--set", "rbac.namespaced=true,clusterId=shop-1,watchNamespaces={shop,jobs}"]);
     let roles: Vec<_> = roles.iter().filter(|o| o["kind"] == "Role" && o["metadata"]["name"] == RELEASE).collect();
     let namespaces: Vec<_> = roles.iter().map(|role| &role["metadata"]["namespace"]).collect();
@@ -76,7 +76,7 @@ fn the_rights_are_those_that_the_tests_run_the_operator_with() {
 }
 
 #[test]
-fn an_image_is_for_the_machine_that_builds_it() {
+fn image_is_built_for_the_architecture_of_the_machine() {
     let folder = std::env::temp_dir().join(format!("apprunner-operator-uname-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     for (machine, target) in [("x86_64", "x86_64"), ("aarch64", "aarch64"), ("arm64", "aarch64")] {
@@ -86,7 +86,7 @@ fn an_image_is_for_the_machine_that_builds_it() {
         let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
         let mut build = std::process::Command::new("hack/image/build");
         build.arg("target").env("PATH", path).env_remove("IMAGE_TARGET").current_dir(env!("CARGO_MANIFEST_DIR"));
-        assert_eq!(printed(&build.output().unwrap()).trim(), format!("{target}-unknown-linux-gnu"));
+        assert_eq!(output_of(&build.output().unwrap()).trim(), format!("{target}-unknown-linux-gnu"));
     }
     std::fs::remove_dir_all(folder).unwrap();
 }

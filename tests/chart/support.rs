@@ -1,4 +1,4 @@
-//! Helm, and what it renders.
+//! Helm, and the objects that it renders.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use std::sync::LazyLock;
 use devcluster::Tools;
 use serde_json::Value;
 
-/// The release of every test, and where it goes.
+/// Release and namespace of every test.
 pub const RELEASE: &str = "apprunner-operator";
 pub const NAMESPACE: &str = "apprunner-system";
-/// The name of what it has outside of namespaces.
+/// Name of the release's cluster-scoped objects.
 pub const CLUSTER_NAME: &str = "apprunner-system:apprunner-operator";
 
-/// A file of the checkout.
+/// Reads a file of the checkout.
 pub fn file(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -24,7 +24,7 @@ pub fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/apprunner-operator")
 }
 
-/// The values files that stand for how the chart is used.
+/// The values files, one for each way of using the chart.
 pub fn values_files() -> Vec<PathBuf> {
     let entries = fs::read_dir(chart().join("ci")).unwrap();
     let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -33,7 +33,7 @@ pub fn values_files() -> Vec<PathBuf> {
     files
 }
 
-/// Helm, with nothing of the user's own settings.
+/// Helm, without the user's own settings.
 pub fn helm() -> Command {
     static HELM: LazyLock<PathBuf> = LazyLock::new(|| {
         let helm = Tools::find().unwrap_or_else(|error| panic!("{error}")).directory().join("helm");
@@ -52,9 +52,9 @@ pub fn template(arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-/// Renders the chart, which must work, and gives what it printed.
+/// Renders the chart, which must succeed, and returns the output.
 pub fn manifests(arguments: &[&str]) -> String {
-    printed(&template(arguments))
+    output_of(&template(arguments))
 }
 
 /// Renders the chart into objects.
@@ -62,48 +62,48 @@ pub fn objects(arguments: &[&str]) -> Vec<Value> {
     parsed(&manifests(arguments))
 }
 
-/// What an installation with these values tells.
+/// The notes that an installation with these values prints.
 pub fn notes(set: &str) -> String {
     let mut install = helm();
     install.args(["install", RELEASE]).arg(chart()).args(["--namespace", NAMESPACE, "--dry-run=client", "--set", set]);
-    let printed = printed(&install.output().unwrap());
+    let printed = output_of(&install.output().unwrap());
     printed.split_once("NOTES:").unwrap_or_else(|| panic!("no notes in {printed}")).1.to_owned()
 }
 
-/// The objects of a file with several.
+/// The objects of a file with several documents.
 pub fn parsed(yaml: &str) -> Vec<Value> {
     let documents: Vec<Value> = serde_saphyr::from_multiple(yaml).unwrap_or_else(|error| panic!("{error}: {yaml}"));
     documents.into_iter().filter(|document| !document.is_null()).collect()
 }
 
-/// The one object of a kind and name.
-pub fn the<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
+/// The only object of a kind and name.
+pub fn find<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
     let found: Vec<_> = objects.iter().filter(|o| o["kind"] == kind && o["metadata"]["name"] == name).collect();
     assert_eq!(found.len(), 1, "{kind} {name} among {:?}", names(objects));
     found[0]
 }
 
-/// What there is, as kind and name.
+/// The kind and name of each object.
 pub fn names(objects: &[Value]) -> Vec<String> {
     let name = |object: &Value| format!("{}/{}", object["kind"], object["metadata"]["name"]).replace('"', "");
     objects.iter().map(name).collect()
 }
 
-/// What the operator is started with.
+/// The arguments of the operator's container.
 pub fn arguments(objects: &[Value]) -> Vec<String> {
     let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
     let operator = &deployment["spec"]["template"]["spec"]["containers"][0];
     serde_json::from_value(operator["args"].clone()).unwrap()
 }
 
-/// What a command that must succeed has printed.
-pub fn printed(output: &Output) -> String {
+/// Output of a command that must succeed.
+pub fn output_of(output: &Output) -> String {
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout)
 }
 
-/// What a command that must fail has said.
-pub fn said(output: &Output) -> String {
+/// Error output of a command that must fail.
+pub fn error_output(output: &Output) -> String {
     assert!(!output.status.success(), "it was not refused: {}", text(&output.stdout));
     text(&output.stderr)
 }

@@ -1,16 +1,17 @@
-//! README, docs, chart and examples speak of one installation: one namespace, one service account, and commands that work.
+//! README, docs, chart and examples describe one installation: one namespace, one service account, and commands that
+//! work.
 
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{CLUSTER_NAME, NAMESPACE, RELEASE, file, objects, parsed, printed, the, values_files};
+use crate::support::{CLUSTER_NAME, NAMESPACE, RELEASE, file, find, objects, output_of, parsed, values_files};
 
-/// Every file that people read or copy from, with its text.
+/// Every file that users read or copy from, with its text.
 fn pages() -> Vec<(String, String)> {
     let listed = Command::new("git").args(["ls-files"]).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
-    let listed = printed(&listed);
+    let listed = output_of(&listed);
     let parts = [
         "README.md",
         "SECURITY.md",
@@ -30,7 +31,7 @@ fn pages() -> Vec<(String, String)> {
 }
 
 #[test]
-fn everything_stands_in_one_namespace() {
+fn docs_chart_and_examples_use_one_namespace() {
     let wrong = [
         "--namespace apprunner-operator",
         "--namespace=apprunner-operator",
@@ -61,10 +62,10 @@ fn everything_stands_in_one_namespace() {
     }
 }
 
-/// The service account of the chart is the one that the trust policies, the association and the policy let in.
+/// The trust policies, the association and the policy name the chart's service account.
 #[test]
-fn the_service_account_of_the_chart_is_the_one_that_the_examples_name() {
-    let deployment = the(&objects(&[]), "Deployment", RELEASE).clone();
+fn examples_name_the_service_account_of_the_chart() {
+    let deployment = find(&objects(&[]), "Deployment", RELEASE).clone();
     let (namespace, account) = (
         deployment["metadata"]["namespace"].as_str().unwrap(),
         deployment["spec"]["template"]["spec"]["serviceAccountName"].as_str().unwrap(),
@@ -82,7 +83,7 @@ fn the_service_account_of_the_chart_is_the_one_that_the_examples_name() {
 }
 
 #[test]
-fn no_example_can_overwrite_what_a_release_has() {
+fn no_example_overwrites_an_object_of_a_release() {
     for values in values_files() {
         let rendered = objects(&["--values", values.to_str().unwrap()]);
         for path in ["examples/rbac.yaml", "examples/leader-election.yaml"] {
@@ -102,16 +103,16 @@ fn no_example_can_overwrite_what_a_release_has() {
             }
         }
     }
-    assert_eq!(the(&objects(&[]), "ClusterRoleBinding", CLUSTER_NAME)["subjects"][0]["namespace"], NAMESPACE);
+    assert_eq!(find(&objects(&[]), "ClusterRoleBinding", CLUSTER_NAME)["subjects"][0]["namespace"], NAMESPACE);
 }
 
-/// Where Crossplane is installed, `vpcconnectors` may be its resource.
+/// With Crossplane installed, `vpcconnectors` may be its resource.
 #[test]
-fn every_command_names_a_resource_that_is_ours_alone() {
+fn every_command_names_the_resource_unambiguously() {
     let ours = ["vpcconnectors.apprunner-operator.dev", "vpcconnectors.apprunner.aws.upbound.io"];
     let mut commands = 0;
     for (path, text) in pages() {
-        // A command may go on in the next line.
+        // A command may continue on the next line.
         let text = text.replace("\\\n", " ");
         for line in text.lines().filter(|line| line.contains("kubectl ")) {
             commands += 1;
@@ -128,7 +129,7 @@ fn every_command_names_a_resource_that_is_ours_alone() {
     assert!(commands > 60, "{commands}");
 }
 
-/// Whether a word stands in a command where kubectl looks for a resource: behind a verb, and before any text in quotes.
+/// Returns whether a word is at a position where kubectl expects a resource: after a verb, and before any quoted text.
 fn is_argument(command: &str, word: &str) -> bool {
     let before = command.split_once(word).map_or("", |(before, _)| before);
     !before.contains('`') && !before.contains('#') && !before.contains("arn:")

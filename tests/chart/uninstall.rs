@@ -1,6 +1,7 @@
-//! Uninstalling in the wrong order is refused; what that leaves behind is mended; in the right order it works.
+//! Uninstalling in the wrong order is refused; the printed command repairs the release; uninstalling in the right order
+//! works.
 //!
-//! There is no node, so the test plays the kubelet: it says how the hook's pod ended.
+//! There is no node, so the test acts as the kubelet: it sets the result of the hook's pod.
 
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -9,18 +10,18 @@ use devcluster::DevCluster;
 use serde_json::{Value, json};
 
 use crate::served::{cluster, kubectl};
-use crate::support::{NAMESPACE, RELEASE, chart, file, helm, parsed, printed, said, text};
+use crate::support::{NAMESPACE, RELEASE, chart, error_output, file, helm, output_of, parsed, text};
 
 const OBJECT: &str = "vpcconnector/shop-egress";
 
-/// Helm on this cluster.
+/// A Helm command for this cluster.
 fn on(cluster: &DevCluster, arguments: &[&str]) -> Command {
     let mut command = helm();
     command.args(arguments).args(["--namespace", NAMESPACE]).env("KUBECONFIG", cluster.kubeconfig());
     command
 }
 
-/// What the hook would do if there were a node: the very binary, with the hook's own rights and arguments.
+/// Runs the hook's program as a node would: the real binary, with the hook's own rights and arguments.
 fn preflight(cluster: &DevCluster) -> (bool, String) {
     let account = format!("system:serviceaccount:{NAMESPACE}:{RELEASE}-preflight");
     let kubeconfig = cluster.user_kubeconfig(&account, None).unwrap();
@@ -34,14 +35,14 @@ fn preflight(cluster: &DevCluster) -> (bool, String) {
     (ended.status.success(), text(&ended.stdout) + &text(&ended.stderr))
 }
 
-/// How an uninstall went: what Helm said, whether it worked, and what the check said.
+/// Result of an uninstall: Helm's output, its success, and the check's output.
 struct Uninstalled {
     worked: bool,
     helm: String,
     check: String,
 }
 
-/// Uninstalls, and plays the kubelet meanwhile: the hook's pod ends as the check does.
+/// Uninstalls, and acts as the kubelet meanwhile: the hook's pod gets the result of the check.
 fn uninstall(cluster: &DevCluster) -> Uninstalled {
     let mut command = on(cluster, &["uninstall", RELEASE, "--timeout=45s"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -58,7 +59,7 @@ fn uninstall(cluster: &DevCluster) -> Uninstalled {
     Uninstalled { worked: output.status.success(), helm: text(&output.stdout) + &text(&output.stderr), check }
 }
 
-/// Lets the hook's pod end, if there is one that has not, and gives what the check said.
+/// Ends the hook's pod, if there is an unfinished one, and returns the check's output.
 fn end_the_pod(cluster: &DevCluster) -> Option<String> {
     let pods = ["get", "pods", "--namespace", NAMESPACE, "--selector=batch.kubernetes.io/job-name", "--output=name"];
     let waiting = kubectl(cluster, &[pods.as_slice(), &["--field-selector=status.phase=Pending"]].concat());
@@ -72,7 +73,7 @@ fn end_the_pod(cluster: &DevCluster) -> Option<String> {
 
 /// The state of the release, in Helm's word.
 fn state(cluster: &DevCluster) -> String {
-    let status = printed(&on(cluster, &["status", RELEASE, "--output=json"]).output().unwrap());
+    let status = output_of(&on(cluster, &["status", RELEASE, "--output=json"]).output().unwrap());
     read(&status)["info"]["status"].as_str().unwrap().to_owned()
 }
 
@@ -84,25 +85,25 @@ fn upgrade(cluster: &DevCluster, set: &str) -> Output {
     on(cluster, &["upgrade", RELEASE, "--reset-values", "--set", set]).arg(chart()).output().unwrap()
 }
 
-/// What a release comes to: its values, and the Deployment that it has in the cluster.
+/// The release's values, and its Deployment in the cluster.
 fn restored(cluster: &DevCluster) -> (Value, Value) {
     assert_eq!(state(cluster), "deployed");
-    let values = printed(&on(cluster, &["get", "values", RELEASE, "--output=json"]).output().unwrap());
+    let values = output_of(&on(cluster, &["get", "values", RELEASE, "--output=json"]).output().unwrap());
     let deployment = kubectl(cluster, &["get", "deployment", RELEASE, "--namespace", NAMESPACE, "--output=json"]);
     (read(&values), read(&deployment)["spec"].clone())
 }
 
-/// Is refused to uninstall, and runs the command that the refusal prints, word for word.
+/// Tries to uninstall, expects a refusal, and runs the command that the refusal prints, word for word.
 fn refuse_and_restore(cluster: &DevCluster) {
     let refused = uninstall(cluster);
     assert!(!refused.worked && state(cluster) == "uninstalling", "{}", refused.helm);
     let line = refused.check.lines().find_map(|line| line.trim().strip_prefix("helm rollback ")).unwrap().to_owned();
     let mut command = helm();
     command.arg("rollback").args(line.split_whitespace()).env("KUBECONFIG", cluster.kubeconfig());
-    printed(&command.output().unwrap());
+    output_of(&command.output().unwrap());
 }
 
-/// An object that our finalizer holds, as if an operator had taken it over.
+/// Creates an object with our finalizer, as if an operator had claimed its connector.
 fn create_object(cluster: &DevCluster) {
     let object = parsed(&file("examples/vpcconnector.yaml"))[0].clone();
     let path = cluster.directory().join("object.json");
@@ -117,10 +118,10 @@ fn finalizers(cluster: &DevCluster, list: &str) {
 }
 
 #[test]
-fn it_is_refused_while_objects_remain_and_the_printed_command_restores_the_release() {
+fn uninstall_is_refused_while_objects_remain_and_can_be_undone() {
     let cluster = cluster();
     let install =
-        || printed(&on(&cluster, &["install", RELEASE, "--set=logLevel=warn"]).arg(chart()).output().unwrap());
+        || output_of(&on(&cluster, &["install", RELEASE, "--set=logLevel=warn"]).arg(chart()).output().unwrap());
     install();
     let crd = "crd/vpcconnectors.apprunner-operator.dev";
     kubectl(&cluster, &["wait", "--for=condition=Established", "--timeout=30s", crd]);
@@ -137,12 +138,12 @@ fn it_is_refused_while_objects_remain_and_the_printed_command_restores_the_relea
     refuse_and_restore(&cluster);
     let (values, deployment) = restored(&cluster);
     assert_eq!(values, json!({"logLevel": "warn"}));
-    printed(&upgrade(&cluster, "clusterId=shop-1,logLevel=debug"));
+    output_of(&upgrade(&cluster, "clusterId=shop-1,logLevel=debug"));
     let before = restored(&cluster);
     assert!(before.1 != deployment);
     refuse_and_restore(&cluster);
     assert_eq!(restored(&cluster), before);
-    // The revision that a rollback made is the same as the one that it went back to.
+    // A rollback creates a new revision that equals the one it went back to.
     refuse_and_restore(&cluster);
     assert_eq!(restored(&cluster), before);
 
@@ -154,25 +155,25 @@ fn it_is_refused_while_objects_remain_and_the_printed_command_restores_the_relea
         &["get", "deployments,jobs,serviceaccounts,roles", "--namespace", NAMESPACE, "--output=name"],
     );
     assert!(!left.contains(RELEASE), "{left}");
-    // With the CRD every object would go. What is installed next finds both.
+    // Deleting the CRD would delete every object. The next installation finds both.
     kubectl(&cluster, &["get", OBJECT, "--namespace=shop"]);
     install();
 }
 
 #[test]
-fn a_release_of_the_same_name_works_in_another_namespace() {
+fn release_of_the_same_name_works_in_another_namespace() {
     let cluster = cluster();
-    printed(&on(&cluster, &["install", RELEASE]).arg(chart()).output().unwrap());
+    output_of(&on(&cluster, &["install", RELEASE]).arg(chart()).output().unwrap());
     let mut second = helm();
     second.args(["install", RELEASE]).arg(chart()).args(["--namespace=jobs", "--set=watchNamespaces={jobs}"]);
     second.env("KUBECONFIG", cluster.kubeconfig());
-    // The CRD is the first one's, and Helm says so.
-    let refused = said(&second.output().unwrap());
+    // The CRD belongs to the first release, and Helm reports that.
+    let refused = error_output(&second.output().unwrap());
     assert!(
         refused.contains("vpcconnectors.apprunner-operator.dev") && refused.contains("release-namespace"),
         "{refused}"
     );
-    printed(&second.arg("--set=crds.enabled=false").output().unwrap());
+    output_of(&second.arg("--set=crds.enabled=false").output().unwrap());
     for namespace in [NAMESPACE, "jobs"] {
         let user = format!("system:serviceaccount:{namespace}:{RELEASE}");
         let may = ["auth", "can-i", "patch", "vpcconnectors.apprunner-operator.dev", "--namespace=jobs", "--as"];
@@ -180,7 +181,7 @@ fn a_release_of_the_same_name_works_in_another_namespace() {
     }
     let mut uninstall = helm();
     uninstall.args(["uninstall", RELEASE, "--namespace=jobs", "--no-hooks"]).env("KUBECONFIG", cluster.kubeconfig());
-    printed(&uninstall.output().unwrap());
+    output_of(&uninstall.output().unwrap());
     let user = format!("system:serviceaccount:{NAMESPACE}:{RELEASE}");
     kubectl(&cluster, &["auth", "can-i", "patch", "vpcconnectors.apprunner-operator.dev", "--as", &user]);
 }

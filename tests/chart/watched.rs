@@ -1,10 +1,10 @@
-//! Alerts and dashboard look at the release that they belong to.
+//! Alerts and dashboard select the release that they belong to.
 
 use serde_json::Value;
 
-use crate::support::{NAMESPACE, RELEASE, file, objects, the};
+use crate::support::{NAMESPACE, RELEASE, file, find, objects};
 
-/// The names of metrics in a query, each with what stands behind it.
+/// The metric names in a query, each with the text that follows it.
 fn series(query: &str) -> Vec<&str> {
     let found: Vec<_> = query.match_indices("apprunner_operator_").map(|(at, _)| &query[at..]).collect();
     assert!(!found.is_empty(), "{query}");
@@ -20,11 +20,11 @@ fn selected(query: &str, selector: &str) -> bool {
 
 fn rules(set: &str) -> Vec<Value> {
     let objects = objects(&["--set", "prometheusRule.enabled=true", "--set", set]);
-    the(&objects, "PrometheusRule", RELEASE)["spec"]["groups"][0]["rules"].as_array().unwrap().clone()
+    find(&objects, "PrometheusRule", RELEASE)["spec"]["groups"][0]["rules"].as_array().unwrap().clone()
 }
 
 #[test]
-fn every_alert_looks_at_its_own_release_and_links_to_an_absolute_address() {
+fn every_alert_selects_its_own_release_and_has_an_absolute_runbook_url() {
     let own = format!(r#"namespace="{NAMESPACE}",job="{RELEASE}-metrics""#);
     let runbook = "https://wiki.example/runbook";
     let linked = rules(&format!("prometheusRule.runbookUrl={runbook}"));
@@ -37,12 +37,12 @@ fn every_alert_looks_at_its_own_release_and_links_to_an_absolute_address() {
     let chosen = r#"cluster="a""#;
     for rule in rules(r#"prometheusRule.selector=cluster="a""#) {
         assert!(selected(rule["expr"].as_str().unwrap(), chosen), "{rule}");
-        assert_eq!(rule["annotations"]["runbook_url"], Value::Null, "a link that leads nowhere");
+        assert_eq!(rule["annotations"]["runbook_url"], Value::Null, "the link is not absolute");
     }
 }
 
 #[test]
-fn every_panel_looks_at_what_is_chosen() {
+fn every_panel_selects_the_chosen_release() {
     let dashboard: Value = serde_json::from_str(&file("charts/apprunner-operator/files/dashboard.json")).unwrap();
     let chosen = r#"cluster=~"$cluster",namespace=~"$namespace",job=~"$job""#;
     for panel in dashboard["panels"].as_array().unwrap() {

@@ -1,14 +1,14 @@
 //! An operator whose wall clock is wrong, and is set while it works.
 //!
-//! libfaketime sets the operator's wall clock and leaves its monotonic clock alone, as NTP and people do. `make e2e` runs
-//! this, since libfaketime comes from the distribution; `hack/e2e/packages` gets it.
+//! libfaketime sets the operator's wall clock and leaves its monotonic clock alone, as NTP and administrators do. `make
+//! e2e` runs these tests, because libfaketime comes from the distribution; `hack/e2e/packages` gets it.
 #![allow(
     unreachable_pub,
     dead_code,
     unused_imports,
     reason = "the helpers are those of tests/operator, which uses more of them"
 )]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test that fails says so by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a failing test panics")]
 
 #[path = "../operator/support/mod.rs"]
 mod support;
@@ -23,7 +23,7 @@ struct Clock {
 }
 
 impl Clock {
-    /// Gives the operators of a world a clock that is off by so much: "+1h", "-3m" or "+0".
+    /// Gives the operators of a world a clock with this offset: "+1h", "-3m" or "+0".
     fn of(world: &mut World, offset: &str) -> Self {
         let clock = Self { offset: world.cluster.directory().join(format!("clock-of-{}", world.namespace)) };
         clock.set(offset);
@@ -55,7 +55,7 @@ fn library() -> &'static str {
 }
 
 #[tokio::test]
-async fn a_clock_that_starts_an_hour_ahead_is_told_and_its_correction_is_enough() {
+async fn clock_an_hour_off_is_reported_and_correcting_it_is_enough() {
     for offset in ["+1h", "-1h"] {
         let mut world = World::new().await;
         let clock = Clock::of(&mut world, offset);
@@ -67,14 +67,14 @@ async fn a_clock_that_starts_an_hour_ahead_is_told_and_its_correction_is_enough(
         clock.set("+0");
         world.reason("egress", "Available").await;
         world.delete("egress").await;
-        world.gone("egress").await;
+        world.until_deleted("egress").await;
         assert!(world.inactive(&arn));
     }
 }
 
-/// Three minutes are within what AWS tolerates, and longer than any wait of a test takes.
+/// AWS tolerates a difference of three minutes, and three minutes are longer than any wait in a test.
 #[tokio::test]
-async fn a_clock_that_is_set_while_an_object_waits_holds_it_up_no_longer() {
+async fn setting_the_clock_during_a_wait_does_not_delay_the_deletion() {
     for offset in ["-3m", "+3m"] {
         let mut world = World::new().await;
         let clock = Clock::of(&mut world, "+0");
@@ -85,7 +85,7 @@ async fn a_clock_that_is_set_while_an_object_waits_holds_it_up_no_longer() {
         world.reason("egress", "InUse").await;
         clock.set(offset);
         assert!(world.emulator.delete_service(&service));
-        world.gone("egress").await;
+        world.until_deleted("egress").await;
         assert!(world.inactive(&arn));
     }
 }

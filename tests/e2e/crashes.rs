@@ -1,4 +1,4 @@
-//! The operator killed in the middle of its work, and started again by the kubelet.
+//! The operator is killed in the middle of its work, and the kubelet starts it again.
 
 use apprunner_emulator::FaultKind;
 use libtest_mimic::Trial;
@@ -6,25 +6,25 @@ use libtest_mimic::Trial;
 use crate::world::{World, scenario};
 
 pub fn scenarios() -> Vec<Trial> {
-    vec![scenario("killed-midway", its_successor_completes_what_it_began)]
+    vec![scenario("killed-midway", restarted_operator_completes_the_deletion)]
 }
 
-async fn its_successor_completes_what_it_began(world: &World) {
+async fn restarted_operator_completes_the_deletion(world: &World) {
     world.install(&[]);
-    let [unheard, unanswered, kept] = ["unheard", "unanswered", "kept"].map(|name| world.adopted(name));
+    let [unheard, unanswered, kept] = ["unheard", "unanswered", "kept"].map(|name| world.claimed(name));
     let killed = world.leader().await;
-    world.deleting("unheard", &unheard, FaultKind::BlackHole { after_effect: false }).await;
-    world.deleting("unanswered", &unanswered, FaultKind::BlackHole { after_effect: true }).await;
+    world.begin_deletion("unheard", &unheard, FaultKind::BlackHole { after_effect: false }).await;
+    world.begin_deletion("unanswered", &unanswered, FaultKind::BlackHole { after_effect: true }).await;
     world.signal(&killed.pod, "SIGKILL");
-    world.restarted(&killed.pod, 137);
+    world.until_restarted(&killed.pod, 137);
     for (name, arn) in [("unheard", &unheard), ("unanswered", &unanswered)] {
-        world.gone(name, arn);
+        world.until_deleted(name, arn);
         assert!(world.deletes(arn) <= 2, "{name}: {} deletes", world.deletes(arn));
     }
-    world.reaches("vpcc/kept", "Available");
+    world.until_reason("vpcc/kept", "Available");
     world.kubectl(&["delete", "vpcc/kept", "--wait=false"]);
-    world.gone("kept", &kept);
+    world.until_deleted("kept", &kept);
     assert_eq!(world.deletes(&kept), 1);
-    assert_eq!(world.successor(&killed).await.pod, killed.pod, "a restarted container leads under another name");
+    assert_eq!(world.next_leader(&killed).await.pod, killed.pod, "a restarted container leads under another name");
     world.uninstall();
 }

@@ -1,4 +1,4 @@
-//! That the ground bears: what every other scenario takes for granted.
+//! The preconditions of every other scenario.
 
 use apprunner_emulator::{DEFAULT_ACCESS_KEY_ID, DEFAULT_SECRET_ACCESS_KEY};
 use aws_sdk_apprunner::config::{BehaviorVersion, Credentials, Region};
@@ -15,18 +15,18 @@ use crate::world::{REGION, World, image, scenario};
 
 pub fn scenarios() -> Vec<Trial> {
     vec![
-        scenario("network", the_test_the_emulator_and_the_only_node_are_in_one_network),
-        scenario("helm", helm_installs_into_the_cluster_and_takes_it_back),
-        scenario("emulator-image", its_image_is_the_operators_app_runner),
+        scenario("network", test_emulator_and_node_are_in_one_network),
+        scenario("helm", helm_installs_and_uninstalls),
+        scenario("emulator-image", emulator_image_serves_the_operator),
         scenario("arbitrary-user", both_images_run_as_any_user_with_group_0),
         Trial::test("missing-image", || {
-            an_image_that_is_not_built_is_named_with_what_to_do();
+            missing_image_archive_is_named_with_a_remedy();
             Ok(())
         }),
     ]
 }
 
-async fn the_test_the_emulator_and_the_only_node_are_in_one_network(world: &World) {
+async fn test_emulator_and_node_are_in_one_network(world: &World) {
     let nodes = Api::<Node>::all(world.client.clone()).list(&ListParams::default()).await.unwrap();
     assert_eq!(nodes.items.len(), 1);
 
@@ -34,7 +34,7 @@ async fn the_test_the_emulator_and_the_only_node_are_in_one_network(world: &Worl
     assert_eq!(world.endpoint, format!("http://apprunner.test:{}", world.emulator.address().port()));
 }
 
-async fn helm_installs_into_the_cluster_and_takes_it_back(world: &World) {
+async fn helm_installs_and_uninstalls(world: &World) {
     let chart = world.cluster.directory().join("stand-in");
     let chart = chart.to_str().unwrap();
     world.helm(&["create", chart]);
@@ -48,11 +48,11 @@ async fn helm_installs_into_the_cluster_and_takes_it_back(world: &World) {
     assert_eq!(world.kubectl(&["get", "services", "--output=name"]), "");
 }
 
-async fn its_image_is_the_operators_app_runner(world: &World) {
+async fn emulator_image_serves_the_operator(world: &World) {
     both_images(world, &json!({}), &[]).await;
 }
 
-/// As `OpenShift` runs them: a user of the namespace's range, which no image knows, and the group 0 that comes of it.
+/// As `OpenShift` runs them: with a user of the namespace's range, which no image knows, and with group 0.
 async fn both_images_run_as_any_user_with_group_0(world: &World) {
     let values = [
         "podSecurityContext.runAsUser=1000700000",
@@ -62,7 +62,7 @@ async fn both_images_run_as_any_user_with_group_0(world: &World) {
     both_images(world, &json!({"runAsUser": 1_000_700_000}), &values).await;
 }
 
-/// The operator with the emulator's image as its App Runner, from an adoption to a deletion.
+/// The operator with the emulator's image as its App Runner, from a claim to a deletion.
 async fn both_images(world: &World, emulator: &Value, values: &[&str]) {
     world.apply(&emulator_pod(emulator));
     world.kubectl(&["wait", "pod/app-runner", "--for=condition=Ready", "--timeout=60s"]);
@@ -101,14 +101,14 @@ fn emulator_pod(user: &Value) -> String {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "app-runner"}, "spec": spec}).to_string()
 }
 
-/// A client with the key that the emulator knows from its start.
+/// A client with the emulator's default key.
 fn client(url: &str) -> Client {
     let credentials = Credentials::new(DEFAULT_ACCESS_KEY_ID, DEFAULT_SECRET_ACCESS_KEY, None, None, "tests");
     let config = Config::builder().behavior_version(BehaviorVersion::latest()).region(Region::new(REGION));
     Client::from_conf(config.credentials_provider(credentials).endpoint_url(url).build())
 }
 
-fn an_image_that_is_not_built_is_named_with_what_to_do() {
+fn missing_image_archive_is_named_with_a_remedy() {
     let message = image("nobody").unwrap_err();
     assert!(message.ends_with("target/image/nobody.tar is missing: make image"), "{message}");
 }

@@ -1,4 +1,4 @@
-//! Two replicas, of which one works: how it is succeeded when it is killed, stopped and frozen.
+//! Two replicas, one of which leads: the other takes the lead when the leader is killed, stopped or frozen.
 
 use std::time::{Duration, Instant};
 
@@ -9,90 +9,90 @@ use libtest_mimic::Trial;
 use crate::world::{World, scenario};
 
 const TWO: [&str; 2] = ["replicaCount=2", "podDisruptionBudget.enabled=true"];
-/// What the leader has under way has taken effect, and the answer never comes.
+/// The leader's call in flight has taken effect, and the answer never comes.
 const UNANSWERED: FaultKind = FaultKind::BlackHole { after_effect: true };
 
 pub fn scenarios() -> Vec<Trial> {
     vec![
-        scenario("leader-killed", killed_while_it_deletes),
-        scenario("leader-stopped", stopped_while_it_deletes),
-        scenario("leader-frozen", frozen_while_it_deletes),
+        scenario("leader-killed", leader_killed_during_deletions),
+        scenario("leader-stopped", leader_stopped_during_deletions),
+        scenario("leader-frozen", leader_frozen_during_deletions),
     ]
 }
 
-async fn killed_while_it_deletes(world: &World) {
+async fn leader_killed_during_deletions(world: &World) {
     world.install(&TWO);
-    let [arn, other] = ["shop-egress", "jobs-egress"].map(|name| world.adopted(name));
+    let [arn, other] = ["shop-egress", "jobs-egress"].map(|name| world.claimed(name));
     let leader = world.leader().await;
-    world.deleting("shop-egress", &arn, UNANSWERED).await;
-    world.renewed().await;
+    world.begin_deletion("shop-egress", &arn, UNANSWERED).await;
+    world.until_renewed().await;
     let killed = Instant::now();
     world.signal(&leader.pod, "SIGKILL");
-    // Mostly the standby; sometimes it is the killed one's container, which by then is a candidate like any other.
-    world.successor(&leader).await;
+    // Mostly the standby leads next; sometimes it is the killed pod's new container, which by then is a candidate too.
+    world.next_leader(&leader).await;
     assert!(killed.elapsed() < Duration::from_secs(20), "{:?} after a kill", killed.elapsed());
-    world.restarted(&leader.pod, 137);
-    world.gone("shop-egress", &arn);
+    world.until_restarted(&leader.pod, 137);
+    world.until_deleted("shop-egress", &arn);
     assert!(world.deletes(&arn) <= 2, "{} deletes", world.deletes(&arn));
-    goes_on(world, &other);
+    assert_next_leader_continues(world, &other);
     world.uninstall();
 }
 
-async fn stopped_while_it_deletes(world: &World) {
+async fn leader_stopped_during_deletions(world: &World) {
     world.install(&TWO);
-    let [arn, other] = ["shop-egress", "jobs-egress"].map(|name| world.adopted(name));
+    let [arn, other] = ["shop-egress", "jobs-egress"].map(|name| world.claimed(name));
     let leader = world.leader().await;
     let stopped = world.pod(&leader.pod).await;
-    world.deleting("shop-egress", &arn, FaultKind::LateAnswer { ms: 3_000 }).await;
+    world.begin_deletion("shop-egress", &arn, FaultKind::LateAnswer { ms: 3_000 }).await;
     world.kubectl(&["delete", "pod", &leader.pod, "--wait=false"]);
     assert_eq!(world.exit_code(&stopped).await, 0);
-    let next = world.successor(&leader).await;
-    let given_back = granted(world, &leader.pod).pop().unwrap();
-    let taken = granted(world, &next.pod).remove(0);
-    let between = taken.duration_since(given_back);
+    let next = world.next_leader(&leader).await;
+    let released = granted(world, &leader.pod).pop().unwrap();
+    let acquired = granted(world, &next.pod).remove(0);
+    let between = acquired.duration_since(released);
     assert!(!between.is_negative() && between.as_millis() < 3_000, "{between:?} after a clean stop");
-    world.gone("shop-egress", &arn);
+    world.until_deleted("shop-egress", &arn);
     assert_eq!(world.deletes(&arn), 1, "the first finished it");
-    goes_on(world, &other);
+    assert_next_leader_continues(world, &other);
     world.uninstall();
 }
 
-async fn frozen_while_it_deletes(world: &World) {
-    // The kubelet would kill it before it can be triggered.
+async fn leader_frozen_during_deletions(world: &World) {
+    // The kubelet would kill the frozen operator before the test can continue it.
     world.install(&[&TWO[..], &["livenessProbe.failureThreshold=60"]].concat());
-    let [arn, other] = ["shop-egress", "jobs-egress"].map(|name| world.adopted(name));
+    let [arn, other] = ["shop-egress", "jobs-egress"].map(|name| world.claimed(name));
     let leader = world.leader().await;
     let frozen = world.pod(&leader.pod).await;
-    world.deleting("shop-egress", &arn, UNANSWERED).await;
+    world.begin_deletion("shop-egress", &arn, UNANSWERED).await;
     world.signal(&leader.pod, "SIGSTOP");
-    world.gone("shop-egress", &arn);
+    world.until_deleted("shop-egress", &arn);
     assert!(world.deletes(&arn) <= 2, "{} deletes", world.deletes(&arn));
-    let next = world.successor(&leader).await;
+    let next = world.next_leader(&leader).await;
     assert_ne!(next.pod, leader.pod);
     let done = || (world.calls_of(&frozen), world.writes_of(&leader.pod).len());
     let before = done();
     assert!(before.0 > 0 && before.1 > 0, "it did its work before: {before:?}");
     world.signal(&leader.pod, "SIGCONT");
-    world.restarted(&leader.pod, 1);
+    world.until_restarted(&leader.pod, 1);
     let said = world.kubectl(&["logs", "--previous", &leader.pod]);
     assert!(said.contains("the Lease was lost"), "{said}");
-    goes_on(world, &other);
-    assert_eq!(done(), before, "it went on when it was triggered: {:?}", world.writes_of(&leader.pod));
+    assert_next_leader_continues(world, &other);
+    assert_eq!(done(), before, "the old leader continued its work: {:?}", world.writes_of(&leader.pod));
     assert_eq!(world.leader().await, next);
     world.uninstall();
 }
 
-/// What the leader had not begun yet is the next one's.
-fn goes_on(world: &World, other: &str) {
-    world.adopted("late-egress");
-    world.reaches("vpcc/jobs-egress", "Available");
+/// Checks that the next leader does the work that the old one had not begun.
+fn assert_next_leader_continues(world: &World, other: &str) {
+    world.claimed("late-egress");
+    world.until_reason("vpcc/jobs-egress", "Available");
     world.kubectl(&["delete", "vpcc", "jobs-egress", "late-egress", "--wait=false"]);
-    world.gone("jobs-egress", other);
+    world.until_deleted("jobs-egress", other);
     assert_eq!(world.deletes(other), 1);
     world.kubectl(&["wait", "vpcc/late-egress", "--for=delete", "--timeout=60s"]);
 }
 
-/// When the API server granted a pod its writes of the Lease.
+/// Times at which the API server granted a pod its writes of the Lease.
 fn granted(world: &World, pod: &str) -> Vec<Timestamp> {
     let writes = world.writes_of(pod).into_iter();
     let granted = writes.filter(|it| it["objectRef"]["resource"] == "leases" && it["responseStatus"]["code"] == 200);

@@ -1,10 +1,11 @@
 //! The operator as its users install it: in a pod, on a real node, with Helm.
 //!
-//! One file a theme. A [`scenario`](world::scenario) has a namespace of its name, which enforces the strictest Pod
-//! Security, and an App Runner that pods find by name. All share one cluster, one after the other, because what a chart
-//! installs is partly the whole cluster's. The last of all holds what the others have used against what is granted.
-#![allow(unreachable_pub, reason = "the helpers' own privacy is between them and the tests")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
+//! Each theme has a file. A [`scenario`](world::scenario) has a namespace of its name, which enforces the strictest Pod
+//! Security, and an App Runner that pods find by name. The scenarios share one cluster and run one after the other,
+//! because a chart also installs cluster-scoped objects. The last tests compare the rights that the scenarios have used
+//! with the granted rights.
+#![allow(unreachable_pub, reason = "the helpers are used only by the tests of this crate")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test panics")]
 
 mod crashes;
 mod deletion;
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
         namespaces::scenarios(),
         monitoring::scenarios(),
         uninstall::scenarios(),
-        proof::of_them(),
+        proof::scenarios(),
     ];
     let conclusion = libtest_mimic::run(&arguments, scenarios.into_iter().flatten().collect());
     world::end();

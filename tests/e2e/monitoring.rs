@@ -1,4 +1,4 @@
-//! What a Prometheus makes of the metrics, and Grafana of Prometheus.
+//! The metrics in a real Prometheus, and the queries of the Grafana dashboard.
 
 use std::env;
 use std::fs;
@@ -21,7 +21,7 @@ pub fn scenarios() -> Vec<Trial> {
     vec![
         scenario("monitoring", every_panel_has_data_and_every_alert_is_evaluated),
         Trial::test("alerts", || {
-            alerts_fire_when_they_should_and_not_else();
+            alerts_pass_their_promtool_tests();
             Ok(())
         }),
     ]
@@ -32,17 +32,17 @@ async fn every_panel_has_data_and_every_alert_is_evaluated(world: &World) {
     let both = eventually("two targets", async || Some(targets(world)).filter(|targets| targets.len() == 2)).await;
     let _prometheus = prometheus(world, &both);
     has_data("count(up == 1) == 2").await;
-    let held = world.adopted("jobs-egress");
+    let held = world.claimed("jobs-egress");
     world.emulator.create_service(DEFAULT_ACCOUNT, REGION, "jobs", Some(&held));
-    world.adopted("shop-egress");
+    world.claimed("shop-egress");
     world.kubectl(&["delete", "vpcc/jobs-egress", "--wait=false"]);
-    world.reaches("vpcc/jobs-egress", "InUse");
+    world.until_reason("vpcc/jobs-egress", "InUse");
     world.kubectl(&["delete", "vpcc/shop-egress", "--wait", "--timeout=60s"]);
 
     for query in panels() {
         has_data(&query).await;
     }
-    // The first of its kind, which only a counter that was 0 before can show.
+    // The first deletion of its kind, which shows only on a counter that was 0 before.
     has_data(r#"increase(apprunner_operator_deletions_total{outcome="Deleted"}[30s]) > 0"#).await;
     let evaluated = async || rules().await.filter(|rules| rules.iter().all(|it| it["health"] != "unknown"));
     let rules = eventually("every rule is evaluated", evaluated).await;
@@ -56,14 +56,15 @@ async fn every_panel_has_data_and_every_alert_is_evaluated(world: &World) {
     world.uninstall();
 }
 
-fn alerts_fire_when_they_should_and_not_else() {
+fn alerts_pass_their_promtool_tests() {
     let rules = format!("{CHART}/files/rules.yaml");
     for arguments in [["check", "rules", &rules], ["test", "rules", "tests/chart/alerts.yaml"]] {
         run(Command::new(program("promtool")).current_dir(CHECKOUT).args(arguments));
     }
 }
 
-/// A Prometheus that scrapes these. The distribution's can't ask Kubernetes for them, so it is told.
+/// A Prometheus that scrapes these targets. The distribution's build cannot discover them in Kubernetes, so the
+/// configuration lists them.
 fn prometheus(world: &World, targets: &[String]) -> Program {
     let configuration = json!({
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
@@ -81,7 +82,7 @@ fn prometheus(world: &World, targets: &[String]) -> Program {
     world.cluster.run("prometheus", &program("prometheus"), &arguments).unwrap()
 }
 
-/// Whom the chart's `ServiceMonitor` leads to: those behind the Service with its labels, at the port that it names.
+/// The targets of the chart's `ServiceMonitor`: the endpoints of the Service with its labels, at the named port.
 fn targets(world: &World) -> Vec<String> {
     let labels = format!("app.kubernetes.io/name=apprunner-operator,app.kubernetes.io/instance={RELEASE}");
     let found = world.kubectl(&["get", "endpointslices", "--selector", &labels, "--output=json"]);
@@ -92,7 +93,7 @@ fn targets(world: &World) -> Vec<String> {
     addresses.map(|address| format!("{}:{}", address.as_str().unwrap(), port["port"])).collect()
 }
 
-/// What the dashboard asks, as Grafana asks it where the last half minute is shown.
+/// The dashboard's queries, as Grafana sends them for the last half minute.
 fn panels() -> Vec<String> {
     let text = file(&format!("{CHART}/files/dashboard.json"));
     let dashboard: Value = serde_json::from_str(&text).unwrap();
@@ -104,7 +105,7 @@ fn panels() -> Vec<String> {
     queries
 }
 
-/// A query where every cluster, namespace and release is chosen.
+/// A query with every cluster, namespace and release selected.
 fn chosen(query: &str) -> String {
     let all = ["$cluster", "$namespace", "$job"]
         .into_iter()
@@ -112,7 +113,7 @@ fn chosen(query: &str) -> String {
     all.replace("$__rate_interval", "30s")
 }
 
-/// Waits until a query's answer has a number.
+/// Waits until a query's result contains a number.
 async fn has_data(query: &str) {
     let has_number = async || numbers(&ask(query)).iter().any(|number| !number.is_nan()).then_some(());
     eventually(&format!("{query} has data"), has_number).await;
@@ -123,7 +124,7 @@ fn ask(query: &str) -> Output {
     Command::new(program("promtool")).args(["query", "instant", "--format=json", &url, query]).output().unwrap()
 }
 
-/// Those of an answer; before Prometheus listens there is none.
+/// The numbers in a result; empty until Prometheus listens.
 fn numbers(answer: &Output) -> Vec<f64> {
     let samples: Vec<Value> = serde_json::from_slice(&answer.stdout).unwrap_or_default();
     samples.iter().map(|sample| sample["value"][1].as_str().unwrap().parse().unwrap()).collect()

@@ -1,4 +1,4 @@
-//! Operators that are confined to some namespaces, and the end of such a namespace.
+//! Operators that are confined to some namespaces, and the deletion of such a namespace.
 
 use std::fs;
 use std::path::Path;
@@ -14,14 +14,14 @@ const LOG: &str = "deployment/apprunner-operator";
 
 pub fn scenarios() -> Vec<Trial> {
     vec![
-        scenario("watch-namespaces", what_is_not_watched_is_left_alone),
-        scenario("namespaced", roles_are_enough),
-        scenario("stuck-namespace", deleted_before_its_objects),
-        scenario("own-namespace", deleted_with_its_operator),
+        scenario("watch-namespaces", unwatched_namespace_is_left_alone),
+        scenario("namespaced", roles_without_cluster_roles_are_enough),
+        scenario("stuck-namespace", namespace_deleted_before_its_objects),
+        scenario("own-namespace", namespace_deleted_with_its_operator),
     ]
 }
 
-async fn what_is_not_watched_is_left_alone(world: &World) {
+async fn unwatched_namespace_is_left_alone(world: &World) {
     let namespaces = ["shop", "jobs", "elsewhere"];
     for namespace in namespaces {
         world.restricted(namespace);
@@ -29,13 +29,13 @@ async fn what_is_not_watched_is_left_alone(world: &World) {
     world.install(&["watchNamespaces={shop,jobs}"]);
     let outside = world.created_in("elsewhere");
     for namespace in ["shop", "jobs"] {
-        world.adopted_and_deleted_in(namespace);
+        world.claimed_and_deleted_in(namespace);
     }
     let traces = "--output=jsonpath={.metadata.finalizers}{.status.conditions}";
     assert_eq!(world.kubectl(&["--namespace=elsewhere", "get", "vpcc/egress", traces]), "");
     let of_it = CallFilter { arn: Some(outside.clone()), ..CallFilter::default() };
     assert_eq!(world.emulator.calls_matching(&of_it), []);
-    // It was one like the others: as soon as it is watched it is taken over.
+    // The object is like the others: the operator claims its connector as soon as the namespace is watched.
     world.release("upgrade", &["watchNamespaces={shop,jobs,elsewhere}"]);
     world.ready_in("elsewhere");
     world.deleted_in("elsewhere", &outside);
@@ -43,12 +43,12 @@ async fn what_is_not_watched_is_left_alone(world: &World) {
     world.kubectl(&[&["delete", "namespace", "--wait=false"], &namespaces[..]].concat());
 }
 
-async fn roles_are_enough(world: &World) {
+async fn roles_without_cluster_roles_are_enough(world: &World) {
     world.install(&ROLES_ONLY);
     let of_release = format!("--selector=app.kubernetes.io/instance={RELEASE}");
     let all = |kinds: &str| world.kubectl(&["get", kinds, &of_release, "--output=name"]);
     assert_eq!((all("roles").lines().count(), all("clusterroles,clusterrolebindings").as_str()), (2, ""));
-    let arn = world.adopted("shop-egress");
+    let arn = world.claimed("shop-egress");
     let refused = world.helm_refused(&["uninstall", RELEASE, "--wait", "--timeout=90s"]);
     assert!(refused.contains("shop-egress"), "what still needs it is not named: {refused}");
     let log = fs::read_to_string(world.cluster.audit_log()).unwrap();
@@ -59,7 +59,7 @@ async fn roles_are_enough(world: &World) {
     world.uninstall();
 }
 
-async fn deleted_before_its_objects(world: &World) {
+async fn namespace_deleted_before_its_objects(world: &World) {
     for namespace in ["doomed", "spared"] {
         world.restricted(namespace);
     }
@@ -68,9 +68,10 @@ async fn deleted_before_its_objects(world: &World) {
     assert!(world.emulator.delete_service(&service));
     let failing = async || world.kubectl(&["logs", LOG]).contains("the API server refused to").then_some(());
     eventually("the operator reports what it lacks", failing).await;
-    // Nor does one that starts now see what hangs; the other namespace has its operator all the while.
+    // A restarted operator does not see the stuck object either; the other namespace has a working operator all the
+    // while.
     world.kubectl(&["delete", "pods", "--selector=app.kubernetes.io/name=apprunner-operator"]);
-    world.adopted_and_deleted_in("spared");
+    world.claimed_and_deleted_in("spared");
 
     let notes = world.helm(&["get", "notes", RELEASE]);
     let (_, way_out) = notes.split_once("rights from outside the namespace,\n\n").unwrap();
@@ -81,14 +82,14 @@ async fn deleted_before_its_objects(world: &World) {
     assert_eq!(world.status(&arn), ConnectorStatus::Inactive);
     let rescue = "apprunner-operator-rescue";
     world.kubectl(&["delete", &format!("clusterrolebinding/{rescue}"), &format!("clusterrole/{rescue}")]);
-    // No Role can be made in a namespace that is gone, not even for the hook.
+    // No Role can be created in a deleted namespace, not even for the hook.
     world.release("upgrade", &[&ROLES_ONLY[..], &["watchNamespaces={spared}"]].concat());
-    world.adopted_and_deleted_in("spared");
+    world.claimed_and_deleted_in("spared");
     world.uninstall();
     world.kubectl(&["delete", "namespace", "spared", "--wait=false"]);
 }
 
-async fn deleted_with_its_operator(world: &World) {
+async fn namespace_deleted_with_its_operator(world: &World) {
     world.restricted("lost");
     world.release_in("lost", "install", &ROLES_ONLY);
     let (arn, service) = world.stuck("lost");
@@ -102,7 +103,7 @@ async fn deleted_with_its_operator(world: &World) {
 }
 
 impl World {
-    /// An object of a new connector in a namespace beside the scenario's; gives the connector's ARN.
+    /// Creates an object of a new connector in another namespace than the scenario's; returns the connector's ARN.
     fn created_in(&self, namespace: &str) -> String {
         let arn = self.emulator.create_connector(DEFAULT_ACCOUNT, REGION, namespace);
         self.object_in(namespace, "egress", &arn);
@@ -119,15 +120,15 @@ impl World {
         assert_eq!((self.status(arn), self.deletes(arn)), (ConnectorStatus::Inactive, 1));
     }
 
-    fn adopted_and_deleted_in(&self, namespace: &str) {
+    fn claimed_and_deleted_in(&self, namespace: &str) {
         let arn = self.created_in(namespace);
         self.ready_in(namespace);
         self.deleted_in(namespace, &arn);
     }
 
-    /// Deletes a namespace whose object's connector is in use, so that its Roles are gone before the object can be.
+    /// Deletes a namespace whose object's connector is in use, so its Roles are deleted before the object can be.
     ///
-    /// Gives the connector's ARN and the service's.
+    /// Returns the connector's ARN and the service's.
     fn stuck(&self, namespace: &str) -> (String, String) {
         let arn = self.created_in(namespace);
         self.ready_in(namespace);
@@ -141,7 +142,7 @@ impl World {
         (arn, service)
     }
 
-    /// Runs what the documentation tells a person to type.
+    /// Runs commands from the documentation as a user would.
     fn shell(&self, commands: &str) {
         let mut shell = self.cluster.client(Path::new("sh"));
         let path = format!("{}:{}", self.cluster.tools().directory().display(), std::env::var("PATH").unwrap());

@@ -1,4 +1,4 @@
-//! The operator's pods: which of them leads, what each has done, and how it ends.
+//! The operator's pods: the leader, the calls and writes of each pod, and their ends.
 
 use futures::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::release::RELEASE;
 use crate::world::{World, eventually};
 
-/// Who holds the Lease: a process, for a container that is started again is another candidate.
+/// Holder of the Lease: a process, because a restarted container is another candidate.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Leader {
     pub pod: String,
@@ -18,18 +18,18 @@ pub struct Leader {
 }
 
 impl World {
-    /// Who leads.
+    /// Waits for a leader.
     pub async fn leader(&self) -> Leader {
         eventually("one leads", async || self.holder().await).await
     }
 
-    /// Waits until somebody else leads.
-    pub async fn successor(&self, leader: &Leader) -> Leader {
+    /// Waits until another candidate leads.
+    pub async fn next_leader(&self, leader: &Leader) -> Leader {
         eventually("another leads", async || self.holder().await.filter(|holder| holder != leader)).await
     }
 
-    /// Waits until the leader has renewed its Lease, which from then on lasts longest.
-    pub async fn renewed(&self) {
+    /// Waits until the leader has renewed its Lease; from that moment the Lease lasts longest.
+    pub async fn until_renewed(&self) {
         let before = self.lease().await.resource_version();
         let renewed = async || (self.lease().await.resource_version() != before).then_some(());
         eventually("it is renewed", renewed).await;
@@ -58,14 +58,14 @@ impl World {
         self.cluster.signal(self.name, pod, signal).unwrap();
     }
 
-    /// Waits until a pod's operator has ended so, and was started again.
-    pub fn restarted(&self, pod: &str, exit_code: u8) {
+    /// Waits until a pod's operator has ended with this code and was started again.
+    pub fn until_restarted(&self, pod: &str, exit_code: u8) {
         let ended =
             format!("--for=jsonpath={{.status.containerStatuses[0].lastState.terminated.exitCode}}={exit_code}");
         self.kubectl(&["wait", "pod", pod, &ended, "--timeout=60s"]);
     }
 
-    /// Waits until a pod that was looked at before is gone; gives the exit code of its operator.
+    /// Waits until this pod is deleted; returns the exit code of its operator.
     pub async fn exit_code(&self, pod: &Pod) -> i32 {
         let only = WatchParams::default().fields(&format!("metadata.name={}", pod.name_any())).timeout(60);
         let mut changes = self.pods().watch(&only, &pod.resource_version().unwrap()).await.unwrap().boxed();
@@ -78,13 +78,13 @@ impl World {
         panic!("{} is still there", pod.name_any());
     }
 
-    /// How often a pod has called AWS.
+    /// Number of AWS calls of a pod.
     pub fn calls_of(&self, pod: &Pod) -> usize {
         let key = pod.status.as_ref().and_then(|status| status.pod_ip.as_ref());
         self.emulator.calls().iter().filter(|call| call.access_key_id.as_ref() == key).count()
     }
 
-    /// A pod's requests to the API server that were to change something.
+    /// A pod's requests to the API server other than reads.
     pub fn writes_of(&self, pod: &str) -> Vec<Value> {
         let reads = ["get", "list", "watch"].map(Value::from);
         let by_it = |event: &Value| event["user"]["extra"]["authentication.kubernetes.io/pod-name"][0] == *pod;

@@ -1,7 +1,7 @@
-//! What is granted is used, and what is used is granted: no more and no less, over all scenarios together.
+//! Over all scenarios together, the granted rights are exactly the used rights.
 //!
-//! The API server's audit log says which rights the service accounts have used, the emulator's call log which operations
-//! of AWS. What grants them is what the chart renders and what `examples/iam` has; docs/kubernetes.md and docs/aws.md name
+//! The API server's audit log shows the rights that the service accounts have used, the emulator's call log the
+//! operations of AWS. The rendered chart and `examples/iam` grant the rights; docs/kubernetes.md and docs/aws.md name
 //! for each right a scenario that uses it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,13 +17,13 @@ use serde_json::Value;
 use crate::release::{CHART, RELEASE};
 use crate::world::{CHECKOUT, World, helm, run};
 
-/// What was done, as the tables name it, and the scenarios that did it.
+/// The used rights or operations, as the tables name them, and the scenarios that used them.
 type Uses = BTreeMap<String, BTreeSet<&'static str>>;
 
 static RIGHTS: Mutex<Uses> = Mutex::new(Uses::new());
 static OPERATIONS: Mutex<Uses> = Mutex::new(Uses::new());
 
-pub fn of_them() -> Vec<Trial> {
+pub fn scenarios() -> Vec<Trial> {
     vec![
         Trial::test("rights-granted-are-rights-used", || {
             assert_eq!(names(&RIGHTS), granted());
@@ -34,19 +34,19 @@ pub fn of_them() -> Vec<Trial> {
             Ok(())
         }),
         Trial::test("each-right-names-a-scenario-that-uses-it", || {
-            told("docs/kubernetes.md", "Rights", &RIGHTS);
-            told("docs/aws.md", "The operations", &OPERATIONS);
+            assert_documented("docs/kubernetes.md", "Rights", &RIGHTS);
+            assert_documented("docs/aws.md", "The operations", &OPERATIONS);
             Ok(())
         }),
     ]
 }
 
-/// Takes down what a scenario has used.
+/// Records the rights and operations that a scenario has used.
 pub fn note(world: &World) {
     let events = world.audit().into_iter();
     add(&RIGHTS, world.name, events.filter_map(|event| right_used(&event, world.name)));
     let calls = world.emulator.calls().into_iter().filter_map(|call| call.operation);
-    // It needs no permission.
+    // This operation needs no permission.
     add(&OPERATIONS, world.name, calls.filter(|operation| operation != "GetCallerIdentity"));
 }
 
@@ -59,7 +59,7 @@ fn names(uses: &Mutex<Uses>) -> BTreeSet<String> {
     uses.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
 }
 
-/// What an audit event shows of the rights of the operator's or the hook's service account, if it does.
+/// The right that an audit event shows, if the operator's or the hook's service account used one.
 fn right_used(event: &Value, scenario: &str) -> Option<String> {
     let who = event["user"]["username"].as_str()?.strip_prefix(&format!("system:serviceaccount:{scenario}:"))?;
     let allowed = event["annotations"]["authorization.k8s.io/decision"] == "allow";
@@ -108,7 +108,7 @@ fn words(value: &Value) -> Vec<&str> {
     value.as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect()
 }
 
-/// The operations that the fullest of the operator's policies allows.
+/// The operations that the most complete of the operator's policies allows.
 fn allowed() -> BTreeSet<String> {
     let policy: Value = serde_json::from_str(&page("examples/iam/names.json")).unwrap();
     let statements = policy["Statement"].as_array().unwrap().iter();
@@ -116,23 +116,23 @@ fn allowed() -> BTreeSet<String> {
     actions.map(|action| action.strip_prefix("apprunner:").unwrap().to_owned()).collect()
 }
 
-/// Holds a table against what was seen: `` | `what`: verb, verb | … | scenario, scenario | ``.
-fn told(file: &str, part: &str, uses: &Mutex<Uses>) {
+/// Compares a table with the recorded uses: `` | `what`: verb, verb | … | scenario, scenario | ``.
+fn assert_documented(file: &str, part: &str, uses: &Mutex<Uses>) {
     let uses = uses.lock().unwrap_or_else(PoisonError::into_inner);
     let page = page(file);
     let part = page.split("\n## ").find(|it| it.starts_with(part)).unwrap();
     let rows = part.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")).skip(1);
     for row in rows {
         let (first, last) = (row.split(" | ").next().unwrap(), row.rsplit(" | ").next().unwrap());
-        for (used, scenario) in all_of(first).iter().flat_map(|used| last.split(", ").map(move |it| (used, it))) {
+        for (used, scenario) in uses_in(first).iter().flat_map(|used| last.split(", ").map(move |it| (used, it))) {
             let seen = uses.get(used).is_some_and(|scenarios| scenarios.contains(scenario));
             assert!(seen, "{file} says that {scenario} uses {used}; these do: {:?}", uses.get(used));
         }
     }
 }
 
-/// What a row is about: `` `resource` (`name`): verb, verb `` or `` `Operation` ``.
-fn all_of(cell: &str) -> Vec<String> {
+/// The rights or the operation of a row: `` `resource` (`name`): verb, verb `` or `` `Operation` ``.
+fn uses_in(cell: &str) -> Vec<String> {
     let Some((what, verbs)) = cell.split_once(": ") else { return vec![cell.trim_matches('`').to_owned()] };
     let named = what.split_once(" (`").map_or(what, |(what, _)| what);
     verbs.split(", ").map(|verb| format!("{named}: {verb}")).collect()

@@ -1,4 +1,4 @@
-//! The chart's release, which is called as the chart is.
+//! The chart's release, which has the chart's name.
 
 use std::process::Command;
 
@@ -15,21 +15,21 @@ impl World {
         self.release("install", values);
     }
 
-    /// Installs or upgrades, with these values and none from before.
+    /// Installs or upgrades, with these values and none of the earlier ones.
     pub fn release(&self, verb: &str, values: &[&str]) {
         self.release_in(self.name, verb, values);
     }
 
-    /// The same in another namespace.
+    /// Installs or upgrades in another namespace.
     pub fn release_in(&self, namespace: &str, verb: &str, values: &[&str]) {
         run(&mut self.releasing(namespace, verb, values));
     }
 
-    /// The command that does so.
+    /// The command that installs or upgrades.
     pub fn releasing(&self, namespace: &str, verb: &str, values: &[&str]) -> Command {
         let aws = format!("aws.endpointUrl={}", self.endpoint);
         let secret = format!("extraEnv[1].value={DEFAULT_SECRET_ACCESS_KEY}");
-        // The images are for this machine.
+        // The images are built for this machine.
         let architecture = match std::env::consts::ARCH {
             "aarch64" => "image.architecture=arm64",
             _ => "image.architecture=amd64",
@@ -48,7 +48,7 @@ impl World {
         self.helm_command(&arguments)
     }
 
-    /// Takes away what scenarios after this one would trip over.
+    /// Uninstalls, and deletes the CRD, which would disturb later scenarios.
     pub fn uninstall(&self) {
         self.helm(&["uninstall", RELEASE, "--wait"]);
         self.kubectl(&["delete", "crd", "vpcconnectors.apprunner-operator.dev"]);

@@ -1,4 +1,4 @@
-//! A new release takes over what the old one has in hand.
+//! A new release continues the deletions of the old one.
 
 use std::process::Stdio;
 
@@ -9,37 +9,37 @@ use crate::release::RELEASE;
 use crate::world::{REGION, World, scenario};
 
 pub fn scenarios() -> Vec<Trial> {
-    vec![scenario("upgrade", what_is_in_hand_goes_on)]
+    vec![scenario("upgrade", deletions_in_progress_continue)]
 }
 
-async fn what_is_in_hand_goes_on(world: &World) {
+async fn deletions_in_progress_continue(world: &World) {
     world.install(&[]);
-    let calm = ["calm-1", "calm-2", "calm-3"].map(|name| (name, world.adopted(name)));
-    let [slow, held] = ["slow", "held"].map(|name| world.adopted(name));
-    let service = world.emulator.create_service(DEFAULT_ACCOUNT, REGION, "jobs", Some(&held));
-    world.kubectl(&["delete", "vpcc/held", "--wait=false"]);
-    let named = ["wait", "vpcc/held", "--for=jsonpath={.status.blockedBySummary}=jobs", "--timeout=60s"];
+    let calm = ["calm-1", "calm-2", "calm-3"].map(|name| (name, world.claimed(name)));
+    let [slow, blocked] = ["slow", "blocked"].map(|name| world.claimed(name));
+    let service = world.emulator.create_service(DEFAULT_ACCOUNT, REGION, "jobs", Some(&blocked));
+    world.kubectl(&["delete", "vpcc/blocked", "--wait=false"]);
+    let named = ["wait", "vpcc/blocked", "--for=jsonpath={.status.blockedBySummary}=jobs", "--timeout=60s"];
     world.kubectl(&named);
     let leader = world.leader().await;
     let old = world.pod(&leader.pod).await;
     let values = ["logLevel=debug", "readinessProbe.periodSeconds=1"];
     let mut upgrade = world.releasing(world.name, "upgrade", &values).stdout(Stdio::null()).spawn().unwrap();
-    // Only once the new pod starts, so that the answer is still owed when the old one has to go.
+    // The call begins only once the new pod starts, so its answer is still pending when the old pod has to end.
     let started = "--for=jsonpath={.status.replicas}=2";
     world.kubectl(&["wait", "deployment", RELEASE, started, "--timeout=60s"]);
-    world.deleting("slow", &slow, FaultKind::LateAnswer { ms: 9_000 }).await;
+    world.begin_deletion("slow", &slow, FaultKind::LateAnswer { ms: 9_000 }).await;
     assert!(upgrade.wait().unwrap().success());
-    assert_eq!(world.exit_code(&old).await, 0, "the old one did not end by itself within its grace");
-    assert_ne!(world.successor(&leader).await.pod, leader.pod);
-    world.gone("slow", &slow);
+    assert_eq!(world.exit_code(&old).await, 0, "the old operator did not end within its grace period");
+    assert_ne!(world.next_leader(&leader).await.pod, leader.pod);
+    world.until_deleted("slow", &slow);
     assert!(world.deletes(&slow) <= 2, "{} deletes", world.deletes(&slow));
     world.kubectl(&named);
     assert!(world.emulator.delete_service(&service));
-    world.gone("held", &held);
+    world.until_deleted("blocked", &blocked);
     for (name, arn) in calm {
-        world.reaches(&format!("vpcc/{name}"), "Available");
+        world.until_reason(&format!("vpcc/{name}"), "Available");
         world.kubectl(&["delete", "vpcc", name, "--wait=false"]);
-        world.gone(name, &arn);
+        world.until_deleted(name, &arn);
         assert_eq!(world.deletes(&arn), 1);
     }
     world.uninstall();

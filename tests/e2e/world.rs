@@ -1,4 +1,4 @@
-//! The cluster that all scenarios share, and what each has for itself.
+//! The cluster that all scenarios share, and the resources of each scenario.
 
 use std::fs;
 use std::io::Write;
@@ -25,27 +25,27 @@ use crate::proof;
 pub const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
 pub const REGION: &str = "us-east-1";
 
-/// Between scenarios the cluster stands here; one that fails takes it down, and the next begins with a new one.
+/// Keeps the cluster between scenarios. A failing scenario stops its cluster, and the next one starts a new cluster.
 static CLUSTER: Mutex<Option<NodeCluster>> = Mutex::new(None);
 
-/// One scenario's world.
+/// The cluster, emulator and namespace of one scenario.
 pub struct World {
     pub cluster: NodeCluster,
-    /// The scenario's name, and its namespace's.
+    /// Name of the scenario and of its namespace.
     pub name: &'static str,
     pub emulator: Emulator,
-    /// The emulator's URL as pods need it: by a name that they must resolve.
+    /// The emulator's URL for pods: with a name that they must resolve.
     pub endpoint: String,
-    /// The administrator's.
+    /// A client of the administrator.
     pub client: Client,
 }
 
-/// A scenario, which plays in the cluster's network.
+/// A scenario, which runs in the cluster's network.
 pub fn scenario(name: &'static str, play: impl AsyncFnOnce(&World) + Send + 'static) -> Trial {
     Trial::test(name, move || {
         let cluster = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_else(start);
         cluster.join_network()?;
-        // Only now: the threads it starts are where this one is.
+        // The runtime starts after the thread has joined the network, so its threads are in that network too.
         let cluster = Runtime::new()?.block_on(async {
             let world = World::new(name, cluster).await;
             play(&world).await;
@@ -56,7 +56,7 @@ pub fn scenario(name: &'static str, play: impl AsyncFnOnce(&World) + Send + 'sta
     })
 }
 
-/// With `E2E_KEEP` set its logs stay, those of pods too.
+/// Starts a cluster; with `E2E_KEEP` set its logs stay, those of pods too.
 fn start() -> NodeCluster {
     let keep = std::env::var_os("E2E_KEEP").is_some();
     let cluster = NodeCluster::start(Options { keep, ..Options::default() }).unwrap_or_else(|error| panic!("{error}"));
@@ -70,7 +70,7 @@ fn start() -> NodeCluster {
     cluster
 }
 
-/// Takes the cluster down when all is over.
+/// Stops the cluster at the end.
 pub fn end() {
     drop(CLUSTER.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
@@ -98,7 +98,7 @@ impl World {
         self.cluster
     }
 
-    /// Makes a namespace that takes no pod with any privilege.
+    /// Creates a namespace that enforces the restricted Pod Security level.
     pub fn restricted(&self, namespace: &str) {
         self.kubectl(&["create", "namespace", namespace]);
         self.kubectl(&["label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted"]);
@@ -128,7 +128,7 @@ impl World {
         run(&mut self.helm_command(arguments))
     }
 
-    /// The same where it must not succeed; gives all that it says.
+    /// Runs helm, which must fail; returns its whole output.
     pub fn helm_refused(&self, arguments: &[&str]) -> String {
         let output = self.helm_command(arguments).output().unwrap();
         let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
@@ -142,19 +142,19 @@ impl World {
         command
     }
 
-    /// An object that is yet to take over a new connector; gives the connector's ARN.
+    /// Creates a connector and an object for it; returns the connector's ARN.
     pub fn object(&self, name: &str) -> String {
         let arn = self.emulator.create_connector(DEFAULT_ACCOUNT, REGION, name);
         self.object_of(name, &arn);
         arn
     }
 
-    /// An object of a connector.
+    /// Creates an object for a connector.
     pub fn object_of(&self, name: &str, arn: &str) {
         self.object_in(self.name, name, arn);
     }
 
-    /// An object of a connector, in a namespace.
+    /// Creates an object for a connector in a namespace.
     pub fn object_in(&self, namespace: &str, name: &str, arn: &str) {
         let manifest = format!(
             "apiVersion: apprunner-operator.dev/v1alpha1\nkind: VpcConnector\nmetadata: {{name: {name}}}\n\
@@ -163,60 +163,60 @@ impl World {
         self.apply_in(namespace, &manifest);
     }
 
-    /// An object that has taken over a new connector.
-    pub fn adopted(&self, name: &str) -> String {
+    /// Creates a connector and an object for it, and waits until the connector is claimed.
+    pub fn claimed(&self, name: &str) -> String {
         let arn = self.object(name);
         self.kubectl(&["wait", &format!("vpcc/{name}"), "--for=condition=Ready", "--timeout=60s"]);
         arn
     }
 
     /// Waits until an object's Ready condition has a reason.
-    pub fn reaches(&self, object: &str, reason: &str) {
-        let told = format!("--for=jsonpath={{.status.conditions[?(@.type==\"Ready\")].reason}}={reason}");
-        self.kubectl(&["wait", object, &told, "--timeout=60s"]);
+    pub fn until_reason(&self, object: &str, reason: &str) {
+        let condition = format!("--for=jsonpath={{.status.conditions[?(@.type==\"Ready\")].reason}}={reason}");
+        self.kubectl(&["wait", object, &condition, "--timeout=60s"]);
     }
 
-    /// Has an object deleted, and returns while App Runner has the call and owes the answer.
-    pub async fn deleting(&self, name: &str, arn: &str, how: FaultKind) {
+    /// Deletes an object, and returns while App Runner has the delete call and has not answered.
+    pub async fn begin_deletion(&self, name: &str, arn: &str, how: FaultKind) {
         self.emulator.add_fault(Fault::new(how).on(Operation::DeleteVpcConnector).arn(arn));
         self.kubectl(&["delete", "vpcc", name, "--wait=false"]);
         eventually("the call", async || (self.deletes(arn) == 1).then_some(())).await;
     }
 
-    /// Waits until an object is gone, as its connector has to be by then.
-    pub fn gone(&self, name: &str, arn: &str) {
+    /// Waits until an object is deleted, and checks that its connector is deleted too.
+    pub fn until_deleted(&self, name: &str, arn: &str) {
         self.kubectl(&["wait", &format!("vpcc/{name}"), "--for=delete", "--timeout=60s"]);
-        assert_eq!(self.status(arn), ConnectorStatus::Inactive, "{name} is gone, and its connector is not");
+        assert_eq!(self.status(arn), ConnectorStatus::Inactive, "{name} is deleted, and its connector is not");
     }
 
     pub fn status(&self, arn: &str) -> ConnectorStatus {
         self.emulator.connector(arn).unwrap().status
     }
 
-    /// How often a connector's deletion was asked for.
+    /// Number of delete calls for a connector.
     pub fn deletes(&self, arn: &str) -> usize {
         let operation = Some("DeleteVpcConnector".to_owned());
         let filter = CallFilter { operation, arn: Some(arn.to_owned()), ..CallFilter::default() };
         self.emulator.calls_matching(&filter).len()
     }
 
-    /// What the API server was asked so far, by its audit log.
+    /// The API server's requests so far, from its audit log.
     pub fn audit(&self) -> Vec<Value> {
         let log = fs::read_to_string(self.cluster.audit_log()).unwrap();
-        // The last line may be on its way.
+        // The last line may be incomplete.
         let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 
-/// Helm, among the programs that were built.
+/// Path of Helm among the programs that were built.
 pub fn helm(tools: &Path) -> PathBuf {
     let helm = tools.join("helm");
     assert!(helm.is_file(), "{} is missing: hack/tools.sh build helm", helm.display());
     helm
 }
 
-/// Every pod signs with a key that is its address, so that the emulator's log tells them apart.
+/// Every pod signs with a key that is its address, so the emulator's log shows which pod made a call.
 fn keys() -> Vec<AccessKey> {
     let [network @ .., _] = NodeCluster::ADDRESS.octets();
     let address = |host| network.map(|part| part.to_string()).join(".") + &format!(".{host}");
@@ -229,7 +229,7 @@ async fn administrator(cluster: &NodeCluster) -> Client {
     Client::try_from(config).unwrap()
 }
 
-/// Asks until there is an answer; what takes a minute has failed.
+/// Calls `ask` until it returns a value; fails after a minute.
 pub async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
     let asking = async {
         loop {
@@ -242,7 +242,7 @@ pub async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
     timeout(Duration::from_mins(1), asking).await.unwrap_or_else(|_| panic!("not within a minute: {what}"))
 }
 
-/// Runs a command that must succeed, and gives what it printed.
+/// Runs a command that must succeed, and returns its output.
 pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -1,7 +1,7 @@
 //! The operator's servers in networks with IPv4, with IPv6, and with both, each in a network namespace of its own.
 //!
 //! `make e2e` runs this, since it needs root.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that fails says so by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test panics")]
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -15,12 +15,12 @@ struct Alone {
 }
 
 impl Alone {
-    /// Starts it once this shell command has set up the network.
+    /// Starts the operator once this shell command has set up the network.
     fn started(network: &str, address: &str) -> Self {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let one = STARTED.fetch_add(1, Ordering::Relaxed);
         let kubeconfig = std::env::temp_dir().join(format!("apprunner-operator-families-{}-{one}", std::process::id()));
-        // Nobody answers there: what is asked here has nothing to do with a cluster.
+        // Nothing answers at this address: the checks of this test do not need a cluster.
         let server = "http://127.0.0.1:1";
         let text = format!(
             r#"{{"apiVersion":"v1","kind":"Config","current-context":"c","clusters":[{{"name":"c","cluster":{{"server":"{server}"}}}}],
@@ -35,7 +35,7 @@ impl Alone {
         Self { operator: command.spawn().unwrap(), kubeconfig }
     }
 
-    /// Whether this address answers within the deadline.
+    /// Returns whether this address answers within the deadline.
     fn answers(&self, address: &str) -> bool {
         let deadline = Instant::now() + Duration::from_secs(10);
         let ask = format!(
@@ -63,7 +63,7 @@ impl Drop for Alone {
 }
 
 #[test]
-fn the_wildcard_address_answers_both_families_whatever_the_kernels_default() {
+fn wildcard_address_answers_ipv4_and_ipv6_for_any_kernel_default() {
     for network in ["true", "sysctl --quiet --write net.ipv6.bindv6only=1"] {
         let operator = Alone::started(network, "[::]");
         assert!(operator.answers("::1") && operator.answers("127.0.0.1"), "{network}");
@@ -71,7 +71,7 @@ fn the_wildcard_address_answers_both_families_whatever_the_kernels_default() {
 }
 
 #[test]
-fn it_answers_where_there_is_one_family_alone() {
+fn server_answers_where_only_one_address_family_exists() {
     let without_ipv6 = "sysctl --quiet --write net.ipv6.conf.all.disable_ipv6=1";
     assert!(Alone::started(without_ipv6, "[::]").answers("127.0.0.1"));
     assert!(Alone::started("ip address del 127.0.0.1/8 dev lo", "[::]").answers("::1"));

@@ -1,4 +1,4 @@
-//! Whose credentials these are, known before anything that names an ARN.
+//! The account of the credentials, which the operator reads before any call that names an ARN.
 
 use std::path::PathBuf;
 
@@ -6,10 +6,10 @@ use apprunner_emulator::{FaultKind, Operation};
 use apprunner_operator::api;
 use futures::future::join_all;
 
-use crate::support::{ACCOUNT, OTHER, World, finalized, message};
+use crate::support::{ACCOUNT, OTHER, World, message, with_finalizer};
 
 #[tokio::test]
-async fn with_another_accounts_credentials_nothing_is_called_and_nothing_believed() {
+async fn credentials_of_another_account_make_no_call_and_release_nothing() {
     let world = World::new().await;
     let names = ["a", "b", "c", "d"];
     let arns = {
@@ -30,18 +30,18 @@ async fn with_another_accounts_credentials_nothing_is_called_and_nothing_believe
         assert_eq!(operations, ["GetCallerIdentity"]);
     }
     let _operator = world.operator();
-    join_all(names.map(|name| world.gone(name))).await;
+    join_all(names.map(|name| world.until_deleted(name))).await;
     assert!(arns.iter().all(|arn| world.inactive(arn)));
     assert_eq!(world.deletes(), names.len());
 }
 
 #[tokio::test]
-async fn an_account_that_somebody_wrote_down_is_not_believed() {
+async fn configured_account_id_does_not_replace_the_answer_of_sts() {
     let mut world = World::new().await;
     let arn = world.connector("shop");
-    world.create_with("egress", &arn, finalized).await;
+    world.create_with("egress", &arn, with_finalizer).await;
     world.delete("egress").await;
-    // The keys are of one account, and the variable names another: the one that the ARN is of.
+    // The keys belong to one account, and the variable names another: the account of the ARN.
     world.settings.access_key = (OTHER.0.into(), OTHER.1.into());
     world.settings.environment.push(("AWS_ACCOUNT_ID".into(), ACCOUNT.into()));
     let _operator = world.operator();
@@ -50,7 +50,7 @@ async fn an_account_that_somebody_wrote_down_is_not_believed() {
 }
 
 #[tokio::test]
-async fn where_sts_cannot_be_asked_the_account_that_the_credentials_carry_counts() {
+async fn without_sts_the_account_in_the_credentials_counts() {
     for kind in [FaultKind::ClosedBeforeEffect, FaultKind::error("InvalidAction", 404, "no such action here")] {
         let mut world = World::new().await;
         world.lasting_fault(Operation::GetCallerIdentity, kind);
@@ -61,7 +61,7 @@ async fn where_sts_cannot_be_asked_the_account_that_the_credentials_carry_counts
 }
 
 #[tokio::test]
-async fn one_answer_to_whose_credentials_serves_all() {
+async fn one_sts_call_serves_all_objects() {
     let world = World::new().await;
     let _operator = world.operator();
     let names = ["a", "b", "c", "d"];
@@ -72,7 +72,7 @@ async fn one_answer_to_whose_credentials_serves_all() {
 }
 
 #[tokio::test]
-async fn while_the_account_is_not_known_nothing_else_is_called() {
+async fn no_other_call_is_made_while_the_account_is_unknown() {
     let world = World::new().await;
     let arn = world.connector("shop");
     world.lasting_fault(Operation::GetCallerIdentity, FaultKind::InternalErrorBeforeEffect);
@@ -85,7 +85,7 @@ async fn while_the_account_is_not_known_nothing_else_is_called() {
 }
 
 #[tokio::test]
-async fn unknown_keys_and_no_keys_are_rejected_credentials() {
+async fn unknown_or_missing_keys_are_reported_as_rejected_credentials() {
     let mut world = World::new().await;
     let arn = world.connector("shop");
     world.create("egress", &arn).await;
@@ -107,29 +107,29 @@ async fn unknown_keys_and_no_keys_are_rejected_credentials() {
 }
 
 #[tokio::test]
-async fn a_source_of_credentials_that_gives_none_is_not_taken_for_aws() {
+async fn failing_credential_source_is_not_reported_as_an_error_of_aws() {
     let mut world = World::new().await;
     world.settings.access_key = (String::new(), String::new());
     world.create("egress", &world.connector("shop")).await;
     let config = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("config-{}", world.namespace));
     std::fs::write(&config, "[default]\ncredential_process = false\n").unwrap();
-    let mut told = Vec::new();
+    let mut messages = Vec::new();
     for (variable, value, reason) in [
         ("AWS_CONFIG_FILE", config.display().to_string(), "CredentialsRejected"),
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/".to_owned(), "Unreachable"),
     ] {
         world.settings.environment = vec![(variable.into(), value)];
         let _operator = world.operator();
-        told.push(message(&world.reason("egress", reason).await).to_owned());
+        messages.push(message(&world.reason("egress", reason).await).to_owned());
     }
-    assert!(told[0].starts_with("AWS credentials could not be loaded: "), "{}", told[0]);
-    assert!(told[1].starts_with("the source of the AWS credentials does not answer: "), "{}", told[1]);
+    assert!(messages[0].starts_with("AWS credentials could not be loaded: "), "{}", messages[0]);
+    assert!(messages[1].starts_with("the source of the AWS credentials does not answer: "), "{}", messages[1]);
     assert_eq!(world.emulator.calls(), []);
     std::fs::remove_file(config).unwrap();
 }
 
 #[tokio::test]
-async fn a_region_that_is_not_served_is_not_called() {
+async fn region_that_is_not_served_is_not_called() {
     let world = World::new().await;
     let _operator = world.operator_with(&["--regions=eu-west-1"]);
     let arn = world.connector("shop");
@@ -141,7 +141,7 @@ async fn a_region_that_is_not_served_is_not_called() {
 }
 
 #[tokio::test]
-async fn credentials_that_are_rejected_are_asked_for_anew() {
+async fn rejected_credentials_are_loaded_again() {
     let world = World::new().await;
     let _operator = world.operator();
     world.claimed("egress").await;
@@ -150,6 +150,6 @@ async fn credentials_that_are_rejected_are_asked_for_anew() {
         FaultKind::error("ExpiredTokenException", 403, "The security token included in the request is expired"),
     );
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert_eq!(world.calls(Operation::GetCallerIdentity).len(), 2);
 }

@@ -1,4 +1,4 @@
-//! From an object to a claim, and what stands in between.
+//! Claiming a connector, and the errors on the way.
 
 use apprunner_emulator::{FaultKind, Operation};
 use apprunner_operator::api;
@@ -6,7 +6,7 @@ use apprunner_operator::api;
 use crate::support::{World, message};
 
 #[tokio::test]
-async fn a_connector_is_claimed_tagged_and_described() {
+async fn connector_is_claimed_tagged_and_described() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.connector("shop");
@@ -26,19 +26,22 @@ async fn a_connector_is_claimed_tagged_and_described() {
 }
 
 #[tokio::test]
-async fn a_new_object_is_never_taken_for_a_finished_one() {
+async fn new_object_never_looks_finished() {
     let world = World::new().await;
     let _operator = world.operator();
     world.claimed("egress").await;
     world.delete("egress").await;
     let history = world.history("egress").await;
-    let told = history.iter().position(|status| status.ready_reason().is_some()).unwrap();
-    assert_eq!(history[told].ready_reason(), Some("Adopting"), "the first status of the operator's");
-    assert!(history[..told].iter().all(|status| status.observed_generation == Some(-1)), "the CRD's own before that");
+    let first = history.iter().position(|status| status.ready_reason().is_some()).unwrap();
+    assert_eq!(history[first].ready_reason(), Some("Adopting"), "the operator's first status");
+    assert!(
+        history[..first].iter().all(|status| status.observed_generation == Some(-1)),
+        "before that, the CRD's default"
+    );
 }
 
 #[tokio::test]
-async fn a_missing_connector_is_not_found_and_found_when_asked_again() {
+async fn missing_connector_is_claimed_on_request_once_it_exists() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.connector("shop");
@@ -54,11 +57,11 @@ async fn a_missing_connector_is_not_found_and_found_when_asked_again() {
     let history = world.history("egress").await;
     let reasons: Vec<_> = history.iter().filter_map(|status| status.ready_reason()).collect();
     let available = reasons.iter().position(|reason| *reason == "Available").unwrap();
-    assert!(!reasons[available..].contains(&"NotFound"), "it was taken back: {reasons:?}");
+    assert!(!reasons[available..].contains(&"NotFound"), "the answer was withdrawn: {reasons:?}");
 }
 
 #[tokio::test]
-async fn an_inactive_connector_is_not_claimed() {
+async fn inactive_connector_is_not_claimed() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.connector("shop");
@@ -70,7 +73,7 @@ async fn an_inactive_connector_is_not_claimed() {
 }
 
 #[tokio::test]
-async fn a_claimed_connector_that_goes_behind_our_back_is_gone() {
+async fn connector_deleted_outside_the_operator_is_reported_gone() {
     let world = World::new().await;
     let _operator = world.operator();
     let (inactive, forgotten) = (world.claimed("inactive").await, world.claimed("forgotten").await);
@@ -80,16 +83,16 @@ async fn a_claimed_connector_that_goes_behind_our_back_is_gone() {
         world.annotate(name, api::RECONCILE_REQUESTED_AT, Some("now")).await;
         world.reason(name, "Gone").await;
         world.delete(name).await;
-        world.gone(name).await;
+        world.until_deleted(name).await;
     }
-    assert_eq!(world.deletes(), 0, "one has its receipt in the status, the other has no tags, and is looked at");
+    assert_eq!(world.deletes(), 0, "one has its receipt in the status; the other has no tags and is described");
     let looked =
         world.calls(Operation::DescribeVpcConnector).into_iter().filter(|call| call.arn.as_deref() == Some(&forgotten));
-    assert_eq!(looked.count(), 3, "for the claim, when asked, and when it was deleted");
+    assert_eq!(looked.count(), 3, "for the claim, on request, and for the deletion");
 }
 
 #[tokio::test]
-async fn a_claimed_connector_is_looked_at_every_resync() {
+async fn claimed_connector_is_described_every_resync() {
     let world = World::new().await;
     let _operator = world.operator_with(&["--resync=2s"]);
     let arn = world.claimed("egress").await;
@@ -98,7 +101,7 @@ async fn a_claimed_connector_is_looked_at_every_resync() {
 }
 
 #[tokio::test]
-async fn refusals_while_adopting_name_the_action() {
+async fn refused_call_during_a_claim_names_the_iam_action() {
     let world = World::new().await;
     let _operator = world.operator();
     for (operation, name) in [

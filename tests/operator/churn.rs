@@ -1,4 +1,4 @@
-//! Other people's hands on the same objects: nothing of theirs is lost, and nothing of theirs is waited for.
+//! Other writers of the same objects: the operator neither loses their changes nor waits for them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::support::World;
 
 #[tokio::test]
-async fn finalizers_that_come_and_go_all_the_time_are_no_obstacle() {
+async fn constantly_changing_foreign_finalizers_do_not_stop_the_deletion() {
     let world = World::new().await;
     let _operator = world.operator();
     let names = ["a", "b", "c", "d", "e"];
@@ -21,24 +21,26 @@ async fn finalizers_that_come_and_go_all_the_time_are_no_obstacle() {
     for (name, arn) in names.iter().zip(&arns) {
         world.create(name, arn).await;
     }
-    let churning: Vec<_> =
-        names.iter().map(|name| tokio::spawn(churn(world.api.clone(), (*name).into(), stop.clone()))).collect();
+    let churning: Vec<_> = names
+        .iter()
+        .map(|name| tokio::spawn(change_finalizers(world.api.clone(), (*name).into(), stop.clone())))
+        .collect();
     for name in names {
         world.reason(name, "Available").await;
         world.delete(name).await;
-        world.until_gone_or(name, |object| object.finalizer_index().is_none()).await;
+        world.until_deleted_or(name, |object| object.finalizer_index().is_none()).await;
     }
     stop.store(true, Ordering::Relaxed);
     join_all(churning).await;
     for name in names {
-        world.gone(name).await;
+        world.until_deleted(name).await;
     }
     assert!(arns.iter().all(|arn| world.inactive(arn)));
     assert_eq!(world.deletes(), names.len());
 }
 
-/// Puts a finalizer of its own in front and takes it off again, until told to stop; leaves none behind.
-async fn churn(api: kube::Api<api::VpcConnector>, name: String, stop: Arc<AtomicBool>) {
+/// Adds and removes a finalizer of its own in front of the others until it is stopped; leaves none behind.
+async fn change_finalizers(api: kube::Api<api::VpcConnector>, name: String, stop: Arc<AtomicBool>) {
     const OTHER: &str = "example.com/churn";
     while !stop.load(Ordering::Relaxed) {
         let Ok(Some(object)) = api.get_opt(&name).await else { return };
@@ -58,7 +60,7 @@ async fn churn(api: kube::Api<api::VpcConnector>, name: String, stop: Arc<Atomic
 }
 
 #[tokio::test]
-async fn every_way_of_deleting_deletes() {
+async fn every_way_of_deleting_the_object_deletes_the_connector() {
     let world = World::new().await;
     let _operator = world.operator();
     for policy in [PropagationPolicy::Foreground, PropagationPolicy::Orphan, PropagationPolicy::Background] {
@@ -66,13 +68,13 @@ async fn every_way_of_deleting_deletes() {
         let arn = world.claimed(&name).await;
         let params = DeleteParams { propagation_policy: Some(policy), ..DeleteParams::default() };
         world.api.delete(&name, &params).await.unwrap();
-        world.gone(&name).await;
+        world.until_deleted(&name).await;
         assert!(world.inactive(&arn), "{name}");
     }
 }
 
 #[tokio::test]
-async fn twenty_foreign_finalizers_and_much_metadata_are_left_as_they_are() {
+async fn twenty_foreign_finalizers_and_large_metadata_are_not_changed() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.connector("shop");
@@ -87,7 +89,7 @@ async fn twenty_foreign_finalizers_and_much_metadata_are_left_as_they_are() {
         .await;
     world.reason("egress", "Available").await;
     world.delete("egress").await;
-    let released = world.until("egress", "let go", |object| object.finalizer_index().is_none()).await;
+    let released = world.until("egress", "released", |object| object.finalizer_index().is_none()).await;
     assert_eq!(released.metadata.finalizers, Some(foreign));
     assert_eq!(released.annotation("example.com/note"), Some(note.as_str()));
     assert_eq!(released.metadata.labels.unwrap()["team"], "shop");
@@ -95,7 +97,7 @@ async fn twenty_foreign_finalizers_and_much_metadata_are_left_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_status_that_names_another_connector_in_the_middle_of_a_deletion_deletes_neither_by_mistake() {
+async fn status_edited_during_a_deletion_does_not_delete_another_connector() {
     let world = World::new().await;
     let _operator = world.operator();
     let (ours, other) = (world.claimed("egress").await, world.connector("other"));
@@ -104,12 +106,12 @@ async fn a_status_that_names_another_connector_in_the_middle_of_a_deletion_delet
     world.reason("egress", "Throttled").await;
     world.merge_status("egress", json!({"arn": other})).await;
     world.emulator.clear_faults();
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&ours) && !world.inactive(&other));
 }
 
 #[tokio::test]
-async fn retain_that_is_set_while_a_delete_hangs_counts_for_what_comes_after_it() {
+async fn retain_set_during_a_delete_call_applies_after_that_call() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -121,22 +123,22 @@ async fn retain_that_is_set_while_a_delete_hangs_counts_for_what_comes_after_it(
     world.delete("egress").await;
     assert!(crate::support::eventually(async || (world.deletes() == 1).then_some(())).await.is_some());
     world.policy("egress", "Retain").await;
-    world.gone("egress").await;
-    // The delete was under way before anybody said Retain, and AWS carried it out: then there is a receipt.
+    world.until_deleted("egress").await;
+    // The delete call was in flight before the policy became Retain, and AWS carried it out: then there is a receipt.
     assert!(world.inactive(&arn));
     assert_eq!(world.deletes(), 1);
     assert_eq!(world.history("egress").await.pop().unwrap().ready_reason(), Some("Deleted"));
 }
 
 #[tokio::test]
-async fn a_namespace_that_is_deleted_takes_its_connectors_along() {
+async fn deleting_a_namespace_deletes_its_connectors() {
     let world = World::new().await;
     let _operator = world.operator();
     let arns = [world.claimed("a").await, world.claimed("b").await];
     let namespaces = kube::Api::<k8s_openapi::api::core::v1::Namespace>::all(world.client.clone());
     namespaces.delete(&world.namespace, &DeleteParams::default()).await.unwrap();
     for name in ["a", "b"] {
-        world.gone(name).await;
+        world.until_deleted(name).await;
     }
     let gone = async || namespaces.get_opt(&world.namespace).await.unwrap().is_none().then_some(());
     assert!(crate::support::eventually(gone).await.is_some(), "the namespace is still there");
@@ -144,14 +146,14 @@ async fn a_namespace_that_is_deleted_takes_its_connectors_along() {
 }
 
 #[tokio::test]
-async fn an_object_created_again_under_the_same_name_is_an_object_of_its_own() {
+async fn object_created_again_under_the_same_name_is_a_new_object() {
     let world = World::new().await;
     let _operator = world.operator();
     let old = world.claimed("egress").await;
     world.fault(Operation::DeleteVpcConnector, FaultKind::LateAnswer { ms: 1_000 });
     world.delete("egress").await;
     assert!(crate::support::eventually(async || (world.deletes() == 1).then_some(())).await.is_some());
-    // Somebody is impatient: the finalizer goes by hand, and the name is used again while the call is under way.
+    // An impatient user removes the finalizer by hand and uses the name again while the call is in flight.
     world.merge("egress", json!({"metadata": {"finalizers": null}})).await;
     let new = world.connector("new-one");
     world.create("egress", &new).await;
@@ -170,7 +172,7 @@ async fn two_operators_on_the_same_objects_lose_nothing() {
     let names: Vec<String> = (0..20).map(|n| format!("egress-{n}")).collect();
     let arns = join_all(names.iter().map(|name| world.claimed(name))).await;
     join_all(names.iter().map(|name| world.delete(name))).await;
-    join_all(names.iter().map(|name| world.gone(name))).await;
+    join_all(names.iter().map(|name| world.until_deleted(name))).await;
     assert!(arns.iter().all(|arn| world.inactive(arn)));
     for arn in &arns {
         let deletes = world.deletes_of(arn);

@@ -1,95 +1,95 @@
-//! The operator killed before and after every single call it makes, and started again.
+//! The operator is killed before and after every single call that it makes, and started again.
 
 use apprunner_emulator::{Fault, FaultKind, Operation};
 use futures::StreamExt;
 use futures::stream;
 
 use crate::support::proxy::{Calls, Side};
-use crate::support::{World, eventually, finalized};
+use crate::support::{World, eventually, with_finalizer};
 
 const SIDE_BY_SIDE: usize = 6;
 
-/// A call that the operator is killed at.
+/// The call at which the operator is killed.
 #[derive(Clone, Copy, Debug)]
 enum Call {
     AddsFinalizer,
     /// The n-th status write, counted from 0.
     WritesStatus(u32),
-    TakesFinalizerOff,
-    Asks(Operation),
+    RemovesFinalizer,
+    CallsAws(Operation),
     /// The second call of an operation.
-    AsksAgain(Operation),
+    CallsAwsAgain(Operation),
 }
 
 impl Call {
-    /// The call to AWS, and how many of its operation come before it.
+    /// The operation in AWS, and the number of earlier calls of that operation.
     fn to_aws(self) -> Option<(Operation, usize)> {
         match self {
-            Self::Asks(operation) => Some((operation, 0)),
-            Self::AsksAgain(operation) => Some((operation, 1)),
-            Self::AddsFinalizer | Self::WritesStatus(_) | Self::TakesFinalizerOff => None,
+            Self::CallsAws(operation) => Some((operation, 0)),
+            Self::CallsAwsAgain(operation) => Some((operation, 1)),
+            Self::AddsFinalizer | Self::WritesStatus(_) | Self::RemovesFinalizer => None,
         }
     }
 }
 
-/// What the operator is about when it is killed.
+/// The task of the operator when it is killed.
 #[derive(Clone, Copy, Debug)]
 enum Work {
-    Adopts,
+    Claims,
     Deletes,
     DeletesUnclaimed,
 }
 
-/// Every call of each work, in the order they are made.
+/// Every call of each task, in the order they are made.
 const CALLS: [(Work, &[Call]); 3] = [
     (
-        Work::Adopts,
+        Work::Claims,
         &[
             Call::AddsFinalizer,
             Call::WritesStatus(0),
-            Call::Asks(Operation::GetCallerIdentity),
-            Call::Asks(Operation::DescribeVpcConnector),
-            Call::Asks(Operation::ListTagsForResource),
-            Call::Asks(Operation::TagResource),
-            Call::AsksAgain(Operation::ListTagsForResource),
+            Call::CallsAws(Operation::GetCallerIdentity),
+            Call::CallsAws(Operation::DescribeVpcConnector),
+            Call::CallsAws(Operation::ListTagsForResource),
+            Call::CallsAws(Operation::TagResource),
+            Call::CallsAwsAgain(Operation::ListTagsForResource),
             Call::WritesStatus(1),
         ],
     ),
     (
         Work::Deletes,
         &[
-            Call::Asks(Operation::GetCallerIdentity),
-            Call::Asks(Operation::ListTagsForResource),
-            Call::Asks(Operation::DeleteVpcConnector),
+            Call::CallsAws(Operation::GetCallerIdentity),
+            Call::CallsAws(Operation::ListTagsForResource),
+            Call::CallsAws(Operation::DeleteVpcConnector),
             Call::WritesStatus(0),
-            Call::TakesFinalizerOff,
+            Call::RemovesFinalizer,
         ],
     ),
     (
         Work::DeletesUnclaimed,
         &[
-            Call::Asks(Operation::GetCallerIdentity),
-            Call::Asks(Operation::DescribeVpcConnector),
-            Call::Asks(Operation::ListTagsForResource),
+            Call::CallsAws(Operation::GetCallerIdentity),
+            Call::CallsAws(Operation::DescribeVpcConnector),
+            Call::CallsAws(Operation::ListTagsForResource),
             Call::WritesStatus(0),
-            Call::Asks(Operation::DeleteVpcConnector),
+            Call::CallsAws(Operation::DeleteVpcConnector),
             Call::WritesStatus(1),
-            Call::TakesFinalizerOff,
+            Call::RemovesFinalizer,
         ],
     ),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_any_call_nothing_is_lost() {
+async fn operator_killed_at_any_call_loses_nothing() {
     let points = CALLS.into_iter().flat_map(|(work, calls)| calls.iter().map(move |call| (work, *call)));
     let points = points.flat_map(|(work, call)| [(work, call, Side::BeforeEffect), (work, call, Side::AfterEffect)]);
     let crashes = stream::iter(points);
     crashes.for_each_concurrent(SIDE_BY_SIDE, async |(work, call, side)| crash(work, call, side).await).await;
 }
 
-/// The calls above are all there are: a work that is not disturbed makes them and no others.
+/// Proves that the list above is complete: an undisturbed operator makes these calls and no others.
 #[tokio::test]
-async fn the_calls_are_all_there_are() {
+async fn call_list_is_complete() {
     for (work, calls) in CALLS {
         let world = World::new().await;
         prepare(&world, work).await;
@@ -109,15 +109,15 @@ async fn crash(work: Work, call: Call, side: Side) {
     let world = World::new().await;
     let arn = prepare(&world, work).await;
     let proxy = world.proxy().await;
-    let told = |calls: Calls, skip| proxy.hold(side, calls, skip);
+    let stop_at = |calls: Calls, skip| proxy.hold(side, calls, skip);
     let before = world.emulator.calls().len();
     let gate = match call {
-        Call::AddsFinalizer => Some(told(Calls::finalizer_added(), 0)),
-        Call::WritesStatus(skip) => Some(told(Calls::status_patch(), skip)),
-        Call::TakesFinalizerOff => Some(told(Calls::finalizer_removed(), 0)),
-        Call::Asks(operation) | Call::AsksAgain(operation) => {
+        Call::AddsFinalizer => Some(stop_at(Calls::finalizer_added(), 0)),
+        Call::WritesStatus(skip) => Some(stop_at(Calls::status_patch(), skip)),
+        Call::RemovesFinalizer => Some(stop_at(Calls::finalizer_removed(), 0)),
+        Call::CallsAws(operation) | Call::CallsAwsAgain(operation) => {
             let kind = FaultKind::BlackHole { after_effect: side == Side::AfterEffect };
-            let earlier = u32::from(matches!(call, Call::AsksAgain(_)));
+            let earlier = u32::from(matches!(call, Call::CallsAwsAgain(_)));
             world.emulator.add_fault(Fault::new(kind).on(operation).skip(earlier));
             None
         }
@@ -139,10 +139,10 @@ async fn crash(work: Work, call: Call, side: Side) {
 
     let _operator = world.operator_through(&proxy);
     finish(&world, work).await;
-    if matches!(work, Work::Adopts) {
+    if matches!(work, Work::Claims) {
         assert!(world.owner_tag(&arn).is_some());
         world.delete("egress").await;
-        world.gone("egress").await;
+        world.until_deleted("egress").await;
     }
     assert!(world.inactive(&arn), "{work:?} killed {side:?} {call:?}: the connector is still there");
     assert!(world.deletes() <= 2, "{work:?} killed {side:?} {call:?}: {} deletes", world.deletes());
@@ -155,7 +155,7 @@ async fn crash(work: Work, call: Call, side: Side) {
 
 async fn prepare(world: &World, work: Work) -> String {
     match work {
-        Work::Adopts => {
+        Work::Claims => {
             let arn = world.connector("conn-egress");
             world.create("egress", &arn).await;
             arn
@@ -169,7 +169,7 @@ async fn prepare(world: &World, work: Work) -> String {
         }
         Work::DeletesUnclaimed => {
             let arn = world.connector("conn-egress");
-            world.create_with("egress", &arn, finalized).await;
+            world.create_with("egress", &arn, with_finalizer).await;
             world.delete("egress").await;
             arn
         }
@@ -178,7 +178,7 @@ async fn prepare(world: &World, work: Work) -> String {
 
 async fn finish(world: &World, work: Work) {
     match work {
-        Work::Adopts => drop(world.reason("egress", "Available").await),
-        Work::Deletes | Work::DeletesUnclaimed => world.gone("egress").await,
+        Work::Claims => drop(world.reason("egress", "Available").await),
+        Work::Deletes | Work::DeletesUnclaimed => world.until_deleted("egress").await,
     }
 }

@@ -1,20 +1,20 @@
-//! What the project is for: deleting the object deletes the connector, with a receipt.
+//! The purpose of the project: deleting the object deletes the connector, with a receipt.
 
 use apprunner_emulator::{ConnectorIds, FaultKind, Operation};
 use apprunner_operator::api::{self, VpcConnector, condition};
 use serde_json::json;
 
-use crate::support::{ACCOUNT, REGION, World, finalized};
+use crate::support::{ACCOUNT, REGION, World, with_finalizer};
 
 #[tokio::test]
-async fn a_claimed_connector_is_deleted_with_two_calls_and_a_receipt() {
+async fn claimed_connector_is_deleted_with_two_calls_and_a_receipt() {
     let world = World::new().await;
     let operator = world.operator();
     let arn = world.claimed("egress").await;
     world.emulator.clear_calls();
 
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
 
     assert!(world.inactive(&arn));
     let calls: Vec<_> = world.emulator.calls().into_iter().filter_map(|call| call.operation).collect();
@@ -28,14 +28,14 @@ async fn a_claimed_connector_is_deleted_with_two_calls_and_a_receipt() {
     assert_eq!(receipt.created_at.unwrap().0.as_second(), in_aws.created_at.as_second());
     assert_eq!((receipt.name, receipt.revision), (Some(in_aws.name), Some(1)));
     assert_eq!((receipt.subnets, receipt.security_groups), (in_aws.subnets, in_aws.security_groups));
-    let told = format!("App Runner reports the connector INACTIVE: {arn}, DeletedAt {deleted_at}");
-    assert_eq!(world.event("egress", "Deleted").await, told);
-    let logged = operator.logged("let go").pop().unwrap();
+    let note = format!("App Runner reports the connector INACTIVE: {arn}, DeletedAt {deleted_at}");
+    assert_eq!(world.event("egress", "Deleted").await, note);
+    let logged = operator.logged("released the object").pop().unwrap();
     assert_eq!(logged["arn"], arn.as_str());
 }
 
 #[tokio::test]
-async fn a_connector_whose_arn_ends_in_another_form_is_claimed_named_and_deleted() {
+async fn connector_with_another_arn_ending_is_claimed_named_and_deleted() {
     let world = World::new().await;
     world.emulator.change_behaviors(|behaviors| behaviors.connector_ids = ConnectorIds::Uuid);
     let _operator = world.operator();
@@ -46,13 +46,13 @@ async fn a_connector_whose_arn_ends_in_another_form_is_claimed_named_and_deleted
     let named = |object: &VpcConnector| object.status.as_ref().is_some_and(|status| !status.blocked_by.is_empty());
     world.until("egress", "held", named).await;
     assert!(world.emulator.delete_service(&web));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert_eq!(world.history("egress").await.pop().unwrap().ready_reason(), Some("Deleted"));
 }
 
 #[tokio::test]
-async fn retain_lets_go_and_leaves_the_connector_untagged() {
+async fn retain_releases_the_object_and_removes_the_owner_tag() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -60,7 +60,7 @@ async fn retain_lets_go_and_leaves_the_connector_untagged() {
     world.policy("egress", "Retain").await;
 
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
 
     assert!(!world.inactive(&arn));
     assert_eq!(world.deletes(), 0);
@@ -69,28 +69,28 @@ async fn retain_lets_go_and_leaves_the_connector_untagged() {
 }
 
 #[tokio::test]
-async fn retain_lets_go_while_paused_unclaimed_or_with_the_wrong_account() {
+async fn retain_releases_a_paused_unclaimed_or_wrong_account_object() {
     let world = World::new().await;
     let claimed = {
         let _operator = world.operator();
         world.claimed("claimed").await
     };
     let unclaimed = world.connector("unclaimed");
-    world.create_with("unclaimed", &unclaimed, finalized).await;
+    world.create_with("unclaimed", &unclaimed, with_finalizer).await;
     let _operator = world.operator_of_other_account();
     for name in ["claimed", "unclaimed"] {
         world.annotate(name, api::PAUSED, Some("true")).await;
         world.policy(name, "Retain").await;
         world.delete(name).await;
-        world.gone(name).await;
+        world.until_deleted(name).await;
         assert!(world.event(name, "Retained").await.contains("left in AWS"));
     }
     assert!(!world.inactive(&claimed) && !world.inactive(&unclaimed));
-    assert_eq!(world.calls(Operation::UntagResource).len(), 0, "those tags are another account's business");
+    assert_eq!(world.calls(Operation::UntagResource).len(), 0, "the tags of another account are not removed");
 }
 
 #[tokio::test]
-async fn retain_is_the_way_out_of_a_deletion_that_hangs() {
+async fn retain_ends_a_stuck_deletion() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -100,15 +100,15 @@ async fn retain_is_the_way_out_of_a_deletion_that_hangs() {
     world.reason("egress", "ServiceError").await;
 
     world.policy("egress", "Retain").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
 
     let note = world.event("egress", "Retained").await;
     assert_eq!(world.calls(Operation::UntagResource).len(), 1);
-    assert!(note.contains(&arn) && note.contains("not known") && note.contains("could not be taken off"), "{note}");
+    assert!(note.contains(&arn) && note.contains("not known") && note.contains("could not be removed"), "{note}");
 }
 
 #[tokio::test]
-async fn a_paused_object_is_left_alone_until_it_is_not() {
+async fn paused_object_is_left_alone_until_it_is_resumed() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -117,19 +117,19 @@ async fn a_paused_object_is_left_alone_until_it_is_not() {
     let before = world.emulator.calls().len();
 
     world.delete("egress").await;
-    // A second object goes all the way meanwhile, so the first one had its chance.
+    // A second object completes its claim meanwhile, so the operator had time to reconcile the first one.
     world.claimed("other").await;
     world.delete("other").await;
-    world.gone("other").await;
+    world.until_deleted("other").await;
     assert!(world.emulator.calls()[before..].iter().all(|call| call.arn.as_deref() != Some(&arn)));
 
     world.annotate("egress", api::PAUSED, None).await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
 #[tokio::test]
-async fn a_protected_object_is_held_until_it_is_not() {
+async fn protected_object_waits_until_its_protection_is_removed() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -139,12 +139,12 @@ async fn a_protected_object_is_held_until_it_is_not() {
     assert_eq!(world.deletes(), 0);
 
     world.annotate("egress", api::PROTECTED, Some("false")).await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
 #[tokio::test]
-async fn a_receipt_in_the_status_needs_no_call() {
+async fn receipt_in_the_status_needs_no_call() {
     let world = World::new().await;
     let arn = {
         let _operator = world.operator();
@@ -154,41 +154,41 @@ async fn a_receipt_in_the_status_needs_no_call() {
     world.delete("egress").await;
 
     let _operator = world.operator_of_other_account();
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert_eq!(world.deletes(), 0);
-    assert!(!world.inactive(&arn), "the status was a forgery, and forging it is a right of its own");
+    assert!(!world.inactive(&arn), "the receipt was written by the test; writing a status needs a right of its own");
 }
 
 #[tokio::test]
-async fn an_object_deleted_before_it_was_claimed_is_claimed_and_deleted() {
+async fn object_deleted_before_its_claim_is_claimed_and_deleted() {
     let world = World::new().await;
     let arn = world.connector("shop");
-    world.create_with("egress", &arn, finalized).await;
+    world.create_with("egress", &arn, with_finalizer).await;
     world.delete("egress").await;
 
     let _operator = world.operator();
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
 
     assert!(world.inactive(&arn));
     assert_eq!(world.deletes(), 1);
-    assert_eq!(world.calls(Operation::TagResource).len(), 0, "what is about to go is not tagged");
+    assert_eq!(world.calls(Operation::TagResource).len(), 0, "a connector that is to be deleted is not tagged");
     assert_eq!(world.history("egress").await.pop().unwrap().status.as_deref(), Some("INACTIVE"));
 }
 
 #[tokio::test]
-async fn an_unclaimed_object_without_a_connector_just_goes() {
+async fn unclaimed_object_without_a_connector_is_released() {
     let world = World::new().await;
     let (missing, inactive) = (world.connector("missing"), world.connector("inactive"));
     world.emulator.forget_connector(&missing);
     world.emulator.delete_connector(&inactive);
     for (name, arn) in [("missing", &missing), ("inactive", &inactive)] {
-        world.create_with(name, arn, finalized).await;
+        world.create_with(name, arn, with_finalizer).await;
         world.delete(name).await;
     }
 
     let _operator = world.operator();
     for name in ["missing", "inactive"] {
-        world.gone(name).await;
+        world.until_deleted(name).await;
         let last = world.history(name).await.pop().unwrap();
         assert_eq!(last.ready_reason(), Some("AlreadyGone"), "{name}");
         assert_eq!(last.arn, None, "{name}");
@@ -197,15 +197,15 @@ async fn an_unclaimed_object_without_a_connector_just_goes() {
 }
 
 #[tokio::test]
-async fn a_status_of_another_connector_deletes_neither() {
+async fn status_that_names_another_connector_deletes_neither() {
     let world = World::new().await;
     let (ours, other) = (world.connector("ours"), world.connector("other"));
-    world.create_with("egress", &ours, finalized).await;
+    world.create_with("egress", &ours, with_finalizer).await;
     world.merge_status("egress", json!({"arn": other, "status": "INACTIVE"})).await;
     world.delete("egress").await;
 
     let _operator = world.operator();
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&ours), "the spec names it");
     assert!(!world.inactive(&other), "the status was wrong");
     assert!(world.event("egress", "StatusCorrected").await.contains(&other));
@@ -222,11 +222,11 @@ async fn other_finalizers_are_kept_and_not_waited_for() {
     assert_eq!(object.metadata.finalizers.unwrap(), [foreign, api::FINALIZER]);
 
     world.delete("egress").await;
-    let released = world.until("egress", "let go", |o| o.finalizer_index().is_none()).await;
+    let released = world.until("egress", "released", |o| o.finalizer_index().is_none()).await;
     assert_eq!(released.metadata.finalizers.unwrap(), [foreign]);
     assert!(world.inactive(&arn));
     world.merge("egress", json!({"metadata": {"finalizers": null}})).await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert_eq!(world.deletes(), 1);
 }
 

@@ -1,4 +1,4 @@
-//! Which STS and which App Runner is asked, and for which region a call is signed.
+//! Endpoints of STS and App Runner, and the region that calls are signed for.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 
 use crate::report::{Printed, command, printed};
-use crate::support::front::{Authority, Front, Tunnels};
+use crate::support::servers::{Authority, Server, Tunnels};
 use crate::support::{ACCOUNT, TEMPORARY, World, message};
 
 /// The region of the cluster; all connectors are in another.
@@ -17,9 +17,9 @@ const HOME: &str = "eu-west-1";
 const STS_HERE: &str = "sts.eu-west-1.amazonaws.com";
 const STS_THERE: &str = "sts.us-east-1.amazonaws.com";
 
-/// An STS of one region, which refuses what is signed for another.
+/// An STS for one region, which refuses calls signed for another.
 struct Sts {
-    front: Front,
+    server: Server,
     /// The regions that calls were signed for.
     regions: Arc<Mutex<Vec<String>>>,
 }
@@ -30,7 +30,7 @@ impl Sts {
     async fn of(region: &'static str) -> Self {
         let regions = Arc::<Mutex<Vec<String>>>::default();
         let router = Router::new().route("/", post(answer)).with_state((region, regions.clone()));
-        Self { front: Front::http(router).await, regions }
+        Self { server: Server::http(router).await, regions }
     }
 }
 
@@ -63,19 +63,19 @@ fn reply(action: &str, result: &str) -> String {
     )
 }
 
-/// Runs `report` in a network without a way to AWS but for the tunnels.
+/// Runs `report` in a network that reaches AWS only through the tunnels.
 async fn report(world: &World, tunnels: &Tunnels, authority: &Authority, more: &[(&str, &str)]) -> Printed {
     let mut command = command(world, None, &["--regions=us-east-1"]);
     command
         .env_remove("AWS_ENDPOINT_URL")
         .env("AWS_CA_BUNDLE", authority.file(&world.namespace))
-        .env("HTTPS_PROXY", tunnels.front.url())
+        .env("HTTPS_PROXY", tunnels.server.url())
         .envs(more.iter().copied());
     printed(command).await
 }
 
 #[tokio::test]
-async fn an_sts_of_ones_own_gets_what_is_signed_for_the_configured_region() {
+async fn configured_sts_endpoint_gets_calls_signed_for_the_configured_region() {
     for (name, in_profile) in [("variable", false), ("profile", true)] {
         let mut world = World::new().await;
         let sts = Sts::of(HOME).await;
@@ -88,7 +88,7 @@ async fn an_sts_of_ones_own_gets_what_is_signed_for_the_configured_region() {
             ("AWS_REGION", HOME.to_owned())
         };
         let endpoints =
-            [("AWS_ENDPOINT_URL_STS", sts.front.url()), ("AWS_ENDPOINT_URL_APPRUNNER", world.emulator.url()), region];
+            [("AWS_ENDPOINT_URL_STS", sts.server.url()), ("AWS_ENDPOINT_URL_APPRUNNER", world.emulator.url()), region];
         world.settings.environment = endpoints.map(|(name, value)| (name.to_owned(), value)).into();
         let _operator = world.operator();
         world.claimed(name).await;
@@ -97,10 +97,10 @@ async fn an_sts_of_ones_own_gets_what_is_signed_for_the_configured_region() {
 }
 
 #[tokio::test]
-async fn where_the_sts_of_the_configured_region_answers_no_other_is_asked() {
+async fn only_the_sts_of_the_configured_region_is_called_when_it_answers() {
     let world = World::new().await;
     let (sts, authority) = (Sts::of(HOME).await, Authority::new("company"));
-    let tls = Front::tls(&authority, &[STS_HERE], sts.front.address).await;
+    let tls = Server::tls(&authority, &[STS_HERE], sts.server.address).await;
     let tunnels = Tunnels::to(vec![(STS_HERE, tls.address)]).await;
     let app_runner = world.emulator.url();
     let home = [("AWS_REGION", HOME), ("AWS_ENDPOINT_URL_APPRUNNER", app_runner.as_str())];
@@ -108,7 +108,7 @@ async fn where_the_sts_of_the_configured_region_answers_no_other_is_asked() {
     assert_eq!(printed.code, Some(0), "{}", printed.err);
     assert_eq!(tunnels.asked(), [STS_HERE]);
 
-    // The same with a web identity, as IRSA gives it.
+    // Same check with a web identity, as IRSA provides it.
     let token = authority.file(&format!("{}-token", world.namespace)).display().to_string();
     let identity = [
         ("AWS_ACCESS_KEY_ID", ""),
@@ -122,13 +122,13 @@ async fn where_the_sts_of_the_configured_region_answers_no_other_is_asked() {
 }
 
 #[tokio::test]
-async fn where_it_does_not_answer_the_sts_of_the_connectors_region_is_asked() {
+async fn sts_of_the_connector_region_is_called_when_the_first_does_not_answer() {
     let world = World::new().await;
     let (sts, authority) = (Sts::of("us-east-1").await, Authority::new("company"));
-    let tls = Front::tls(&authority, &[STS_THERE], sts.front.address).await;
+    let tls = Server::tls(&authority, &[STS_THERE], sts.server.address).await;
     let tunnels = Tunnels::to(vec![(STS_THERE, tls.address)]).await;
     let app_runner = world.emulator.url();
-    // An account that somebody wrote down counts only where no STS is left to ask.
+    // `AWS_ACCOUNT_ID` counts only if no STS can be called.
     let home =
         [("AWS_REGION", HOME), ("AWS_ENDPOINT_URL_APPRUNNER", app_runner.as_str()), ("AWS_ACCOUNT_ID", "999999999999")];
     let printed = report(&world, &tunnels, &authority, &home).await;
@@ -138,23 +138,23 @@ async fn where_it_does_not_answer_the_sts_of_the_connectors_region_is_asked() {
 }
 
 #[tokio::test]
-async fn fips_and_dual_stack_endpoints_are_those_of_both_services() {
+async fn fips_and_dual_stack_settings_apply_to_both_services() {
     for (variable, sts_host, app_runner_host) in [
         ("AWS_USE_FIPS_ENDPOINT", "sts-fips.us-east-1.amazonaws.com", "apprunner-fips.us-east-1.amazonaws.com"),
         ("AWS_USE_DUALSTACK_ENDPOINT", "sts.us-east-1.api.aws", "apprunner.us-east-1.api.aws"),
     ] {
         let world = World::new().await;
         let (sts, authority) = (Sts::of("us-east-1").await, Authority::new("company"));
-        let tls = Front::tls(&authority, &[sts_host], sts.front.address).await;
+        let tls = Server::tls(&authority, &[sts_host], sts.server.address).await;
         let tunnels = Tunnels::to(vec![(sts_host, tls.address)]).await;
         let printed = report(&world, &tunnels, &authority, &[(variable, "true")]).await;
-        assert_eq!(printed.code, Some(1), "nobody leads to App Runner");
+        assert_eq!(printed.code, Some(1), "no tunnel leads to App Runner");
         assert_eq!(tunnels.asked(), [sts_host, app_runner_host], "{}", printed.err);
     }
 }
 
 #[tokio::test]
-async fn the_no_proxy_of_the_documentation_keeps_the_pod_identity_agent_out_of_the_proxy() {
+async fn documented_no_proxy_bypasses_the_proxy_for_the_pod_identity_agent() {
     let documented =
         include_str!("../../docs/aws.md").lines().find_map(|line| line.split_once("{name: NO_PROXY, value: \""));
     let documented = documented.unwrap().1.trim_end_matches("\"}");
@@ -163,7 +163,7 @@ async fn the_no_proxy_of_the_documentation_keeps_the_pod_identity_agent_out_of_t
         for (no_proxy, expected) in [("", true), (documented, false)] {
             let seen = Arc::<Mutex<Vec<String>>>::default();
             let proxy = Router::new().fallback(proxied).with_state(seen.clone());
-            let proxy = Front::http(proxy).await;
+            let proxy = Server::http(proxy).await;
             let mut command = command(&world, None, &["--regions=us-east-1"]);
             command
                 .env_remove("AWS_ACCESS_KEY_ID")
@@ -185,7 +185,7 @@ async fn proxied(State(seen): State<Arc<Mutex<Vec<String>>>>, uri: axum::http::U
 }
 
 #[tokio::test]
-async fn an_app_runner_of_one_region_refuses_the_others_and_spoils_no_session() {
+async fn app_runner_endpoint_for_one_region_stalls_others_and_keeps_the_session() {
     let mut world = World::new().await;
     world.settings.environment = vec![("AWS_REGION".into(), "us-east-1".into())];
     let refusal = FaultKind::error("InvalidSignatureException", 403, "Credential should be scoped to a valid region.");

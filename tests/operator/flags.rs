@@ -1,4 +1,4 @@
-//! Annotations that hold an object: words that nobody knows hold it as well, and an Event tells of them.
+//! The annotations `paused` and `protected`: unknown values count as true, and an Event reports them.
 
 use apprunner_operator::api::{self, condition};
 use k8s_openapi::api::events::v1::Event;
@@ -8,32 +8,32 @@ use kube::api::ListParams;
 use crate::support::{World, eventually, message};
 
 impl World {
-    /// What was told of unknown values: each note, and how often.
+    /// The Events about unknown values: each note with its count.
     async fn unknown_values(&self) -> Vec<(String, i32)> {
         let events = Api::<Event>::namespaced(self.client.clone(), &self.namespace);
         let all = events.list(&ListParams::default()).await.unwrap().items.into_iter();
-        let told = all.filter(|event| event.reason.as_deref() == Some("UnknownAnnotationValue"));
-        let told = told.map(|event| {
+        let events = all.filter(|event| event.reason.as_deref() == Some("UnknownAnnotationValue"));
+        let notes = events.map(|event| {
             assert_eq!(event.type_.as_deref(), Some("Warning"));
             (event.note.unwrap_or_default(), event.series.map_or(1, |series| series.count))
         });
-        told.collect()
+        notes.collect()
     }
 
-    /// Waits until so many Events tell of unknown values, and gives the one that quotes this one.
+    /// Waits for `count` Events about unknown values, and returns the one that quotes `value`.
     async fn unknown_value(&self, count: usize, value: &str) -> String {
-        let told = async || {
-            let told = self.unknown_values().await;
-            assert!(told.len() <= count && told.iter().all(|(_, times)| *times == 1), "{told:?}");
-            let note = told.iter().find(|(note, _)| note.contains(&format!("{value:?}")))?.0.clone();
-            (told.len() == count).then_some(note)
+        let published = async || {
+            let notes = self.unknown_values().await;
+            assert!(notes.len() <= count && notes.iter().all(|(_, times)| *times == 1), "{notes:?}");
+            let note = notes.iter().find(|(note, _)| note.contains(&format!("{value:?}")))?.0.clone();
+            (notes.len() == count).then_some(note)
         };
-        eventually(told).await.unwrap_or_else(|| panic!("nobody tells of {value}"))
+        eventually(published).await.unwrap_or_else(|| panic!("no Event quotes {value}"))
     }
 }
 
 #[tokio::test]
-async fn an_object_is_protected_by_any_word_but_false() {
+async fn any_value_of_protected_except_false_protects_the_object() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -56,13 +56,13 @@ async fn an_object_is_protected_by_any_word_but_false() {
     assert_eq!(world.deletes(), 0);
 
     world.annotate("egress", api::PROTECTED, Some("False")).await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert_eq!(world.unknown_values().await.len(), 2, "the others are known");
 }
 
 #[tokio::test]
-async fn an_object_is_paused_by_any_word_but_false() {
+async fn any_value_of_paused_except_false_pauses_the_object() {
     let world = World::new().await;
     let operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -80,16 +80,16 @@ async fn an_object_is_paused_by_any_word_but_false() {
     paused(r#" ("on")"#).await;
     world.unknown_value(1, "on").await;
     world.delete("egress").await;
-    // It is looked at again and again, and others go all the way meanwhile.
+    // The operator reconciles the object again and again, and completes the claims of other objects meanwhile.
     for value in ["1", "2"] {
         world.annotate("egress", api::RECONCILE_REQUESTED_AT, Some(value)).await;
         world.claimed(&format!("other-{value}")).await;
     }
     world.unknown_value(1, "on").await;
     assert!(!world.inactive(&arn));
-    assert_eq!(operator.log().matches("UnknownAnnotationValue").count(), 0, "an Event that was not taken");
+    assert_eq!(operator.log().matches("UnknownAnnotationValue").count(), 0, "an Event was refused");
 
     world.annotate("egress", api::PAUSED, Some("")).await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }

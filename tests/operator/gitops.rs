@@ -1,93 +1,97 @@
-//! What Argo CD and Flux make of objects, as the API server gives them; the states that are hard to bring about are judged
-//! in the core's tests.
+//! Health of objects in Argo CD and Flux, as the API server returns the objects. The core's tests cover states that are
+//! hard to bring about here.
 
 use apprunner_emulator::{FaultKind, Operation};
 use apprunner_operator::api;
 use serde_json::Value;
 
 use crate::support::cluster::{cluster, run};
-use crate::support::verdicts::{Health, Kstatus, argo, checked, kstatus};
+use crate::support::gitops_health::{Health, Kstatus, argo, checked, kstatus};
 use crate::support::{ACCOUNT, REGION, World, message};
 
 impl World {
-    /// The object as any tool reads it, if it is still there.
+    /// The object as any tool reads it, if it still exists.
     async fn read(&self, name: &str) -> Option<Value> {
         self.api.get_opt(name).await.unwrap()?;
         let get = ["get", "vpcconnector", name, "--namespace", &self.namespace, "--output=json"];
         Some(serde_json::from_str(&run(cluster().kubectl().args(get))).unwrap())
     }
 
-    /// What the health check and kstatus say of it.
-    async fn judged(&self, name: &str) -> (Health, Kstatus) {
+    /// The results of the health check and of kstatus.
+    async fn health(&self, name: &str) -> (Health, Kstatus) {
         let object = self.read(name).await.unwrap();
         (checked(&object).0, kstatus(Some(&object)))
     }
 
-    /// Waits until it is paused.
-    async fn paused(&self, name: &str) {
+    /// Waits until the object is paused.
+    async fn until_paused(&self, name: &str) {
         self.annotate(name, api::PAUSED, Some("true")).await;
         self.until(name, "paused", |o| o.status.as_ref().is_some_and(|s| s.condition("Paused").is_some())).await;
     }
 }
 
 #[tokio::test]
-async fn an_object_is_not_finished_before_the_operator_says_so() {
+async fn object_is_in_progress_until_the_operator_has_claimed_it() {
     let world = World::new().await;
     let arn = world.connector("shop");
     world.create("egress", &arn).await;
-    assert_eq!(world.judged("egress").await, (Health::Progressing, Kstatus::InProgress), "no operator runs");
+    assert_eq!(world.health("egress").await, (Health::Progressing, Kstatus::InProgress), "no operator runs");
     {
         let _operator = world.operator();
         world.reason("egress", "Available").await;
-        assert_eq!(world.judged("egress").await, (Health::Healthy, Kstatus::Current));
+        assert_eq!(world.health("egress").await, (Health::Healthy, Kstatus::Current));
     }
     world.policy("egress", "Retain").await;
-    assert_eq!(world.judged("egress").await, (Health::Progressing, Kstatus::InProgress), "nobody has seen the change");
+    assert_eq!(
+        world.health("egress").await,
+        (Health::Progressing, Kstatus::InProgress),
+        "no operator has observed the change"
+    );
 }
 
 #[tokio::test]
-async fn what_is_paused_is_suspended_and_finished_only_if_it_was_before() {
+async fn paused_object_is_suspended_and_current_only_if_it_was_before() {
     let world = World::new().await;
     let _operator = world.operator();
     world.claimed("egress").await;
-    world.paused("egress").await;
-    assert_eq!(world.judged("egress").await, (Health::Suspended, Kstatus::Current));
+    world.until_paused("egress").await;
+    assert_eq!(world.health("egress").await, (Health::Suspended, Kstatus::Current));
     world.annotate("egress", api::PAUSED, None).await;
     world.until("egress", "well", |o| o.status.as_ref().is_some_and(|s| s.condition("Paused").is_none())).await;
-    assert_eq!(world.judged("egress").await, (Health::Healthy, Kstatus::Current));
+    assert_eq!(world.health("egress").await, (Health::Healthy, Kstatus::Current));
 
     let annotations = [(api::PAUSED.to_owned(), "true".to_owned())];
     let arn = world.connector("shop");
     world.create_with("new", &arn, |o| o.metadata.annotations = Some(annotations.into())).await;
-    world.paused("new").await;
-    assert_eq!(world.judged("new").await, (Health::Suspended, Kstatus::InProgress));
+    world.until_paused("new").await;
+    assert_eq!(world.health("new").await, (Health::Suspended, Kstatus::InProgress));
     world.annotate("new", api::PAUSED, None).await;
     world.reason("new", "Available").await;
-    assert_eq!(world.judged("new").await, (Health::Healthy, Kstatus::Current));
+    assert_eq!(world.health("new").await, (Health::Healthy, Kstatus::Current));
 }
 
 #[tokio::test]
-async fn what_a_person_must_mend_is_degraded_until_it_is_mended() {
+async fn stalled_object_is_degraded_until_a_user_acts() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.connector("shop");
     world.fault(Operation::DescribeVpcConnector, FaultKind::error("ResourceNotFoundException", 400, "none such"));
     world.create("egress", &arn).await;
     world.reason("egress", "NotFound").await;
-    assert_eq!(world.judged("egress").await, (Health::Degraded, Kstatus::Failed));
+    assert_eq!(world.health("egress").await, (Health::Degraded, Kstatus::Failed));
     world.annotate("egress", api::RECONCILE_REQUESTED_AT, Some("t1")).await;
     world.reason("egress", "Available").await;
-    assert_eq!(world.judged("egress").await, (Health::Healthy, Kstatus::Current));
+    assert_eq!(world.health("egress").await, (Health::Healthy, Kstatus::Current));
 }
 
-/// Argo CD asks no check about what is being deleted, so that who holds it is read from the object.
+/// Argo CD runs no check on an object that is being deleted, so users find the blockers in the object itself.
 #[tokio::test]
-async fn a_prune_that_waits_is_shown_as_such_and_ends() {
+async fn waiting_prune_is_shown_as_in_progress_and_completes() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
     let service = world.emulator.create_service(ACCOUNT, REGION, "web", Some(&arn));
-    // As Argo CD prunes, which makes the garbage collector put a finalizer of its own on.
+    // Argo CD prunes in the foreground, which makes the garbage collector add a finalizer of its own.
     world.delete_in_the_foreground("egress");
     let named =
         world.until("egress", "held by web", |o| o.status.is_some() && message(o).contains("web (RUNNING)")).await;
@@ -97,13 +101,13 @@ async fn a_prune_that_waits_is_shown_as_such_and_ends() {
     assert_eq!(kstatus(Some(&object)), Kstatus::Terminating);
 
     assert!(world.emulator.delete_service(&service));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert_eq!(kstatus(world.read("egress").await.as_ref()), Kstatus::NotFound);
 }
 
 #[tokio::test]
-async fn a_prune_that_a_person_must_mend_is_shown_no_otherwise() {
+async fn stalled_prune_is_shown_like_a_waiting_one() {
     let world = World::new().await;
     let _operator = world.operator();
     world.claimed("egress").await;
@@ -115,7 +119,7 @@ async fn a_prune_that_a_person_must_mend_is_shown_no_otherwise() {
     assert_eq!((argo(&object).0, checked(&object).0), (Health::Progressing, Health::Degraded));
     assert_eq!(kstatus(Some(&object)), Kstatus::Terminating);
     world.emulator.clear_faults();
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
 }
 
 impl World {
@@ -125,31 +129,31 @@ impl World {
     }
 }
 
-/// What `docs/gitops.md` warns of.
+/// The mistake that `docs/gitops.md` warns of.
 #[tokio::test]
-async fn an_object_that_is_renamed_in_one_commit_takes_its_connector_along() {
+async fn object_renamed_in_one_commit_deletes_its_connector() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("old").await;
     world.create("new", &arn).await;
     world.reason("new", "OwnedByAnother").await;
     world.delete_in_the_foreground("old");
-    world.gone("old").await;
+    world.until_deleted("old").await;
     assert!(world.inactive(&arn));
 }
 
-/// The two commits of the same page.
+/// The two commits that `docs/gitops.md` recommends.
 #[tokio::test]
-async fn an_object_that_is_renamed_in_two_commits_keeps_its_connector() {
+async fn object_renamed_in_two_commits_keeps_its_connector() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("old").await;
     world.policy("old", "Retain").await;
-    // Applied before the old one is pruned, as both tools do.
+    // Both tools apply the new object before they prune the old one.
     world.create("new", &arn).await;
     world.reason("new", "OwnedByAnother").await;
     world.delete_in_the_foreground("old");
-    world.gone("old").await;
+    world.until_deleted("old").await;
     world.reason("new", "Available").await;
     assert!(world.owner_tag(&arn).unwrap().ends_with("/new"));
     assert_eq!(world.deletes(), 0);
@@ -157,7 +161,7 @@ async fn an_object_that_is_renamed_in_two_commits_keeps_its_connector() {
 
 /// The command of `docs/gitops.md`.
 #[tokio::test]
-async fn the_health_check_is_installed_beside_what_stands_there() {
+async fn health_check_is_installed_beside_existing_entries() {
     const KEY: &str = "resource.customizations.health.apprunner-operator.dev_VpcConnector";
     let world = World::new().await;
     let health = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/argocd/health.lua");
@@ -176,9 +180,9 @@ async fn the_health_check_is_installed_beside_what_stands_there() {
     assert!(page.contains(KEY) && page.contains("--type=merge --patch-file"), "the page says it otherwise");
 }
 
-/// What the API server says to the manifests of the examples that are ours; those of Argo CD and Flux it does not know.
+/// The API server validates our manifests of the examples; it does not know the kinds of Argo CD and Flux.
 #[tokio::test]
-async fn the_objects_of_the_examples_are_taken_by_the_api_server() {
+async fn api_server_accepts_the_example_objects() {
     let world = World::new().await;
     let taken = async |file: &str| {
         let path = format!("{}/examples/{file}", env!("CARGO_MANIFEST_DIR"));

@@ -1,4 +1,5 @@
-//! A connector in use: who holds it is named, and it is deleted the moment they let go.
+//! A connector in use: the object names its blockers, and the operator deletes the connector as soon as they release
+//! it.
 
 use std::time::Duration;
 
@@ -13,38 +14,39 @@ const LIST: Operation = Operation::ListServices;
 const DESCRIBE: Operation = Operation::DescribeService;
 
 impl World {
-    /// A service whose outgoing traffic goes through a connector.
+    /// Creates a service whose outgoing traffic goes through a connector.
     fn service(&self, name: &str, connector: &str) -> String {
         self.emulator.create_service(ACCOUNT, REGION, name, Some(connector))
     }
 
-    /// Services that have nothing to do with any connector.
+    /// Creates services that use no connector.
     fn other_services(&self, count: usize) {
         for n in 0..count {
             self.emulator.create_service(ACCOUNT, REGION, &format!("other-{n:02}"), None);
         }
     }
 
-    /// A claimed object whose connector services use, on its way out and with their names in its status.
-    async fn held_by(&self, services: &[&str]) -> (String, Vec<String>) {
+    /// Creates services that use a claimed object's connector, deletes the object, and waits until its status names
+    /// them.
+    async fn deleting_while_used_by(&self, services: &[&str]) -> (String, Vec<String>) {
         let arn = self.claimed("egress").await;
         let held: Vec<_> = services.iter().map(|name| self.service(name, &arn)).collect();
         self.delete("egress").await;
-        self.named("egress", services).await;
+        self.until_blocked_by("egress", services).await;
         (arn, held)
     }
 
-    /// Waits until these services, and no others, are named.
-    async fn named(&self, name: &str, services: &[&str]) -> VpcConnector {
+    /// Waits until the status names these services and no others.
+    async fn until_blocked_by(&self, name: &str, services: &[&str]) -> VpcConnector {
         let what = format!("held by {services:?}");
         self.until(name, &what, |object| object.status.as_ref().is_some_and(|status| names(status) == services)).await
     }
 
-    async fn told(&self, name: &str, words: &str) -> VpcConnector {
+    async fn until_message_contains(&self, name: &str, words: &str) -> VpcConnector {
         self.until(name, words, |object| object.status.is_some() && message(object).contains(words)).await
     }
 
-    /// Seconds by the emulator's clock from a moment to the end of a connector.
+    /// Seconds by the emulator's clock from a moment to the deletion of a connector.
     fn deleted_after(&self, arn: &str, moment: Timestamp) -> f64 {
         let deleted_at = self.emulator.connector(arn).and_then(|connector| connector.deleted_at).unwrap();
         deleted_at.duration_since(moment).as_secs_f64()
@@ -60,7 +62,7 @@ fn names(status: &VpcConnectorStatus) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn three_services_in_three_states_are_named_after_one_sweep_and_the_last_takes_the_object_with_it() {
+async fn one_scan_names_three_services_and_the_last_ones_end_frees_the_object() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -71,7 +73,7 @@ async fn three_services_in_three_states_are_named_after_one_sweep_and_the_last_t
     world.emulator.set_service_status(&web, ServiceStatus::OperationInProgress);
     world.delete("egress").await;
 
-    let held = world.named("egress", &["api", "jobs", "web"]).await;
+    let held = world.until_blocked_by("egress", &["api", "jobs", "web"]).await;
     let status = held.status.as_ref().unwrap();
     let shown: Vec<_> = status.blocked_by.iter().map(|s| (s.arn.as_str(), s.status.as_str())).collect();
     assert_eq!(shown, [(api.as_str(), "RUNNING"), (&jobs, "PAUSED"), (&web, "OPERATION_IN_PROGRESS")]);
@@ -81,11 +83,11 @@ async fn three_services_in_three_states_are_named_after_one_sweep_and_the_last_t
     assert_eq!(world.calls(DESCRIBE).len(), 28, "each service once");
 
     assert!(world.emulator.delete_service(&jobs));
-    world.named("egress", &["api", "web"]).await;
+    world.until_blocked_by("egress", &["api", "web"]).await;
     assert!(world.emulator.delete_service(&api));
-    world.named("egress", &["web"]).await;
+    world.until_blocked_by("egress", &["web"]).await;
     assert!(world.emulator.delete_service(&web));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.deleted_after(&arn, world.ended_at(&web)) >= 0.0);
     let receipt = world.history("egress").await.pop().unwrap();
     assert_eq!((receipt.ready_reason(), receipt.blocked_by.len()), (Some("Deleted"), 0));
@@ -93,95 +95,95 @@ async fn three_services_in_three_states_are_named_after_one_sweep_and_the_last_t
 }
 
 #[tokio::test]
-async fn in_use_that_outlives_the_services_is_said_so_and_ends_within_ten_seconds() {
+async fn in_use_after_the_last_service_is_reported_and_ends_within_ten_seconds() {
     let mut world = World::new().await;
-    world.settings.intervals = 1;
+    world.settings.pace = 1;
     let _operator = world.operator();
-    let (arn, services) = world.held_by(&["web"]).await;
+    let (arn, services) = world.deleting_while_used_by(&["web"]).await;
     world.emulator.change_behaviors(|b| b.in_use_after_release_ms = 30_000);
     assert!(world.emulator.delete_service(&services[0]));
-    world.told("egress", "no service references it; it is letting go").await;
-    world.gone("egress").await;
+    world.until_message_contains("egress", "no service references it; waiting for App Runner to release it").await;
+    world.until_deleted("egress").await;
     let late = world.deleted_after(&arn, world.ended_at(&services[0])) - 30.0;
     assert!((0.0..10.0).contains(&late), "{late} s after App Runner would have taken it");
 }
 
 #[tokio::test]
-async fn what_is_held_for_long_is_noticed_within_one_sweep() {
+async fn end_of_a_long_wait_is_noticed_within_one_scan() {
     let world = World::new().await;
     let _operator = world.operator();
-    let (arn, services) = world.held_by(&["web"]).await;
-    // Ten minutes, at this intervals.
-    let sweeps = async || (world.calls(LIST).len() > 120).then_some(());
-    assert!(eventually(sweeps).await.is_some(), "the sweeps ended");
+    let (arn, services) = world.deleting_while_used_by(&["web"]).await;
+    // These scans take ten minutes at the default intervals.
+    let scans = async || (world.calls(LIST).len() > 120).then_some(());
+    assert!(eventually(scans).await.is_some(), "the scans ended");
     assert!(world.emulator.delete_service(&services[0]));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     let (from, until) = (world.ended_at(&services[0]), world.emulator.connector(&arn).unwrap().deleted_at.unwrap());
     let between = world.calls(LIST).iter().filter(|call| call.received_at >= from && call.received_at <= until).count();
-    // The one that sees it; on a busy machine another may begin before the delete is sent.
+    // One list notices the end; on a busy machine another may begin before the delete is sent.
     assert!(between <= 2, "{between} lists before the deletion");
 }
 
 #[tokio::test]
-async fn a_service_that_comes_while_another_is_waited_for_is_named_too() {
+async fn service_added_during_the_wait_is_named_too() {
     let world = World::new().await;
     let _operator = world.operator();
-    let (arn, services) = world.held_by(&["web"]).await;
+    let (arn, services) = world.deleting_while_used_by(&["web"]).await;
     let jobs = world.service("jobs", &arn);
-    world.named("egress", &["jobs", "web"]).await;
+    world.until_blocked_by("egress", &["jobs", "web"]).await;
     assert!(world.emulator.delete_service(&services[0]));
-    world.named("egress", &["jobs"]).await;
+    world.until_blocked_by("egress", &["jobs"]).await;
     assert!(world.emulator.delete_service(&jobs));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
 #[tokio::test]
-async fn a_state_that_holds_nothing_is_found_out_though_the_service_still_references_the_connector() {
+async fn service_state_that_does_not_block_is_noticed_despite_the_reference() {
     let world = World::new().await;
     world.emulator.change_behaviors(|b| b.holding_statuses = vec![ServiceStatus::Running]);
     let _operator = world.operator();
-    let (arn, services) = world.held_by(&["web"]).await;
+    let (arn, services) = world.deleting_while_used_by(&["web"]).await;
     assert!(world.emulator.set_service_status(&services[0], ServiceStatus::Paused));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
 #[tokio::test]
-async fn a_deleted_service_that_is_still_listed_holds_nothing() {
+async fn deleted_service_that_is_still_listed_does_not_block() {
     let world = World::new().await;
     world.emulator.change_behaviors(|b| b.list_deleted_services = true);
     let _operator = world.operator();
-    let (arn, services) = world.held_by(&["web"]).await;
+    let (arn, services) = world.deleting_while_used_by(&["web"]).await;
     world.emulator.change_behaviors(|b| b.in_use_after_release_ms = 2_000);
     assert!(world.emulator.delete_service(&services[0]));
-    world.told("egress", "it is letting go").await;
-    world.gone("egress").await;
+    world.until_message_contains("egress", "waiting for App Runner to release it").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
 #[tokio::test]
-async fn the_right_to_look_may_be_taken_away_and_given_back() {
+async fn service_scan_recovers_after_its_permissions_were_removed() {
     for (operation, action) in [(LIST, "apprunner:ListServices"), (DESCRIBE, "apprunner:DescribeService")] {
         let world = World::new().await;
         let _operator = world.operator();
-        let (arn, services) = world.held_by(&["web"]).await;
+        let (arn, services) = world.deleting_while_used_by(&["web"]).await;
         world.lasting_fault(operation, FaultKind::AccessDenied);
         let jobs = world.service("jobs", &arn);
-        let blind = world.told("egress", action).await;
-        assert_eq!(names(blind.status.as_ref().unwrap()), Vec::<&str>::new(), "what can't be seen is not told");
+        let blind = world.until_message_contains("egress", action).await;
+        assert_eq!(names(blind.status.as_ref().unwrap()), Vec::<&str>::new(), "unreadable services are not named");
         world.emulator.clear_faults();
-        world.named("egress", &["jobs", "web"]).await;
+        world.until_blocked_by("egress", &["jobs", "web"]).await;
 
         world.lasting_fault(operation, FaultKind::AccessDenied);
         assert!(world.emulator.delete_service(&services[0]) && world.emulator.delete_service(&jobs));
-        world.gone("egress").await;
-        assert!(world.inactive(&arn), "it goes also unseen");
+        world.until_deleted("egress").await;
+        assert!(world.inactive(&arn), "it is deleted without a scan too");
     }
 }
 
 #[tokio::test]
-async fn throttling_in_the_middle_of_a_sweep_loses_nothing() {
+async fn throttling_during_a_scan_loses_nothing() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -190,17 +192,17 @@ async fn throttling_in_the_middle_of_a_sweep_loses_nothing() {
     world.emulator.add_fault(Fault::new(FaultKind::throttling()).on(LIST).skip(1).times(2));
     world.emulator.add_fault(Fault::new(FaultKind::throttling()).on(DESCRIBE).skip(3).times(2));
     world.delete("egress").await;
-    world.named("egress", &["web"]).await;
+    world.until_blocked_by("egress", &["web"]).await;
     assert!(world.emulator.delete_service(&web));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
 #[tokio::test]
-async fn a_service_that_vanishes_between_list_and_look_is_no_error() {
+async fn service_deleted_between_list_and_describe_is_no_error() {
     let mut world = World::new().await;
-    // Slow enough that the delete is not tried again before the list has come.
-    world.settings.intervals = 2;
+    // Slow enough that no second delete is sent before the list has been answered.
+    world.settings.pace = 2;
     world.emulator.change_behaviors(|b| b.deleted_service_kept_ms = 0);
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -208,53 +210,53 @@ async fn a_service_that_vanishes_between_list_and_look_is_no_error() {
     world.emulator.add_fault(Fault::new(FaultKind::LateAnswer { ms: 1_000 }).on(LIST));
     world.delete("egress").await;
     let listed = async || world.calls(LIST).first().map(|_| ());
-    assert!(eventually(listed).await.is_some(), "no list was asked for");
+    assert!(eventually(listed).await.is_some(), "no list was requested");
     assert!(world.emulator.delete_service(&web));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     let refused: Vec<_> = world.calls(DESCRIBE).into_iter().filter_map(|call| call.error).collect();
     assert_eq!(refused, ["ResourceNotFoundException"]);
     assert!(world.inactive(&arn));
 }
 
 #[tokio::test]
-async fn killed_while_it_waits_the_operator_names_the_same_services_again() {
+async fn restarted_operator_names_the_same_blockers_again() {
     let world = World::new().await;
     let operator = world.operator();
-    let (arn, services) = world.held_by(&["jobs", "web"]).await;
+    let (arn, services) = world.deleting_while_used_by(&["jobs", "web"]).await;
     drop(operator);
     let before = world.calls(DESCRIBE).len();
     let _operator = world.operator();
-    let looked_again = async || (world.calls(DESCRIBE).len() == before + 2).then_some(());
-    assert!(eventually(looked_again).await.is_some(), "the services were not looked at again");
-    world.named("egress", &["jobs", "web"]).await;
+    let described_again = async || (world.calls(DESCRIBE).len() == before + 2).then_some(());
+    assert!(eventually(described_again).await.is_some(), "the services were not described again");
+    world.until_blocked_by("egress", &["jobs", "web"]).await;
     for service in &services {
         assert!(world.emulator.delete_service(service));
     }
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     let forgotten = world.history("egress").await.into_iter().filter(|status| status.ready_reason() == Some("InUse"));
     assert!(forgotten.skip_while(|s| names(s).is_empty()).all(|s| names(&s) != ["jobs"]), "never half of them");
 }
 
 #[tokio::test]
-async fn sweeps_end_with_the_last_object_that_waits() {
+async fn scans_end_with_the_last_waiting_object() {
     let world = World::new().await;
     let _operator = world.operator();
-    world.held_by(&["web"]).await;
+    world.deleting_while_used_by(&["web"]).await;
     world.policy("egress", "Retain").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     world.emulator.clear_calls();
     world.claimed("other").await;
-    // Half a minute at this intervals, in which six sweeps would have begun.
+    // Half a minute at the default intervals, in which six scans would have begun.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    assert!(world.calls(LIST).is_empty(), "nobody waits any more");
+    assert!(world.calls(LIST).is_empty(), "no object waits");
 }
 
-/// The worst that the bound holds for: the service ends before anybody has got to it among a hundred.
+/// The worst case of the bound: the service ends before the scan of a hundred services has described it.
 #[tokio::test]
-async fn one_of_a_hundred_services_that_ends_before_it_was_looked_at_is_waited_for_no_longer_than_ten_seconds() {
+async fn service_that_ends_before_its_first_describe_delays_at_most_ten_seconds() {
     let mut world = World::new().await;
-    (world.settings.intervals, world.settings.limits) = (1, DEFAULTS);
+    (world.settings.pace, world.settings.limits) = (1, DEFAULTS);
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
     world.other_services(99);
@@ -262,39 +264,39 @@ async fn one_of_a_hundred_services_that_ends_before_it_was_looked_at_is_waited_f
     world.delete("egress").await;
     world.reason("egress", "InUse").await;
     assert!(world.emulator.delete_service(&last));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     let late = world.deleted_after(&arn, world.ended_at(&last));
     assert!((0.0..10.0).contains(&late), "{late} s after App Runner would have taken it");
 }
 
-/// Nobody has confirmed how App Runner words "in use".
+/// AWS documents no wording for "in use"; this is a wording that the operator does not know.
 const OTHER_WORDS: &str = "The VPC connector is associated with running services and can't be removed.";
 
 #[tokio::test]
-async fn a_connector_in_use_is_known_by_its_services_whatever_app_runner_says() {
+async fn blockers_prove_in_use_for_any_wording_of_the_refusal() {
     let world =
         World::with_behaviors(Behaviors { in_use_message: Some(OTHER_WORDS.to_owned()), ..Behaviors::default() }).await;
     let _operator = world.operator();
-    let (arn, services) = world.held_by(&["jobs", "web"]).await;
+    let (arn, services) = world.deleting_while_used_by(&["jobs", "web"]).await;
     let held = world.reason("egress", "InUse").await;
     assert!(message(&held).contains("services jobs (RUNNING) and web (RUNNING)"), "{}", message(&held));
     let status = held.status.unwrap();
     assert_eq!(status.condition("Stalled"), None);
-    assert_eq!(status.last_error.unwrap().message, OTHER_WORDS, "and AWS's own words stand there");
+    assert_eq!(status.last_error.unwrap().message, OTHER_WORDS, "lastError has AWS's own words");
     assert!(services.iter().all(|service| world.emulator.delete_service(service)));
     let released = world.ended_at(&services[1]);
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert!(world.deleted_after(&arn, released) < 10.0);
     let history = world.history("egress").await;
-    assert!(history.iter().all(|status| status.condition("Stalled").is_none()), "it was never a stall");
+    assert!(history.iter().all(|status| status.condition("Stalled").is_none()), "the object was never stalled");
 }
 
 #[tokio::test]
-async fn a_refusal_that_no_service_explains_stalls_and_is_tried_again_when_a_service_changes() {
+async fn refusal_without_blockers_stalls_and_is_retried_when_a_service_changes() {
     let mut world = World::new().await;
-    // At full intervals it would be tried again after a minute at the earliest.
-    world.settings.intervals = 1;
+    // At the default intervals the next attempt would come after a minute at the earliest.
+    world.settings.pace = 1;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
     let other = world.emulator.create_service(ACCOUNT, REGION, "other", None);
@@ -306,7 +308,7 @@ async fn a_refusal_that_no_service_explains_stalls_and_is_tried_again_when_a_ser
     assert_eq!(world.deletes(), 1);
     world.emulator.clear_faults();
     world.emulator.set_service_status(&other, ServiceStatus::Paused);
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert_eq!(world.deletes(), 2);
 }

@@ -1,4 +1,4 @@
-//! Several operators, of whom one works; and what each tells of itself.
+//! Several operators, one of which leads; and the probes and metrics of each.
 
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,14 @@ use crate::support::proxy::{Calls, Fault, FaultKind as Wrong, Proxy};
 use crate::support::{World, eventually};
 
 impl World {
-    /// An operator that works only while it leads, and tells of itself.
+    /// An operator that works only while it leads, and serves probes and metrics.
     fn candidate(&self) -> Operator {
         let lease = format!("--lease-namespace={}", self.namespace);
-        let told = ["--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"];
-        self.operator_with(&["--leader-election=on", &lease, told[0], told[1]])
+        let addresses = ["--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"];
+        self.operator_with(&["--leader-election=on", &lease, addresses[0], addresses[1]])
     }
 
-    /// The same behind a proxy, for whose calls for the Lease this goes wrong from the start.
+    /// A candidate behind a proxy that plays `fault` for every Lease call from the start.
     async fn candidate_behind_proxy(&mut self, fault: Option<Fault>) -> (Operator, Proxy) {
         self.allow_election();
         let proxy = self.proxy().await;
@@ -29,7 +29,7 @@ impl World {
         let lease = format!("--lease-namespace={}", self.namespace);
         self.settings.arguments.extend(["--leader-election=on".to_owned(), lease]);
         let operator = self.operator_through(&proxy);
-        operator.leads().await;
+        operator.until_leading().await;
         (operator, proxy)
     }
 
@@ -51,7 +51,7 @@ impl World {
         self.lease().await?.holder_identity
     }
 
-    /// Whether this operator has led all the time since the Lease was made.
+    /// Returns whether this operator has led all the time since the Lease was created.
     async fn was_always_led_by(&self, operator: &Operator) -> bool {
         let lease = self.lease().await.unwrap();
         lease.holder_identity.is_some_and(|who| who.ends_with(&operator.identity()))
@@ -63,8 +63,8 @@ fn lease_calls() -> Calls {
     Calls::any().resource("leases")
 }
 
-/// Waits until so many more renewals are granted.
-async fn renewals(proxy: &Proxy, more: usize) {
+/// Waits until `more` further renewals have succeeded.
+async fn wait_for_renewals(proxy: &Proxy, more: usize) {
     let granted = || {
         let updates = proxy.requests_matching(&Calls::verb("update").resource("leases"));
         updates.iter().filter(|update| update.status == Some(200)).count()
@@ -74,19 +74,19 @@ async fn renewals(proxy: &Proxy, more: usize) {
     assert!(eventually(renewed).await.is_some(), "{} renewals", granted() - before);
 }
 
-/// Lets every call for the Lease hang for this long, counted from the first.
-async fn stall(proxy: &Proxy, time: Duration) {
+/// Lets every Lease call hang for this long, counted from the first.
+async fn stall_lease_calls(proxy: &Proxy, time: Duration) {
     let stall = proxy.fault(Fault::new(Wrong::BlackHoleBeforeEffect).on(lease_calls()).forever());
     let over = async || {
         let stalled = proxy.requests_matching(&lease_calls()).into_iter().find(|call| call.fault.is_some());
         stalled.is_some_and(|first| first.at.elapsed() >= time).then_some(())
     };
-    assert!(eventually(over).await.is_some(), "nobody calls for the Lease");
+    assert!(eventually(over).await.is_some(), "there is no Lease call");
     proxy.clear_fault(stall);
 }
 
 impl Operator {
-    async fn leads(&self) {
+    async fn until_leading(&self) {
         assert!(eventually(async || self.is_leading().then_some(())).await.is_some(), "it never led");
     }
 
@@ -98,8 +98,8 @@ impl Operator {
         !self.logged("waiting for the Lease").is_empty() && !self.is_leading()
     }
 
-    /// What one of its addresses says: the status line and the rest.
-    pub async fn told(&self, which: usize, path: &str) -> (u16, String) {
+    /// Sends a GET to one of the operator's addresses; returns the status code and the whole answer.
+    pub async fn http_get(&self, which: usize, path: &str) -> (u16, String) {
         let listening = eventually(async || self.logged("listening").get(which).cloned()).await.unwrap();
         let mut stream = TcpStream::connect(listening["address"].as_str().unwrap()).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nhost: operator\r\nconnection: close\r\n\r\n");
@@ -110,9 +110,9 @@ impl Operator {
         (status, answer)
     }
 
-    async fn ready(&self) {
-        let ready = async || (self.told(0, "/readyz").await.0 == 200).then_some(());
-        assert!(eventually(ready).await.is_some(), "{:?}", self.told(0, "/readyz").await);
+    async fn until_ready(&self) {
+        let ready = async || (self.http_get(0, "/readyz").await.0 == 200).then_some(());
+        assert!(eventually(ready).await.is_some(), "{:?}", self.http_get(0, "/readyz").await);
     }
 
     fn signal(&self, name: &str) {
@@ -121,36 +121,39 @@ impl Operator {
 }
 
 #[tokio::test]
-async fn of_two_operators_one_works_and_the_other_is_ready_to_succeed_it() {
+async fn one_of_two_operators_works_and_the_other_stands_by() {
     let world = World::new().await;
     world.allow_election();
     let first = world.candidate();
-    first.leads().await;
+    first.until_leading().await;
     let second = world.candidate();
-    second.ready().await;
+    second.until_ready().await;
     assert!(second.is_standing_by());
-    first.ready().await;
+    first.until_ready().await;
     let arn = world.claimed("egress").await;
-    assert!(requests_of(&second.user).iter().all(|request| request.resource != "vpcconnectors"), "it only stands by");
+    assert!(
+        requests_of(&second.user).iter().all(|request| request.resource != "vpcconnectors"),
+        "the standby reads no objects"
+    );
 
     let killed = Instant::now();
     drop(first);
-    second.leads().await;
+    second.until_leading().await;
     assert!(killed.elapsed() < Duration::from_secs(20), "{:?} after a kill", killed.elapsed());
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert_eq!(world.deletes(), 1);
 }
 
 #[tokio::test]
-async fn a_leader_that_stops_finishes_its_call_and_gives_the_lease_back() {
+async fn stopping_leader_finishes_its_call_and_releases_the_lease() {
     let world = World::new().await;
     world.allow_election();
     let mut first = world.candidate();
-    first.leads().await;
+    first.until_leading().await;
     let second = world.candidate();
-    second.ready().await;
+    second.until_ready().await;
     let arn = world.claimed("egress").await;
     world.fault(Operation::DeleteVpcConnector, FaultKind::LateAnswer { ms: 1_000 });
     world.delete("egress").await;
@@ -159,26 +162,26 @@ async fn a_leader_that_stops_finishes_its_call_and_gives_the_lease_back() {
     first.terminate();
     assert!(first.ended().await.success());
     let stopped = Instant::now();
-    second.leads().await;
+    second.until_leading().await;
     assert!(stopped.elapsed() < Duration::from_secs(3), "{:?} after a clean stop", stopped.elapsed());
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert_eq!(world.deletes(), 1, "the first finished it");
     assert!(world.holder().await.unwrap().ends_with(second.identity().as_str()));
 }
 
 #[tokio::test]
-async fn a_leader_that_was_frozen_past_its_lease_does_nothing_when_it_wakes() {
+async fn leader_frozen_past_its_lease_does_nothing_when_it_continues() {
     let world = World::new().await;
     world.allow_election();
     let mut frozen = world.candidate();
-    frozen.leads().await;
+    frozen.until_leading().await;
     let arn = world.claimed("egress").await;
     frozen.signal("-STOP");
     let second = world.candidate();
-    second.leads().await;
+    second.until_leading().await;
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     let (calls, requests) = (world.emulator.calls().len(), requests_of(&frozen.user).len());
 
@@ -192,36 +195,37 @@ async fn a_leader_that_was_frozen_past_its_lease_does_nothing_when_it_wakes() {
     assert!(second.is_leading());
 }
 
-/// What is logged while calls for the Lease fail, and when that ends.
-const TROUBLE: [&str; 2] = ["a call for the Lease failed; it is tried again", "calls for the Lease work again"];
+/// Log lines for the first failing Lease call and for the recovery.
+const FAILURE_AND_RECOVERY: [&str; 2] =
+    ["a call for the Lease failed; it is tried again", "calls for the Lease work again"];
 
 #[tokio::test]
-async fn an_api_server_that_takes_three_seconds_for_each_call_for_the_lease_is_borne() {
+async fn three_seconds_for_each_lease_call_end_no_leadership() {
     let mut world = World::new().await;
     let (mut operator, proxy) = world.candidate_behind_proxy(Some(Fault::new(Wrong::Delay { ms: 3_000 }))).await;
     world.claimed("egress").await;
-    renewals(&proxy, 5).await;
+    wait_for_renewals(&proxy, 5).await;
     world.claimed("late").await;
     assert!(world.was_always_led_by(&operator).await);
-    assert!(operator.logged(TROUBLE[0]).is_empty(), "{}", operator.log());
+    assert!(operator.logged(FAILURE_AND_RECOVERY[0]).is_empty(), "{}", operator.log());
     operator.terminate();
     assert!(operator.ended().await.success());
-    assert_eq!(world.holder().await, None, "it was given back");
+    assert_eq!(world.holder().await, None, "it was released");
 }
 
 #[tokio::test]
-async fn a_stall_of_seven_seconds_ends_no_leadership_and_is_told_once() {
+async fn seven_second_stall_ends_no_leadership_and_is_logged_once() {
     let mut world = World::new().await;
     let (operator, proxy) = world.candidate_behind_proxy(None).await;
-    stall(&proxy, Duration::from_secs(7)).await;
-    renewals(&proxy, 2).await;
+    stall_lease_calls(&proxy, Duration::from_secs(7)).await;
+    wait_for_renewals(&proxy, 2).await;
     world.claimed("egress").await;
     assert!(world.was_always_led_by(&operator).await);
-    assert_eq!(TROUBLE.map(|line| operator.logged(line).len()), [1, 1], "{}", operator.log());
+    assert_eq!(FAILURE_AND_RECOVERY.map(|line| operator.logged(line).len()), [1, 1], "{}", operator.log());
 }
 
 #[tokio::test]
-async fn a_renewal_whose_answer_was_lost_is_made_again_and_found_to_have_been_granted() {
+async fn renewal_with_a_lost_answer_is_repeated_and_keeps_the_leadership() {
     let mut world = World::new().await;
     let (operator, proxy) = world.candidate_behind_proxy(None).await;
     proxy.fault(Fault::new(Wrong::ClosedAfterEffect).on(Calls::verb("update").resource("leases")));
@@ -241,35 +245,35 @@ async fn a_renewal_whose_answer_was_lost_is_made_again_and_found_to_have_been_gr
 }
 
 #[tokio::test]
-async fn a_leader_whose_renewals_are_not_answered_for_ten_seconds_ends() {
+async fn leader_exits_after_ten_seconds_without_a_renewal() {
     let mut world = World::new().await;
     let (mut operator, proxy) = world.candidate_behind_proxy(None).await;
-    renewals(&proxy, 1).await;
+    wait_for_renewals(&proxy, 1).await;
     let stalled = Instant::now();
     let _ends = proxy.fault(Fault::new(Wrong::BlackHoleBeforeEffect).on(lease_calls()).forever());
     assert_eq!(operator.ended().await.code(), Some(1));
     let took = stalled.elapsed();
     assert!(took > Duration::from_secs(7) && took < Duration::from_secs(12), "{took:?}");
     assert!(operator.log().contains("the Lease was lost"), "{}", operator.log());
-    assert_eq!(TROUBLE.map(|line| operator.logged(line).len()), [1, 0], "{}", operator.log());
+    assert_eq!(FAILURE_AND_RECOVERY.map(|line| operator.logged(line).len()), [1, 0], "{}", operator.log());
 }
 
 #[tokio::test]
-async fn an_operator_tells_how_it_is_and_what_it_counts() {
+async fn operator_serves_probes_and_metrics() {
     let world = World::new().await;
-    let told = ["--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"];
-    let operator = world.operator_with(&told);
-    operator.ready().await;
-    assert_eq!(operator.told(0, "/livez").await.0, 200);
+    let addresses = ["--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"];
+    let operator = world.operator_with(&addresses);
+    operator.until_ready().await;
+    assert_eq!(operator.http_get(0, "/livez").await.0, 200);
     let arn = world.claimed("held").await;
     world.emulator.create_service(crate::support::ACCOUNT, crate::support::REGION, "shop", Some(&arn));
     world.claimed("egress").await;
     for name in ["held", "egress"] {
         world.delete(name).await;
     }
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     world.reason("held", "InUse").await;
-    // What is paused shows the reason that it had before.
+    // A paused object keeps the reason that it had before.
     world.claimed("paused").await;
     world.annotate("paused", "apprunner-operator.dev/paused", Some("true")).await;
     world.delete("paused").await;
@@ -286,16 +290,16 @@ async fn an_operator_tells_how_it_is_and_what_it_counts() {
         "apprunner_operator_queue_depth 0",
     ];
     let whole = async || {
-        let (_, text) = operator.told(1, "/metrics").await;
-        lines.iter().all(|line| text.lines().any(|told| told == *line)).then_some(text)
+        let (_, text) = operator.http_get(1, "/metrics").await;
+        lines.iter().all(|line| text.lines().any(|shown| shown == *line)).then_some(text)
     };
-    let text = eventually(whole).await.expect("not all is told");
+    let text = eventually(whole).await.expect("some metrics are missing");
     assert!(text.contains("application/openmetrics-text") && text.ends_with("# EOF\n"));
     assert!(!text.contains("held") && !text.contains(&arn), "no object's name is a label");
 }
 
 #[tokio::test]
-async fn an_address_that_is_taken_is_an_error_that_says_so() {
+async fn taken_address_is_a_clear_error() {
     let world = World::new().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("--metrics-address={}", taken.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! The process: its start, its end, and what one object may do to another.
+//! The process: its start, its shutdown, and the effects of one object on others.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::cluster::cluster;
 use crate::support::operator::PACE;
-use crate::support::{ACCOUNT, World, create_namespace, eventually, finalized};
+use crate::support::{ACCOUNT, World, create_namespace, eventually, with_finalizer};
 
 #[tokio::test]
-async fn a_stop_finishes_the_call_under_way_and_records_what_it_said() {
+async fn shutdown_finishes_the_call_in_flight_and_records_its_answer() {
     let world = World::new().await;
     let mut operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -37,13 +37,13 @@ async fn a_stop_finishes_the_call_under_way_and_records_what_it_said() {
     operator.terminate();
     let status = operator.ended().await;
     assert!(status.success(), "{status}");
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert_eq!(world.history("egress").await.pop().unwrap().ready_reason(), Some("Deleted"));
 }
 
 #[tokio::test]
-async fn a_stop_with_nothing_to_finish_is_quick_and_clean() {
+async fn shutdown_with_no_call_in_flight_is_quick_and_clean() {
     let world = World::new().await;
     let mut operator = world.operator();
     world.claimed("egress").await;
@@ -53,12 +53,12 @@ async fn a_stop_with_nothing_to_finish_is_quick_and_clean() {
 }
 
 #[tokio::test]
-async fn a_killed_operator_goes_on_where_it_was() {
+async fn killed_operator_continues_after_its_restart() {
     let world = World::new().await;
     let arn = {
         let _operator = world.operator();
         let arn = world.claimed("egress").await;
-        // Nor can it be looked up, so that the outcome stays unknown until the kill.
+        // Describe fails too, so the outcome stays unknown until the kill.
         world.lasting_fault(Operation::DeleteVpcConnector, FaultKind::ClosedAfterEffect);
         world.lasting_fault(Operation::DescribeVpcConnector, FaultKind::AccessDenied);
         world.delete("egress").await;
@@ -68,14 +68,14 @@ async fn a_killed_operator_goes_on_where_it_was() {
     world.emulator.clear_faults();
     let before = world.deletes();
     let _operator = world.operator();
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
-    assert_eq!(world.deletes(), before, "the status says that the outcome is unknown: it is looked up first");
+    assert_eq!(world.deletes(), before, "the status says that the outcome is unknown: a describe comes first");
     assert_eq!(world.history("egress").await.pop().unwrap().ready_reason(), Some("Deleted"));
 }
 
 #[tokio::test]
-async fn a_slow_region_holds_up_no_other() {
+async fn slow_region_does_not_delay_other_regions() {
     let world = World::new().await;
     let _operator = world.operator_with(&["--concurrency=4"]);
     let slow: Vec<_> =
@@ -98,17 +98,17 @@ async fn a_slow_region_holds_up_no_other() {
 }
 
 #[tokio::test]
-async fn two_namespaces_are_watched_and_a_third_is_not() {
+async fn only_the_configured_namespaces_are_watched() {
     let mut world = World::new().await;
     let (second, third) = (create_namespace(&world.client).await, create_namespace(&world.client).await);
     let _operator = world.operator_with(&[&format!("--namespace={second}")]);
     world.claimed("egress").await;
-    world.move_to(&third);
+    world.switch_namespace(&third);
     world.create("egress", &world.connector("third")).await;
-    world.move_to(&second);
+    world.switch_namespace(&second);
     world.create("egress", &world.connector("second")).await;
     world.reason("egress", "Available").await;
-    world.move_to(&third);
+    world.switch_namespace(&third);
     let untouched = world.api.get("egress").await.unwrap();
     assert_eq!(untouched.status.and_then(|status| status.observed_generation), Some(-1));
     assert_eq!(untouched.metadata.finalizers, None);
@@ -121,12 +121,12 @@ async fn secrets_never_reach_the_log() {
     let operator = world.operator();
     world.claimed("egress").await;
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(!operator.log().contains("not-a-secret"), "the secret key stands in the log");
 }
 
 #[test]
-fn bad_settings_are_refused_with_what_to_do() {
+fn invalid_settings_are_refused_with_a_remedy() {
     let run = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"))
             .args(arguments)
@@ -151,7 +151,7 @@ fn bad_settings_are_refused_with_what_to_do() {
 }
 
 #[test]
-fn without_a_cluster_it_says_what_to_do() {
+fn missing_cluster_is_an_error_with_a_remedy() {
     let output = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"))
         .env_clear()
         .env("HOME", "/nonexistent")
@@ -161,16 +161,16 @@ fn without_a_cluster_it_says_what_to_do() {
     assert!(!output.status.success() && error.contains("KUBECONFIG"), "{error}");
 }
 
-/// A defect in one reconcile: here it is the client that panics, for one object only.
+/// Simulates a defect in one reconcile: the client panics for one object only.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_panic_in_one_reconcile_is_the_trouble_of_one_object() {
+async fn panic_in_one_reconcile_affects_one_object() {
     let world = World::new().await;
     world.create("unlucky", &world.connector("unlucky")).await;
     // A receipt in the status needs no AWS, and this operator serves no region.
     let names = ["healthy-a", "healthy-b", "healthy-c"];
     for name in names {
         let arn = world.connector(name);
-        world.create_with(name, &arn, finalized).await;
+        world.create_with(name, &arn, with_finalizer).await;
         world.merge_status(name, json!({"arn": arn, "status": "INACTIVE"})).await;
         world.delete(name).await;
     }
@@ -193,7 +193,7 @@ async fn a_panic_in_one_reconcile_is_the_trouble_of_one_object() {
     });
 
     for name in names {
-        world.gone(name).await;
+        world.until_deleted(name).await;
     }
     assert!(world.api.get("unlucky").await.unwrap().finalizer_index().is_none(), "it panicked before the finalizer");
     broken.store(false, Ordering::Relaxed);

@@ -1,9 +1,9 @@
-//! The operator as users meet it: a process, a real API server, and an App Runner over HTTP.
+//! The operator as users run it: a process, a real API server, and an App Runner over HTTP.
 //!
-//! One file a theme. All tests share one API server; each has a namespace, an emulator and an operator of its own, so
-//! they run side by side.
-#![allow(unreachable_pub, reason = "the helpers' own privacy is between them and the tests")]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a test that fails says so by panicking")]
+//! Each theme has a file. All tests share one API server; each test has its own namespace, emulator and operator, so
+//! the tests run in parallel.
+#![allow(unreachable_pub, reason = "the helpers are used only by the tests of this crate")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a failing test panics")]
 
 mod access;
 mod accounts;

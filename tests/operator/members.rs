@@ -1,11 +1,11 @@
-//! A reply that lacks a member the API's model has proves nothing, whichever operation it answers.
+//! A reply that lacks a member of the API's model proves nothing, for any operation.
 
 use apprunner_emulator::{Fault, FaultKind, Operation};
 use apprunner_operator::api::{self, VpcConnector};
 
 use crate::support::{ACCOUNT, REGION, World, message};
 
-/// What a description or a list of services may lack, and how that is told.
+/// Members that a description or a list of services may lack, and the words that report the lack.
 fn services_lacking_something() -> Vec<(Operation, FaultKind, &'static str)> {
     const DESCRIBE: Operation = Operation::DescribeService;
     const LIST: Operation = Operation::ListServices;
@@ -24,7 +24,7 @@ fn services_lacking_something() -> Vec<(Operation, FaultKind, &'static str)> {
 }
 
 #[tokio::test]
-async fn a_service_that_is_not_described_in_full_is_not_taken_for_one_that_uses_nothing() {
+async fn service_described_incompletely_still_counts_as_a_possible_blocker() {
     for (operation, lacking, words) in services_lacking_something() {
         let world = World::new().await;
         let _operator = world.operator();
@@ -39,17 +39,18 @@ async fn a_service_that_is_not_described_in_full_is_not_taken_for_one_that_uses_
         world.emulator.clear_faults();
         world.until("egress", "named", says("used by App Runner service web (RUNNING)")).await;
         assert!(world.emulator.delete_service(&web));
-        world.gone("egress").await;
+        world.until_deleted("egress").await;
         assert!(world.inactive(&arn));
-        let told = world.statuses().filter_map(|status| status.condition("Ready").map(|ready| ready.message.clone()));
-        let told: Vec<_> = told.collect();
-        let used = told.iter().rposition(|message| message.contains("used by App Runner service web")).unwrap();
-        assert!(!told[..used].iter().any(|m| m.contains("no service references it")), "{words}: {told:#?}");
+        let messages =
+            world.statuses().filter_map(|status| status.condition("Ready").map(|ready| ready.message.clone()));
+        let messages: Vec<_> = messages.collect();
+        let used = messages.iter().rposition(|message| message.contains("used by App Runner service web")).unwrap();
+        assert!(!messages[..used].iter().any(|m| m.contains("no service references it")), "{words}: {messages:#?}");
     }
 }
 
 #[tokio::test]
-async fn a_connector_that_is_not_described_in_full_is_neither_claimed_nor_let_go() {
+async fn connector_described_incompletely_is_neither_claimed_nor_released() {
     for member in ["/VpcConnector", "/VpcConnector/VpcConnectorArn", "/VpcConnector/Status"] {
         let words = format!("the answer has no {}", member[1..].replace('/', "."));
         let world = World::new().await;
@@ -65,17 +66,17 @@ async fn a_connector_that_is_not_described_in_full_is_neither_claimed_nor_let_go
 
         world.emulator.add_fault(Fault::new(FaultKind::without(member)).on(Operation::DeleteVpcConnector));
         world.delete("egress").await;
-        world.gone("egress").await;
+        world.until_deleted("egress").await;
         let history = world.history("egress").await;
         let unproven = history.iter().filter(|status| status.ready_reason() == Some("Unproven"));
         let errors: Vec<_> = unproven.filter_map(|status| status.last_error.as_ref()).collect();
         assert!(errors.iter().any(|error| error.operation == "DeleteVpcConnector" && error.message == words));
-        assert_eq!((world.inactive(&arn), world.deletes()), (true, 1), "the look that follows proves it");
+        assert_eq!((world.inactive(&arn), world.deletes()), (true, 1), "the describe that follows proves the deletion");
     }
 }
 
 #[tokio::test]
-async fn a_tag_without_its_key_or_ours_without_its_value_tells_nobody_whose_a_connector_is() {
+async fn tag_without_its_key_or_our_tag_without_its_value_proves_no_owner() {
     for member in ["/Tags", "/Tags/0/Key", "/Tags/0/Value"] {
         let world = World::new().await;
         let _operator = world.operator();
@@ -91,7 +92,7 @@ async fn a_tag_without_its_key_or_ours_without_its_value_tells_nobody_whose_a_co
         assert!(crate::support::eventually(read_again).await.is_some(), "{member}: the tags were not read again");
         world.until("egress", "held", deleting).await;
         world.emulator.clear_faults();
-        world.gone("egress").await;
+        world.until_deleted("egress").await;
         assert!(!world.inactive(&arn), "{member}: it is another's");
         assert_eq!(world.deletes(), 0, "{member}");
         assert_eq!(world.owner_tag(&arn).as_deref(), Some("another-cluster/shop/egress"), "{member}");

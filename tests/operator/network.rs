@@ -1,4 +1,4 @@
-//! A network between the operator and the API server that loses, refuses, delays and repeats.
+//! A network between the operator and the API server that loses, refuses, delays and repeats messages.
 
 use std::time::{Duration, Instant};
 
@@ -9,31 +9,31 @@ use crate::support::operator::Operator;
 use crate::support::proxy::{Calls, Fault, FaultKind, Proxy};
 use crate::support::{World, eventually};
 
-struct Behind {
+struct Proxied {
     world: World,
     proxy: Proxy,
     _operator: Operator,
 }
 
 /// An operator that reaches the API server through a proxy.
-async fn behind() -> Behind {
+async fn proxied() -> Proxied {
     let world = World::new().await;
     let proxy = world.proxy().await;
     let operator = world.operator_through(&proxy);
-    Behind { world, proxy, _operator: operator }
+    Proxied { world, proxy, _operator: operator }
 }
 
-impl Behind {
-    async fn goes(&self, name: &str, arn: &str) {
+impl Proxied {
+    async fn deletes(&self, name: &str, arn: &str) {
         self.world.delete(name).await;
-        self.world.gone(name).await;
+        self.world.until_deleted(name).await;
         assert!(self.world.inactive(arn));
     }
 }
 
 #[tokio::test]
-async fn a_refusal_of_any_write_is_tried_again_and_costs_no_second_delete() {
-    let Behind { world, proxy, _operator } = &behind().await;
+async fn refused_write_is_retried_without_a_second_delete() {
+    let Proxied { world, proxy, _operator } = &proxied().await;
     let mut deleted = 0;
     for code in [401, 403, 409, 410, 422, 429, 500, 503, 504] {
         for (what, calls) in [("status", Calls::status_patch as fn() -> Calls), ("finalizer", Calls::finalizer_removed)]
@@ -42,23 +42,23 @@ async fn a_refusal_of_any_write_is_tried_again_and_costs_no_second_delete() {
             let arn = world.claimed(&name).await;
             let fault = proxy.fault(Fault::new(FaultKind::status(code)).on(calls().name(&name)).times(3));
             world.delete(&name).await;
-            world.gone(&name).await;
+            world.until_deleted(&name).await;
             proxy.clear_fault(fault);
             deleted += 1;
             assert!(world.inactive(&arn), "{name}");
             assert_eq!(world.deletes(), deleted, "{name}");
             let receipt = world.history(&name).await.pop().unwrap();
             assert_eq!(receipt.status.as_deref(), Some("INACTIVE"), "{name}");
-            // A finalizer that is refused to come off is told; what changed, or came at a bad moment, is not.
-            let told = what == "finalizer" && [401, 403, 410, 422].contains(&code);
-            assert_eq!(receipt.ready_reason(), Some(if told { "WriteRefused" } else { "Deleted" }), "{name}");
+            // The status reports a refusal to remove the finalizer; a conflict or a temporary error is only retried.
+            let reported = what == "finalizer" && [401, 403, 410, 422].contains(&code);
+            assert_eq!(receipt.ready_reason(), Some(if reported { "WriteRefused" } else { "Deleted" }), "{name}");
         }
     }
 }
 
 #[tokio::test]
-async fn refusals_while_adopting_are_tried_again() {
-    let Behind { world, proxy, _operator } = &behind().await;
+async fn refused_write_during_a_claim_is_retried() {
+    let Proxied { world, proxy, _operator } = &proxied().await;
     for (n, calls) in [Calls::finalizer_added as fn() -> Calls, Calls::status_patch].into_iter().enumerate() {
         let name = format!("egress-{n}");
         proxy.fault(Fault::new(FaultKind::status(503)).on(calls().name(&name)).times(3));
@@ -67,67 +67,67 @@ async fn refusals_while_adopting_are_tried_again() {
 }
 
 #[tokio::test]
-async fn watches_that_are_cut_ended_or_expired_miss_nothing() {
-    let behind = behind().await;
+async fn cut_ended_or_expired_watches_miss_nothing() {
+    let proxied = proxied().await;
     for (n, breaks) in
         [Proxy::cut_watches as fn(&Proxy), Proxy::end_watches, Proxy::expire_watches].into_iter().enumerate()
     {
         let name = format!("egress-{n}");
-        let arn = behind.world.claimed(&name).await;
-        breaks(&behind.proxy);
-        behind.goes(&name, &arn).await;
+        let arn = proxied.world.claimed(&name).await;
+        breaks(&proxied.proxy);
+        proxied.deletes(&name, &arn).await;
     }
 }
 
 #[tokio::test]
-async fn a_watch_that_can_only_be_begun_anew_is() {
-    let behind = behind().await;
-    let arn = behind.world.claimed("egress").await;
-    // Repeated for ever with the same resource version, this never heals but by a fresh list.
-    let fault = behind.proxy.fault(Fault::new(FaultKind::status(410)).on(Calls::verb("watch")).forever());
-    behind.proxy.cut_watches();
-    behind.world.delete("egress").await;
-    behind.world.gone("egress").await;
-    behind.proxy.clear_fault(fault);
-    assert!(behind.world.inactive(&arn));
+async fn watch_with_an_expired_version_is_started_from_a_new_list() {
+    let proxied = proxied().await;
+    let arn = proxied.world.claimed("egress").await;
+    // The watch is refused for ever with the same resource version, so only a new list recovers.
+    let fault = proxied.proxy.fault(Fault::new(FaultKind::status(410)).on(Calls::verb("watch")).forever());
+    proxied.proxy.cut_watches();
+    proxied.world.delete("egress").await;
+    proxied.world.until_deleted("egress").await;
+    proxied.proxy.clear_fault(fault);
+    assert!(proxied.world.inactive(&arn));
 }
 
 #[tokio::test]
-async fn an_event_that_never_came_is_made_up_for_by_the_next_list() {
-    let behind = behind().await;
-    let arn = behind.world.claimed("egress").await;
-    behind.proxy.drop_events(5, |event| event.kind == "MODIFIED");
-    behind.goes("egress", &arn).await;
+async fn next_list_makes_up_for_a_lost_event() {
+    let proxied = proxied().await;
+    let arn = proxied.world.claimed("egress").await;
+    proxied.proxy.drop_events(5, |event| event.kind == "MODIFIED");
+    proxied.deletes("egress", &arn).await;
 }
 
 #[tokio::test]
-async fn a_connection_that_is_refused_or_dark_for_a_while_is_come_back_to() {
-    let behind = behind().await;
-    let (refused, dark) = (behind.world.claimed("refused").await, behind.world.claimed("dark").await);
-    behind.proxy.refuse_for(Duration::from_secs(2)).await;
-    behind.goes("refused", &refused).await;
-    behind.proxy.go_dark();
-    behind.world.delete("dark").await;
+async fn operator_reconnects_after_refused_or_silent_connections() {
+    let proxied = proxied().await;
+    let (refused, dark) = (proxied.world.claimed("refused").await, proxied.world.claimed("dark").await);
+    proxied.proxy.refuse_for(Duration::from_secs(2)).await;
+    proxied.deletes("refused", &refused).await;
+    proxied.proxy.stop_answering();
+    proxied.world.delete("dark").await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    behind.proxy.go_bright();
-    behind.world.gone("dark").await;
-    assert!(behind.world.inactive(&dark));
+    proxied.proxy.resume_answering();
+    proxied.world.until_deleted("dark").await;
+    assert!(proxied.world.inactive(&dark));
 }
 
 #[tokio::test]
-async fn what_was_retained_is_not_deleted_when_the_watch_repeats_itself() {
-    let Behind { world, proxy, _operator } = &behind().await;
+async fn repeated_watch_events_do_not_delete_a_retained_connector() {
+    let Proxied { world, proxy, _operator } = &proxied().await;
     let arn = world.claimed("egress").await;
     let uid = world.api.get("egress").await.unwrap().metadata.uid.unwrap();
     world.annotate("egress", api::PROTECTED, Some("true")).await;
     world.delete("egress").await;
     world.reason("egress", "Protected").await;
     world.policy("egress", "Retain").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     world.create("egress", &arn).await;
     world.reason("egress", "Available").await;
 
-    // The old object again: being deleted, and nobody has said Retain yet.
+    // The watch repeats the old object: being deleted, with the policy still Delete.
     assert!(proxy.replay(&uid) > 2);
     world.claimed("other").await;
     assert_eq!(world.deletes(), 0);
@@ -136,31 +136,31 @@ async fn what_was_retained_is_not_deleted_when_the_watch_repeats_itself() {
 }
 
 #[tokio::test]
-async fn a_connection_that_died_unnoticed_is_noticed_long_before_the_watch_is_begun_anew() {
+async fn dead_connection_is_noticed_long_before_the_watch_restarts() {
     let mut world = World::new().await;
-    world.settings.intervals = 1;
+    world.settings.pace = 1;
     let proxy = world.proxy().await;
     let _operator = world.operator_through(&proxy);
     let arn = world.claimed("egress").await;
     proxy.strand_watches();
     let started = Instant::now();
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
-    // A watch is given up after 65 s of silence; it is begun anew after 240 s at the earliest.
+    // The operator gives a watch up after 65 s of silence; a watch is restarted after 240 s at the earliest.
     assert!(started.elapsed() < Duration::from_mins(2), "{:?}", started.elapsed());
 }
 
-async fn a_lost_answer_is_no_second_deletion(calls: Calls) {
-    let Behind { world, proxy, _operator } = &behind().await;
+async fn lost_answer_causes_no_second_delete(calls: Calls) {
+    let Proxied { world, proxy, _operator } = &proxied().await;
     let arn = world.claimed("egress").await;
     assert_eq!(proxy.requests_matching(&Calls::finalizer_added()).len(), 1);
     proxy.fault(Fault::new(FaultKind::ClosedAfterEffect).on(calls));
 
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
 
-    // The object may be seen to be gone before the proxy has the answer that it is to lose.
+    // The object may be deleted before the proxy has the answer that it is going to lose.
     let answered = async || {
         let lost: Vec<_> = proxy.requests().into_iter().filter(|request| request.fault.is_some()).collect();
         lost.iter().all(|request| request.effect.is_some()).then_some(lost)
@@ -171,32 +171,32 @@ async fn a_lost_answer_is_no_second_deletion(calls: Calls) {
     assert_eq!(world.deletes(), 1);
     let receipt = world.history("egress").await.pop().unwrap();
     assert_eq!((receipt.status.as_deref(), receipt.arn), (Some("INACTIVE"), Some(arn)));
-    // Another one goes all the way: the lost answer holds up nobody.
+    // Another object is claimed and deleted: the lost answer delays no other object.
     world.claimed("other").await;
     world.delete("other").await;
-    world.gone("other").await;
+    world.until_deleted("other").await;
     assert_eq!(world.deletes(), 2);
 }
 
 #[tokio::test]
-async fn a_receipt_whose_answer_is_lost_is_no_second_deletion() {
-    a_lost_answer_is_no_second_deletion(Calls::status_patch()).await;
+async fn receipt_write_with_a_lost_answer_causes_no_second_delete() {
+    lost_answer_causes_no_second_delete(Calls::status_patch()).await;
 }
 
 #[tokio::test]
-async fn a_finalizer_whose_answer_is_lost_is_no_second_deletion() {
-    a_lost_answer_is_no_second_deletion(Calls::finalizer_removed()).await;
+async fn finalizer_write_with_a_lost_answer_causes_no_second_delete() {
+    lost_answer_causes_no_second_delete(Calls::finalizer_removed()).await;
 }
 
 #[tokio::test]
-async fn a_namesake_is_left_alone_while_the_watch_shows_the_past() {
-    let Behind { world, proxy, _operator } = &behind().await;
+async fn new_object_of_the_same_name_is_left_alone_while_the_watch_is_stale() {
+    let Proxied { world, proxy, _operator } = &proxied().await;
     let old = world.claimed("egress").await;
     let uid = world.api.get("egress").await.unwrap().uid().unwrap();
     proxy.show_events_late(Duration::from_secs(5));
 
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     let new = world.connector("conn-new");
     world.create("egress", &new).await;
     world.reason("egress", "Available").await;
@@ -204,7 +204,7 @@ async fn a_namesake_is_left_alone_while_the_watch_shows_the_past() {
 
     proxy.show_events_late(Duration::ZERO);
     assert!(proxy.replay(&uid) > 2);
-    // What is claimed after the replay was looked at after it.
+    // The claim after the replay shows that the operator has processed the replayed events.
     world.claimed("other").await;
     let namesake = world.api.get("egress").await.unwrap();
     assert!(namesake.finalizer_index().is_some());
@@ -212,5 +212,5 @@ async fn a_namesake_is_left_alone_while_the_watch_shows_the_past() {
     assert!(!world.inactive(&new) && world.owner_tag(&new).is_some());
     assert_eq!(world.deletes(), 1);
     let uids = proxy.requests_matching(&Calls::finalizer_removed());
-    assert!(uids.iter().all(|request| request.body[0]["value"] == *uid), "only the old one was let go");
+    assert!(uids.iter().all(|request| request.body[0]["value"] == *uid), "only the old object was released");
 }

@@ -1,4 +1,4 @@
-//! What becomes of the objects when the API server, the CRD or the rights go away and come back.
+//! The objects when the API server, the CRD or the rights are removed and restored.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +8,13 @@ use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use crate::support::cluster::{cluster, install_crd, private, run};
-use crate::support::verdicts::{Health, Kstatus, checked, kstatus};
+use crate::support::gitops_health::{Health, Kstatus, checked, kstatus};
 use crate::support::{World, eventually};
 
 const CRD: &str = "vpcconnectors.apprunner-operator.dev";
 
 #[tokio::test]
-async fn rights_that_are_taken_away_and_given_back_are_a_pause() {
+async fn removed_and_restored_rights_only_pause_the_work() {
     let world = World::new().await;
     let operator = world.operator_confined(&["--cluster-id=blue"]);
     let arn = world.claimed("egress").await;
@@ -27,18 +27,18 @@ async fn rights_that_are_taken_away_and_given_back_are_a_pause() {
 
     let user = format!("--user={}", operator.user);
     run(cluster().kubectl().arg("create").args(binding).args(["--clusterrole=apprunner-operator", &user]));
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert_eq!(world.history("egress").await.pop().unwrap().status.as_deref(), Some("INACTIVE"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_that_falls_apart_and_comes_back_loses_nothing() {
+async fn cluster_outage_and_recovery_lose_nothing() {
     let cluster = tokio::task::spawn_blocking(private).await.unwrap();
-    let world = World::on(cluster.clone()).await;
+    let world = World::on_cluster(cluster.clone()).await;
     let operator = world.operator();
     let unknown = async || operator.log().contains("crd | kubectl apply").then_some(());
-    assert!(eventually(unknown).await.is_some(), "it does not say what to do about the missing CRD");
+    assert!(eventually(unknown).await.is_some(), "the log gives no instruction for the missing CRD");
     install_crd(&cluster);
     let (stopped, upgraded) = (world.claimed("stopped").await, world.claimed("upgraded").await);
 
@@ -48,10 +48,10 @@ async fn a_cluster_that_falls_apart_and_comes_back_loses_nothing() {
 }
 
 async fn the_api_server_stops(world: &World, arn: &str) {
-    world.fault_on_delete_answer_late(1_000);
+    world.delay_delete_answer(1_000);
     world.delete("stopped").await;
     assert!(eventually(async || (world.deletes() == 1).then_some(())).await.is_some());
-    // AWS's answer comes when there is nobody to write it to.
+    // AWS answers while no API server runs that could store the status.
     let cluster = world.cluster.clone();
     tokio::task::spawn_blocking(move || {
         cluster.stop_component(Component::ApiServer).unwrap();
@@ -60,7 +60,7 @@ async fn the_api_server_stops(world: &World, arn: &str) {
     })
     .await
     .unwrap();
-    world.gone_after_outage("stopped").await;
+    world.until_deleted_after_outage("stopped").await;
     assert!(world.inactive(arn));
     assert_eq!(world.deletes(), 1);
 }
@@ -69,7 +69,7 @@ fn object(name: &str, arn: &str) -> VpcConnector {
     VpcConnector::new(name, VpcConnectorSpec { arn: arn.to_owned(), ..VpcConnectorSpec::default() })
 }
 
-/// A rule on `spec` that a stored object breaks is ratcheted: what is stored can still be let go.
+/// CRD ratcheting accepts a stored object that breaks a new rule on `spec`, so the object can still be released.
 async fn the_crd_is_upgraded(world: &World, arn: &str) {
     let stricter = json!([{
         "op": "add",
@@ -90,11 +90,11 @@ async fn the_crd_is_upgraded(world: &World, arn: &str) {
     };
     assert!(eventually(strict).await.is_some(), "the stricter rule never came into force");
     world.delete("upgraded").await;
-    world.gone("upgraded").await;
+    world.until_deleted("upgraded").await;
     assert!(world.inactive(arn));
 }
 
-/// A later version of the CRD may store what this version does not know how to read.
+/// A later version of the CRD may store values that this version cannot parse.
 async fn an_object_does_not_parse(world: &World) {
     let loose = json!([{
         "op": "replace",
@@ -120,7 +120,7 @@ async fn an_object_does_not_parse(world: &World) {
     );
     let written = async || objects.patch_status("odd", &PatchParams::default(), &odd).await.ok();
     assert!(eventually(written).await.is_some());
-    // Nobody can tell that from outside: what was said of it before stands, until the object is changed.
+    // No health check can see that from outside: the earlier status stays until the object is changed.
     let judged = async || {
         let object = json!(objects.get("odd").await.unwrap());
         (checked(&object).0, kstatus(Some(&object)))
@@ -133,28 +133,29 @@ async fn an_object_does_not_parse(world: &World) {
     objects.patch("odd", &PatchParams::default(), &back).await.unwrap();
     objects.delete("odd", &kube::api::DeleteParams::default()).await.unwrap();
     assert!(world.event("odd", "Malformed").await.contains("does not parse"));
-    // A healthy one beside it goes all the way, and the odd one stays.
+    // A healthy object beside it is claimed and deleted, and the unparsable one stays.
     world.claimed("healthy").await;
     world.delete("healthy").await;
     let gone = async || objects.get_opt("healthy").await.unwrap().is_none().then_some(());
     assert!(eventually(gone).await.is_some());
     assert!(objects.get_opt("odd").await.unwrap().is_some() && !world.inactive(&arn));
 
-    // Somebody mends it.
+    // A user repairs the object.
     let mended = Patch::Merge(json!({"status": {"subnets": null}}));
     objects.patch_status("odd", &PatchParams::default(), &mended).await.unwrap();
     let gone = async || objects.get_opt("odd").await.unwrap().is_none().then_some(());
-    assert!(eventually(gone).await.is_some(), "it was mended and does not go");
+    assert!(eventually(gone).await.is_some(), "the repaired object is not released");
     assert!(world.inactive(&arn));
 }
 
-/// Deleting the CRD deletes its objects; who creates it again does not wait for the operator. No interval is divided.
+/// Deleting the CRD deletes its objects; a user who creates the CRD again does not have to wait for the operator. No
+/// interval is divided.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crd_that_is_deleted_and_created_again_is_watched_again_within_seconds() {
+async fn recreated_crd_is_watched_again_within_seconds() {
     let cluster = tokio::task::spawn_blocking(private).await.unwrap();
     install_crd(&cluster);
-    let mut world = World::on(cluster.clone()).await;
-    world.settings.intervals = 1;
+    let mut world = World::on_cluster(cluster.clone()).await;
+    world.settings.pace = 1;
     let operator = world.operator();
     let arn = world.claimed("first").await;
     run(cluster.kubectl().args(["delete", "crd", CRD, "--timeout=60s"]));
@@ -165,7 +166,7 @@ async fn a_crd_that_is_deleted_and_created_again_is_watched_again_within_seconds
     assert!(eventually(async || (failing() > 6).then_some(())).await.is_some(), "it does not try again");
     let unknown = operator
         .logged("the API server does not know VpcConnector; install it: apprunner-operator crd | kubectl apply -f -");
-    assert_eq!(unknown.len(), 1, "it is told once, whatever noticed it");
+    assert_eq!(unknown.len(), 1, "the missing CRD is logged once");
     assert!(operator.logged("watching VpcConnector objects works again").is_empty());
 
     install_crd(&cluster);
@@ -179,10 +180,10 @@ async fn a_crd_that_is_deleted_and_created_again_is_watched_again_within_seconds
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_restored_from_a_backup_is_caught_up_with() {
+async fn operator_catches_up_with_a_cluster_restored_from_a_backup() {
     let cluster = tokio::task::spawn_blocking(private).await.unwrap();
     install_crd(&cluster);
-    let world = World::on(cluster.clone()).await;
+    let world = World::on_cluster(cluster.clone()).await;
     let _operator = world.operator();
     let (gone, kept) = (world.claimed("gone").await, world.claimed("kept").await);
     let handed_over = world.claimed("handed-over").await;
@@ -197,12 +198,12 @@ async fn a_cluster_restored_from_a_backup_is_caught_up_with() {
     assert!(eventually(back).await.is_some());
 
     world.delete("gone").await;
-    world.gone_after_outage("gone").await;
+    world.until_deleted_after_outage("gone").await;
     assert!(world.inactive(&gone));
     // Retained, and claimed by another cluster since.
     world.policy("handed-over", "Retain").await;
     world.delete("handed-over").await;
-    world.gone_after_outage("handed-over").await;
+    world.until_deleted_after_outage("handed-over").await;
     world.emulator.set_tags(&handed_over, &[(api::OWNER_TAG, "another-cluster/shop/egress")]);
     restart_with(&cluster, move || {
         std::fs::remove_dir_all(&data).unwrap();
@@ -210,18 +211,18 @@ async fn a_cluster_restored_from_a_backup_is_caught_up_with() {
     })
     .await;
 
-    // As the server has it, nobody ever deleted it.
+    // In the restored server the object was never deleted.
     assert!(eventually(async || world.api.get_opt("gone").await.ok().flatten()).await.is_some());
     for name in ["gone", "kept", "handed-over"] {
         world.delete(name).await;
-        world.gone_after_outage(name).await;
+        world.until_deleted_after_outage(name).await;
     }
     assert!(world.inactive(&kept));
-    assert!(!world.inactive(&handed_over), "the tag decides, not the status that came back");
+    assert!(!world.inactive(&handed_over), "the tag decides, not the restored status");
     assert_eq!(world.deletes_of(&handed_over), 0);
 }
 
-/// Does something while neither etcd nor the API server runs.
+/// Runs `change` while neither etcd nor the API server runs.
 async fn restart_with(cluster: &std::sync::Arc<devcluster::DevCluster>, change: impl FnOnce() + Send + 'static) {
     let cluster = cluster.clone();
     let restart = move || {

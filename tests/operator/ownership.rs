@@ -1,13 +1,13 @@
-//! Whose connector it is.
+//! Owners of connectors.
 
 use apprunner_emulator::{FaultKind, Operation};
 use apprunner_operator::api;
 use serde_json::json;
 
-use crate::support::{ACCOUNT, REGION, World, create_namespace, finalized, message};
+use crate::support::{ACCOUNT, REGION, World, create_namespace, message, with_finalizer};
 
 #[tokio::test]
-async fn another_clusters_connector_is_left_alone() {
+async fn connector_of_another_cluster_is_left_alone() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.connector("shop");
@@ -19,7 +19,7 @@ async fn another_clusters_connector_is_left_alone() {
     assert!(message.contains(&format!("aws apprunner untag-resource --resource-arn {arn}")), "{message}");
 
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(!world.inactive(&arn));
     assert_eq!(world.deletes(), 0);
     let note = world.event("egress", "NotOwned").await;
@@ -27,7 +27,7 @@ async fn another_clusters_connector_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_freed_connector_is_claimed_when_asked() {
+async fn untagged_connector_is_claimed_on_request() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.connector("shop");
@@ -40,22 +40,22 @@ async fn a_freed_connector_is_claimed_when_asked() {
 }
 
 #[tokio::test]
-async fn of_two_objects_for_one_connector_the_first_owns_it() {
+async fn first_of_two_objects_owns_the_connector() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("first").await;
     world.create("second", &arn).await;
     world.reason("second", "OwnedByAnother").await;
     world.delete("second").await;
-    world.gone("second").await;
+    world.until_deleted("second").await;
     assert_eq!(world.deletes(), 0);
     world.delete("first").await;
-    world.gone("first").await;
+    world.until_deleted("first").await;
     assert!(world.inactive(&arn));
 }
 
 #[tokio::test]
-async fn of_two_objects_created_in_the_same_moment_one_owns_the_connector() {
+async fn one_of_two_objects_created_at_once_owns_the_connector() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.connector("shop");
@@ -70,16 +70,16 @@ async fn of_two_objects_created_in_the_same_moment_one_owns_the_connector() {
 }
 
 #[tokio::test]
-async fn what_its_owner_let_go_of_is_taken_over() {
+async fn connector_released_by_its_owner_is_claimed_by_the_next() {
     let world = World::new().await;
     let arn = {
         let _operator = world.operator();
         world.claimed("first").await
     };
-    // Without an operator the first object goes as if its finalizer had been taken off by hand: the tag stays.
+    // Without an operator the first object ends as if a user had removed its finalizer by hand: the tag stays.
     world.merge("first", json!({"metadata": {"finalizers": null}})).await;
     world.delete("first").await;
-    world.gone("first").await;
+    world.until_deleted("first").await;
 
     let _operator = world.operator();
     world.create("second", &arn).await;
@@ -89,7 +89,7 @@ async fn what_its_owner_let_go_of_is_taken_over() {
 }
 
 #[tokio::test]
-async fn a_re_created_object_is_the_same_owner() {
+async fn recreated_object_is_the_same_owner() {
     let world = World::new().await;
     let arn = {
         let _operator = world.operator();
@@ -97,7 +97,7 @@ async fn a_re_created_object_is_the_same_owner() {
     };
     world.merge("egress", json!({"metadata": {"finalizers": null}})).await;
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
 
     let _operator = world.operator();
     world.create("egress", &arn).await;
@@ -106,26 +106,26 @@ async fn a_re_created_object_is_the_same_owner() {
 }
 
 #[tokio::test]
-async fn an_object_of_another_namespace_owns_it_while_it_names_it() {
+async fn object_in_another_namespace_owns_the_connector_while_it_names_it() {
     let mut world = World::new().await;
     let other = create_namespace(&world.client).await;
     let _operator = world.operator_with(&[&format!("--namespace={other}")]);
     let arn = world.claimed("egress").await;
-    world.move_to(&other);
+    world.switch_namespace(&other);
     world.create("egress", &arn).await;
     world.reason("egress", "OwnedByAnother").await;
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert_eq!(world.deletes(), 0);
 }
 
 #[tokio::test]
-async fn without_ownership_tags_nothing_is_read_or_written() {
+async fn without_ownership_tags_no_tag_is_read_or_written() {
     let world = World::new().await;
     let _operator = world.operator_with(&["--ownership-tags=off"]);
     let arn = world.claimed("egress").await;
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
     assert_eq!(world.deletes(), 1);
     for operation in [Operation::ListTagsForResource, Operation::TagResource, Operation::UntagResource] {
@@ -134,7 +134,7 @@ async fn without_ownership_tags_nothing_is_read_or_written() {
 }
 
 #[tokio::test]
-async fn a_cluster_id_of_ones_own_stands_in_the_tag() {
+async fn configured_cluster_id_is_in_the_owner_tag() {
     let world = World::new().await;
     let _operator = world.operator_with(&["--cluster-id=blue"]);
     let arn = world.claimed("egress").await;
@@ -142,15 +142,15 @@ async fn a_cluster_id_of_ones_own_stands_in_the_tag() {
 }
 
 #[tokio::test]
-async fn a_list_of_tags_that_is_no_list_proves_nobody_the_owner() {
+async fn malformed_tag_list_proves_no_owner() {
     let world = World::new().await;
     let arn = world.connector("shop");
     world.emulator.set_tags(&arn, &[(api::OWNER_TAG, "another-cluster/shop/egress")]);
-    world.create_with("egress", &arn, finalized).await;
+    world.create_with("egress", &arn, with_finalizer).await;
     world.delete("egress").await;
     world.fault(Operation::ListTagsForResource, FaultKind::without("/Tags"));
     let _operator = world.operator();
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     let history = world.history("egress").await;
     assert!(history.iter().any(|status| status.ready_reason() == Some("Unproven")));
     assert!(!world.inactive(&arn));
@@ -158,7 +158,7 @@ async fn a_list_of_tags_that_is_no_list_proves_nobody_the_owner() {
 }
 
 #[tokio::test]
-async fn a_neighbour_that_may_not_be_looked_at_keeps_its_connector() {
+async fn unreadable_other_object_keeps_its_connector() {
     let world = World::new().await;
     let _operator = world.operator_confined(&["--cluster-id=blue"]);
     world.claimed("ours").await;
@@ -167,12 +167,12 @@ async fn a_neighbour_that_may_not_be_looked_at_keeps_its_connector() {
     world.create("egress", &arn).await;
     world.reason("egress", "OwnedByAnother").await;
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(!world.inactive(&arn));
 }
 
 #[tokio::test]
-async fn a_confined_operator_without_a_cluster_id_says_what_to_do() {
+async fn confined_operator_without_a_cluster_id_is_an_error_with_a_remedy() {
     let world = World::new().await;
     let mut operator = world.operator_confined(&[]);
     assert!(!operator.ended().await.success());
@@ -181,35 +181,35 @@ async fn a_confined_operator_without_a_cluster_id_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn what_was_retained_is_adopted_again() {
+async fn retained_connector_is_claimed_again() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
     world.policy("egress", "Retain").await;
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     world.create("egress", &arn).await;
     world.reason("egress", "Available").await;
     assert!(world.owner_tag(&arn).is_some());
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
 #[tokio::test]
-async fn a_finalizer_that_was_removed_by_hand_comes_back() {
+async fn finalizer_removed_by_hand_is_added_again() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
     world.merge("egress", json!({"metadata": {"finalizers": null}})).await;
-    world.until("egress", "held again", |o| o.finalizer_index().is_some()).await;
+    world.until("egress", "with its finalizer again", |o| o.finalizer_index().is_some()).await;
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
 #[tokio::test]
-async fn a_status_that_was_lost_is_found_again() {
+async fn lost_status_is_restored() {
     let world = World::new().await;
     let (kept, deleted) = {
         let _operator = world.operator();
@@ -221,17 +221,17 @@ async fn a_status_that_was_lost_is_found_again() {
     }
     world.delete("deleted").await;
     let _operator = world.operator();
-    world.gone("deleted").await;
+    world.until_deleted("deleted").await;
     assert!(world.inactive(&deleted));
     let object = world.reason("kept", "Available").await;
     assert_eq!(object.status.unwrap().arn, Some(kept));
 }
 
-/// The operator would look at none of these by itself before the test is over: no interval is divided.
+/// The operator would reconcile none of these objects by itself during the test: no interval is divided.
 #[tokio::test]
-async fn a_status_that_was_wiped_by_hand_is_restored_at_once() {
+async fn status_cleared_by_hand_is_restored_at_once() {
     let mut world = World::new().await;
-    world.settings.intervals = 1;
+    world.settings.pace = 1;
     let _operator = world.operator_with(&["--resync=24h"]);
     let well = world.claimed("well").await;
     let held = world.claimed("held").await;
@@ -245,7 +245,7 @@ async fn a_status_that_was_wiped_by_hand_is_restored_at_once() {
     world.reason("foreign", "OwnedByAnother").await;
     let described = || world.calls(Operation::DescribeVpcConnector).len();
 
-    // What is remembered needs no call.
+    // A state in memory needs no call.
     let before = described();
     for (name, reason) in [("well", "Available"), ("held", "InUse"), ("foreign", "OwnedByAnother")] {
         world.merge_status(name, json!({"conditions": null})).await;
@@ -255,7 +255,7 @@ async fn a_status_that_was_wiped_by_hand_is_restored_at_once() {
     world.reason("foreign", "OwnedByAnother").await;
     assert_eq!(described(), before);
 
-    // A claim is established anew.
+    // The operator claims the connector again.
     for status in [json!(null), json!({}), json!({"arn": foreign})] {
         for (name, reason, arn) in [("well", "Available", &well), ("held", "InUse", &held)] {
             world.replace_status(name, status.clone()).await;
@@ -266,12 +266,12 @@ async fn a_status_that_was_wiped_by_hand_is_restored_at_once() {
     }
     world.merge_status("well", json!({"arn": null})).await;
     world.until("well", "claimed again", |object| object.status.as_ref().is_some_and(|s| s.arn.is_some())).await;
-    assert_eq!(world.deletes(), 1, "the connector in use was not tried again for that");
+    assert_eq!(world.deletes(), 1, "restoring the status sent no second delete");
     assert!(!world.inactive(&well) && !world.inactive(&held));
 }
 
 #[tokio::test]
-async fn of_two_objects_the_second_has_it_once_the_first_retains_it() {
+async fn second_object_claims_the_connector_once_the_first_retains_it() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("first").await;
@@ -279,17 +279,17 @@ async fn of_two_objects_the_second_has_it_once_the_first_retains_it() {
     world.reason("second", "OwnedByAnother").await;
     world.policy("first", "Retain").await;
     world.delete("first").await;
-    world.gone("first").await;
+    world.until_deleted("first").await;
     world.annotate("second", api::RECONCILE_REQUESTED_AT, Some("now")).await;
     world.reason("second", "Available").await;
     assert_eq!(world.deletes(), 0);
     world.delete("second").await;
-    world.gone("second").await;
+    world.until_deleted("second").await;
     assert!(world.inactive(&arn));
 }
 
 #[tokio::test]
-async fn a_connector_without_room_for_a_tag_is_claimed_once_there_is_room() {
+async fn connector_with_too_many_tags_is_claimed_once_there_is_room() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.connector("shop");
@@ -305,7 +305,7 @@ async fn a_connector_without_room_for_a_tag_is_claimed_once_there_is_room() {
 }
 
 #[tokio::test]
-async fn another_cluster_id_does_not_take_what_the_first_has() {
+async fn other_cluster_id_does_not_claim_the_connectors_of_the_first() {
     let world = World::new().await;
     let arn = {
         let _blue = world.operator_with(&["--cluster-id=blue"]);

@@ -1,7 +1,7 @@
-//! The policy of `examples/deletion-protection.yaml`: what is protected, the API server refuses to delete, and from all
-//! others it refuses to take the finalizer.
+//! The policy of `examples/deletion-protection.yaml`: the API server refuses to delete protected objects, and lets only
+//! the operator remove the finalizer.
 //!
-//! A policy counts for the whole cluster, so this one has a cluster of its own.
+//! A policy applies to the whole cluster, so this test has a cluster of its own.
 
 mod finalizer;
 mod values;
@@ -18,7 +18,7 @@ use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams, PropagationPol
 use kube::{Api, CustomResourceExt, Resource};
 use serde_json::json;
 
-use crate::support::cluster::{install_crd, operator_user_called, private, run};
+use crate::support::cluster::{install_crd, operator_user_named, private, run};
 use crate::support::operator::Operator;
 use crate::support::{World, eventually, message};
 
@@ -27,38 +27,37 @@ const POLICY: &str = include_str!("../../examples/deletion-protection.yaml");
 const OPERATOR: &str = "system:serviceaccount:apprunner-system:apprunner-operator";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_protected_the_api_server_refuses_to_delete_and_says_how_to_lift_it() {
+async fn api_server_refuses_to_delete_protected_objects_and_names_the_remedy() {
     let cluster = tokio::task::spawn_blocking(private).await.unwrap();
     install_crd(&cluster);
-    let world = World::on(cluster.clone()).await;
+    let world = World::on_cluster(cluster.clone()).await;
     let stored = values::Stored::before_the_policy(&cluster).await;
     the_policy_type_checks(&world).await;
-    the_policy_comes_into_force(&world).await;
+    until_the_policy_is_in_force(&world).await;
 
-    join(values::true_and_false_count_in_any_case(&cluster), values::words_that_nobody_knows_are_not_written(&cluster))
-        .await;
-    Box::pin(finalizer::is_not_taken_off_by_an_operator_of_another_name(&cluster)).await;
-    stored.are_held_and_can_be_changed_and_let_go(&cluster).await;
+    join(values::true_and_false_are_accepted_in_any_case(&cluster), values::unknown_values_are_refused(&cluster)).await;
+    Box::pin(finalizer::is_not_removed_by_an_operator_of_another_name(&cluster)).await;
+    stored.are_protected_can_be_changed_and_are_released(&cluster).await;
     join5(
         an_object(&cluster),
         a_namespace(&cluster),
         a_garbage_collection(&cluster),
-        Box::pin(finalizer::is_only_taken_off_by_the_operator(&cluster)),
-        Box::pin(finalizer::is_taken_off_by_hand_only_on_purpose(&cluster)),
+        Box::pin(finalizer::is_removed_only_by_the_operator(&cluster)),
+        Box::pin(finalizer::is_removed_by_hand_only_with_the_annotation(&cluster)),
     )
     .await;
     the_crd(&cluster, &Api::all(world.client.clone())).await;
 }
 
-/// That there are no warnings says something only once whoever checks knows our kind, and so finds a mistake.
+/// The absence of warnings proves something only once the type checker knows our kind and so finds a mistake.
 async fn the_policy_type_checks(world: &World) {
     let mistaken = POLICY.replace("oldObject.metadata.?annotations", "oldObject.metadata.?anotations");
     let found = async || warnings_about(world, &mistaken).await.contains("Kind=VpcConnector").then_some(());
-    assert!(eventually(found).await.is_some(), "a mistake is not found");
+    assert!(eventually(found).await.is_some(), "the type check finds no mistake");
     assert_eq!(warnings_about(world, POLICY).await, "");
 }
 
-/// Installs a policy anew, and gives what the check of its types finds.
+/// Installs a policy anew, and returns the warnings of its type check.
 async fn warnings_about(world: &World, manifest: &str) -> String {
     let file = world.cluster.directory().join("policy.yaml");
     std::fs::write(&file, manifest).unwrap();
@@ -73,8 +72,8 @@ async fn warnings_about(world: &World, manifest: &str) -> String {
     warnings.map(|found| found.warning).collect()
 }
 
-/// The one with the mistake would refuse the CRD as well, and no object.
-async fn the_policy_comes_into_force(world: &World) {
+/// The policy with the mistake would refuse the CRD as well, but no object.
+async fn until_the_policy_is_in_force(world: &World) {
     let annotations = Some([(api::PROTECTED.to_owned(), "true".to_owned())].into());
     world.create_with("probe", &world.connector("probe"), |object| object.metadata.annotations = annotations).await;
     let dry = DeleteParams::default().dry_run();
@@ -84,19 +83,19 @@ async fn the_policy_comes_into_force(world: &World) {
 
 /// An operator under the name that the policy knows.
 fn operator(world: &World) -> Operator {
-    Operator::start_as(operator_user_called(OPERATOR, &world.cluster), &world.settings)
+    Operator::start_as(operator_user_named(OPERATOR, &world.cluster), &world.settings)
 }
 
-/// A claimed object, protected.
+/// A claimed and protected object.
 async fn protected(cluster: &Arc<DevCluster>) -> (World, Operator, String) {
-    let world = World::on(cluster.clone()).await;
+    let world = World::on_cluster(cluster.clone()).await;
     let operator = operator(&world);
     let arn = world.claimed("egress").await;
     world.annotate("egress", api::PROTECTED, Some("true")).await;
     (world, operator, arn)
 }
 
-/// What the API server says to a deletion that it must refuse.
+/// Message of the API server for a deletion that it must refuse.
 fn refusal<T>(answer: kube::Result<T>) -> String {
     match answer {
         Err(kube::Error::Api(status)) => {
@@ -108,8 +107,8 @@ fn refusal<T>(answer: kube::Result<T>) -> String {
     }
 }
 
-/// Runs the very command that a refusal names.
-fn lift(cluster: &DevCluster, refusal: &str) {
+/// Runs the command that a refusal prints.
+fn run_printed_command(cluster: &DevCluster, refusal: &str) {
     let (_, command) = refusal.rsplit_once("kubectl ").unwrap();
     run(cluster.kubectl().args(command.split_whitespace()));
 }
@@ -131,13 +130,13 @@ async fn an_object(cluster: &Arc<DevCluster>) {
     assert!(said.iter().all(|refusal| refusal.contains(&name)), "{said:?}");
     let object = world.api.get("egress").await.unwrap();
     assert!(!object.deleting() && !world.inactive(&arn));
-    // What is not protected goes as ever.
+    // Objects without protection are deleted as usual.
     world.delete("unprotected").await;
-    world.gone("unprotected").await;
+    world.until_deleted("unprotected").await;
 
-    lift(cluster, &said[0]);
+    run_printed_command(cluster, &said[0]);
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
@@ -148,10 +147,10 @@ async fn a_namespace(cluster: &Arc<DevCluster>) {
     run(cluster.kubectl().args(label));
     let said = refusal(namespaces.delete(&world.namespace, &DeleteParams::default()).await);
     assert!(said.contains(&format!("namespace {} is protected", world.namespace)), "{said}");
-    lift(cluster, &said);
+    run_printed_command(cluster, &said);
     namespaces.delete(&world.namespace, &DeleteParams::default()).await.unwrap();
 
-    // Now it is the object in it that holds it, and says so.
+    // Now the object in the namespace blocks the deletion, and the namespace's conditions show its message.
     let said = eventually(async || {
         let namespace = namespaces.get(&world.namespace).await.unwrap();
         let conditions = namespace.status.and_then(|status| status.conditions).unwrap_or_default();
@@ -159,11 +158,11 @@ async fn a_namespace(cluster: &Arc<DevCluster>) {
             conditions.into_iter().find(|c| c.type_ == "NamespaceDeletionContentFailure" && c.status == "True");
         failed.and_then(|condition| condition.message)
     });
-    let Some(said) = said.await else { panic!("the namespace does not say what holds it") };
+    let Some(said) = said.await else { panic!("the conditions of the namespace do not name the object") };
     assert!(said.contains(&format!("VpcConnector {}/egress is protected", world.namespace)), "{said}");
     assert!(!world.api.get("egress").await.unwrap().deleting() && !world.inactive(&arn));
 
-    lift(cluster, &said);
+    run_printed_command(cluster, &said);
     let gone = async || namespaces.get_opt(&world.namespace).await.unwrap().is_none().then_some(());
     assert!(eventually(gone).await.is_some(), "the namespace is still there");
     assert!(world.inactive(&arn));
@@ -187,15 +186,15 @@ async fn a_garbage_collection(cluster: &Arc<DevCluster>) {
         };
         log.lines().any(refused).then_some(())
     };
-    assert!(eventually(refused).await.is_some(), "nobody collects it");
+    assert!(eventually(refused).await.is_some(), "it is not garbage collected");
     assert!(!world.api.get("egress").await.unwrap().deleting() && !world.inactive(&arn));
 
     world.annotate("egress", api::PROTECTED, None).await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
-/// The objects of a CRD are deleted without any policy being asked; then the operator is all that protects them.
+/// The API server deletes the objects of a CRD without asking any policy, so only the operator protects them.
 async fn the_crd(cluster: &Arc<DevCluster>, crd: &Api<CustomResourceDefinition>) {
     let name = VpcConnector::crd_name();
     let said = refusal(crd.delete(name, &DeleteParams::default()).await);
@@ -204,7 +203,7 @@ async fn the_crd(cluster: &Arc<DevCluster>, crd: &Api<CustomResourceDefinition>)
     assert!(all.contains("deletes every VpcConnector"), "{all}");
 
     let (world, _operator, arn) = protected(cluster).await;
-    lift(cluster, &said);
+    run_printed_command(cluster, &said);
     crd.delete(name, &DeleteParams::default()).await.unwrap();
     let held = world.reason("egress", "Protected").await;
     assert!(message(&held).contains(api::PROTECTED) && !world.inactive(&arn));

@@ -1,4 +1,4 @@
-//! The faulty network by itself, against the real API server.
+//! Tests of the faulty proxy itself, against the real API server.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use serde_json::json;
 use crate::support::proxy::{Calls, Event, Fault, FaultKind, Gate, Proxy, Request, Side};
 use crate::support::{World, eventually};
 
-/// Long enough to tell that nothing comes.
+/// Long enough to show that nothing arrives.
 const MOMENT: Duration = Duration::from_millis(300);
 
-/// A world with a proxy, a client behind it and a connector's object that no operator looks at.
-struct Behind {
+/// A world with a proxy, a client behind it and a connector's object, without an operator.
+struct Proxied {
     world: World,
     proxy: Proxy,
     api: Api<VpcConnector>,
 }
 
-impl Behind {
+impl Proxied {
     async fn new() -> Self {
         let world = World::new().await;
         let proxy = world.proxy().await;
@@ -52,9 +52,12 @@ impl Behind {
         self.proxy.requests().pop().unwrap()
     }
 
-    /// Waits until the proxy knows that the last request's client is gone.
-    async fn left(&self) {
-        assert!(eventually(async || self.last().left.then_some(())).await.is_some(), "the client never went");
+    /// Waits until the proxy has noticed that the last request's client has disconnected.
+    async fn until_abandoned(&self) {
+        assert!(
+            eventually(async || self.last().abandoned.then_some(())).await.is_some(),
+            "the client never disconnected"
+        );
     }
 
     /// Watches from now on.
@@ -81,7 +84,7 @@ async fn label(api: &Api<VpcConnector>, value: &str) -> kube::Result<VpcConnecto
 struct Watching(Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<VpcConnector>>> + Send>>);
 
 impl Watching {
-    /// The next event in a word: its type, and the label of its object or the code of its error.
+    /// The next event in one word: its type, and the label of its object or the code of its error.
     async fn next(&mut self) -> String {
         let event = tokio::time::timeout(Duration::from_mins(1), self.0.next()).await.unwrap();
         let label = |o: &VpcConnector| o.labels().get("test").cloned().unwrap_or_default();
@@ -101,7 +104,7 @@ impl Watching {
     }
 }
 
-/// Whether something is still not done after a moment.
+/// Returns whether a call is still pending after [`MOMENT`].
 async fn hangs<T>(call: impl Future<Output = T>) -> bool {
     tokio::time::timeout(MOMENT, call).await.is_err()
 }
@@ -115,22 +118,22 @@ fn code<T>(result: kube::Result<T>) -> u16 {
 }
 
 #[tokio::test]
-async fn everything_is_passed_on_and_recorded() {
-    let behind = Behind::new().await;
-    assert_eq!(behind.api.get("egress").await.unwrap().name_any(), "egress");
-    assert_eq!(behind.api.list(&ListParams::default()).await.unwrap().items.len(), 1);
-    let mut watching = behind.watch().await;
-    behind.label("new").await.unwrap();
+async fn requests_are_forwarded_and_recorded() {
+    let proxied = Proxied::new().await;
+    assert_eq!(proxied.api.get("egress").await.unwrap().name_any(), "egress");
+    assert_eq!(proxied.api.list(&ListParams::default()).await.unwrap().items.len(), 1);
+    let mut watching = proxied.watch().await;
+    proxied.label("new").await.unwrap();
     assert_eq!(watching.next().await, "MODIFIED new");
     let status = Patch::Merge(json!({"status": {"revision": 7}}));
-    behind.api.patch_status("egress", &PatchParams::default(), &status).await.unwrap();
-    assert_eq!(code(behind.api.get("missing").await), 404);
-    assert_eq!(code(behind.api.delete("egress", &DeleteParams::default()).await), 403, "operators may not");
+    proxied.api.patch_status("egress", &PatchParams::default(), &status).await.unwrap();
+    assert_eq!(code(proxied.api.get("missing").await), 404);
+    assert_eq!(code(proxied.api.delete("egress", &DeleteParams::default()).await), 403, "operators may not");
 
-    let all = behind.proxy.requests();
+    let all = proxied.proxy.requests();
     assert!(all.iter().enumerate().all(|(at, request)| request.number == at && request.resource == "vpcconnectors"));
     assert!(all.windows(2).all(|two| two[0].at <= two[1].at));
-    assert!(all.iter().all(|request| request.namespace == behind.world.namespace && request.fault.is_none()));
+    assert!(all.iter().all(|request| request.namespace == proxied.world.namespace && request.fault.is_none()));
     let seen: Vec<_> = all.iter().map(|r| (&*r.verb, &*r.name, &*r.subresource, r.status.unwrap())).collect();
     let expected = [
         ("get", "egress", "", 200),
@@ -146,26 +149,26 @@ async fn everything_is_passed_on_and_recorded() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_the_api_servers_and_has_no_effect() {
-    let behind = Behind::new().await;
+async fn refused_request_has_no_effect_and_looks_like_the_api_servers() {
+    let proxied = Proxied::new().await;
     for refused in [401, 403, 409, 410, 422, 500, 503, 504] {
-        behind.proxy.fault(Fault::new(FaultKind::status(refused)).on(Calls::verb("patch")));
-        let Err(kube::Error::Api(status)) = behind.label("never").await else { panic!("not refused") };
+        proxied.proxy.fault(Fault::new(FaultKind::status(refused)).on(Calls::verb("patch")));
+        let Err(kube::Error::Api(status)) = proxied.label("never").await else { panic!("not refused") };
         assert_eq!((status.code, status.reason.is_empty()), (refused, false));
-        assert_eq!((behind.last().status, behind.last().effect), (Some(refused), None));
+        assert_eq!((proxied.last().status, proxied.last().effect), (Some(refused), None));
     }
-    behind.proxy.fault(Fault::new(FaultKind::throttled(3)));
-    let Err(kube::Error::Api(status)) = behind.label("never").await else { panic!("not refused") };
+    proxied.proxy.fault(Fault::new(FaultKind::throttled(3)));
+    let Err(kube::Error::Api(status)) = proxied.label("never").await else { panic!("not refused") };
     assert_eq!((status.code, status.details.clone().unwrap().retry_after_seconds), (429, 3));
-    behind.proxy.fault(Fault::new(FaultKind::throttled(3)));
-    let answer = behind.proxy.client().await.send(request("/version")).await.unwrap();
+    proxied.proxy.fault(Fault::new(FaultKind::throttled(3)));
+    let answer = proxied.proxy.client().await.send(request("/version")).await.unwrap();
     assert_eq!(answer.headers()["retry-after"], "3");
-    assert_eq!(behind.labelled().await, None);
+    assert_eq!(proxied.labelled().await, None);
 
-    behind.proxy.fault(Fault::new(FaultKind::RefusedAfterEffect { code: 504 }));
-    assert_eq!(code(behind.label("written").await), 504);
-    assert_eq!((behind.last().status, behind.last().effect), (Some(504), Some(200)));
-    assert_eq!(behind.labelled().await.unwrap(), "written");
+    proxied.proxy.fault(Fault::new(FaultKind::RefusedAfterEffect { code: 504 }));
+    assert_eq!(code(proxied.label("written").await), 504);
+    assert_eq!((proxied.last().status, proxied.last().effect), (Some(504), Some(200)));
+    assert_eq!(proxied.labelled().await.unwrap(), "written");
 }
 
 fn request(path: &str) -> hyper::Request<kube::client::Body> {
@@ -173,245 +176,247 @@ fn request(path: &str) -> hyper::Request<kube::client::Body> {
 }
 
 #[tokio::test]
-async fn faults_are_chosen_skipped_counted_and_cleared() {
-    let behind = Behind::new().await;
+async fn faults_are_matched_skipped_counted_and_cleared() {
+    let proxied = Proxied::new().await;
     let calls = Calls::verb("get").resource("vpcconnectors").subresource("").name("egress");
-    behind.proxy.fault(Fault::new(FaultKind::status(500)).on(calls.clone()).skip(1).times(2));
-    let last = behind.proxy.fault(Fault::new(FaultKind::status(503)).on(calls.clone()).skip(1).forever());
+    proxied.proxy.fault(Fault::new(FaultKind::status(500)).on(calls.clone()).skip(1).times(2));
+    let last = proxied.proxy.fault(Fault::new(FaultKind::status(503)).on(calls.clone()).skip(1).forever());
     let codes = async |count| {
         let mut codes = Vec::new();
         for _ in 0..count {
-            codes.push(code(behind.api.get("egress").await));
+            codes.push(code(proxied.api.get("egress").await));
         }
         codes
     };
     assert_eq!(codes(5).await, [200, 500, 500, 503, 503]);
-    assert_eq!(code(behind.api.get("missing").await), 404, "another name");
-    behind.proxy.clear_fault(last);
+    assert_eq!(code(proxied.api.get("missing").await), 404, "another name");
+    proxied.proxy.clear_fault(last);
     assert_eq!(codes(1).await, [200]);
-    assert_eq!(behind.proxy.requests_matching(&calls).len(), 6);
+    assert_eq!(proxied.proxy.requests_matching(&calls).len(), 6);
 }
 
 #[tokio::test]
-async fn a_connection_closes_before_or_after_the_effect() {
-    let behind = Behind::new().await;
-    behind.proxy.fault(Fault::new(FaultKind::ClosedBeforeEffect));
-    assert_eq!(code(behind.label("never").await), 0);
-    assert_eq!((behind.last().status, behind.last().effect), (None, None));
-    assert_eq!(behind.labelled().await, None);
+async fn connection_closes_before_or_after_the_effect() {
+    let proxied = Proxied::new().await;
+    proxied.proxy.fault(Fault::new(FaultKind::ClosedBeforeEffect));
+    assert_eq!(code(proxied.label("never").await), 0);
+    assert_eq!((proxied.last().status, proxied.last().effect), (None, None));
+    assert_eq!(proxied.labelled().await, None);
 
-    behind.proxy.fault(Fault::new(FaultKind::ClosedAfterEffect));
-    assert_eq!(code(behind.label("written").await), 0);
-    assert_eq!((behind.last().status, behind.last().effect), (None, Some(200)));
-    assert_eq!(behind.labelled().await.unwrap(), "written");
+    proxied.proxy.fault(Fault::new(FaultKind::ClosedAfterEffect));
+    assert_eq!(code(proxied.label("written").await), 0);
+    assert_eq!((proxied.last().status, proxied.last().effect), (None, Some(200)));
+    assert_eq!(proxied.labelled().await.unwrap(), "written");
 }
 
 #[tokio::test]
-async fn a_delay_comes_before_or_after_the_effect() {
-    let behind = Behind::new().await;
-    behind.proxy.fault(Fault::new(FaultKind::LateAnswer { ms: 60_000 }));
-    assert!(hangs(behind.label("at-once")).await);
-    behind.wait_for_label("at-once").await;
+async fn delay_is_before_or_after_the_effect() {
+    let proxied = Proxied::new().await;
+    proxied.proxy.fault(Fault::new(FaultKind::LateAnswer { ms: 60_000 }));
+    assert!(hangs(proxied.label("at-once")).await);
+    proxied.wait_for_label("at-once").await;
 
-    behind.proxy.fault(Fault::new(FaultKind::Delay { ms: 1_000 }));
-    assert!(hangs(behind.label("later")).await, "its client is gone now");
-    assert_eq!(behind.labelled().await.unwrap(), "at-once");
-    behind.wait_for_label("later").await;
+    proxied.proxy.fault(Fault::new(FaultKind::Delay { ms: 1_000 }));
+    assert!(hangs(proxied.label("later")).await, "its client has disconnected");
+    assert_eq!(proxied.labelled().await.unwrap(), "at-once");
+    proxied.wait_for_label("later").await;
 }
 
 #[tokio::test]
-async fn a_black_hole_swallows_the_request_or_the_answer() {
-    let behind = Behind::new().await;
-    behind.proxy.fault(Fault::new(FaultKind::BlackHoleBeforeEffect));
-    assert!(hangs(behind.label("never")).await);
-    behind.left().await;
-    behind.proxy.clear_faults();
-    behind.proxy.fault(Fault::new(FaultKind::BlackHoleBeforeEffect));
-    let api = behind.api.clone();
+async fn black_hole_swallows_the_request_or_the_answer() {
+    let proxied = Proxied::new().await;
+    proxied.proxy.fault(Fault::new(FaultKind::BlackHoleBeforeEffect));
+    assert!(hangs(proxied.label("never")).await);
+    proxied.until_abandoned().await;
+    proxied.proxy.clear_faults();
+    proxied.proxy.fault(Fault::new(FaultKind::BlackHoleBeforeEffect));
+    let api = proxied.api.clone();
     let patient = tokio::spawn(async move { label(&api, "patient").await });
-    let swallowed = async || (behind.proxy.requests().len() == 2).then_some(());
+    let swallowed = async || (proxied.proxy.requests().len() == 2).then_some(());
     assert!(eventually(swallowed).await.is_some());
-    assert_eq!(behind.labelled().await, None);
-    behind.proxy.clear_faults();
+    assert_eq!(proxied.labelled().await, None);
+    proxied.proxy.clear_faults();
     patient.await.unwrap().unwrap();
 
-    behind.proxy.fault(Fault::new(FaultKind::BlackHoleAfterEffect));
-    assert!(hangs(behind.label("written")).await);
-    behind.wait_for_label("written").await;
-    assert_eq!(behind.last().status, None);
+    proxied.proxy.fault(Fault::new(FaultKind::BlackHoleAfterEffect));
+    assert!(hangs(proxied.label("written")).await);
+    proxied.wait_for_label("written").await;
+    assert_eq!(proxied.last().status, None);
 }
 
 #[tokio::test]
-async fn a_gate_holds_a_request_before_its_effect() {
-    let behind = Behind::new().await;
-    // A gate that is gone holds nobody, and the other one is for the second patch.
-    drop(behind.proxy.hold(Side::BeforeEffect, Calls::any(), 0));
-    let gate = behind.proxy.hold(Side::BeforeEffect, Calls::verb("patch"), 1);
-    behind.label("first").await.unwrap();
+async fn gate_stops_a_request_before_its_effect() {
+    let proxied = Proxied::new().await;
+    // A dropped gate stops no request; the other gate is for the second patch.
+    drop(proxied.proxy.hold(Side::BeforeEffect, Calls::any(), 0));
+    let gate = proxied.proxy.hold(Side::BeforeEffect, Calls::verb("patch"), 1);
+    proxied.label("first").await.unwrap();
     assert!(!gate.is_reached());
 
-    let held = start(&behind, "second", &gate).await;
-    assert_eq!(behind.labelled().await.unwrap(), "first");
+    let held = start(&proxied, "second", &gate).await;
+    assert_eq!(proxied.labelled().await.unwrap(), "first");
     gate.release();
     held.await.unwrap().unwrap();
-    assert_eq!(behind.labelled().await.unwrap(), "second");
+    assert_eq!(proxied.labelled().await.unwrap(), "second");
 
-    let gate = behind.proxy.hold(Side::BeforeEffect, Calls::verb("patch"), 0);
-    let held = start(&behind, "third", &gate).await;
+    let gate = proxied.proxy.hold(Side::BeforeEffect, Calls::verb("patch"), 0);
+    let held = start(&proxied, "third", &gate).await;
     drop(gate);
     assert!(hangs(held).await);
-    assert_eq!(behind.labelled().await.unwrap(), "second");
+    assert_eq!(proxied.labelled().await.unwrap(), "second");
 
-    let gate = behind.proxy.hold(Side::BeforeEffect, Calls::verb("patch"), 0);
-    let held = start(&behind, "fourth", &gate).await;
+    let gate = proxied.proxy.hold(Side::BeforeEffect, Calls::verb("patch"), 0);
+    let held = start(&proxied, "fourth", &gate).await;
     held.abort();
     assert!(held.await.unwrap_err().is_cancelled());
     gate.release();
-    behind.wait_for_label("fourth").await;
+    proxied.wait_for_label("fourth").await;
 }
 
 #[tokio::test]
-async fn a_gate_holds_an_answer_after_the_effect() {
-    let behind = Behind::new().await;
-    let gate = behind.proxy.hold(Side::AfterEffect, Calls::verb("patch"), 0);
-    let held = start(&behind, "written", &gate).await;
-    assert_eq!(behind.labelled().await.unwrap(), "written", "and nobody was told");
+async fn gate_stops_an_answer_after_the_effect() {
+    let proxied = Proxied::new().await;
+    let gate = proxied.proxy.hold(Side::AfterEffect, Calls::verb("patch"), 0);
+    let held = start(&proxied, "written", &gate).await;
+    assert_eq!(proxied.labelled().await.unwrap(), "written", "the effect takes place before the gate");
     gate.release();
     held.await.unwrap().unwrap();
 
-    let gate = behind.proxy.hold(Side::AfterEffect, Calls::verb("patch"), 0);
-    let held = start(&behind, "again", &gate).await;
+    let gate = proxied.proxy.hold(Side::AfterEffect, Calls::verb("patch"), 0);
+    let held = start(&proxied, "again", &gate).await;
     drop(gate);
     assert!(hangs(held).await);
-    assert_eq!(behind.labelled().await.unwrap(), "again");
+    assert_eq!(proxied.labelled().await.unwrap(), "again");
 }
 
-/// Sends a patch that the gate holds.
+/// Sends a patch that the gate stops.
 async fn start(
-    behind: &Behind,
+    proxied: &Proxied,
     value: &'static str,
     gate: &Gate,
 ) -> tokio::task::JoinHandle<kube::Result<VpcConnector>> {
-    let api = behind.api.clone();
+    let api = proxied.api.clone();
     let sent = tokio::spawn(async move { label(&api, value).await });
     assert_eq!(gate.reached().await.body["metadata"]["labels"]["test"], value);
     sent
 }
 
 #[tokio::test]
-async fn a_watch_is_cut_ended_or_expired() {
-    let behind = Behind::new().await;
-    let raw =
-        format!("/apis/apprunner-operator.dev/v1alpha1/namespaces/{}/vpcconnectors?watch=true", behind.world.namespace);
-    let client = behind.proxy.client().await;
+async fn watch_is_cut_ended_or_expired() {
+    let proxied = Proxied::new().await;
+    let raw = format!(
+        "/apis/apprunner-operator.dev/v1alpha1/namespaces/{}/vpcconnectors?watch=true",
+        proxied.world.namespace
+    );
+    let client = proxied.proxy.client().await;
     let cut = client.send(request(&raw)).await.unwrap().into_body();
-    assert_eq!(behind.proxy.open_watches(), 1);
-    behind.proxy.cut_watches();
+    assert_eq!(proxied.proxy.open_watches(), 1);
+    proxied.proxy.cut_watches();
     assert!(cut.collect().await.is_err());
 
     let ended = client.send(request(&raw)).await.unwrap().into_body();
-    behind.proxy.end_watches();
+    proxied.proxy.end_watches();
     assert!(ended.collect().await.is_ok());
 
-    let mut watching = behind.watch().await;
-    behind.proxy.expire_watches();
+    let mut watching = proxied.watch().await;
+    proxied.proxy.expire_watches();
     assert_eq!(watching.next().await, "ERROR 410");
     assert_eq!(watching.next().await, "end");
 
-    behind.proxy.fault(Fault::new(FaultKind::status(410)).on(Calls::verb("watch")));
-    assert_eq!(code(behind.watch_from("1").await.map(drop)), 410);
+    proxied.proxy.fault(Fault::new(FaultKind::status(410)).on(Calls::verb("watch")));
+    assert_eq!(code(proxied.watch_from("1").await.map(drop)), 410);
     drop(watching);
-    assert!(eventually(async || (behind.proxy.open_watches() == 0).then_some(())).await.is_some());
+    assert!(eventually(async || (proxied.proxy.open_watches() == 0).then_some(())).await.is_some());
 }
 
 #[tokio::test]
-async fn events_come_late_in_order_and_at_once_when_that_is_over() {
-    let behind = Behind::new().await;
-    let mut watching = behind.watch().await;
-    behind.proxy.show_events_late(Duration::from_secs(1));
+async fn delayed_events_stay_in_order_and_arrive_when_the_delay_ends() {
+    let proxied = Proxied::new().await;
+    let mut watching = proxied.watch().await;
+    proxied.proxy.show_events_late(Duration::from_secs(1));
     let started = std::time::Instant::now();
-    behind.label("a").await.unwrap();
-    behind.label("b").await.unwrap();
+    proxied.label("a").await.unwrap();
+    proxied.label("b").await.unwrap();
     assert_eq!(watching.next().await, "MODIFIED a");
     assert!(started.elapsed() >= Duration::from_secs(1));
     assert_eq!(watching.next().await, "MODIFIED b");
 
-    behind.proxy.show_events_late(Duration::from_hours(1));
-    behind.label("c").await.unwrap();
+    proxied.proxy.show_events_late(Duration::from_hours(1));
+    proxied.label("c").await.unwrap();
     assert!(watching.is_silent().await);
-    behind.proxy.show_events_late(Duration::ZERO);
+    proxied.proxy.show_events_late(Duration::ZERO);
     assert_eq!(watching.next().await, "MODIFIED c");
 }
 
 #[tokio::test]
-async fn events_are_dropped_and_shown_again() {
-    let behind = Behind::new().await;
-    let mut watching = behind.watch().await;
-    let uid = behind.world.api.get("egress").await.unwrap().metadata.uid.unwrap();
-    behind.label("a").await.unwrap();
+async fn events_are_dropped_and_replayed() {
+    let proxied = Proxied::new().await;
+    let mut watching = proxied.watch().await;
+    let uid = proxied.world.api.get("egress").await.unwrap().metadata.uid.unwrap();
+    proxied.label("a").await.unwrap();
     assert_eq!(watching.next().await, "MODIFIED a");
-    behind.proxy.drop_events(1, |event| event.kind == "DELETED" && event.name == "egress");
-    behind.world.delete("egress").await;
-    behind.wait_for_event(|event| event.dropped && event.uid == uid).await;
+    proxied.proxy.drop_events(1, |event| event.kind == "DELETED" && event.name == "egress");
+    proxied.world.delete("egress").await;
+    proxied.wait_for_event(|event| event.dropped && event.uid == uid).await;
     assert!(watching.is_silent().await);
 
-    assert_eq!(behind.proxy.replay(&uid), 2);
+    assert_eq!(proxied.proxy.replay(&uid), 2);
     assert_eq!(watching.next().await, "MODIFIED a");
     assert_eq!(watching.next().await, "DELETED a");
 }
 
 #[tokio::test]
-async fn a_silent_watch_shows_all_when_it_may_speak() {
-    let behind = Behind::new().await;
-    let mut old = behind.watch().await;
-    behind.proxy.silence_watches();
-    let mut new = behind.watch().await;
-    behind.label("a").await.unwrap();
+async fn silenced_watch_delivers_all_events_afterwards() {
+    let proxied = Proxied::new().await;
+    let mut old = proxied.watch().await;
+    proxied.proxy.silence_watches();
+    let mut new = proxied.watch().await;
+    proxied.label("a").await.unwrap();
     assert!(old.is_silent().await && new.is_silent().await);
-    behind.proxy.unsilence_watches();
+    proxied.proxy.unsilence_watches();
     assert_eq!(old.next().await, "MODIFIED a");
     assert_eq!(new.next().await, "MODIFIED a");
 }
 
 #[tokio::test]
 async fn connections_are_refused_until_they_are_allowed() {
-    let behind = Behind::new().await;
-    let mut watching = behind.watch().await;
-    behind.proxy.refuse().await;
+    let proxied = Proxied::new().await;
+    let mut watching = proxied.watch().await;
+    proxied.proxy.refuse().await;
     assert_eq!(watching.next().await, "end");
-    assert_eq!(code(behind.label("never").await), 0);
-    assert!(std::net::TcpStream::connect(behind.proxy.url().trim_start_matches("http://")).is_err());
-    behind.proxy.allow().await;
-    behind.label("now").await.unwrap();
+    assert_eq!(code(proxied.label("never").await), 0);
+    assert!(std::net::TcpStream::connect(proxied.proxy.url().trim_start_matches("http://")).is_err());
+    proxied.proxy.allow().await;
+    proxied.label("now").await.unwrap();
 
-    behind.proxy.refuse_for(Duration::from_millis(200)).await;
-    assert_eq!(code(behind.label("never").await), 0);
-    assert!(eventually(async || behind.label("then").await.ok()).await.is_some());
+    proxied.proxy.refuse_for(Duration::from_millis(200)).await;
+    assert_eq!(code(proxied.label("never").await), 0);
+    assert!(eventually(async || proxied.label("then").await.ok()).await.is_some());
 }
 
 #[tokio::test]
-async fn a_dark_proxy_takes_everything_and_answers_nothing() {
-    let behind = Behind::new().await;
-    let mut watching = behind.watch().await;
-    behind.proxy.go_dark();
-    behind.world.merge("egress", json!({"metadata": {"labels": {"test": "a"}}})).await;
+async fn dark_proxy_accepts_requests_and_answers_none() {
+    let proxied = Proxied::new().await;
+    let mut watching = proxied.watch().await;
+    proxied.proxy.stop_answering();
+    proxied.world.merge("egress", json!({"metadata": {"labels": {"test": "a"}}})).await;
     assert!(watching.is_silent().await);
-    assert!(hangs(behind.label("never")).await);
-    behind.left().await;
-    let api = behind.api.clone();
+    assert!(hangs(proxied.label("never")).await);
+    proxied.until_abandoned().await;
+    let api = proxied.api.clone();
     let patient = tokio::spawn(async move { label(&api, "patient").await });
-    assert!(eventually(async || (behind.proxy.requests().len() == 3).then_some(())).await.is_some());
-    assert_eq!(behind.labelled().await.unwrap(), "a");
+    assert!(eventually(async || (proxied.proxy.requests().len() == 3).then_some(())).await.is_some());
+    assert_eq!(proxied.labelled().await.unwrap(), "a");
 
-    behind.proxy.go_bright();
+    proxied.proxy.resume_answering();
     patient.await.unwrap().unwrap();
     assert_eq!(watching.next().await, "MODIFIED a");
     assert_eq!(watching.next().await, "MODIFIED patient");
 }
 
 #[tokio::test]
-async fn a_dropped_proxy_ends_everything() {
-    let Behind { world: _world, proxy, api } = Behind::new().await;
+async fn dropping_the_proxy_ends_every_connection() {
+    let Proxied { world: _world, proxy, api } = Proxied::new().await;
     let gate = proxy.hold(Side::BeforeEffect, Calls::any(), 0);
     let held = tokio::spawn(async move { label(&api, "never").await });
     gate.reached().await;

@@ -1,6 +1,6 @@
-//! Writes that the API server refuses: the object says so, and goes on once they are allowed.
+//! Writes that the API server refuses: the object reports the refusal, and continues once the write is allowed.
 //!
-//! Policies and webhooks count for the whole cluster; each of these is for the namespace of its test only.
+//! Policies and webhooks apply to the whole cluster; each of these selects only the namespace of its test.
 
 use apprunner_emulator::Operation;
 use apprunner_operator::api::VpcConnector;
@@ -15,15 +15,15 @@ use crate::support::cluster::{cluster, run};
 use crate::support::operator::Operator;
 use crate::support::{World, eventually, message};
 
-/// What the policy of these tests says.
-const WORDS: &str = "every VpcConnector here has a label team";
+/// Message of the policy in these tests.
+const MESSAGE: &str = "every VpcConnector here has a label team";
 /// Parts of an operator's rights.
 const READS: (&str, [&str; 2]) =
     ("reads", ["--verb=get,list,watch", "--resource=vpcconnectors.apprunner-operator.dev"]);
-const HOLDS: (&str, [&str; 2]) = ("holds", ["--verb=patch", "--resource=vpcconnectors.apprunner-operator.dev"]);
-const REPORTS: (&str, [&str; 2]) =
-    ("reports", ["--verb=patch", "--resource=vpcconnectors.apprunner-operator.dev/status"]);
-const TELLS: (&str, [&str; 2]) = ("tells", ["--verb=create,patch", "--resource=events.events.k8s.io"]);
+const FINALIZES: (&str, [&str; 2]) = ("finalizes", ["--verb=patch", "--resource=vpcconnectors.apprunner-operator.dev"]);
+const WRITES_STATUS: (&str, [&str; 2]) =
+    ("writes-status", ["--verb=patch", "--resource=vpcconnectors.apprunner-operator.dev/status"]);
+const PUBLISHES: (&str, [&str; 2]) = ("publishes", ["--verb=create,patch", "--resource=events.events.k8s.io"]);
 const OBJECTS: &[&str] = &["vpcconnectors"];
 const OBJECTS_AND_STATUS: &[&str] = &["vpcconnectors", "vpcconnectors/status"];
 
@@ -46,7 +46,7 @@ impl World {
                 "matchConstraints": {"namespaceSelector": self.selects_this_namespace(), "resourceRules": [rule]},
                 "validations": [{
                     "expression": "has(object.metadata.labels) && 'team' in object.metadata.labels",
-                    "message": WORDS,
+                    "message": MESSAGE,
                 }],
             },
         }))
@@ -58,7 +58,7 @@ impl World {
         .unwrap();
         Api::all(self.client.clone()).create(&PostParams::default(), &policy).await.unwrap();
         Api::all(self.client.clone()).create(&PostParams::default(), &binding).await.unwrap();
-        self.in_force(refused).await;
+        self.until_changes_are_refused(refused).await;
     }
 
     async fn require_nothing(&self) {
@@ -67,7 +67,7 @@ impl World {
         Api::<ValidatingAdmissionPolicy>::all(self.client.clone()).delete(name, &delete).await.unwrap();
     }
 
-    /// Leaves a confined operator these rights only.
+    /// Leaves a confined operator only these rights.
     fn confine_to(&self, operator: &Operator, rights: &[(&str, [&str; 2])]) {
         let (namespace, user) = (["--namespace", &self.namespace], format!("--user={}", operator.user));
         for (role, rights) in rights {
@@ -75,14 +75,14 @@ impl World {
             let bind = ["create", "rolebinding", role, &format!("--role={role}"), &user];
             run(cluster().kubectl().args(bind).args(namespace));
         }
-        self.take_back_from("operator");
+        self.revoke("operator");
     }
 
-    fn take_back_from(&self, binding: &str) {
+    fn revoke(&self, binding: &str) {
         run(cluster().kubectl().args(["delete", "rolebinding", binding, "--namespace", &self.namespace]));
     }
 
-    async fn until_may_not(&self, operator: &Operator, right: [&str; 2]) {
+    async fn until_forbidden(&self, operator: &Operator, right: [&str; 2]) {
         let (namespace, user) = (["--namespace", &self.namespace], format!("--as={}", operator.user));
         let ask =
             || cluster().kubectl().args(["auth", "can-i"]).args(right).args(namespace).arg(&user).output().unwrap();
@@ -91,22 +91,22 @@ impl World {
     }
 
     /// Gives a confined operator all of its rights.
-    fn give_back_to(&self, operator: &Operator) {
+    fn grant_all_to(&self, operator: &Operator) {
         let (namespace, user) = (["--namespace", &self.namespace], format!("--user={}", operator.user));
         let bind = ["create", "rolebinding", "operator", "--clusterrole=apprunner-operator", &user];
         run(cluster().kubectl().args(bind).args(namespace));
     }
 
-    /// Waits until changes of an object are refused.
-    async fn in_force(&self, name: &str) {
+    /// Waits until the API server refuses changes of an object.
+    async fn until_changes_are_refused(&self, name: &str) {
         let dry = PatchParams { dry_run: true, ..PatchParams::default() };
         let patch = Patch::Merge(json!({"metadata": {"annotations": {"example.org/probe": "1"}}}));
         let refused = async || self.api.patch(name, &dry, &patch).await.is_err().then_some(());
         assert!(eventually(refused).await.is_some(), "it never came into force");
     }
 
-    /// Waits until an object says that a write is refused for good, and in these words.
-    async fn stalls_in_words(&self, name: &str, words: &str) -> VpcConnector {
+    /// Waits until an object reports a lasting refusal of a write, and checks that its message contains `words`.
+    async fn until_stalled_with(&self, name: &str, words: &str) -> VpcConnector {
         let stalled = |object: &VpcConnector| {
             let stalled = object.status.as_ref().and_then(|status| status.condition("Stalled"));
             stalled.is_some_and(|condition| condition.reason == "WriteRefused")
@@ -118,28 +118,28 @@ impl World {
 }
 
 #[tokio::test]
-async fn a_finalizer_that_a_policy_keeps_on_is_told_and_comes_off_later() {
+async fn policy_that_keeps_the_finalizer_on_is_reported_and_recovers() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
     world.require_a_label(&["CREATE", "UPDATE"], OBJECTS, "egress").await;
     world.delete("egress").await;
 
-    let held = world.stalls_in_words("egress", WORDS).await;
+    let held = world.until_stalled_with("egress", MESSAGE).await;
     assert!(message(&held).contains("remove the finalizer"), "{}", message(&held));
     let status = held.status.unwrap();
     assert_eq!((status.status.as_deref(), status.deleted_at.is_some()), (Some("INACTIVE"), true), "the receipt");
     assert!(status.attempts.unwrap() > 1 && status.next_attempt_time.is_some());
-    assert!(world.event("egress", "WriteRefused").await.contains(WORDS));
+    assert!(world.event("egress", "WriteRefused").await.contains(MESSAGE));
     assert!(world.inactive(&arn));
 
     world.require_nothing().await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert_eq!(world.deletes(), 1, "AWS was not asked again");
 }
 
 #[tokio::test]
-async fn a_finalizer_that_a_policy_keeps_off_is_told_and_goes_on_later() {
+async fn policy_that_keeps_the_finalizer_off_is_reported_and_recovers() {
     let world = World::new().await;
     let probe = world.connector("conn-probe");
     world.create("probe", &probe).await;
@@ -149,9 +149,9 @@ async fn a_finalizer_that_a_policy_keeps_off_is_told_and_goes_on_later() {
     let arn = world.connector("conn-egress");
     world.create("egress", &arn).await;
 
-    let held = world.stalls_in_words("egress", WORDS).await;
+    let held = world.until_stalled_with("egress", MESSAGE).await;
     assert!(message(&held).contains("add the finalizer") && held.finalizer_index().is_none(), "{held:#?}");
-    assert!(world.event("egress", "WriteRefused").await.contains(WORDS));
+    assert!(world.event("egress", "WriteRefused").await.contains(MESSAGE));
     for operation in [Operation::DescribeVpcConnector, Operation::ListTagsForResource, Operation::TagResource] {
         assert_eq!(world.calls(operation).len(), 0, "{operation:?} before the finalizer is on");
     }
@@ -163,7 +163,7 @@ async fn a_finalizer_that_a_policy_keeps_off_is_told_and_goes_on_later() {
 }
 
 #[tokio::test]
-async fn a_label_that_was_missing_lets_the_object_go_on() {
+async fn adding_the_required_label_lets_the_object_continue() {
     let world = World::new().await;
     let _operator = world.operator();
     world.claimed("egress").await;
@@ -171,12 +171,12 @@ async fn a_label_that_was_missing_lets_the_object_go_on() {
     world.delete("egress").await;
     world.reason("egress", "WriteRefused").await;
     world.merge("egress", json!({"metadata": {"labels": {"team": "shop"}}})).await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     world.require_nothing().await;
 }
 
 #[tokio::test]
-async fn a_refusal_that_the_status_cannot_tell_is_told_by_an_event_and_counted() {
+async fn refused_status_write_is_published_as_an_event_and_counted() {
     let world = World::new().await;
     let operator = world.operator_with(&["--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"]);
     let arn = world.claimed("egress").await;
@@ -184,9 +184,9 @@ async fn a_refusal_that_the_status_cannot_tell_is_told_by_an_event_and_counted()
     world.delete("egress").await;
 
     let note = world.event("egress", "WriteRefused").await;
-    assert!(note.contains(WORDS) && note.contains("write the status"), "{note}");
+    assert!(note.contains(MESSAGE) && note.contains("write the status"), "{note}");
     let counted = async || {
-        let (_, text) = operator.told(1, "/metrics").await;
+        let (_, text) = operator.http_get(1, "/metrics").await;
         let counter = r#"apprunner_operator_kubernetes_write_refusals_total{verb="WriteStatus",code="422"} "#;
         let count = text.lines().find_map(|line| line.strip_prefix(counter)?.parse::<u32>().ok());
         count.filter(|count| *count > 1)
@@ -197,42 +197,42 @@ async fn a_refusal_that_the_status_cannot_tell_is_told_by_an_event_and_counted()
     assert!(held.metadata.finalizers.is_some() && world.inactive(&arn));
 
     world.require_nothing().await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert_eq!(world.deletes(), 1);
     let receipt = world.history("egress").await.pop().unwrap();
     assert_eq!((receipt.status.as_deref(), receipt.ready_reason()), (Some("INACTIVE"), Some("Deleted")));
 }
 
 #[tokio::test]
-async fn a_right_that_was_taken_away_is_told_and_given_back_is_used() {
+async fn removed_right_is_reported_and_used_again_when_restored() {
     let world = World::new().await;
     let operator = world.operator_confined(&["--cluster-id=blue"]);
     let arn = world.claimed("egress").await;
-    world.confine_to(&operator, &[READS, REPORTS, TELLS]);
-    world.until_may_not(&operator, ["patch", "vpcconnectors.apprunner-operator.dev"]).await;
+    world.confine_to(&operator, &[READS, WRITES_STATUS, PUBLISHES]);
+    world.until_forbidden(&operator, ["patch", "vpcconnectors.apprunner-operator.dev"]).await;
     world.delete("egress").await;
 
-    let held = world.stalls_in_words("egress", "cannot patch resource \"vpcconnectors\"").await;
+    let held = world.until_stalled_with("egress", "cannot patch resource \"vpcconnectors\"").await;
     assert!(message(&held).contains("remove the finalizer (403)"), "{}", message(&held));
     assert!(world.event("egress", "WriteRefused").await.contains("cannot patch"));
     assert!(world.inactive(&arn));
 
-    world.give_back_to(&operator);
-    world.gone("egress").await;
+    world.grant_all_to(&operator);
+    world.until_deleted("egress").await;
     assert_eq!(world.deletes(), 1);
 }
 
 #[tokio::test]
-async fn events_that_may_not_be_created_are_warned_of_once_and_counted() {
+async fn forbidden_events_are_logged_once_and_counted() {
     let world = World::new().await;
-    let told = ["--cluster-id=blue", "--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"];
-    let operator = world.operator_confined(&told);
-    world.confine_to(&operator, &[READS, HOLDS, REPORTS]);
-    world.until_may_not(&operator, ["create", "events.events.k8s.io"]).await;
+    let arguments = ["--cluster-id=blue", "--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"];
+    let operator = world.operator_confined(&arguments);
+    world.confine_to(&operator, &[READS, FINALIZES, WRITES_STATUS]);
+    world.until_forbidden(&operator, ["create", "events.events.k8s.io"]).await;
     let warned = || operator.logged("an Event was not taken; more of them are only counted").len();
     let lost = async |count: u32| {
         let line = format!("apprunner_operator_events_lost_total{{reason=\"Forbidden\"}} {count}\n");
-        let counted = async || operator.told(1, "/metrics").await.1.contains(&line).then_some(());
+        let counted = async || operator.http_get(1, "/metrics").await.1.contains(&line).then_some(());
         assert!(eventually(counted).await.is_some(), "{count} Events are not counted");
     };
     for name in ["a", "b", "c"] {
@@ -241,18 +241,18 @@ async fn events_that_may_not_be_created_are_warned_of_once_and_counted() {
     lost(3).await;
     assert_eq!(warned(), 1);
 
-    world.give_back_to(&operator);
+    world.grant_all_to(&operator);
     world.claimed("d").await;
     world.event("d", "Available").await;
-    world.take_back_from("operator");
-    world.until_may_not(&operator, ["create", "events.events.k8s.io"]).await;
+    world.revoke("operator");
+    world.until_forbidden(&operator, ["create", "events.events.k8s.io"]).await;
     world.claimed("e").await;
     lost(4).await;
-    assert_eq!(warned(), 2, "one was taken since");
+    assert_eq!(warned(), 2, "an Event was accepted in between");
 }
 
 #[tokio::test]
-async fn a_webhook_that_nobody_answers_for_is_told() {
+async fn unanswered_webhook_is_reported() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -276,18 +276,18 @@ async fn a_webhook_that_nobody_answers_for_is_told() {
     .unwrap();
     let webhooks = Api::all(world.client.clone());
     webhooks.create(&PostParams::default(), &webhook).await.unwrap();
-    world.in_force("egress").await;
+    world.until_changes_are_refused("egress").await;
     world.delete("egress").await;
-    world.stalls_in_words("egress", "labels.example.org").await;
+    world.until_stalled_with("egress", "labels.example.org").await;
 
     webhooks.delete(&world.namespace, &DeleteParams::default()).await.unwrap();
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }
 
-/// Somebody else's finalizer keeps the object after ours came off; what was refused is no longer true of it then.
+/// A foreign finalizer keeps the object after ours was removed; the refusal reported before is no longer true then.
 #[tokio::test]
-async fn an_object_that_others_hold_says_what_became_of_it_once_the_finalizer_is_off() {
+async fn object_with_other_finalizers_keeps_a_true_status_after_its_release() {
     let world = World::new().await;
     let _operator = world.operator();
     world.claimed("egress").await;
@@ -296,7 +296,7 @@ async fn an_object_that_others_hold_says_what_became_of_it_once_the_finalizer_is
     world.api.patch("egress", &PatchParams::default(), &foreign).await.unwrap();
     world.require_a_label(&["UPDATE"], OBJECTS, "egress").await;
     world.delete("egress").await;
-    world.stalls_in_words("egress", WORDS).await;
+    world.until_stalled_with("egress", MESSAGE).await;
 
     world.require_nothing().await;
     let corrected = world.reason("egress", "Deleted").await;
@@ -304,10 +304,10 @@ async fn an_object_that_others_hold_says_what_became_of_it_once_the_finalizer_is
     let status = corrected.status.unwrap();
     assert!(status.condition("Stalled").is_none() && status.status.as_deref() == Some("INACTIVE"));
     world.merge("egress", json!({"metadata": {"finalizers": null}})).await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
 }
 
-/// As with a policy of an organisation that knows no foreign finalizers.
+/// As with an organisation's policy that removes unknown finalizers.
 const STRIPS: &str = r#"
 apiVersion: admissionregistration.k8s.io/v1
 kind: MutatingAdmissionPolicy
@@ -331,7 +331,7 @@ spec: {policyName: NAMESPACE}
 "#;
 
 #[tokio::test]
-async fn a_finalizer_that_a_policy_strips_is_told_and_goes_on_later() {
+async fn policy_that_strips_the_finalizer_is_reported_and_recovers() {
     let world = World::new().await;
     let file = world.cluster.directory().join(format!("strips-{}.yaml", world.namespace));
     std::fs::write(&file, STRIPS.replace("NAMESPACE", &world.namespace)).unwrap();
@@ -339,7 +339,7 @@ async fn a_finalizer_that_a_policy_strips_is_told_and_goes_on_later() {
     let stripped = async || {
         let mut probe = VpcConnector::new("probe", apprunner_operator::api::VpcConnectorSpec::default());
         probe.spec.arn = world.connector("probe");
-        crate::support::finalized(&mut probe);
+        crate::support::with_finalizer(&mut probe);
         let dry = PostParams { dry_run: true, ..PostParams::default() };
         let made = world.api.create(&dry, &probe).await.unwrap();
         made.metadata.finalizers.is_none().then_some(())
@@ -352,10 +352,10 @@ async fn a_finalizer_that_a_policy_strips_is_told_and_goes_on_later() {
     let held = world.reason("egress", "WriteRefused").await;
     assert!(message(&held).contains("undone"), "{}", message(&held));
     assert!(world.emulator.calls().iter().all(|call| call.arn.as_deref() != Some(&arn)), "AWS is not called before it");
-    assert!(operator.logged("let go").is_empty());
+    assert!(operator.logged("released the object").is_empty());
     run(cluster().kubectl().args(["delete", "-f"]).arg(&file));
     world.reason("egress", "Available").await;
     world.delete("egress").await;
-    world.gone("egress").await;
+    world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
 }

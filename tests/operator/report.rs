@@ -1,4 +1,4 @@
-//! What `report` finds, prints and leaves out, and what it does when something can't be read.
+//! Contents and formats of `report`, its omissions, and its behaviour when something cannot be read.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -14,10 +14,10 @@ use crate::support::operator::PACE;
 use crate::support::{ACCOUNT, REGION, World, eventually};
 
 const ELSEWHERE: &str = "eu-west-1";
-/// A region where nothing was set up.
+/// A region without any connectors or services.
 const EMPTY: &str = "us-west-2";
 
-/// What a run came to.
+/// Exit code and output of a run.
 pub(crate) struct Printed {
     pub(crate) out: String,
     pub(crate) err: String,
@@ -29,14 +29,14 @@ impl Printed {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}{}", self.out, self.err))
     }
 
-    /// What was said of a region.
+    /// The report's entry for a region.
     fn region(&self, name: &str) -> Value {
         let json = self.json();
         let regions = json["regions"].as_array().unwrap();
         regions.iter().find(|region| region["region"] == name).unwrap().clone()
     }
 
-    /// What was said of a connector, by name.
+    /// The report's entry for a connector, by name.
     fn connector(&self, region: &str, name: &str) -> Value {
         let region = self.region(region);
         let connectors = region["connectors"].as_array().unwrap();
@@ -63,13 +63,13 @@ pub(crate) fn command(world: &World, kubeconfig: Option<&Path>, arguments: &[&st
         .env("APPRUNNER_OPERATOR_PACE_DIVISOR", PACE.to_string())
         .env("APPRUNNER_OPERATOR_AWS_RATE", "10000")
         .env("APPRUNNER_OPERATOR_AWS_BURST", "10000")
-        // What the operator watches is nothing that a report asks for.
+        // A report does not use the operator's own setting for namespaces.
         .env("APPRUNNER_OPERATOR_NAMESPACE", "somewhere")
         .envs(kubeconfig.map(|path| ("KUBECONFIG", path)));
     command
 }
 
-/// Runs a command beside the emulator, which lives in this process.
+/// Runs a command in parallel to the emulator, which lives in this process.
 pub(crate) async fn printed(mut command: Command) -> Printed {
     let Output { status, stdout, stderr } =
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
@@ -81,7 +81,7 @@ async fn report(world: &World, arguments: &[&str]) -> Printed {
     printed(command(world, Some(&reader(world)), arguments)).await
 }
 
-/// Somebody who may read all objects.
+/// Kubeconfig of a user who may read all objects.
 fn reader(world: &World) -> PathBuf {
     operator_user_on(&world.cluster).1
 }
@@ -94,7 +94,7 @@ fn refusal(code: &str) -> FaultKind {
     FaultKind::error(code, 400, "The AWS Access Key Id needs a subscription for the service")
 }
 
-/// Two regions: connectors that are free, used, managed, deleted; more services than a page has.
+/// Two regions: connectors that are free, used, managed, deleted; more services than fit on a page.
 async fn mixed_account() -> World {
     let world = World::new().await;
     world.emulator.change_behaviors(|behaviors| {
@@ -124,7 +124,7 @@ async fn mixed_account() -> World {
 const MIXED: &str = "--regions=us-west-2,us-east-1,eu-west-1";
 
 #[tokio::test]
-async fn a_table_shows_each_connector_with_who_manages_and_who_uses_it() {
+async fn table_shows_manager_and_services_of_each_connector() {
     let world = mixed_account().await;
     let printed = report(&world, &[MIXED]).await;
     assert_eq!(printed.code, Some(0), "{}", printed.err);
@@ -145,7 +145,7 @@ async fn a_table_shows_each_connector_with_who_manages_and_who_uses_it() {
 }
 
 #[tokio::test]
-async fn json_and_yaml_say_the_same_in_a_stable_order() {
+async fn json_and_yaml_agree_and_have_a_stable_order() {
     let world = mixed_account().await;
     let printed = report(&world, &[MIXED, "--output=json"]).await;
     assert_eq!(printed.code, Some(0), "{}", printed.err);
@@ -175,7 +175,7 @@ async fn json_and_yaml_say_the_same_in_a_stable_order() {
 }
 
 #[tokio::test]
-async fn words_in_lower_case_are_shown_as_they_are_and_mean_the_same() {
+async fn lower_case_states_are_shown_unchanged_and_mean_the_same() {
     let world = mixed_account().await;
     let documented = report(&world, &[MIXED, "--output=json"]).await;
     world.emulator.change_behaviors(|behaviors| behaviors.status_case = StatusCase::Lower);
@@ -195,7 +195,7 @@ async fn words_in_lower_case_are_shown_as_they_are_and_mean_the_same() {
 }
 
 #[tokio::test]
-async fn a_missing_right_is_named_and_what_can_be_read_is_shown() {
+async fn missing_permission_is_named_and_the_readable_rest_is_shown() {
     let world = mixed_account().await;
     for (operation, region, state) in [
         (Operation::ListVpcConnectors, REGION, "NotRead"),
@@ -215,7 +215,7 @@ async fn a_missing_right_is_named_and_what_can_be_read_is_shown() {
         assert_eq!(other["deletable"], json!(false));
         if state == "PartlyRead" {
             let name = if region == REGION { "free" } else { "jobs" };
-            assert_eq!(printed.connector(region, name)["deletable"], Value::Null, "nobody knows");
+            assert_eq!(printed.connector(region, name)["deletable"], Value::Null, "without the services it is unknown");
         }
     }
     let table = report(&world, &[MIXED]).await;
@@ -225,7 +225,7 @@ async fn a_missing_right_is_named_and_what_can_be_read_is_shown() {
 }
 
 #[tokio::test]
-async fn a_region_without_a_subscription_is_no_failure() {
+async fn region_without_a_subscription_is_no_failure() {
     let world = mixed_account().await;
     lasting_fault_in(&world, EMPTY, Operation::ListVpcConnectors, refusal("SubscriptionRequiredException"));
     lasting_fault_in(&world, ELSEWHERE, Operation::ListVpcConnectors, refusal("OptInRequired"));
@@ -237,7 +237,7 @@ async fn a_region_without_a_subscription_is_no_failure() {
 }
 
 #[tokio::test]
-async fn without_a_cluster_no_connector_is_said_to_be_unmanaged() {
+async fn without_a_cluster_no_connector_is_shown_as_unmanaged() {
     let world = mixed_account().await;
     let down = world.cluster.directory().join("nobody-listens.kubeconfig");
     let mut config: Value = serde_json::from_slice(&std::fs::read(reader(&world)).unwrap()).unwrap();
@@ -263,7 +263,7 @@ async fn without_a_cluster_no_connector_is_said_to_be_unmanaged() {
 }
 
 #[tokio::test]
-async fn a_region_that_does_not_answer_spoils_no_other() {
+async fn silent_region_does_not_affect_other_regions() {
     let world = mixed_account().await;
     world.emulator.add_fault(Fault::new(FaultKind::ClosedBeforeEffect).region(ELSEWHERE).forever());
     let printed = report(&world, &[MIXED, "--output=json"]).await;
@@ -275,7 +275,7 @@ async fn a_region_that_does_not_answer_spoils_no_other() {
 }
 
 #[tokio::test]
-async fn a_hiccup_spoils_no_report() {
+async fn transient_errors_do_not_affect_the_report() {
     let world = mixed_account().await;
     let kinds = [
         FaultKind::InternalErrorBeforeEffect,
@@ -288,7 +288,7 @@ async fn a_hiccup_spoils_no_report() {
         }
     }
     world.fault(Operation::GetCallerIdentity, FaultKind::ClosedBeforeEffect);
-    // What is gone by the time it is looked at uses nothing.
+    // A service that is deleted before it is described uses nothing.
     let gone = FaultKind::error("ResourceNotFoundException", 400, "no such service");
     world.emulator.add_fault(Fault::new(gone).on(Operation::DescribeService).region(REGION));
     let printed = report(&world, &[MIXED, "--output=json"]).await;
@@ -299,7 +299,7 @@ async fn a_hiccup_spoils_no_report() {
 }
 
 #[tokio::test]
-async fn a_list_that_is_not_there_is_not_an_empty_one() {
+async fn missing_list_is_not_read_as_an_empty_one() {
     let world = mixed_account().await;
     lasting_fault_in(&world, REGION, Operation::ListServices, FaultKind::EmptyBody);
     lasting_fault_in(&world, ELSEWHERE, Operation::ListVpcConnectors, FaultKind::EmptyBody);
@@ -311,7 +311,7 @@ async fn a_list_that_is_not_there_is_not_an_empty_one() {
 }
 
 #[tokio::test]
-async fn a_reply_that_lacks_a_member_makes_no_connector_free() {
+async fn incomplete_reply_does_not_make_a_connector_look_free() {
     let world = mixed_account().await;
     let network = "/Service/NetworkConfiguration";
     for (operation, member, words) in [
@@ -336,9 +336,9 @@ async fn a_reply_that_lacks_a_member_makes_no_connector_free() {
             let jobs = printed.connector(ELSEWHERE, "jobs");
             assert_eq!((&region["state"], &jobs["deletable"]), (&json!("PartlyRead"), &Value::Null), "{member}");
         }
-        assert_eq!(printed.connector(REGION, "free")["deletable"], json!(true), "other regions are whole");
+        assert_eq!(printed.connector(REGION, "free")["deletable"], json!(true), "other regions are complete");
     }
-    // The model does not require this one: a service without it sends its traffic out by default.
+    // The model does not require this member: a service without it sends its traffic out by default.
     world.emulator.clear_faults();
     world.emulator.create_service(ACCOUNT, EMPTY, "plain", None);
     world.emulator.create_connector(ACCOUNT, EMPTY, "idle");
@@ -349,7 +349,7 @@ async fn a_reply_that_lacks_a_member_makes_no_connector_free() {
 }
 
 #[tokio::test]
-async fn a_service_that_cannot_be_read_hides_no_other() {
+async fn unreadable_service_hides_no_other_service() {
     let world = mixed_account().await;
     let first = world.emulator.state().into_iter().find(|place| place.region == REGION).unwrap().services.remove(0);
     let fault = Fault::new(FaultKind::without("/Service/NetworkConfiguration")).on(Operation::DescribeService);
@@ -357,12 +357,12 @@ async fn a_service_that_cannot_be_read_hides_no_other() {
     let printed = report(&world, &[MIXED, "--output=json"]).await;
     assert_eq!(printed.code, Some(1));
     let shop = printed.connector(REGION, "shop");
-    assert_eq!(shop["heldBy"].as_array().unwrap().len(), 2, "the others are looked at");
+    assert_eq!(shop["heldBy"].as_array().unwrap().len(), 2, "the other services are described");
     assert_eq!(printed.connector(REGION, "free")["deletable"], Value::Null);
 }
 
 #[tokio::test]
-async fn without_credentials_it_says_so_and_calls_nothing() {
+async fn missing_credentials_are_an_error_and_nothing_is_called() {
     let world = World::new().await;
     let mut command = command(&world, None, &[]);
     command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
@@ -374,7 +374,7 @@ async fn without_credentials_it_says_so_and_calls_nothing() {
 }
 
 #[tokio::test]
-async fn a_reader_who_has_seen_enough_is_no_error() {
+async fn closed_output_pipe_is_no_error() {
     let world = mixed_account().await;
     let mut child = command(&world, None, &[MIXED]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
@@ -384,9 +384,9 @@ async fn a_reader_who_has_seen_enough_is_no_error() {
 }
 
 #[tokio::test]
-async fn manifests_are_applied_and_adopted_and_then_none_are_left() {
+async fn applied_manifests_are_claimed_and_none_are_left() {
     let world = mixed_account().await;
-    // Twice the same name, names that YAML would take for something else, and one that an object has already.
+    // The same name twice, names that YAML would read as another type, and one that an object has already.
     world.emulator.create_connector(ACCOUNT, ELSEWHERE, "free");
     for name in ["1234", "true", "Null", "0x1f", "1e10", "2026-01-01", "Snake_Case_", "egress"] {
         world.connector(name);
@@ -431,7 +431,7 @@ async fn manifests_are_applied_and_adopted_and_then_none_are_left() {
 }
 
 #[tokio::test]
-async fn a_deletion_policy_is_always_written_and_a_namespace_only_when_asked_for() {
+async fn manifests_always_have_a_deletion_policy_and_a_namespace_on_request() {
     let world = World::new().await;
     world.connector("shop");
     let printed = report(&world, &["--regions=us-east-1", "--manifests"]).await;
@@ -447,7 +447,7 @@ async fn a_deletion_policy_is_always_written_and_a_namespace_only_when_asked_for
 }
 
 #[tokio::test]
-async fn a_region_is_read_no_faster_than_its_limit_allows() {
+async fn report_keeps_the_rate_limit_of_a_region() {
     let world = World::new().await;
     let arn = world.connector("shop");
     for n in 0..7 {

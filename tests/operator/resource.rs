@@ -1,4 +1,4 @@
-//! The resource as the API server checks it and kubectl shows it.
+//! The resource as the API server validates it and kubectl shows it.
 
 use apprunner_operator::api::{DeletionPolicy, VpcConnector, VpcConnectorSpec};
 use kube::api::{Patch, PatchParams, PostParams};
@@ -21,7 +21,7 @@ async fn patch_refused(world: &World, name: &str, patch: Value) -> String {
 }
 
 #[tokio::test]
-async fn the_api_server_refuses_what_makes_no_sense_and_says_why() {
+async fn api_server_refuses_invalid_objects_and_says_why() {
     let world = World::new().await;
     assert!(refused(&world, "egress", "shop").await.contains("spec.arn"));
     assert!(refused(&world, "egress", &ARN[..ARN.len() - 33]).await.contains("spec.arn"));
@@ -57,7 +57,7 @@ async fn deletion_policy_defaults_to_delete() {
 }
 
 #[tokio::test]
-async fn kubectl_shows_what_matters() {
+async fn kubectl_shows_the_printer_columns() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
@@ -76,7 +76,7 @@ async fn kubectl_shows_what_matters() {
 }
 
 #[tokio::test]
-async fn the_admission_policy_ties_a_namespace_to_its_connectors() {
+async fn admission_policy_restricts_a_namespace_to_its_connectors() {
     let world = World::new().await;
     let policy =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/admission-policy.yaml")).unwrap();
@@ -102,7 +102,7 @@ async fn the_admission_policy_ties_a_namespace_to_its_connectors() {
         let annotation = format!("apprunner-operator.dev/arn-prefix={prefix}");
         run(cluster().kubectl().args(["annotate", "namespace", &world.namespace, "--overwrite", &annotation]));
     };
-    // It would let in "shopping" as well.
+    // Without the slash the prefix would match "shopping" as well.
     annotate(own.trim_end_matches('/'));
     assert!(says(ARN, "ends in neither / nor -").await.is_some());
     annotate(own);

@@ -1,4 +1,4 @@
-//! Nothing is wasted, counted in the API server's audit log and the emulator's call log.
+//! Number of requests and calls, counted in the API server's audit log and the emulator's call log.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::support::{World, eventually};
 
 const OBJECTS: usize = 200;
 
-/// What one user asked the API server for about our objects, by verb and subresource.
+/// Requests of one user about our objects, by verb and subresource.
 fn asked(operator: &Operator) -> BTreeMap<(String, String), usize> {
     let mut counted = BTreeMap::new();
     for request in requests_of(&operator.user).into_iter().filter(|r| r.resource == "vpcconnectors") {
@@ -26,7 +26,7 @@ fn asked(operator: &Operator) -> BTreeMap<(String, String), usize> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_deletions_cost_two_calls_one_status_and_one_finalizer_each() {
     let world = World::new().await;
-    // No resync comes in between, however slow the machine.
+    // No resync takes place during the test, even on a slow machine.
     let operator = world.operator_with(&["--resync=24h"]);
     let arns: Vec<String> = (0..OBJECTS).map(|n| world.connector(&format!("conn-{n}"))).collect();
     let create = async |(n, arn): (usize, &String)| world.create(&format!("egress-{n}"), arn).await;
@@ -39,7 +39,7 @@ async fn two_hundred_deletions_cost_two_calls_one_status_and_one_finalizer_each(
     world.delete_all().await;
     let gone =
         eventually(async || world.api.list(&ListParams::default()).await.unwrap().items.is_empty().then_some(()));
-    assert!(gone.await.is_some(), "not all are gone");
+    assert!(gone.await.is_some(), "not all objects are deleted");
 
     let after = asked(&operator);
     let cost = |verb: &str, subresource: &str| {
@@ -49,7 +49,7 @@ async fn two_hundred_deletions_cost_two_calls_one_status_and_one_finalizer_each(
     assert_eq!(world.deletes(), OBJECTS);
     assert_eq!(cost("patch", "status"), OBJECTS, "status patches");
     assert_eq!(cost("patch", ""), OBJECTS, "finalizer patches");
-    assert_eq!(after.get(&("get".to_owned(), String::new())), None, "no object is ever read by itself");
+    assert_eq!(after.get(&("get".to_owned(), String::new())), None, "no object is read on its own");
     let written: Vec<_> = after.keys().map(|(verb, _)| verb.as_str()).collect();
     assert!(written.iter().all(|verb| ["patch", "list all", "watch all"].contains(verb)), "{after:?}");
     assert_eq!(world.calls(Operation::ListTagsForResource).len(), OBJECTS, "the owner tag is read before each");

@@ -1,4 +1,4 @@
-//! Profiles as people have them at their desks: a program that gives credentials, IAM Identity Center, `aws login`.
+//! Profiles as users have them on their own machines: a credential process, IAM Identity Center, `aws login`.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -11,23 +11,23 @@ use axum::routing::{get, post};
 use serde_json::json;
 
 use crate::report::{Printed, command, printed};
-use crate::support::front::Front;
+use crate::support::servers::Server;
 use crate::support::{ACCOUNT, World, message};
 
-/// SHA-1 of `corp`: what the AWS CLI names the file in its cache after.
+/// SHA-1 of `corp`, which is the file name in the AWS CLI's cache.
 const SESSION: &str = "ee0bfd2552fbd840c02cc48b6e823320543c450f";
 const IN_A_DAY: &str = "2126-01-01T00:00:00Z";
 const LONG_AGO: &str = "2020-01-01T00:00:00Z";
 
-/// Somebody's home, and the IAM Identity Center of their company.
-struct Desk {
+/// A user's home directory, and the IAM Identity Center of their company.
+struct Workstation {
     home: PathBuf,
-    center: Front,
-    /// The tokens that credentials were asked with.
+    center: Server,
+    /// The tokens that requests for credentials carried.
     tokens: Arc<Mutex<Vec<String>>>,
 }
 
-impl Desk {
+impl Workstation {
     async fn with(world: &World, profile: &str) -> Self {
         let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("home-{}", world.namespace));
         std::fs::create_dir_all(home.join(".aws/sso/cache")).unwrap();
@@ -37,10 +37,10 @@ impl Desk {
             .route("/federation/credentials", get(role_credentials))
             .route("/token", post(new_token))
             .with_state(tokens.clone());
-        Self { home, center: Front::http(router).await, tokens }
+        Self { home, center: Server::http(router).await, tokens }
     }
 
-    /// Writes what `aws sso login` writes.
+    /// Writes the file that `aws sso login` writes.
     fn signed_in(&self, token: &str, expires: &str, refresh: bool) {
         let mut cached = json!({
             "accessToken": token, "expiresAt": expires, "region": "us-east-1",
@@ -108,66 +108,67 @@ const CENTER_WITHOUT_SESSION: &str = "[profile dev]\nsso_account_id = 1111222233
     sso_region = us-east-1\nsso_start_url = https://corp.awsapps.com/start\n";
 
 #[tokio::test]
-async fn a_program_gives_the_credentials() {
+async fn credential_process_provides_the_credentials() {
     let mut world = World::new().await;
     let key = AccessKey::default();
-    let desk = Desk::with(&world, "[profile dev]\ncredential_process = cat \"$HOME/credentials.json\"\n").await;
+    let workstation =
+        Workstation::with(&world, "[profile dev]\ncredential_process = cat \"$HOME/credentials.json\"\n").await;
     let credentials = json!({"Version": 1, "AccessKeyId": key.id, "SecretAccessKey": key.secret});
-    std::fs::write(desk.home.join("credentials.json"), credentials.to_string()).unwrap();
-    let report = desk.report(&world).await;
+    std::fs::write(workstation.home.join("credentials.json"), credentials.to_string()).unwrap();
+    let report = workstation.report(&world).await;
     assert_eq!(report.code, Some(0), "{}", report.err);
     assert!(report.out.starts_with(&format!("Account {ACCOUNT}\n")), "{}", report.out);
-    desk.use_in(&mut world);
+    workstation.use_in(&mut world);
     let _operator = world.operator();
     world.claimed("egress").await;
 }
 
 #[tokio::test]
-async fn a_session_of_identity_center_gives_the_credentials_and_is_renewed_where_it_may_be() {
+async fn identity_center_session_provides_credentials_and_is_renewed_if_possible() {
     let mut world = World::new().await;
-    let desk = Desk::with(&world, CENTER).await;
-    desk.signed_in("valid", IN_A_DAY, false);
-    let report = desk.report(&world).await;
+    let workstation = Workstation::with(&world, CENTER).await;
+    workstation.signed_in("valid", IN_A_DAY, false);
+    let report = workstation.report(&world).await;
     assert_eq!(report.code, Some(0), "{}", report.err);
-    desk.signed_in("old", LONG_AGO, true);
-    desk.use_in(&mut world);
+    workstation.signed_in("old", LONG_AGO, true);
+    workstation.use_in(&mut world);
     let _operator = world.operator();
     world.claimed("egress").await;
-    assert_eq!(*desk.tokens.lock().unwrap(), ["valid", "renewed"]);
+    assert_eq!(*workstation.tokens.lock().unwrap(), ["valid", "renewed"]);
 }
 
 #[tokio::test]
-async fn a_session_that_has_expired_names_the_command_that_begins_another() {
+async fn expired_session_names_the_sign_in_command() {
     let mut world = World::new().await;
-    let desk = Desk::with(&world, CENTER).await;
-    desk.signed_in("old", LONG_AGO, false);
+    let workstation = Workstation::with(&world, CENTER).await;
+    workstation.signed_in("old", LONG_AGO, false);
     let expected = "the IAM Identity Center session has expired, or there is none; run: aws sso login --profile dev";
-    let report = desk.report(&world).await;
+    let report = workstation.report(&world).await;
     assert_eq!(report.code, Some(1));
     assert!(report.err.contains(expected), "{}", report.err);
-    desk.signed_in("revoked", IN_A_DAY, false);
-    let report = desk.report(&world).await;
-    assert!(report.err.contains(expected), "what the service rejects: {}", report.err);
-    desk.signed_in("old", LONG_AGO, false);
-    desk.use_in(&mut world);
+    workstation.signed_in("revoked", IN_A_DAY, false);
+    let report = workstation.report(&world).await;
+    assert!(report.err.contains(expected), "the service rejects: {}", report.err);
+    workstation.signed_in("old", LONG_AGO, false);
+    workstation.use_in(&mut world);
     world.create("egress", &world.connector("shop")).await;
     let _operator = world.operator();
     let held = world.reason("egress", "CredentialsRejected").await;
     assert_eq!(message(&held), format!("AWS credentials could not be loaded: {expected}"));
     assert_eq!(world.emulator.calls(), []);
-    desk.signed_in("valid", IN_A_DAY, false);
+    workstation.signed_in("valid", IN_A_DAY, false);
     world.reason("egress", "Available").await;
 }
 
 #[tokio::test]
-async fn who_has_not_signed_in_is_told_how() {
+async fn missing_sign_in_names_the_sign_in_command() {
     for (profile, command) in [
         (CENTER, "aws sso login --profile dev"),
         (CENTER_WITHOUT_SESSION, "aws sso login --profile dev"),
         ("[profile dev]\nlogin_session = arn:aws:iam::111122223333:user/dev\n", "aws login --profile dev"),
     ] {
         let world = World::new().await;
-        let report = Desk::with(&world, profile).await.report(&world).await;
+        let report = Workstation::with(&world, profile).await.report(&world).await;
         assert_eq!(report.code, Some(1));
         assert!(report.err.contains(&format!("or there is none; run: {command}")), "{}", report.err);
     }

@@ -4,15 +4,15 @@ use std::path::Path;
 
 use apprunner_operator::api::VpcConnector;
 
-use crate::support::front::{Authority, Front};
+use crate::support::servers::{Authority, Server};
 use crate::support::{World, message};
 
-/// AWS behind TLS, whose certificate an authority has issued.
-async fn behind(world: &mut World, authority: &Authority) -> Front {
+/// AWS behind TLS, with a certificate that an authority has issued.
+async fn behind_tls(world: &mut World, authority: &Authority) -> Server {
     let address = world.emulator.url().trim_start_matches("http://").trim_end_matches('/').parse().unwrap();
-    let front = Front::tls(authority, &["127.0.0.1"], address).await;
-    world.settings.endpoint = format!("https://{}", front.address);
-    front
+    let server = Server::tls(authority, &["127.0.0.1"], address).await;
+    world.settings.endpoint = format!("https://{}", server.address);
+    server
 }
 
 fn stalled(object: &VpcConnector) -> bool {
@@ -24,10 +24,10 @@ fn text(path: &Path) -> String {
 }
 
 #[tokio::test]
-async fn a_bundle_is_named_by_any_of_the_three_settings() {
+async fn any_of_the_three_settings_names_the_certificate_bundle() {
     let mut world = World::new().await;
     let authority = Authority::new("company");
-    let _front = behind(&mut world, &authority).await;
+    let _front = behind_tls(&mut world, &authority).await;
     let (bundle, other) =
         (authority.file(&world.namespace), Authority::new("other").file(&format!("{}-2", world.namespace)));
     let config = bundle.with_extension("config");
@@ -45,10 +45,10 @@ async fn a_bundle_is_named_by_any_of_the_three_settings() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_nobody_known_stalls_and_names_the_variable_to_set() {
+async fn unknown_certificate_authority_stalls_and_names_the_variable_to_set() {
     let mut world = World::new().await;
     let authority = Authority::new("company");
-    let _front = behind(&mut world, &authority).await;
+    let _front = behind_tls(&mut world, &authority).await;
     let other = Authority::new("other").file(&world.namespace);
     world.settings.environment = vec![("SSL_CERT_FILE".into(), text(&other))];
     world.create("egress", &world.connector("shop")).await;
@@ -65,16 +65,16 @@ async fn a_certificate_of_nobody_known_stalls_and_names_the_variable_to_set() {
         .into_iter()
         .filter(|line| line["trouble"] == "UntrustedCertificate" && line["level"] == "WARN")
         .count();
-    assert_eq!(warned, 1, "told once: {}", operator.log());
+    assert_eq!(warned, 1, "logged once: {}", operator.log());
     drop(operator);
-    // What a person then does.
+    // The setting that a user then adds.
     world.settings.environment.push(("AWS_CA_BUNDLE".into(), text(&authority.file(&world.namespace))));
     let _operator = world.operator();
     world.reason("egress", "Available").await;
 }
 
 #[tokio::test]
-async fn a_bundle_that_is_not_there_stalls_and_is_named() {
+async fn missing_certificate_bundle_stalls_and_is_named() {
     let mut world = World::new().await;
     world.settings.environment = vec![("AWS_CA_BUNDLE".into(), "/nowhere/ca.pem".into())];
     world.create("egress", &world.connector("shop")).await;

@@ -1,4 +1,4 @@
-//! AWS's words in any case: adopted, held, named, deleted and recorded, whichever way App Runner spells them.
+//! AWS's words in any case: claims, waits, blockers, deletions and receipts work with either spelling.
 
 use apprunner_emulator::{Behaviors, DeleteReply, FaultKind, Operation, StatusCase};
 
@@ -11,12 +11,12 @@ async fn world_of(case: StatusCase) -> World {
     World::with_behaviors(behaviors).await
 }
 
-fn spelt(case: StatusCase, word: &str) -> String {
+fn in_spelling(case: StatusCase, word: &str) -> String {
     if case == StatusCase::Lower { word.to_lowercase() } else { word.to_owned() }
 }
 
 #[tokio::test]
-async fn a_connector_is_adopted_held_and_deleted_in_either_case_and_the_status_shows_app_runners_word() {
+async fn connector_states_in_either_case_are_understood_and_shown_unchanged() {
     for case in BOTH {
         let world = world_of(case).await;
         world.emulator.change_behaviors(|behaviors| {
@@ -26,7 +26,7 @@ async fn a_connector_is_adopted_held_and_deleted_in_either_case_and_the_status_s
         let _operator = world.operator();
         let arn = world.claimed("egress").await;
         let adopted = world.reason("egress", "Available").await;
-        assert_eq!(adopted.status.unwrap().status, Some(spelt(case, "ACTIVE")));
+        assert_eq!(adopted.status.unwrap().status, Some(in_spelling(case, "ACTIVE")));
 
         let web = world.emulator.create_service(ACCOUNT, REGION, "web", Some(&arn));
         let gone = world.emulator.create_service(ACCOUNT, REGION, "gone", Some(&arn));
@@ -38,17 +38,20 @@ async fn a_connector_is_adopted_held_and_deleted_in_either_case_and_the_status_s
             }
         };
         let held = world.until("egress", "held", named(1)).await;
-        let running = spelt(case, "RUNNING");
+        let running = in_spelling(case, "RUNNING");
         assert!(message(&held).contains(&format!("used by App Runner service web ({running})")), "{}", message(&held));
         let blocker = held.status.unwrap().blocked_by.remove(0);
-        assert_eq!((blocker.arn, blocker.status), (web.clone(), running), "a deleted service holds nothing");
+        assert_eq!((blocker.arn, blocker.status), (web.clone(), running), "a deleted service does not block");
 
         assert!(world.emulator.delete_service(&web));
-        world.gone("egress").await;
+        world.until_deleted("egress").await;
         assert!(world.inactive(&arn));
         let history = world.history("egress").await;
         let receipt = history.last().unwrap();
-        assert_eq!((receipt.ready_reason(), receipt.status.clone()), (Some("Deleted"), Some(spelt(case, "INACTIVE"))));
+        assert_eq!(
+            (receipt.ready_reason(), receipt.status.clone()),
+            (Some("Deleted"), Some(in_spelling(case, "INACTIVE")))
+        );
         assert!(receipt.deleted_at.is_some());
         let reasons: Vec<_> = history.iter().filter_map(|status| status.ready_reason()).collect();
         assert!(!reasons.contains(&"Unproven") && reasons.contains(&"Deleting"), "{reasons:?}");
@@ -56,7 +59,7 @@ async fn a_connector_is_adopted_held_and_deleted_in_either_case_and_the_status_s
 }
 
 #[tokio::test]
-async fn what_was_deleted_before_is_understood_in_either_case() {
+async fn earlier_deletion_is_understood_in_either_case() {
     for case in BOTH {
         let world = world_of(case).await;
         let _operator = world.operator();
@@ -64,9 +67,9 @@ async fn what_was_deleted_before_is_understood_in_either_case() {
         world.emulator.delete_connector(&arn);
         world.create("egress", &arn).await;
         let shown = world.reason("egress", "Inactive").await;
-        assert_eq!(shown.status.unwrap().status, Some(spelt(case, "INACTIVE")));
+        assert_eq!(shown.status.unwrap().status, Some(in_spelling(case, "INACTIVE")));
         world.delete("egress").await;
-        world.gone("egress").await;
+        world.until_deleted("egress").await;
         assert_eq!(
             (world.history("egress").await.pop().unwrap().ready_reason(), world.deletes()),
             (Some("AlreadyGone"), 0)
@@ -92,8 +95,8 @@ async fn codes_and_phrases_are_understood_in_either_case() {
             world.reason(name, reason).await;
             world.emulator.remove_fault(id);
         }
-        world.gone(name).await;
-        let told = world.history(name).await.iter().any(|status| status.ready_reason() == Some(reason));
-        assert!(told, "{reason} was never told");
+        world.until_deleted(name).await;
+        let reported = world.history(name).await.iter().any(|status| status.ready_reason() == Some(reason));
+        assert!(reported, "{reason} was never reported");
     }
 }

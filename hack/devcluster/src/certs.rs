@@ -1,7 +1,7 @@
-//! Certificates: one authority a cluster, whose key never leaves this process.
+//! Certificates: each cluster has one authority, whose key never leaves this process.
 //!
-//! They keep rcgen's dates, which span centuries, so that a test which turns the clock meets no expired certificate.
-//! They die with the directory all the same.
+//! Certificates keep rcgen's default dates, which span centuries, so a test that changes the clock meets no expired
+//! certificate. Their files are removed with the cluster's directory.
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -46,7 +46,7 @@ impl Authority {
         self.sign(params)
     }
 
-    /// Makes a certificate that Kubernetes takes for the given user, and member of the group.
+    /// Makes a client certificate that Kubernetes accepts for the given user, as a member of `group`.
     pub(crate) fn client(&self, user: &str, group: Option<&str>) -> Result<Identity, Error> {
         let mut params = CertificateParams::default();
         params.distinguished_name = subject(user, group);
@@ -68,7 +68,7 @@ pub(crate) struct KeyHalves {
     pub(crate) public: String,
 }
 
-/// Makes the keys that service accounts' tokens are signed and checked with.
+/// Makes the key pair that signs and verifies service account tokens.
 pub(crate) fn service_account_keys() -> Result<KeyHalves, Error> {
     let key = KeyPair::generate()?;
     Ok(KeyHalves { private: key.serialize_pem(), public: key.public_key_pem() })

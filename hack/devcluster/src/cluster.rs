@@ -1,4 +1,4 @@
-//! A cluster from its start to its end.
+//! A control plane: start, stop, and access for clients.
 
 use std::{
     collections::BTreeMap,
@@ -19,19 +19,19 @@ use crate::{
     directory::{Directory, random},
     kubeconfig, kubelet,
     namespaces::Namespaces,
+    network::{NODE_NAME, Network},
     process::{Process, SUPERVISE, shell},
     readiness::Probe,
-    site::Site,
 };
 
 const ATTEMPTS: usize = 5;
 
-/// How a cluster is started.
+/// Settings of a cluster.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Leaves the directory with logs and data behind, for someone to look at.
+    /// Keeps the directory with logs and data after the cluster has stopped.
     pub keep: bool,
-    /// How long each component may take until it is ready.
+    /// Longest time that one component may take until it is ready.
     pub ready_within: Duration,
 }
 
@@ -41,12 +41,12 @@ impl Default for Options {
     }
 }
 
-/// A running control plane; dropped, it is gone.
+/// A running control plane; dropping it stops it.
 pub struct DevCluster {
     tools: Tools,
     options: Options,
     authority: Authority,
-    pub(crate) site: Site,
+    pub(crate) network: Network,
     kubeconfig: PathBuf,
     audit_log: PathBuf,
     users: AtomicUsize,
@@ -56,14 +56,14 @@ pub struct DevCluster {
 }
 
 impl DevCluster {
-    /// Starts a cluster and returns when all of it is ready, after about three seconds.
+    /// Starts a cluster and returns when every component is ready, after about three seconds.
     pub fn start(options: Options) -> Result<Self, Error> {
         Self::start_on(free_ports().take(ATTEMPTS), &Tools::find()?, options)
     }
 
-    /// A port that is free may be taken by the time the API server binds it, so others are tried.
+    /// Tries several ports: another program may take a free port before the API server binds it.
     fn start_on(mut ports: impl Iterator<Item = u16>, tools: &Tools, options: Options) -> Result<Self, Error> {
-        let launch = |port| Self::launch(Site::Loopback { port }, tools, options);
+        let launch = |port| Self::launch(Network::Loopback { port }, tools, options);
         let mut outcome = launch(ports.next().unwrap_or_default());
         for port in ports {
             if !outcome.as_ref().is_err_and(Error::is_port_taken) {
@@ -74,13 +74,13 @@ impl DevCluster {
         outcome
     }
 
-    pub(crate) fn launch(site: Site, tools: &Tools, options: Options) -> Result<Self, Error> {
+    pub(crate) fn launch(network: Network, tools: &Tools, options: Options) -> Result<Self, Error> {
         let directory = Directory::create(options.keep)?;
         let mut cluster = Self {
             tools: tools.clone(),
             options,
             authority: Authority::new()?,
-            site,
+            network,
             kubeconfig: directory.path().join("admin.kubeconfig"),
             audit_log: directory.path().join("audit.log"),
             users: AtomicUsize::new(0),
@@ -89,10 +89,10 @@ impl DevCluster {
             directory,
         };
         cluster.write_files()?;
-        if site == Site::Node {
+        if network == Network::Node {
             cluster.prepare_node()?;
         }
-        for component in site.components() {
+        for component in Component::all_in(network) {
             cluster.start_component(*component)?;
         }
         Ok(cluster)
@@ -104,7 +104,7 @@ impl DevCluster {
         self.directory.write("service-accounts.key", &service_accounts.private)?;
         self.directory.write("service-accounts.pub", &service_accounts.public)?;
         self.directory.write("audit-policy.yaml", include_str!("audit-policy.yaml"))?;
-        self.write_identity("apiserver", &self.authority.server(self.site.names())?)?;
+        self.write_identity("apiserver", &self.authority.server(self.network.names())?)?;
         self.write_kubeconfig("admin", "devcluster-admin", Some("system:masters"))?;
         self.write_kubeconfig("controller-manager", "system:kube-controller-manager", None)?;
         Ok(())
@@ -113,13 +113,13 @@ impl DevCluster {
     fn prepare_node(&mut self) -> Result<(), Error> {
         self.write_identity("kubelet-client", &self.authority.client("devcluster-apiserver", Some("system:masters"))?)?;
         self.write_kubeconfig("scheduler", "system:kube-scheduler", None)?;
-        self.write_kubeconfig("kubelet", &format!("system:node:{}", kubelet::NODE), Some("system:nodes"))?;
+        self.write_kubeconfig("kubelet", &format!("system:node:{NODE_NAME}"), Some("system:nodes"))?;
         let (root, group) = (self.directory.path(), self.directory.name());
         self.directory.write("kubelet.json", &kubelet::configuration(root, &group))?;
         self.directory.write("containerd.toml", &kubelet::containerd(root, self.tools.directory()))?;
         self.directory.create_inner("network")?;
         self.directory.write("network/pods.conflist", &kubelet::network())?;
-        self.directory.write("resolv.conf", &format!("nameserver {}\n", self.site.address()))?;
+        self.directory.write("resolv.conf", &format!("nameserver {}\n", self.network.address()))?;
         let share = self.directory.share()?;
         self.namespaces = Some(Namespaces::create(root, &group, share, self.options.ready_within)?);
         Ok(())
@@ -138,10 +138,10 @@ impl DevCluster {
         self.directory.write(&format!("{name}.kubeconfig"), &config)
     }
 
-    /// Starts a component that was stopped, with the port, certificates and data it had.
+    /// Starts a stopped component again, with the same port, certificates and data.
     ///
-    /// It returns when this component is ready, and those that build on it are so again. What runs already is left
-    /// alone. The controller manager needs a running API server, and that one etcd.
+    /// Returns when this component and the components that depend on it are ready. A running component is left alone.
+    /// The controller manager needs a running API server, and the API server needs a running etcd.
     pub fn start_component(&self, component: Component) -> Result<(), Error> {
         let mut running = self.running();
         if running.get_mut(&component).is_some_and(|process| process.ended().is_none()) {
@@ -149,16 +149,19 @@ impl DevCluster {
         }
         let root = self.directory.path();
         let program = self.tools.of(component);
-        running
-            .insert(component, self.supervise(component.program(), &program, &component.arguments(root, self.site))?);
-        let probe = Probe { root, site: self.site, namespaces: self.namespaces.as_ref(), kubectl: &|| self.kubectl() };
+        running.insert(
+            component,
+            self.supervise(component.program(), &program, &component.arguments(root, self.network))?,
+        );
+        let probe =
+            Probe { root, network: self.network, namespaces: self.namespaces.as_ref(), kubectl: &|| self.kubectl() };
         for (component, process) in running.range_mut(component..) {
             probe.wait(*component, process, self.options.ready_within)?;
         }
         Ok(())
     }
 
-    /// Starts a program that ends with the cluster at the latest; its log is called after `name`.
+    /// Starts a program that ends with the cluster at the latest; its log file is `<name>.log`.
     pub(crate) fn supervise(&self, name: &str, program: &Path, arguments: &[String]) -> Result<Process, Error> {
         let mut supervisor = match &self.namespaces {
             None => shell(SUPERVISE),
@@ -168,24 +171,26 @@ impl DevCluster {
         Process::spawn(name, supervisor, self.directory.path().join(format!("{name}.log")), self.directory.share()?)
     }
 
-    /// Kills a component, as a crash would, and waits until it is gone; its data stays.
+    /// Kills a component, as a crash would, and waits until its process has ended; its data stays.
     pub fn stop_component(&self, component: Component) -> Result<(), Error> {
         self.running().remove(&component).map_or(Ok(()), |mut process| process.stop())
     }
 
-    /// Takes everything down, as dropping does, but says when that fails.
+    /// Stops everything, as dropping does, and returns an error if that fails.
     pub fn stop(mut self) -> Result<(), Error> {
         self.take_down()
     }
 
     fn take_down(&mut self) -> Result<(), Error> {
-        // All at once, if they have namespaces; what fails here keeps the directory from being swept.
+        // Ends all processes of the namespaces at once, if there are any. A failure here keeps the sweeper from
+        // removing the directory.
         let ended = self.namespaces.as_mut().map_or(Ok(()), Namespaces::end);
         self.running().clear();
         self.directory.release().and(ended)
     }
 
-    /// A panic in one test must not keep the others from the cluster they share, and the map is whole at any time.
+    /// Recovers a poisoned lock: a panic in one test must not keep the others from the shared cluster, and no panic can
+    /// leave the map half-changed.
     fn running(&self) -> MutexGuard<'_, BTreeMap<Component, Process>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -195,43 +200,43 @@ impl DevCluster {
         &self.kubeconfig
     }
 
-    /// Makes one more kubeconfig, for a user of whom the cluster knows nothing but the name and group.
+    /// Makes a kubeconfig for a new user with the given name and group.
     ///
-    /// Such a user may do what RBAC grants, and the audit log tells its requests apart. One group at most, beside
-    /// `system:authenticated`: more do not fit into the certificates made here.
+    /// The user has only the rights that RBAC grants, and the audit log shows its requests under its name. The
+    /// certificates made here have room for one group at most, besides `system:authenticated`.
     pub fn user_kubeconfig(&self, user: &str, group: Option<&str>) -> Result<PathBuf, Error> {
         let number = self.users.fetch_add(1, Ordering::Relaxed);
         self.write_kubeconfig(&format!("user-{number}"), user, group)
     }
 
-    /// Where the API server listens.
+    /// URL of the API server.
     pub fn server_url(&self) -> String {
-        format!("https://{}:{}", self.site.address(), self.site.port())
+        format!("https://{}:{}", self.network.address(), self.network.port())
     }
 
-    /// The audit log: one JSON object a line, written before the client has its answer.
+    /// The audit log: one JSON object a line, written before the client receives the answer.
     ///
-    /// The stage `ResponseComplete` stands once for each request; a watch has a `ResponseStarted` in front of it.
+    /// The stage `ResponseComplete` is logged once for each request; a watch also logs `ResponseStarted` before it.
     pub fn audit_log(&self) -> &Path {
         &self.audit_log
     }
 
-    /// The cluster's directory; each component logs to a file there that is called after its program.
+    /// The cluster's directory; each component logs to `<program>.log` there.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// The programs it runs.
+    /// The programs of this cluster.
     pub fn tools(&self) -> &Tools {
         &self.tools
     }
 
-    /// A kubectl that speaks as the administrator, and that no setting or cache of the user's reaches.
+    /// A kubectl that acts as the administrator; the user's settings and caches do not reach it.
     pub fn kubectl(&self) -> Command {
         self.client(&self.tools.kubectl())
     }
 
-    /// A program that speaks as the administrator, likewise.
+    /// A program that acts as the administrator, with the same isolated environment as [`Self::kubectl`].
     pub(crate) fn client(&self, program: &Path) -> Command {
         let mut command = match &self.namespaces {
             None => Command::new(program),
@@ -247,13 +252,13 @@ impl DevCluster {
 
 impl Drop for DevCluster {
     fn drop(&mut self) {
-        // There is nobody to tell; `stop` is for those who ask.
+        // Drop cannot return an error; `stop` can.
         let _ = self.take_down();
     }
 }
 
-/// Ports below those the system gives to outgoing connections: on one of those a client that keeps calling while the
-/// server is stopped may take the server's port, or even reach itself.
+/// Free ports below the range that the system uses for outgoing connections. A port in that range could be taken by a
+/// client that keeps connecting while the server is stopped; such a client can even connect to itself.
 fn free_ports() -> impl Iterator<Item = u16> {
     iter::repeat_with(random_port).take(1000).filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
 }
@@ -267,13 +272,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_taken_port_is_replaced_by_another() {
+    fn another_port_is_tried_when_the_first_is_taken() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let taken = listener.local_addr().unwrap().port();
         let ports = iter::once(taken).chain(free_ports().take(ATTEMPTS));
 
         let cluster = DevCluster::start_on(ports, &Tools::find().unwrap(), Options::default()).unwrap();
 
-        assert_ne!(cluster.site, Site::Loopback { port: taken });
+        assert_ne!(cluster.network, Network::Loopback { port: taken });
     }
 }

@@ -1,10 +1,10 @@
-//! The programs of a cluster, and how each is started.
+//! The programs of a cluster and their arguments.
 
 use std::{fmt, path::Path};
 
 use crate::{
     kubelet,
-    site::{NODE_ADDRESS, NODE_NAME, SERVICE_ADDRESS, Site},
+    network::{NODE_ADDRESS, NODE_HOST, Network, SERVICE_ADDRESS},
 };
 
 /// A program of the cluster.
@@ -12,13 +12,13 @@ use crate::{
 pub enum Component {
     /// The store behind the API server.
     Etcd,
-    /// The API itself.
+    /// The API server.
     ApiServer,
-    /// Garbage collection, the end of namespaces, service accounts.
+    /// Garbage collection, namespace deletion, service accounts.
     ControllerManager,
-    /// Gives pods a node; only where there is one, like all that follow.
+    /// Assigns pods to the node. Only a cluster with a node runs this component and those below.
     Scheduler,
-    /// Answers the pods' questions for names.
+    /// Answers the pods' DNS queries.
     Dns,
     /// Runs containers.
     Containerd,
@@ -27,10 +27,10 @@ pub enum Component {
 }
 
 impl Component {
-    /// Those of a control plane, in the order they are started.
+    /// The components of a control plane, in the order they are started.
     pub const ALL: [Self; 3] = [Self::Etcd, Self::ApiServer, Self::ControllerManager];
 
-    /// Those of a cluster with a node, in the order they are started.
+    /// The components of a cluster with a node, in the order they are started.
     pub const WITH_NODE: [Self; 7] = [
         Self::Etcd,
         Self::ApiServer,
@@ -41,7 +41,15 @@ impl Component {
         Self::Kubelet,
     ];
 
-    /// The program's name, which is its file's as well.
+    /// The components of a cluster in the given network, in the order they are started.
+    pub(crate) const fn all_in(network: Network) -> &'static [Self] {
+        match network {
+            Network::Loopback { .. } => &Self::ALL,
+            Network::Node => &Self::WITH_NODE,
+        }
+    }
+
+    /// The program's name, which is also its file name.
     pub const fn program(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
@@ -54,12 +62,12 @@ impl Component {
         }
     }
 
-    /// Its arguments; `root` is the cluster's directory.
-    pub(crate) fn arguments(self, root: &Path, site: Site) -> Vec<String> {
+    /// The program's arguments; `root` is the cluster's directory.
+    pub(crate) fn arguments(self, root: &Path, network: Network) -> Vec<String> {
         let root = root.display();
         match self {
             Self::Etcd => etcd(&root),
-            Self::ApiServer => api_server(&root, site),
+            Self::ApiServer => api_server(&root, network),
             Self::ControllerManager => controller_manager(&root),
             Self::Scheduler => scheduler(&root),
             Self::Dns => dns(),
@@ -85,15 +93,15 @@ fn etcd(root: &impl fmt::Display) -> Vec<String> {
         format!("--listen-peer-urls={peers}"),
         format!("--initial-advertise-peer-urls={peers}"),
         format!("--initial-cluster=devcluster={peers}"),
-        // What fsync guards against is the machine's end, which no cluster of ours survives anyway.
+        // fsync protects data from a crash of the machine, and no cluster survives that anyway.
         "--unsafe-no-fsync".to_owned(),
     ]
 }
 
-fn api_server(root: &impl fmt::Display, site: Site) -> Vec<String> {
+fn api_server(root: &impl fmt::Display, network: Network) -> Vec<String> {
     let mut arguments = vec![
         format!("--etcd-servers=unix://{root}/etcd.sock"),
-        format!("--secure-port={}", site.port()),
+        format!("--secure-port={}", network.port()),
         format!("--tls-cert-file={root}/apiserver.crt"),
         format!("--tls-private-key-file={root}/apiserver.key"),
         format!("--client-ca-file={root}/ca.crt"),
@@ -108,17 +116,17 @@ fn api_server(root: &impl fmt::Display, site: Site) -> Vec<String> {
         "--max-mutating-requests-inflight=1000".to_owned(),
         format!("--audit-policy-file={root}/audit-policy.yaml"),
         format!("--audit-log-path={root}/audit.log"),
-        // An answer that a client has seen is in the log, and stays in that one file: tests count in it.
+        // An answer that a client has seen is in the log already, and the log is never rotated: tests count its lines.
         "--audit-log-mode=blocking".to_owned(),
         "--audit-log-maxsize=0".to_owned(),
     ];
-    arguments.extend(match site {
-        Site::Loopback { .. } => vec!["--bind-address=127.0.0.1".to_owned()],
-        Site::Node => vec![
-            // Pods call it at the service's address, which is the node's as well.
+    arguments.extend(match network {
+        Network::Loopback { .. } => vec!["--bind-address=127.0.0.1".to_owned()],
+        Network::Node => vec![
+            // Pods call the API server at the service's address, which is also an address of the node.
             "--bind-address=0.0.0.0".to_owned(),
             format!("--advertise-address={NODE_ADDRESS}"),
-            // Logs and the like are asked of the kubelet, whose host name no DNS knows.
+            // The API server calls the kubelet for logs; no DNS server knows the kubelet's host name.
             "--kubelet-preferred-address-types=InternalIP".to_owned(),
             format!("--kubelet-client-certificate={root}/kubelet-client.crt"),
             format!("--kubelet-client-key={root}/kubelet-client.key"),
@@ -134,10 +142,10 @@ fn controller_manager(root: &impl fmt::Display) -> Vec<String> {
         format!("--root-ca-file={root}/ca.crt"),
         "--use-service-account-credentials=true".to_owned(),
         "--leader-elect=false".to_owned(),
-        // Each controller fetches a token of its own first; at the default pace that takes five seconds.
+        // Each controller fetches a token first; with the default rate limit that takes 5 s.
         "--kube-api-qps=1000".to_owned(),
         "--kube-api-burst=2000".to_owned(),
-        // Nobody asks it anything, and a port it doesn't have can't be taken.
+        // Nothing calls this component, and a closed port cannot collide with another program's.
         "--secure-port=0".to_owned(),
     ]
 }
@@ -153,7 +161,8 @@ fn scheduler(root: &impl fmt::Display) -> Vec<String> {
     ]
 }
 
-/// Only what it is told here: neither the machine's names nor its name servers, which can't be reached anyway.
+/// Answers only from these arguments: dnsmasq reads neither the machine's host names nor its name servers, which are
+/// not reachable from this network.
 fn dns() -> Vec<String> {
     vec![
         "--conf-file=/dev/null".to_owned(),
@@ -164,9 +173,10 @@ fn dns() -> Vec<String> {
         "--no-hosts".to_owned(),
         format!("--listen-address={NODE_ADDRESS}"),
         "--bind-interfaces".to_owned(),
-        format!("--host-record={NODE_NAME},{NODE_ADDRESS}"),
+        format!("--host-record={NODE_HOST},{NODE_ADDRESS}"),
         format!("--host-record=kubernetes.default.svc.cluster.local,{SERVICE_ADDRESS}"),
-        // No other name exists, which a resolver has to hear before it tries the next one of its search list.
+        // Every other name gets NXDOMAIN; a resolver needs that answer before it tries the next entry of its search
+        // list.
         "--local=/#/".to_owned(),
         "--log-queries".to_owned(),
         "--log-facility=-".to_owned(),

@@ -1,4 +1,4 @@
-//! The directory of one cluster, which goes when the last process that uses it has gone.
+//! The directory of one cluster; a sweeper removes it when the last process that uses it has ended.
 
 use std::{
     env,
@@ -18,7 +18,7 @@ use crate::{
 
 const SWEPT_WITHIN: Duration = Duration::from_secs(20);
 
-/// A directory that only we may enter, and its sweeper.
+/// A directory that only its owner may enter, and the sweeper that removes it.
 pub(crate) struct Directory {
     path: PathBuf,
     keep: bool,
@@ -27,7 +27,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Makes a new one among the system's temporary files.
+    /// Creates a new directory among the system's temporary files.
     pub(crate) fn create(keep: bool) -> Result<Self, Error> {
         let parent = absolute(env::temp_dir()).map_err(Error::io("tell where temporary files go"))?;
         let path = parent.join(format!("devcluster-{:016x}", random()));
@@ -48,18 +48,19 @@ impl Directory {
         &self.path
     }
 
-    /// Its name, which is no other's: cgroups are called after it.
+    /// The directory's unique name; the cluster's cgroups have the same name.
     pub(crate) fn name(&self) -> String {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// What a process holds to keep the directory; given as its standard output, on which it writes nothing.
+    /// A pipe end that keeps the directory as long as a process holds it; passed as standard output, to which the
+    /// process writes nothing.
     pub(crate) fn share(&self) -> Result<Stdio, Error> {
         let share = self.share.as_ref().map(PipeWriter::try_clone).transpose();
         Ok(share.map_err(Error::io("share a pipe"))?.map_or_else(Stdio::null, Stdio::from))
     }
 
-    /// Writes a new file that only we may read.
+    /// Writes a new file that only its owner may read.
     pub(crate) fn write(&self, name: &str, contents: &str) -> Result<PathBuf, Error> {
         let path = self.path.join(name);
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
@@ -67,13 +68,13 @@ impl Directory {
         Ok(path)
     }
 
-    /// Makes a directory in it.
+    /// Creates a subdirectory.
     pub(crate) fn create_inner(&self, name: &str) -> Result<(), Error> {
         let path = self.path.join(name);
         DirBuilder::new().mode(0o700).create(&path).map_err(Error::io(format!("create {}", path.display())))
     }
 
-    /// Gives up our own share and waits until the sweeper is done.
+    /// Drops this process's share and waits until the sweeper has finished.
     pub(crate) fn release(&mut self) -> Result<(), Error> {
         drop(self.share.take());
         let swept = wait(&mut self.sweeper, SWEPT_WITHIN).is_some();
@@ -87,12 +88,12 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // Nobody is left to hear of a failure; `DevCluster::stop` is for those who ask.
+        // Drop cannot return an error; `DevCluster::stop` can.
         let _ = self.release();
     }
 }
 
-/// A number that differs at every call; the standard library's hash keys are its only source of chance.
+/// A random number; its only source of randomness is the standard library's hash keys.
 pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

@@ -1,4 +1,4 @@
-//! What can go wrong, each with what to do about it.
+//! Errors of this crate; each message says what to do.
 
 use std::{
     io,
@@ -7,85 +7,85 @@ use std::{
     time::Duration,
 };
 
-/// Why there is no cluster, or no longer one.
+/// Reasons for which a cluster could not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The script that knows where the programs stand could not be asked.
+    /// `hack/tools.sh`, which knows where the programs are, could not be run.
     #[error("cannot ask {script} where the Kubernetes programs are: {reason}", script = .script.display())]
     ToolsUnknown {
         /// The script, in the checkout this crate was built from.
         script: PathBuf,
-        /// Its own words, or why it could not run.
+        /// The script's own error message, or the reason why it could not run.
         reason: String,
     },
-    /// Programs are missing where they should be.
+    /// Programs are missing from the directory.
     #[error("{directory} has no {missing}: {remedy}", directory = .directory.display(), missing = .missing.join(", "))]
     ToolsMissing {
-        /// Where they were looked for.
+        /// The directory that was searched.
         directory: PathBuf,
-        /// Which ones are missing.
+        /// Names of the missing programs.
         missing: Vec<&'static str>,
-        /// How to get them.
+        /// Instruction to get them.
         remedy: &'static str,
     },
-    /// The machine lacks what a node stands on.
+    /// The machine lacks something that a node needs.
     #[error("a cluster with a node needs {}", .missing.join("; "))]
     NodeNeeds {
-        /// Each thing, with how to get it.
+        /// Each missing thing, with an instruction to get it.
         missing: Vec<String>,
     },
-    /// A program that the cluster runs for us has failed.
+    /// A program that the cluster ran has failed.
     #[error("{command} failed: {reason}")]
     Failed {
-        /// What was run.
+        /// Description of the command.
         command: String,
-        /// What it said.
+        /// The program's error output.
         reason: String,
     },
-    /// A file, pipe or process could not be had.
+    /// The system refused an operation on a file, pipe or process.
     #[error("cannot {action}: {source}")]
     Io {
-        /// What was tried, in words that follow "cannot".
+        /// The attempted action, in words that follow "cannot".
         action: String,
-        /// The system's answer.
+        /// The system's error.
         source: io::Error,
     },
     /// A certificate or key could not be made.
     #[error("cannot make a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
-    /// A component ended although nobody had stopped it.
+    /// A component ended although nothing had stopped it.
     #[error("{component} ended by itself ({status}). The end of its log ({log}, which only `keep` keeps):\n{log_tail}", log = .log.display())]
     Ended {
-        /// Which one.
+        /// The component's name.
         component: String,
-        /// How it ended.
+        /// Exit status.
         status: ExitStatus,
-        /// Its log, which is gone with the directory unless [`Options::keep`](crate::Options::keep) is set.
+        /// Path of the log, which is removed with the directory unless [`Options::keep`](crate::Options::keep) is set.
         log: PathBuf,
-        /// The last lines it wrote.
+        /// The last lines of the log.
         log_tail: String,
     },
     /// A component runs, but was not ready in time.
     #[error("{component} was not ready within {within:?}: {answer}\nThe end of its log ({log}, which only `keep` keeps):\n{log_tail}", log = .log.display())]
     NotReady {
-        /// Which one.
+        /// The component's name.
         component: String,
         /// [`Options::ready_within`](crate::Options::ready_within).
         within: Duration,
-        /// What it answered last.
+        /// The last answer of the component.
         answer: String,
-        /// Its log, which is gone with the directory unless [`Options::keep`](crate::Options::keep) is set.
+        /// Path of the log, which is removed with the directory unless [`Options::keep`](crate::Options::keep) is set.
         log: PathBuf,
-        /// The last lines it wrote.
+        /// The last lines of the log.
         log_tail: String,
     },
     /// A component did not end although it was killed.
     #[error("{component} still runs {within:?} after it was killed")]
     NotStopped {
-        /// Which one.
+        /// The component's name.
         component: String,
-        /// How long was waited.
+        /// Time that was waited.
         within: Duration,
     },
     /// Processes were still ending, or the directory could not be removed.
@@ -93,7 +93,7 @@ pub enum Error {
     LeftBehind {
         /// The cluster's directory.
         directory: PathBuf,
-        /// How long was waited.
+        /// Time that was waited.
         within: Duration,
     },
 }
@@ -108,7 +108,7 @@ impl Error {
         Self::io(format!("write {}", path.display()))
     }
 
-    /// Another program took the port between our choosing and the component's binding it: another one may work.
+    /// Another program took the port before the component bound it; a start with another port may succeed.
     pub(crate) fn is_port_taken(&self) -> bool {
         matches!(self, Self::Ended { log_tail, .. } if log_tail.contains("address already in use"))
     }

@@ -1,6 +1,6 @@
-//! Images that are empty but for one program, as archives in Docker's format.
+//! Images that contain only one program, as archives in Docker's format.
 //!
-//! Such an archive is two JSON files and a layer, each an entry of a tar; the same program gives the same bytes.
+//! Such an archive is a tar with two JSON files and a layer; the same program gives the same bytes.
 
 use std::{fs, path::Path};
 
@@ -9,14 +9,14 @@ use sha2::{Digest, Sha256};
 
 use crate::Error;
 
-/// The image that containerd starts in every pod to hold its namespaces open.
+/// The image that containerd starts in every pod to keep the pod's namespaces open.
 pub(crate) const PAUSE: &str = "localhost/pause:1";
 
 const BLOCK: usize = 512;
 /// A tar ends with two empty blocks.
 const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
-/// Writes an image called `name` to `archive`: the program at `/program`, which must be linked statically, and no more.
+/// Writes an image called `name` to `archive`. It contains only the statically linked program, at `/program`.
 pub fn write_image(archive: &Path, name: &str, program: &Path) -> Result<(), Error> {
     let contents = fs::read(program).map_err(Error::io(format!("read {}", program.display())))?;
     let mut layer = Vec::new();
@@ -40,7 +40,7 @@ pub fn write_image(archive: &Path, name: &str, program: &Path) -> Result<(), Err
     fs::write(archive, image).map_err(Error::writing(archive))
 }
 
-/// Go's names, which images use.
+/// The processor's name as images use it, which is Go's name.
 fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -53,7 +53,7 @@ fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
-/// Appends a file to a tar: root's, and as old as time.
+/// Appends a file to a tar, owned by root and with the timestamp 0.
 fn append(tar: &mut Vec<u8>, name: &str, mode: u32, contents: &[u8]) {
     let mut header = [0; BLOCK];
     let mut put = |offset: usize, text: &str| header[offset..offset + text.len()].copy_from_slice(text.as_bytes());
@@ -63,7 +63,7 @@ fn append(tar: &mut Vec<u8>, name: &str, mode: u32, contents: &[u8]) {
     put(116, "0000000");
     put(124, &format!("{:011o}", contents.len()));
     put(136, "00000000000");
-    // The checksum's own field counts as spaces.
+    // The checksum is computed with its own field filled with spaces.
     put(148, "        ");
     put(156, "0");
     put(257, "ustar\x0000");
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_archive_is_a_tar_that_others_read_and_the_same_each_time() {
+    fn image_archive_is_a_reproducible_tar() {
         let directory = std::env::temp_dir().join(format!("dc-image-{}", std::process::id()));
         fs::create_dir(&directory).unwrap();
         let [program, archive, again] = ["program", "one.tar", "two.tar"].map(|name| directory.join(name));

@@ -1,11 +1,10 @@
-//! Kubeconfigs: who speaks to which server.
+//! Kubeconfigs: a server, and the certificate to use there.
 
 use std::path::Path;
 
 use serde_json::json;
 
-/// Says how the holder of a certificate reaches the server; JSON, which every reader of YAML takes, needs no quoting
-/// rules for odd paths.
+/// Renders a kubeconfig as JSON, which every YAML reader accepts and which needs no quoting rules for unusual paths.
 pub(crate) fn render(server: &str, authority: &Path, certificate: &Path, key: &Path) -> String {
     let name = "devcluster";
     let config = json!({

@@ -1,26 +1,26 @@
-//! The kubelet and what runs containers for it: their configuration.
+//! Configuration of the kubelet, of containerd, and of the pods' network.
 
 use std::{fmt, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::{image, namespaces::BRIDGE, site::NODE_ADDRESS};
-
-/// The node's name.
-pub(crate) const NODE: &str = "node";
+use crate::{
+    image,
+    network::{BRIDGE, NODE_ADDRESS, NODE_NAME},
+};
 
 pub(crate) fn arguments(root: &impl fmt::Display) -> Vec<String> {
     vec![
         format!("--config={root}/kubelet.json"),
         format!("--kubeconfig={root}/kubelet.kubeconfig"),
-        format!("--hostname-override={NODE}"),
+        format!("--hostname-override={NODE_NAME}"),
         format!("--node-ip={NODE_ADDRESS}"),
         format!("--root-dir={root}/node/kubelet"),
         format!("--cert-dir={root}/node/kubelet-certificates"),
     ]
 }
 
-/// The kubelet's configuration; `group` is the cgroup that all containers are put below.
+/// The kubelet's configuration; `group` is the parent cgroup of all containers.
 pub(crate) fn configuration(root: &Path, group: &str) -> String {
     let root = root.display();
     let config = json!({
@@ -36,14 +36,14 @@ pub(crate) fn configuration(root: &Path, group: &str) -> String {
         "containerRuntimeEndpoint": format!("unix://{root}/containerd.sock"),
         "clusterDNS": [NODE_ADDRESS],
         "clusterDomain": "cluster.local",
-        // For pods with `dnsPolicy: Default`; the machine's would name servers that can't be reached.
+        // For pods with `dnsPolicy: Default`; the machine's own file would name servers that pods cannot reach.
         "resolvConf": format!("{root}/resolv.conf"),
         "podLogsDir": format!("{root}/pods"),
         "volumePluginDir": format!("{root}/node/volume-plugins"),
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": format!("/{group}"),
         "enforceNodeAllocatable": [],
-        // The machine is as it is: with old cgroups, swap, a full disk.
+        // The kubelet must accept the machine with old cgroups, swap, or a full disk.
         "failCgroupV1": false,
         "failSwapOn": false,
         "oomScoreAdj": 0,
@@ -54,9 +54,9 @@ pub(crate) fn configuration(root: &Path, group: &str) -> String {
     format!("{config:#}\n")
 }
 
-/// containerd's; the network's programs are looked for in `tools`.
+/// containerd's configuration; containerd looks for the network plugins in `tools`.
 pub(crate) fn containerd(root: &Path, tools: &Path) -> String {
-    // What TOML calls a basic string has JSON's rules.
+    // TOML's basic strings follow JSON's rules.
     let text = |path: &Path| Value::from(path.to_string_lossy()).to_string();
     format!(
         r#"version = 3
@@ -95,7 +95,7 @@ SystemdCgroup = false
     )
 }
 
-/// The pods' network: a cable from each to the node's bridge, and the node as the way to everything else.
+/// The pods' network: a veth pair from each pod to the node's bridge, and a default route through the node.
 pub(crate) fn network() -> String {
     let config = json!({
         "cniVersion": "1.0.0",

@@ -1,4 +1,4 @@
-//! Runs a cluster for as long as someone wants it: see the library for what it is and how it goes away.
+//! Runs a cluster until a signal arrives or the parent process ends. The library's documentation describes the cluster.
 
 use std::{
     io::{self, Write},
@@ -22,7 +22,7 @@ use signal_hook::{
 /// A real Kubernetes on this machine, for tests and demonstrations
 #[derive(Parser)]
 enum Cli {
-    /// Starts one, prints its kubeconfig's path, and runs until a signal, or until the parent process is gone
+    /// Starts a cluster, prints its kubeconfig's path, and runs until a signal arrives or the parent process ends
     Up {
         /// Leaves the directory with logs and data behind
         #[arg(long)]
@@ -55,18 +55,19 @@ fn up(options: Options) -> Result<(), Error> {
 fn up_with_node(options: Options) -> Result<(), Error> {
     let (parent, started) = (parent_id(), Instant::now());
     let cluster = NodeCluster::start(options)?;
-    say(&format!("its network is its own; a shell in there: {}", cluster.shell()));
+    say(&format!("the cluster has a network of its own; command for a shell in it: {}", cluster.shell()));
     stay(&cluster, options, parent, started)?;
     cluster.stop()
 }
 
-/// Announces the cluster, and returns when nobody wants it any longer.
+/// Announces the cluster, and returns after a signal or when the parent process has ended.
 fn stay(cluster: &DevCluster, options: Options, parent: u32, started: Instant) -> Result<(), Error> {
-    // Only now: a signal during the start ends this process at once, and the cluster's own guards do the rest.
+    // Signals are handled only from here on: a signal during the start ends this process at once, and the cluster's
+    // supervisors and sweeper clean up.
     let stopped = on_signals().map_err(|source| Error::Io { action: "listen for signals".to_owned(), source })?;
 
     announce(cluster).map_err(|source| Error::Io { action: "print the kubeconfig's path".to_owned(), source })?;
-    say(&format!("ready after {:.1} s; Ctrl-C takes it down", started.elapsed().as_secs_f32()));
+    say(&format!("ready after {:.1} s; Ctrl-C stops it", started.elapsed().as_secs_f32()));
     while !stopped.load(Ordering::Relaxed) && parent_id() == parent {
         thread::sleep(Duration::from_millis(50));
     }
@@ -85,7 +86,8 @@ fn on_signals() -> io::Result<Arc<AtomicBool>> {
     Ok(stopped)
 }
 
-/// The first line of standard output is for programs; everything for people goes to standard error.
+/// Prints the path as the first line of standard output, which is for programs; messages for users go to standard
+/// error.
 fn announce(cluster: &DevCluster) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{}", cluster.kubeconfig().display())?;
@@ -93,6 +95,6 @@ fn announce(cluster: &DevCluster) -> io::Result<()> {
 }
 
 fn say(message: &str) {
-    // Whoever closed standard error does not want to know.
+    // A closed standard error is no reason to fail.
     let _ = writeln!(io::stderr(), "devcluster: {message}");
 }

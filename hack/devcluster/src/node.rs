@@ -13,30 +13,30 @@ use crate::{
     DevCluster, Error, Options, Tools,
     image::{self, write_image},
     namespaces::Namespaces,
-    needs,
+    network::{NODE_ADDRESS, NODE_HOST, Network},
     process::Process,
-    site::{NODE_ADDRESS, NODE_NAME, Site},
+    requirements,
 };
 
-/// A running cluster with a node, in mount, network and PID namespaces of its own; dropped, it is gone.
+/// A running cluster with a node, in mount, network and PID namespaces of its own; dropping it stops it.
 ///
-/// Clusters stand beside each other without meeting: each has the same addresses in a network of its own. What is to
-/// reach its API server or its pods, or be reached by them, has to be in there: [`Self::join_network`] brings a thread
-/// there, [`Self::client`] and [`Self::run`] a program.
+/// Several clusters can run at once: each has the same addresses in a network of its own. A thread or program that
+/// connects to the API server or to pods, or that pods connect to, has to run in that network: [`Self::join_network`]
+/// moves a thread there, [`Self::client`] and [`Self::run`] start a program there.
 pub struct NodeCluster {
     cluster: DevCluster,
 }
 
 impl NodeCluster {
-    /// The node's address: where pods find what listens in the cluster's network.
+    /// The node's address, at which pods reach programs that listen in the cluster's network.
     pub const ADDRESS: Ipv4Addr = NODE_ADDRESS;
     /// The name that the pods' DNS server answers with that address.
-    pub const NAME: &str = NODE_NAME;
+    pub const NAME: &str = NODE_HOST;
 
-    /// Starts a cluster and returns when its node takes pods.
+    /// Starts a cluster and returns when its node accepts pods.
     pub fn start(options: Options) -> Result<Self, Error> {
-        needs::check()?;
-        let cluster = DevCluster::launch(Site::Node, &Tools::find()?.with_node()?, options)?;
+        requirements::check()?;
+        let cluster = DevCluster::launch(Network::Node, &Tools::find()?.with_node()?, options)?;
         let archive = cluster.directory().join("pause.tar");
         write_image(&archive, image::PAUSE, &cluster.tools().directory().join("pause"))?;
         let cluster = Self { cluster };
@@ -44,14 +44,14 @@ impl NodeCluster {
         Ok(cluster)
     }
 
-    /// Gives the node the images of an archive in Docker's format; pods need `imagePullPolicy: Never` for them.
+    /// Loads the images of an archive in Docker's format into the node; pods need `imagePullPolicy: Never` for them.
     pub fn load_image(&self, archive: &Path) -> Result<(), Error> {
         self.ctr(&format!("importing {}", archive.display()), ["images", "import"], &[archive.as_os_str()])
     }
 
     /// Sends a signal, such as `SIGSTOP`, to the first process of a pod's first container.
     ///
-    /// It comes from outside of the container, so that `SIGKILL` and `SIGSTOP` reach that process as well.
+    /// The signal comes from outside of the container, so `SIGKILL` and `SIGSTOP` reach that process as well.
     pub fn signal(&self, namespace: &str, pod: &str, signal: &str) -> Result<(), Error> {
         let container = "--output=jsonpath={.status.containerStatuses[0].containerID}";
         let mut command = self.kubectl();
@@ -68,40 +68,42 @@ impl NodeCluster {
         output_of(what, command.args(verb).args(arguments)).map(drop)
     }
 
-    /// A program in the cluster's network that speaks as the administrator; kubectl and helm read `KUBECONFIG`.
+    /// A program in the cluster's network that acts as the administrator; kubectl and helm read `KUBECONFIG`.
     ///
-    /// Nothing of the user's settings reaches it. It ends when it likes: [`Self::run`] is for what must not stay.
+    /// The user's settings do not reach it. The cluster does not end this program; [`Self::run`] starts one that must
+    /// not outlive the cluster.
     pub fn client(&self, program: &Path) -> Command {
         self.cluster.client(program)
     }
 
-    /// Runs a program in the cluster's namespaces until what is returned is dropped, or the cluster ends.
+    /// Runs a program in the cluster's namespaces until the returned value is dropped, or the cluster ends.
     ///
-    /// Its environment is empty but for `PATH`, and its output goes to a log in the cluster's directory that is called
-    /// after `name`.
+    /// The program's environment has only `PATH`, and its output goes to the log `<name>.log` in the cluster's
+    /// directory.
     pub fn run(&self, name: &str, program: &Path, arguments: &[String]) -> Result<Program, Error> {
         self.cluster.supervise(name, program, arguments).map(Program)
     }
 
-    /// Moves the calling thread into the cluster's network for good, with the threads and programs it starts from now on.
+    /// Moves the calling thread into the cluster's network for good, with the threads and programs it starts from now
+    /// on.
     ///
-    /// What has a socket already keeps it. A runtime whose threads are to be there must be made afterwards.
+    /// Open sockets stay in the old network. A runtime whose threads are to be in the new one must be made afterwards.
     pub fn join_network(&self) -> Result<(), Error> {
         self.namespaces().map_or(Ok(()), Namespaces::join_network)
     }
 
-    /// Where the kubelet writes what containers say; there one finds it too when the cluster is gone and kept.
+    /// Directory of the containers' logs; with [`Options::keep`] it stays when the cluster has stopped.
     pub fn pod_logs(&self) -> PathBuf {
         self.directory().join("pods")
     }
 
-    /// The command that opens a shell in the cluster's namespaces, for someone who wants to look around.
+    /// The command that opens a shell in the cluster's namespaces, for an administrator.
     pub fn shell(&self) -> String {
         let pid = self.namespaces().map_or("?", Namespaces::pid);
         format!("KUBECONFIG={} nsenter --target {pid} --mount --net --pid", self.kubeconfig().display())
     }
 
-    /// Takes everything down, as dropping does, but says when that fails.
+    /// Stops everything, as dropping does, and returns an error if that fails.
     pub fn stop(self) -> Result<(), Error> {
         self.cluster.stop()
     }
@@ -119,7 +121,7 @@ impl Deref for NodeCluster {
     }
 }
 
-/// Runs a program that must succeed, and gives what it printed; `what` names it in an error.
+/// Runs a program that must succeed, and returns its output; `what` names the program in an error.
 fn output_of(what: &str, command: &mut Command) -> Result<String, Error> {
     let output = command.output().map_err(Error::io(format!("start {}", command.get_program().display())))?;
     if output.status.success() {
@@ -129,16 +131,16 @@ fn output_of(what: &str, command: &mut Command) -> Result<String, Error> {
     Err(Error::Failed { command: what.to_owned(), reason })
 }
 
-/// A program that [`NodeCluster::run`] started; dropped, it is killed.
+/// A program that [`NodeCluster::run`] started; dropping it kills the program.
 pub struct Program(Process);
 
 impl Program {
-    /// What it writes to standard output and standard error.
+    /// Log with the program's standard output and standard error.
     pub fn log(&self) -> &Path {
         self.0.log()
     }
 
-    /// Waits until it ends by itself; says whether it has.
+    /// Waits until the program ends by itself; returns whether it has ended.
     pub fn ended(&mut self, within: Duration) -> bool {
         self.0.ended_within(within).is_some()
     }

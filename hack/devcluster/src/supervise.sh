@@ -1,6 +1,6 @@
-# Runs "$@" until the owner lets go of stdin, a pipe, on purpose or by ending; stderr is the component's log.
-# SIGKILL, because an orderly end takes etcd 7 s and the API server over 10 s while a controller watches it; no data
-# is lost, for what a process has written is the kernel's to keep.
+# Runs "$@" until the owner closes stdin, a pipe, on purpose or by ending; stderr is the component's log. SIGKILL is
+# used because an orderly shutdown takes etcd 7 s and the API server over 10 s while a controller watches it. No data is
+# lost, for the kernel keeps everything that a process has written.
 exec 3<&0 </dev/null
 "$@" >&2 3<&- &
 component=$!

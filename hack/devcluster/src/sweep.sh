@@ -1,5 +1,6 @@
-# Removes the directory "$1" when the last process that may write there is gone: all of them hold stdin's other end.
-# With it go the cgroups that are called after it. They are empty by then, but for what the kernel has yet to notice.
+# Removes the directory "$1" when the last process that may write there has ended: all of them hold the other end of
+# stdin. Also removes the cgroups that have the directory's name. They are empty by then, except for processes whose end
+# the kernel has not yet registered.
 cat >/dev/null
 tries=100
 for group in "/sys/fs/cgroup/${1##*/}" /sys/fs/cgroup/*/"${1##*/}"; do

@@ -1,7 +1,7 @@
-//! Where the Kubernetes programs stand.
+//! Location of the Kubernetes programs.
 //!
-//! `hack/tools.sh` alone knows, because it builds them; asking it keeps that knowledge in one place. Nothing is built
-//! and nothing is skipped here: a test that finds no cluster fails, and says which command helps.
+//! Only `hack/tools.sh` knows the location, because it builds the programs; this module asks the script. Nothing is
+//! built and nothing is skipped here: a test that finds no cluster fails, and its message names the command that helps.
 
 use std::{
     env, fs,
@@ -25,14 +25,14 @@ const NEEDED_BY_A_NODE: [&str; 9] = [
     "pause",
 ];
 
-/// The directory of the Kubernetes programs, all of them known to be there.
+/// A directory in which all Kubernetes programs are present.
 #[derive(Clone, Debug)]
 pub struct Tools {
     directory: PathBuf,
 }
 
 impl Tools {
-    /// Finds them where `hack/tools.sh` builds them, or where `KUBEBUILDER_ASSETS` says.
+    /// Finds the programs where `hack/tools.sh` builds them, or in `KUBEBUILDER_ASSETS`.
     pub fn find() -> Result<Self, Error> {
         let remedy = if env::var_os("KUBEBUILDER_ASSETS").is_some_and(|value| !value.is_empty()) {
             "KUBEBUILDER_ASSETS points there; correct it, or unset it and run `make tools`"
@@ -42,12 +42,12 @@ impl Tools {
         Self { directory: ask_script()? }.check(&NEEDED, remedy)
     }
 
-    /// Takes those of a directory.
+    /// Uses the programs of the given directory.
     pub fn in_directory(directory: impl Into<PathBuf>) -> Result<Self, Error> {
         Self { directory: directory.into() }.check(&NEEDED, "name a directory that has them")
     }
 
-    /// Says what is missing of a node's.
+    /// Checks that the programs of a node are present too.
     pub(crate) fn with_node(self) -> Result<Self, Error> {
         self.check(&NEEDED_BY_A_NODE, "run `hack/tools.sh build node`, which builds what is missing")
     }
@@ -62,12 +62,12 @@ impl Tools {
         }
     }
 
-    /// The directory they stand in; `helm` may stand there as well.
+    /// The programs' directory; `helm` may be there as well.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Where a component's program is; dnsmasq is the distribution's.
+    /// Path of a component's program; dnsmasq is the distribution's.
     pub(crate) fn of(&self, component: Component) -> PathBuf {
         match component {
             Component::Dns => component.program().into(),
@@ -75,7 +75,8 @@ impl Tools {
         }
     }
 
-    /// The kubectl of the cluster's own version; [`DevCluster::kubectl`](crate::DevCluster::kubectl) also says where to.
+    /// The kubectl of the cluster's own version; [`DevCluster::kubectl`](crate::DevCluster::kubectl) also points it at
+    /// the cluster.
     pub fn kubectl(&self) -> PathBuf {
         self.directory.join("kubectl")
     }

@@ -1,7 +1,7 @@
-//! How the files are packed: an OCI image, in an archive that also reads as one of `docker save`.
+//! Packs the files as an OCI image, in an archive that also reads as one of `docker save`.
 //!
 //! Source: OCI Image Format Specification 1.1 (`oci-layout`, `index.json`, `blobs/`), and Docker's archive of images
-//! (`manifest.json`). Whoever reads one of the two passes the other by.
+//! (`manifest.json`). A reader of one format ignores the files of the other.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::WriteArgs;
 use crate::files::File;
 
-/// Nobody: a number, since Kubernetes can't tell from a name that it is not root's.
+/// User nobody, as a number: Kubernetes cannot tell from a name that the user is not root.
 const USER: &str = "65532:65532";
 
 /// An image: three blobs, each known by its digest.
@@ -52,7 +52,7 @@ impl Blob {
 }
 
 impl Image {
-    /// Packs files as what the arguments say.
+    /// Packs files into an image with the arguments' name, labels and user.
     pub(crate) fn of(files: &[File], architecture: &str, args: &WriteArgs) -> io::Result<Self> {
         let program = args.program.file_name().unwrap_or_default().to_string_lossy();
         let layer = Blob::of(tar_of(files, args.created)?);
@@ -79,7 +79,7 @@ impl Image {
         Ok(Self { name: args.name.clone(), created: args.created, layer, config, manifest })
     }
 
-    /// What a registry would know it by.
+    /// The digest under which a registry would store the image.
     pub(crate) fn digest(&self) -> &str {
         &self.manifest.digest
     }
@@ -96,7 +96,7 @@ impl Image {
         tar_of(&files, self.created)
     }
 
-    /// containerd takes the name from the first annotation, others from the second.
+    /// containerd reads the name from the first annotation, others from the second.
     fn index(&self) -> Value {
         let tag = self.name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
         let mut manifest = self.manifest.descriptor("manifest.v1+json");
@@ -132,7 +132,7 @@ fn plain(path: String, contents: Vec<u8>) -> File {
     File { path, contents, executable: false }
 }
 
-/// A tar of these files and the directories they stand in: root's, of one time, and of nothing else that a machine adds.
+/// A tar of these files and their directories: owned by root, with one timestamp, and without any data of the machine.
 fn tar_of(files: &[File], time: u32) -> io::Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
     let mut directories = BTreeSet::new();
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_has_the_files_and_their_directories_and_one_time() {
+    fn layer_has_the_files_their_directories_and_one_timestamp() {
         let layer = entries(&image().layer.bytes);
         let told: Vec<_> = layer.iter().map(|(path, mode, time, _)| (path.as_str(), *mode, *time)).collect();
         let time = 1_700_000_000;
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn both_kinds_of_reader_find_the_same_image() {
+    fn oci_and_docker_readers_find_the_same_image() {
         let image = image();
         let files = parsed(&image.archive().unwrap());
         let json = |path: &str| -> Value { serde_json::from_slice(&files[path]).unwrap() };
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn it_runs_the_program_as_nobody_and_says_what_it_is() {
+    fn image_config_sets_the_user_the_program_and_the_labels() {
         let image = image();
         let config: Value = serde_json::from_slice(&image.config.bytes).unwrap();
         assert_eq!(config["created"], "2023-11-14T22:13:20Z");
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_files_are_the_same_image() {
+    fn same_files_give_the_same_image() {
         assert_eq!(image().archive().unwrap(), image().archive().unwrap());
     }
 }

@@ -1,9 +1,9 @@
-//! Whether a program runs where there is nothing but itself, and on which processor.
+//! Checks that a program runs without any other file, and reads its processor.
 
-/// A program header that names the loader which puts shared libraries in place.
+/// A program header that names the dynamic loader.
 const INTERPRETER: u32 = 3;
 
-/// The processor of a static program, as Go calls it. Source: System V ABI, ELF-64 object file format.
+/// The processor of a static program, by Go's name. Source: System V ABI, ELF-64 object file format.
 pub(crate) fn architecture_of(program: &[u8]) -> Result<&'static str, String> {
     let read = || {
         program.starts_with(b"\x7fELF\x02\x01").then_some(())?;
@@ -35,7 +35,7 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 pub(crate) mod tests {
     use super::*;
 
-    /// The least that passes for a program.
+    /// The smallest file that passes as a program.
     pub(crate) fn program(machine: u16, kind: u32) -> Vec<u8> {
         let mut elf = vec![0; 120];
         elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
@@ -48,13 +48,13 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_static_program_tells_its_processor() {
+    fn architecture_of_a_static_program_is_read() {
         assert_eq!(architecture_of(&program(62, 1)), Ok("amd64"));
         assert_eq!(architecture_of(&program(183, 1)), Ok("arm64"));
     }
 
     #[test]
-    fn what_could_not_run_is_refused_with_the_reason() {
+    fn program_that_could_not_run_is_refused_with_the_reason() {
         let refusals = [
             (program(62, INTERPRETER), "needs shared libraries"),
             (program(40, 1), "its processor, 40"),

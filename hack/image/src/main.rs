@@ -1,7 +1,7 @@
-//! Writes an image of one static program: the same bytes for the same program, whoever writes it and where.
+//! Writes an image of one static program: the same program gives the same bytes, on any machine.
 //!
-//! [`files`] are what stands in it, [`archive`] how they are packed. The Containerfile takes the same files, so that both
-//! ways lead to the same contents.
+//! [`files`] chooses the files, [`archive`] packs them. The Containerfile takes the same files, so both ways give the
+//! same contents.
 
 mod archive;
 mod elf;
@@ -22,12 +22,12 @@ use archive::Image;
 enum Cli {
     /// Writes an archive that docker, podman, containerd, kind and k3s load, and prints its digest
     Write(WriteArgs),
-    /// Lays the files of the image into a directory, for a builder to take them from
+    /// Writes the files of the image into a directory, for a builder
     Files {
         /// The program, linked statically
         #[arg(long)]
         program: PathBuf,
-        /// The directory to lay them into
+        /// The directory to write them into
         #[arg(long)]
         out: PathBuf,
     },
@@ -38,10 +38,10 @@ struct WriteArgs {
     /// The program, linked statically; the image runs it
     #[arg(long)]
     program: PathBuf,
-    /// What the image is called when it is loaded, with its tag
+    /// Name of the image when it is loaded, with its tag
     #[arg(long)]
     name: String,
-    /// Says in a few words what it is
+    /// A description in a few words
     #[arg(long)]
     description: String,
     /// The version of the program
@@ -50,13 +50,13 @@ struct WriteArgs {
     /// The commit it is built from
     #[arg(long)]
     revision: String,
-    /// Where its source is to be found
+    /// Address of the source
     #[arg(long)]
     source: Option<String>,
     /// The time of that commit, in seconds since 1970; nothing else in the image has a time
     #[arg(long, env = "SOURCE_DATE_EPOCH")]
     created: u32,
-    /// A variable that the program finds set, as NAME=VALUE; repeatable
+    /// An environment variable of the program, as NAME=VALUE; repeatable
     #[arg(long = "env")]
     environment: Vec<String>,
     /// The archive to write
@@ -65,21 +65,21 @@ struct WriteArgs {
 }
 
 fn main() -> ExitCode {
-    match obey(Cli::parse()) {
+    match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Where even this can't be written, the exit code is what is left to say.
+            // If even this fails, the exit code still reports the error.
             let _ = writeln!(io::stderr(), "image: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn obey(cli: Cli) -> Result<(), Box<dyn Error>> {
+fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
     match cli {
         Cli::Files { program, out } => {
             for file in files::of(&program)?.0 {
-                file.lay_into(&out)?;
+                file.write_into(&out)?;
             }
         }
         Cli::Write(args) => write(&args)?,

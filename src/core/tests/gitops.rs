@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::api::{Reason, VpcConnectorStatus, condition};
 use crate::core::status;
 
-#[path = "../../../tests/operator/support/verdicts.rs"]
+#[path = "../../../tests/operator/support/gitops_health.rs"]
 mod verdicts;
 use verdicts::{Health, Kstatus, argo, checked, kstatus};
 

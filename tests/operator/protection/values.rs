@@ -1,4 +1,4 @@
-//! What the annotations and the label may say, and what is made of other words.
+//! Allowed values of the annotations and the label, and the treatment of other values.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
-use super::{lift, operator, refusal};
+use super::{operator, refusal, run_printed_command};
 use crate::support::World;
 use crate::support::operator::Operator;
 
-/// Objects that said so before there was a policy.
+/// Objects that had these values before the policy was installed.
 pub(super) struct Stored {
     world: World,
     _operator: Operator,
@@ -22,7 +22,7 @@ pub(super) struct Stored {
 
 impl Stored {
     pub(super) async fn before_the_policy(cluster: &Arc<DevCluster>) -> Self {
-        let world = World::on(cluster.clone()).await;
+        let world = World::on_cluster(cluster.clone()).await;
         let operator = operator(&world);
         let arn = world.claimed("egress").await;
         world.annotate("egress", api::PROTECTED, Some("yes")).await;
@@ -31,26 +31,26 @@ impl Stored {
         Self { world, _operator: operator, arn }
     }
 
-    pub(super) async fn are_held_and_can_be_changed_and_let_go(&self, cluster: &DevCluster) {
+    pub(super) async fn are_protected_can_be_changed_and_are_released(&self, cluster: &DevCluster) {
         let Self { world, arn, .. } = self;
         let said = refusal(world.api.delete("egress", &DeleteParams::default()).await);
         assert!(said.contains(&format!(r#"VpcConnector {}/egress is protected ("yes")"#, world.namespace)), "{said}");
         world.annotate("egress", "example.org/owner", Some("shop")).await;
         world.policy("egress", "Retain").await;
         world.policy("egress", "Delete").await;
-        lift(cluster, &said);
+        run_printed_command(cluster, &said);
         world.delete("egress").await;
-        world.gone("egress").await;
+        world.until_deleted("egress").await;
         assert!(world.inactive(arn));
-        // Its finalizer comes off while the annotation stands as it is.
+        // The finalizer is removed while the annotation keeps its unknown value.
         world.policy("paused", "Retain").await;
         world.delete("paused").await;
-        world.gone("paused").await;
+        world.until_deleted("paused").await;
     }
 }
 
-pub(super) async fn words_that_nobody_knows_are_not_written(cluster: &Arc<DevCluster>) {
-    let world = World::on(cluster.clone()).await;
+pub(super) async fn unknown_values_are_refused(cluster: &Arc<DevCluster>) {
+    let world = World::on_cluster(cluster.clone()).await;
     let arn = world.connector("conn");
     let with = |name: &str, value: &str| {
         let mut object = VpcConnector::new("egress", VpcConnectorSpec { arn: arn.clone(), ..Default::default() });
@@ -78,7 +78,7 @@ pub(super) async fn words_that_nobody_knows_are_not_written(cluster: &Arc<DevClu
     }
 }
 
-/// What the API server says to a value that it must not take.
+/// Message of the API server for a value that it must refuse.
 fn invalid<T>(answer: kube::Result<T>) -> String {
     match answer {
         Err(kube::Error::Api(status)) => {
@@ -90,8 +90,8 @@ fn invalid<T>(answer: kube::Result<T>) -> String {
     }
 }
 
-pub(super) async fn true_and_false_count_in_any_case(cluster: &Arc<DevCluster>) {
-    let world = World::on(cluster.clone()).await;
+pub(super) async fn true_and_false_are_accepted_in_any_case(cluster: &Arc<DevCluster>) {
+    let world = World::on_cluster(cluster.clone()).await;
     world.create("egress", &world.connector("conn")).await;
     let namespaces = Api::<Namespace>::all(world.client.clone());
     let dry = DeleteParams::default().dry_run();
@@ -101,7 +101,7 @@ pub(super) async fn true_and_false_count_in_any_case(cluster: &Arc<DevCluster>) 
         world.annotate("egress", api::PROTECTED, Some(value)).await;
         assert_eq!(world.api.delete("egress", &dry).await.is_err(), protects, "{value}");
     }
-    // Nobody checks what a namespace is labelled with.
+    // The label of a namespace is not validated.
     for (value, protects) in [("True", true), ("yes", true), ("1", true), ("no", true), ("False", false), ("", false)] {
         let label = json!({"metadata": {"labels": {api::PROTECTED: value}}});
         namespaces.patch(&world.namespace, &PatchParams::default(), &Patch::Merge(label)).await.unwrap();

@@ -1,4 +1,4 @@
-//! One API server for the whole run; it goes when the test process does.
+//! One API server for the whole run; it ends with the test process.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -21,12 +21,13 @@ pub fn cluster() -> &'static DevCluster {
     &SHARED
 }
 
-/// The same, to be kept.
+/// The cluster that all tests share, as an `Arc`.
 pub fn shared() -> Arc<DevCluster> {
     SHARED.clone()
 }
 
-/// A cluster of one's own, for tests that do to it what no other test could bear; it does not know the CRD yet.
+/// A cluster of its own, for a test that changes the cluster in ways other tests could not bear. The CRD is not
+/// installed yet.
 pub fn private() -> Arc<DevCluster> {
     let cluster = start();
     grant(&cluster);
@@ -37,7 +38,7 @@ fn start() -> DevCluster {
     DevCluster::start(Options::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Installs what a user installs: the CRD and the operator's rights.
+/// Installs the CRD and the operator's rights, as a user would.
 fn install(cluster: &DevCluster) {
     install_crd(cluster);
     grant(cluster);
@@ -56,19 +57,19 @@ fn grant(cluster: &DevCluster) {
     run(cluster.kubectl().args(bind).arg(format!("--group={OPERATORS}")));
 }
 
-/// A kubeconfig of a user that nobody else is, with the operator's rights.
+/// Creates a user with a unique name and the operator's rights; returns the name and its kubeconfig.
 pub fn operator_user_on(cluster: &DevCluster) -> (String, PathBuf) {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    operator_user_called(&format!("operator-{}", NEXT.fetch_add(1, Ordering::Relaxed)), cluster)
+    operator_user_named(&format!("operator-{}", NEXT.fetch_add(1, Ordering::Relaxed)), cluster)
 }
 
-/// A kubeconfig of a user of this name, with the operator's rights; several may have one name.
-pub fn operator_user_called(user: &str, cluster: &DevCluster) -> (String, PathBuf) {
+/// Creates a kubeconfig for a user of this name, with the operator's rights; several kubeconfigs may have one name.
+pub fn operator_user_named(user: &str, cluster: &DevCluster) -> (String, PathBuf) {
     (user.to_owned(), cluster.user_kubeconfig(user, Some(OPERATORS)).unwrap())
 }
 
-/// A kubeconfig of a user with the operator's rights in one namespace only.
-pub fn operator_user_of(namespace: &str) -> (String, PathBuf) {
+/// Creates a user with the operator's rights in one namespace only.
+pub fn operator_user_confined_to(namespace: &str) -> (String, PathBuf) {
     let user = format!("operator-of-{namespace}");
     let bind = ["create", "rolebinding", "operator", "--clusterrole=apprunner-operator", "--namespace", namespace];
     run(cluster().kubectl().args(bind).arg(format!("--user={user}")));
@@ -76,7 +77,7 @@ pub fn operator_user_of(namespace: &str) -> (String, PathBuf) {
     (user, kubeconfig)
 }
 
-/// Runs a command that must succeed, and gives what it printed.
+/// Runs a command that must succeed, and returns its output.
 pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -1,11 +1,14 @@
-//! A namespace, an App Runner and an operator for each test; builders and verbs in place of pasted set-ups.
+//! A namespace, an App Runner and an operator for each test, with methods that prepare, change and await objects.
+//!
+//! Theme files add methods of their own to [`World`] by `impl World`: flags, gitops, `in_use`, leadership, limits,
+//! logging, refusals, and `proxy` in this folder.
 
 pub mod cluster;
-pub mod front;
-pub mod middleman;
+pub mod forward_proxy;
+pub mod gitops_health;
 pub mod operator;
 pub mod proxy;
-pub mod verdicts;
+pub mod servers;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -22,12 +25,12 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
-use cluster::{operator_user_of, operator_user_on, shared};
+use cluster::{operator_user_confined_to, operator_user_on, shared};
 use operator::{Operator, PACE, Settings, UNLIMITED};
 
 pub const ACCOUNT: &str = "111122223333";
 pub const REGION: &str = "us-east-1";
-/// Long enough for the slowest machine; what takes this long has failed.
+/// Long enough for the slowest machine; a wait that takes longer has failed.
 const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Credentials of another account.
@@ -35,7 +38,7 @@ pub const OTHER: (&str, &str, &str) = ("AKIDOTHER", "not-a-secret-either", "9999
 /// Temporary credentials of [`ACCOUNT`]: key, secret and session token.
 pub const TEMPORARY: (&str, &str, &str) = ("ASIATEMPORARY", "not-a-secret-for-long", "session-token");
 
-/// One test's world.
+/// The namespace, emulator and cluster of one test.
 pub struct World {
     pub cluster: Arc<DevCluster>,
     pub emulator: Arc<Emulator>,
@@ -43,24 +46,24 @@ pub struct World {
     pub api: Api<VpcConnector>,
     pub client: Client,
     pub settings: Settings,
-    versions: Arc<Mutex<Vec<Seen>>>,
+    versions: Arc<Mutex<Vec<Observed>>>,
 }
 
-/// A version of an object, as the watch showed it.
+/// A version of an object, as the watch delivered it.
 #[derive(Clone, Debug)]
-pub enum Seen {
+pub enum Observed {
     Version(Box<VpcConnector>),
-    Gone(String),
+    Deleted(String),
 }
 
 impl World {
-    /// A namespace, an emulator, and no operator yet.
+    /// Creates a namespace and an emulator; starts no operator.
     pub async fn new() -> Self {
         Self::with_behaviors(Behaviors { connector_quota: 1000, ..Behaviors::default() }).await
     }
 
-    /// The same on a cluster of one's own.
-    pub async fn on(cluster: Arc<DevCluster>) -> Self {
+    /// Creates the world on another cluster than the shared one.
+    pub async fn on_cluster(cluster: Arc<DevCluster>) -> Self {
         Self::build(cluster, Behaviors { connector_quota: 1000, ..Behaviors::default() }).await
     }
 
@@ -72,15 +75,15 @@ impl World {
         let temporary = AccessKey::new(TEMPORARY.0, TEMPORARY.1, ACCOUNT).with_session_token(TEMPORARY.2, None);
         let access_keys = vec![AccessKey::default(), AccessKey::new(OTHER.0, OTHER.1, OTHER.2), temporary];
         let config = Config { access_keys, behaviors, ..Config::default() };
-        Self::of(cluster, Arc::new(Emulator::start(config).await.unwrap())).await
+        Self::in_new_namespace(cluster, Arc::new(Emulator::start(config).await.unwrap())).await
     }
 
-    /// Another namespace before the same App Runner: with a cluster id of its own, another cluster's.
-    pub async fn beside(&self) -> Self {
-        Self::of(self.cluster.clone(), self.emulator.clone()).await
+    /// Creates another namespace with the same App Runner; with a cluster id of its own it acts as another cluster.
+    pub async fn with_same_emulator(&self) -> Self {
+        Self::in_new_namespace(self.cluster.clone(), self.emulator.clone()).await
     }
 
-    async fn of(cluster: Arc<DevCluster>, emulator: Arc<Emulator>) -> Self {
+    async fn in_new_namespace(cluster: Arc<DevCluster>, emulator: Arc<Emulator>) -> Self {
         let client = admin_of(&cluster).await;
         let namespace = create_namespace(&client).await;
         let api = Api::namespaced(client.clone(), &namespace);
@@ -89,15 +92,15 @@ impl World {
             access_key: (AccessKey::default().id, AccessKey::default().secret),
             arguments: vec![format!("--namespace={namespace}")],
             environment: Vec::new(),
-            intervals: PACE,
+            pace: PACE,
             limits: UNLIMITED,
         };
         let versions = watch_all(&api).await;
         Self { cluster, emulator, namespace, api, client, settings, versions }
     }
 
-    /// The same world, looked at from another namespace.
-    pub fn move_to(&mut self, namespace: &str) {
+    /// Makes this world use another namespace.
+    pub fn switch_namespace(&mut self, namespace: &str) {
         self.api = Api::namespaced(self.client.clone(), namespace);
         namespace.clone_into(&mut self.namespace);
     }
@@ -114,11 +117,11 @@ impl World {
         Operator::start_as(operator_user_on(&self.cluster), &settings)
     }
 
-    /// Starts an operator that may do in this namespace what operators do, and nothing elsewhere.
+    /// Starts an operator that has the operator's rights in this namespace, and none elsewhere.
     pub fn operator_confined(&self, arguments: &[&str]) -> Operator {
         let mut settings = self.settings.clone();
         settings.arguments.extend(arguments.iter().map(|&argument| argument.to_owned()));
-        Operator::start_as(operator_user_of(&self.namespace), &settings)
+        Operator::start_as(operator_user_confined_to(&self.namespace), &settings)
     }
 
     /// Starts an operator with another account's credentials.
@@ -128,12 +131,12 @@ impl World {
         Operator::start_as(operator_user_on(&self.cluster), &settings)
     }
 
-    /// A connector in AWS.
+    /// Creates a connector in AWS.
     pub fn connector(&self, name: &str) -> String {
         self.emulator.create_connector(ACCOUNT, REGION, name)
     }
 
-    /// An object for a connector.
+    /// Creates an object for a connector.
     pub async fn create(&self, name: &str, arn: &str) -> VpcConnector {
         self.create_with(name, arn, |_| {}).await
     }
@@ -145,7 +148,7 @@ impl World {
         self.api.create(&PostParams::default(), &object).await.unwrap()
     }
 
-    /// A connector, an object for it, and the claim.
+    /// Creates a connector and an object for it, and waits until the connector is claimed.
     pub async fn claimed(&self, name: &str) -> String {
         let arn = self.connector(&format!("conn-{name}"));
         self.create(name, &arn).await;
@@ -157,11 +160,11 @@ impl World {
         self.api.delete(name, &DeleteParams::default()).await.unwrap();
     }
 
-    /// Asks for the end of every object, again where a busy server lost the connection.
+    /// Deletes every object; tries again if a busy server has closed the connection.
     pub async fn delete_all(&self) {
         let (delete, all) = (DeleteParams::default(), ListParams::default());
-        let asked = async || self.api.delete_collection(&delete, &all).await.ok();
-        assert!(eventually(asked).await.is_some(), "the API server takes no deletions");
+        let deleted = async || self.api.delete_collection(&delete, &all).await.ok();
+        assert!(eventually(deleted).await.is_some(), "the API server accepts no deletions");
     }
 
     pub async fn annotate(&self, name: &str, key: &str, value: Option<&str>) {
@@ -181,19 +184,19 @@ impl World {
         self.api.patch_status(name, &PatchParams::default(), &patch).await.unwrap();
     }
 
-    /// Writes a status as a whole.
+    /// Replaces the whole status.
     pub async fn replace_status(&self, name: &str, status: Value) {
         let patch: json_patch::Patch =
             serde_json::from_value(json!([{"op": "replace", "path": "/status", "value": status}])).unwrap();
         self.api.patch_status(name, &PatchParams::default(), &Patch::Json::<()>(patch)).await.unwrap();
     }
 
-    /// Waits until the Ready condition has this reason, and gives the object.
+    /// Waits until the Ready condition has this reason, and returns the object.
     pub async fn reason(&self, name: &str, reason: &str) -> VpcConnector {
         self.until(name, reason, |o| o.status.as_ref().and_then(VpcConnectorStatus::ready_reason) == Some(reason)).await
     }
 
-    /// Waits until an object is as it should be.
+    /// Waits until an object satisfies `is`, and returns it; `what` names the condition in a failure.
     pub async fn until(&self, name: &str, what: &str, is: impl Fn(&VpcConnector) -> bool) -> VpcConnector {
         let found = eventually(async || self.api.get_opt(name).await.unwrap().filter(|object| is(object))).await;
         match found {
@@ -202,58 +205,58 @@ impl World {
         }
     }
 
-    /// Waits until an object is gone.
-    pub async fn gone(&self, name: &str) {
-        let gone = eventually(async || self.api.get_opt(name).await.unwrap().is_none().then_some(())).await;
-        assert!(gone.is_some(), "{name} is still there: {:#?}", self.api.get_opt(name).await.unwrap());
+    /// Waits until an object is deleted.
+    pub async fn until_deleted(&self, name: &str) {
+        let deleted = eventually(async || self.api.get_opt(name).await.unwrap().is_none().then_some(())).await;
+        assert!(deleted.is_some(), "{name} is still there: {:#?}", self.api.get_opt(name).await.unwrap());
     }
 
-    /// How many objects are claimed and well.
+    /// Number of objects whose reason is Available.
     pub async fn available(&self) -> usize {
         let all = self.api.list(&ListParams::default()).await.unwrap();
         let reasons = all.items.iter().filter_map(|object| object.status.as_ref()?.ready_reason());
         reasons.filter(|reason| *reason == "Available").count()
     }
 
-    /// Waits until an object is gone, or as it should be.
-    pub async fn until_gone_or(&self, name: &str, is: impl Fn(&VpcConnector) -> bool) {
+    /// Waits until an object is deleted or satisfies `is`.
+    pub async fn until_deleted_or(&self, name: &str, is: impl Fn(&VpcConnector) -> bool) {
         let found = async || self.api.get_opt(name).await.unwrap().is_none_or(|object| is(&object)).then_some(());
         assert!(eventually(found).await.is_some(), "{name} stays: {:#?}", self.api.get_opt(name).await.unwrap());
     }
 
-    /// Waits until an object is gone, also while the API server does not answer yet.
-    pub async fn gone_after_outage(&self, name: &str) {
-        let gone = async || matches!(self.api.get_opt(name).await, Ok(None)).then_some(());
-        assert!(eventually(gone).await.is_some(), "{name} is still there");
+    /// Waits until an object is deleted, also while the API server does not answer yet.
+    pub async fn until_deleted_after_outage(&self, name: &str) {
+        let deleted = async || matches!(self.api.get_opt(name).await, Ok(None)).then_some(());
+        assert!(eventually(deleted).await.is_some(), "{name} is still there");
     }
 
-    /// The statuses of an object, one after the other, up to and including its end.
+    /// The statuses of a deleted object in order, up to and including the last one.
     pub async fn history(&self, name: &str) -> Vec<VpcConnectorStatus> {
-        let ended = |seen: &Seen| matches!(seen, Seen::Gone(gone) if gone == name);
-        let whole = eventually(async || self.seen().iter().any(ended).then_some(())).await;
-        assert!(whole.is_some(), "the watch never showed the end of {name}");
-        let versions = self.seen().into_iter();
+        let ended = |observed: &Observed| matches!(observed, Observed::Deleted(deleted) if deleted == name);
+        let complete = eventually(async || self.observed().iter().any(ended).then_some(())).await;
+        assert!(complete.is_some(), "the watch never showed the end of {name}");
+        let versions = self.observed().into_iter();
         versions
-            .filter_map(|seen| match seen {
-                Seen::Version(object) if object.name_any() == name => object.status,
+            .filter_map(|observed| match observed {
+                Observed::Version(object) if object.name_any() == name => object.status,
                 _ => None,
             })
             .collect()
     }
 
-    /// Every status that the watch showed of any object.
+    /// Every status of any object that the watch delivered.
     pub fn statuses(&self) -> impl Iterator<Item = VpcConnectorStatus> {
-        self.seen().into_iter().filter_map(|seen| match seen {
-            Seen::Version(object) => object.status,
-            Seen::Gone(_) => None,
+        self.observed().into_iter().filter_map(|observed| match observed {
+            Observed::Version(object) => object.status,
+            Observed::Deleted(_) => None,
         })
     }
 
-    fn seen(&self) -> Vec<Seen> {
+    fn observed(&self) -> Vec<Observed> {
         self.versions.lock().unwrap().clone()
     }
 
-    /// Calls to the emulator, by operation.
+    /// Calls of one operation to the emulator.
     pub fn calls(&self, operation: Operation) -> Vec<Call> {
         let filter = CallFilter { operation: Some(operation.name().to_owned()), ..CallFilter::default() };
         self.emulator.calls_matching(&filter)
@@ -263,7 +266,7 @@ impl World {
         self.calls(Operation::DeleteVpcConnector).len()
     }
 
-    /// How often one connector was to be deleted.
+    /// Number of delete calls for one connector.
     pub fn deletes_of(&self, arn: &str) -> usize {
         self.calls(Operation::DeleteVpcConnector).iter().filter(|call| call.arn.as_deref() == Some(arn)).count()
     }
@@ -276,8 +279,8 @@ impl World {
         self.emulator.add_fault(Fault::new(kind).on(operation).forever());
     }
 
-    /// Lets the next delete take effect at once and its answer come late.
-    pub fn fault_on_delete_answer_late(&self, ms: u64) {
+    /// Lets the next delete take effect at once and its answer arrive late.
+    pub fn delay_delete_answer(&self, ms: u64) {
         self.fault(Operation::DeleteVpcConnector, FaultKind::LateAnswer { ms });
     }
 
@@ -289,7 +292,7 @@ impl World {
         self.emulator.tags(arn).unwrap_or_default().remove(api::OWNER_TAG)
     }
 
-    /// Waits for an Event about an object, and gives its note.
+    /// Waits for an Event about an object, and returns its note.
     pub async fn event(&self, name: &str, reason: &str) -> String {
         let found = eventually(async || self.events(name).await.remove(reason)).await;
         found.unwrap_or_else(|| panic!("no Event {reason} about {name}"))
@@ -312,12 +315,12 @@ impl World {
     }
 }
 
-/// Makes an object that our finalizer holds already.
-pub fn finalized(object: &mut VpcConnector) {
+/// Adds our finalizer to a new object.
+pub fn with_finalizer(object: &mut VpcConnector) {
     object.metadata.finalizers = Some(vec![api::FINALIZER.into()]);
 }
 
-/// What the Ready condition says.
+/// Message of the Ready condition.
 pub fn message(object: &VpcConnector) -> &str {
     &object.status.as_ref().unwrap().condition("Ready").unwrap().message
 }
@@ -330,7 +333,7 @@ pub async fn admin_of(cluster: &DevCluster) -> Client {
     Client::try_from(config).unwrap()
 }
 
-/// A namespace that no other test uses.
+/// Creates a namespace that no other test uses.
 pub async fn create_namespace(client: &Client) -> String {
     let metadata = ObjectMeta { generate_name: Some("test-".into()), ..ObjectMeta::default() };
     let namespace = Namespace { metadata, ..Namespace::default() };
@@ -338,7 +341,7 @@ pub async fn create_namespace(client: &Client) -> String {
     created.name_any()
 }
 
-/// Asks until there is an answer or the deadline passes.
+/// Calls `ask` until it returns a value or the deadline passes.
 pub async fn eventually<T>(ask: impl AsyncFn() -> Option<T>) -> Option<T> {
     let asking = async {
         loop {
@@ -351,9 +354,9 @@ pub async fn eventually<T>(ask: impl AsyncFn() -> Option<T>) -> Option<T> {
     tokio::time::timeout(DEADLINE, asking).await.ok()
 }
 
-/// Keeps every version that the API server shows of every object, from now on.
-async fn watch_all(api: &Api<VpcConnector>) -> Arc<Mutex<Vec<Seen>>> {
-    let versions = Arc::<Mutex<Vec<Seen>>>::default();
+/// Records every version of every object that the API server delivers from now on.
+async fn watch_all(api: &Api<VpcConnector>) -> Arc<Mutex<Vec<Observed>>> {
+    let versions = Arc::<Mutex<Vec<Observed>>>::default();
     let (seen, watched) = (versions.clone(), api.clone());
     let (ready, watching) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
@@ -362,9 +365,9 @@ async fn watch_all(api: &Api<VpcConnector>) -> Arc<Mutex<Vec<Seen>>> {
         while let Some(event) = events.next().await {
             match event {
                 Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
-                    seen.lock().unwrap().push(Seen::Version(Box::new(object)));
+                    seen.lock().unwrap().push(Observed::Version(Box::new(object)));
                 }
-                Ok(watcher::Event::Delete(object)) => seen.lock().unwrap().push(Seen::Gone(object.name_any())),
+                Ok(watcher::Event::Delete(object)) => seen.lock().unwrap().push(Observed::Deleted(object.name_any())),
                 Ok(watcher::Event::InitDone) => {
                     let _ = ready.take().map(|ready| ready.send(()));
                 }
@@ -372,7 +375,7 @@ async fn watch_all(api: &Api<VpcConnector>) -> Arc<Mutex<Vec<Seen>>> {
             }
         }
     });
-    // Where the CRD is still missing there is nothing to wait for.
+    // Without the CRD the watch cannot start yet, so there is nothing to wait for.
     if api.list(&ListParams::default()).await.is_ok() {
         watching.await.unwrap();
     }

@@ -1,4 +1,4 @@
-//! Nothing is left behind, however a cluster with a node ends, and nothing of the machine's is touched while it runs.
+//! A cluster with a node leaves nothing behind however it ends, and does not change the machine while it runs.
 
 use std::{
     io::{BufRead, BufReader},
@@ -27,7 +27,7 @@ fn start() -> (NodeCluster, Traces) {
 }
 
 #[test]
-fn the_machine_is_not_touched_and_a_drop_leaves_nothing() {
+fn dropping_leaves_nothing_and_the_machine_is_unchanged_throughout() {
     let before = Machine::look();
     let (cluster, traces) = start();
     assert_eq!(Machine::look(), before);
@@ -41,7 +41,7 @@ fn the_machine_is_not_touched_and_a_drop_leaves_nothing() {
 }
 
 #[test]
-fn a_panic_leaves_nothing() {
+fn panic_leaves_nothing_behind() {
     let (cluster, traces) = start();
     let directory = cluster.directory().to_owned();
 
@@ -56,10 +56,10 @@ fn a_panic_leaves_nothing() {
 }
 
 #[test]
-fn a_kill_leaves_nothing() {
+fn kill_leaves_nothing_behind() {
     let scratch = Scratch::new("node-kill");
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "ends::a_cluster_waits_to_be_killed", "--ignored", "--nocapture"]);
+    child.args(["--exact", "ends::cluster_waits_to_be_killed", "--ignored", "--nocapture"]);
     let mut child = child.env("TMPDIR", &scratch.0).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let directory = lines.into_iter().find(|line| line.starts_with('/')).unwrap();
@@ -69,20 +69,20 @@ fn a_kill_leaves_nothing() {
     child.kill().unwrap();
     child.wait().unwrap();
 
-    eventually("all gone", || gone(directory) && traces.are_gone());
+    eventually("nothing is left", || gone(directory) && traces.are_gone());
 }
 
-/// What the test above runs as a process of its own.
+/// The test above runs this one as a process of its own.
 #[test]
 #[ignore = "waits for its end; another test runs it"]
-fn a_cluster_waits_to_be_killed() {
+fn cluster_waits_to_be_killed() {
     let (cluster, _) = start();
     println!("\n{}", cluster.directory().display());
     let _ = std::io::stdin().read_line(&mut String::new());
 }
 
 #[test]
-fn a_kill_while_starting_leaves_nothing() {
+fn kill_during_start_leaves_nothing_behind() {
     let scratch = Scratch::new("node-starting");
     let mut command = Command::new(DEVCLUSTER);
     let mut child = command
@@ -101,11 +101,11 @@ fn a_kill_while_starting_leaves_nothing() {
     child.kill().unwrap();
     child.wait().unwrap();
 
-    eventually("all gone", || gone(&directory) && cgroups(group).is_empty());
+    eventually("nothing is left", || gone(&directory) && cgroups(group).is_empty());
 }
 
 #[test]
-fn what_the_machine_lacks_is_named_with_what_to_do() {
+fn missing_requirement_of_the_machine_is_named_with_a_remedy() {
     let output = Command::new(DEVCLUSTER).args(["up", "--node"]).env("PATH", "/nowhere").output().unwrap();
 
     assert_eq!(output.status.code(), Some(1));
@@ -115,7 +115,7 @@ fn what_the_machine_lacks_is_named_with_what_to_do() {
 }
 
 #[test]
-fn a_program_that_is_not_built_is_named_with_what_to_do() {
+fn program_that_is_not_built_is_named_with_a_remedy() {
     let scratch = Scratch::new("node-assets");
     let tools = devcluster::Tools::find().unwrap();
     for name in ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"] {
@@ -130,7 +130,7 @@ fn a_program_that_is_not_built_is_named_with_what_to_do() {
 }
 
 #[test]
-fn an_archive_that_is_none_is_refused_by_name() {
+fn loading_a_file_that_is_no_archive_fails_and_names_the_file() {
     let cluster = NodeCluster::start(Options::default()).unwrap();
     let path = cluster.directory().join("resolv.conf");
 

@@ -1,4 +1,4 @@
-//! The promises of a cluster with a node, kept with real pods.
+//! Tests of a cluster with a node, with real pods.
 
 #[cfg(test)]
 mod ends;

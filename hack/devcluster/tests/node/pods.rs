@@ -1,4 +1,4 @@
-//! What pods of a cluster with a node meet.
+//! Pods on a cluster with a node: network, signals, restarts.
 
 use std::{fs, path::Path, sync::LazyLock, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     world::{runs, state},
 };
 
-/// Never dropped; it goes with the test process.
+/// Never dropped; it ends with the test process.
 static SHARED: LazyLock<NodeCluster> =
     LazyLock::new(|| NodeCluster::start(Options::default()).unwrap_or_else(|error| panic!("{error}")));
 
@@ -19,7 +19,7 @@ fn logs(namespace: &str) -> String {
 }
 
 #[test]
-fn a_pod_under_the_strictest_rules_finds_a_server_by_its_name_and_the_api_server() {
+fn restricted_pod_reaches_a_server_by_dns_name_and_the_api_server() {
     let port = visitor::server(&SHARED, "welcome");
 
     visitor::run(&SHARED, "by-name", port);
@@ -29,7 +29,7 @@ fn a_pod_under_the_strictest_rules_finds_a_server_by_its_name_and_the_api_server
 }
 
 #[test]
-fn a_pod_that_asks_for_more_than_the_rules_allow_is_refused() {
+fn pod_that_violates_pod_security_is_refused() {
     stdout_of(SHARED.kubectl().args(["create", "namespace", "strict"]));
     let enforced = "pod-security.kubernetes.io/enforce=restricted";
     stdout_of(SHARED.kubectl().args(["label", "namespace", "strict", enforced]));
@@ -41,7 +41,7 @@ fn a_pod_that_asks_for_more_than_the_rules_allow_is_refused() {
 }
 
 #[test]
-fn a_deleted_pod_leaves_the_node_and_its_namespace_ends() {
+fn deleting_the_namespace_ends_its_pod_processes() {
     let port = visitor::server(&SHARED, "farewell");
     visitor::run(&SHARED, "deleted", port);
     assert!(runs(&format!("/program apprunner.test:{port}")));
@@ -52,7 +52,7 @@ fn a_deleted_pod_leaves_the_node_and_its_namespace_ends() {
 }
 
 #[test]
-fn a_pods_process_is_frozen_woken_and_killed() {
+fn signals_freeze_continue_and_kill_a_pod_process() {
     let port = visitor::server(&SHARED, "signals");
     visitor::run(&SHARED, "signalled", port);
     let visitor = format!("/program apprunner.test:{port}");
@@ -61,7 +61,7 @@ fn a_pods_process_is_frozen_woken_and_killed() {
     send("SIGSTOP");
     eventually("it is frozen", || state(&visitor).is_some_and(|state| state == "T"));
     send("SIGCONT");
-    eventually("it goes on", || state(&visitor).is_some_and(|state| state != "T"));
+    eventually("it continues", || state(&visitor).is_some_and(|state| state != "T"));
     send("SIGKILL");
 
     let killed = "--for=jsonpath={.status.containerStatuses[0].lastState.terminated.exitCode}=137";
@@ -69,7 +69,7 @@ fn a_pods_process_is_frozen_woken_and_killed() {
 }
 
 #[test]
-fn a_signal_to_a_pod_that_is_not_there_says_so() {
+fn signal_to_a_missing_pod_is_an_error() {
     let Err(Error::Failed { command, reason }) = SHARED.signal("default", "nobody", "SIGKILL") else {
         panic!("it was sent")
     };
@@ -78,7 +78,7 @@ fn a_signal_to_a_pod_that_is_not_there_says_so() {
 }
 
 #[test]
-fn the_node_is_the_same_to_pods_whatever_others_come_and_go() {
+fn bridge_address_stays_the_same_when_pods_start() {
     let cluster = NodeCluster::start(Options::default()).unwrap();
     let node = || {
         let mut link = cluster.run("link", Path::new("/bin/sh"), &["-c", "ip -o link show node0"].map(str::to_owned));
@@ -94,7 +94,7 @@ fn the_node_is_the_same_to_pods_whatever_others_come_and_go() {
 }
 
 #[test]
-fn pods_stay_when_what_runs_them_is_killed_and_started_again() {
+fn pods_survive_restarts_of_the_node_components() {
     let cluster = NodeCluster::start(Options::default()).unwrap();
     let port = visitor::server(&cluster, "still here");
     visitor::run(&cluster, "kept", port);
@@ -111,7 +111,7 @@ fn pods_stay_when_what_runs_them_is_killed_and_started_again() {
 }
 
 #[test]
-fn a_program_runs_in_the_clusters_network_until_it_is_dropped() {
+fn program_runs_in_the_cluster_network_until_dropped() {
     let sh = |script: &str| SHARED.run("script", Path::new("/bin/sh"), &["-c".to_owned(), script.to_owned()]).unwrap();
 
     let mut addresses = sh("ip -o address");
@@ -121,5 +121,5 @@ fn a_program_runs_in_the_clusters_network_until_it_is_dropped() {
     let mark = format!("{}/dropped", SHARED.directory().display());
     let endless = sh(&format!("exec sleep 1000 </dev/null # {mark}"));
     drop(endless);
-    eventually("the program is gone", || !runs(&mark));
+    eventually("the program has ended", || !runs(&mark));
 }

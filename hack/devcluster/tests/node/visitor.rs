@@ -27,7 +27,8 @@ static ARCHIVE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     fs::read(archive).unwrap()
 });
 
-/// Has a visitor of `apprunner.test:PORT` running and ready, in a namespace that enforces the strictest Pod Security.
+/// Starts a pod that visits `apprunner.test:PORT`, in a namespace that enforces the strictest Pod Security, and waits
+/// until it is ready.
 pub(crate) fn run(cluster: &NodeCluster, namespace: &str, port: u16) {
     let archive = cluster.directory().join(format!("{namespace}.tar"));
     fs::write(&archive, &*ARCHIVE).unwrap();
@@ -52,7 +53,7 @@ fn manifest(server: &str) -> String {
         "kind": "Pod",
         "metadata": { "name": "visitor" },
         "spec": {
-            // It is its container's first process, which no signal ends that it does not ask for.
+            // The program is its container's first process, which ignores signals that it has no handler for.
             "terminationGracePeriodSeconds": 1,
             "securityContext": { "runAsNonRoot": true, "seccompProfile": { "type": "RuntimeDefault" } },
             "containers": [{
@@ -69,7 +70,7 @@ fn manifest(server: &str) -> String {
     pod.to_string()
 }
 
-/// Starts a server in the cluster's network that says `words` to everybody, and returns its port.
+/// Starts a server in the cluster's network that answers every request with `words`, and returns its port.
 pub(crate) fn server(cluster: &NodeCluster, words: &'static str) -> u16 {
     let listener = thread::scope(|scope| {
         let bound = scope.spawn(|| {
@@ -82,7 +83,7 @@ pub(crate) fn server(cluster: &NodeCluster, words: &'static str) -> u16 {
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            // The request is small enough to come in one piece, and what it asks for does not matter.
+            // The request is small enough to arrive in one piece, and its content does not matter.
             let _ = stream.read(&mut [0; 1024]);
             write!(stream, "HTTP/1.0 200 OK\r\n\r\n{words}").unwrap();
         }

@@ -1,4 +1,4 @@
-//! The machine as it looks from outside: its processes, their namespaces, its cgroups, its settings.
+//! The machine seen from outside of a cluster: its processes, their namespaces, its cgroups, its settings.
 
 use std::{
     collections::BTreeSet,
@@ -12,19 +12,19 @@ fn processes() -> Vec<PathBuf> {
     entries.filter(|path| path.join("cmdline").exists() && path.join("ns").exists()).collect()
 }
 
-/// Whether a process has the words in its command line.
+/// Returns whether a process has these words in its command line.
 pub(crate) fn runs(words: &str) -> bool {
     state(words).is_some()
 }
 
-/// In which state a process is that has the words in its command line: `T` where it is frozen.
+/// State of the process that has these words in its command line: `T` if it is frozen.
 pub(crate) fn state(words: &str) -> Option<String> {
     let command_line = |path: &Path| fs::read(path.join("cmdline")).unwrap_or_default();
     let line = |path: &Path| String::from_utf8_lossy(&command_line(path)).replace('\0', " ");
     processes().into_iter().find(|path| line(path).contains(words)).and_then(|path| field(&path, 0))
 }
 
-/// The namespaces of a process, without those that this one is in as well.
+/// The namespaces of a process, without those that this process shares.
 fn namespaces(process: &Path) -> BTreeSet<PathBuf> {
     let of = |process: &Path| -> BTreeSet<PathBuf> {
         ["mnt", "net", "pid"].iter().filter_map(|kind| fs::read_link(process.join("ns").join(kind)).ok()).collect()
@@ -39,19 +39,19 @@ pub(crate) fn cgroups(name: &str) -> Vec<PathBuf> {
     hierarchies.map(|path| path.join(name)).filter(|path| path.exists()).collect()
 }
 
-/// When a process was started, which no other process with its id shares.
+/// Start time of a process; no other process with the same id has the same one.
 fn started(process: &Path) -> Option<String> {
     field(process, 19)
 }
 
-/// What the kernel says of a process behind its name, counted from 0.
+/// A field of the process's `/proc/…/stat` after its name, counted from 0.
 fn field(process: &Path, number: usize) -> Option<String> {
     let stat = fs::read_to_string(process.join("stat")).ok()?;
-    // The name may have blanks in it, and ends with the last bracket.
+    // The name may contain spaces, and ends with the last bracket.
     stat.rsplit_once(')')?.1.split_whitespace().nth(number).map(str::to_owned)
 }
 
-/// All that a cluster with a node has on the machine beside its directory.
+/// Everything that a cluster with a node has on the machine outside of its directory.
 #[derive(Debug)]
 pub(crate) struct Traces {
     group: String,
@@ -59,7 +59,8 @@ pub(crate) struct Traces {
 }
 
 impl Traces {
-    /// Looks while it runs: at what shares a namespace with its first process, and at its containers.
+    /// Collects the traces of a running cluster: processes that share a namespace with its first process, and its
+    /// containers.
     pub(crate) fn of(directory: &Path) -> Self {
         let group = directory.file_name().unwrap().to_string_lossy().into_owned();
         let first = fs::read_to_string(directory.join("node.pid")).unwrap();
@@ -78,25 +79,25 @@ impl Traces {
         cgroups(&self.group)
     }
 
-    /// Those that still run. Namespaces could not be asked for: their numbers are given to the next ones at once.
+    /// The processes that still run. Comparing namespaces would not work: the kernel reuses their numbers at once.
     fn processes(&self) -> Vec<&PathBuf> {
         let runs = |process: &Path, start: &Option<String>| start.is_some() && started(process) == *start;
         self.processes.iter().filter(|(process, start)| runs(process, start)).map(|(process, _)| process).collect()
     }
 
-    /// Whether nothing of it is there any longer.
+    /// Returns whether no trace is left.
     pub(crate) fn are_gone(&self) -> bool {
         self.cgroups().is_empty() && self.processes().is_empty()
     }
 
-    /// Fails the test if anything of it is still there.
+    /// Fails the test if any trace is left.
     pub(crate) fn assert_gone(&self) {
         assert_eq!(self.cgroups(), Vec::<PathBuf>::new());
         assert_eq!(self.processes(), Vec::<&PathBuf>::new());
     }
 }
 
-/// What of the machine itself a node could change.
+/// The parts of the machine itself that a node could change.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Machine {
     settings: Vec<String>,

@@ -1,4 +1,4 @@
-//! What a script that runs `devcluster up` gets, and what is left when it is ended in unkind ways.
+//! `devcluster up` as a script runs it, and the cleanup after each way of ending it.
 
 use std::{
     io::{BufRead, BufReader},
@@ -25,7 +25,7 @@ fn signal(child: &Child, name: &str) {
 }
 
 #[test]
-fn an_interrupt_takes_everything_down() {
+fn interrupt_stops_everything() {
     let scratch = Scratch::new("interrupt");
     let (mut child, directory) = up(Command::new(DEVCLUSTER).arg("up"), &scratch);
     assert!(!processes_of(&directory).is_empty());
@@ -49,18 +49,18 @@ fn keep_keeps_the_directory_and_no_process() {
 }
 
 #[test]
-fn a_kill_leaves_nothing() {
+fn kill_leaves_nothing_behind() {
     let scratch = Scratch::new("kill");
     let (mut child, directory) = up(Command::new(DEVCLUSTER).arg("up"), &scratch);
 
     child.kill().unwrap();
     child.wait().unwrap();
 
-    eventually("all gone", || gone(&directory));
+    eventually("nothing is left", || gone(&directory));
 }
 
 #[test]
-fn a_kill_while_starting_leaves_nothing() {
+fn kill_during_start_leaves_nothing_behind() {
     let scratch = Scratch::new("starting");
     let mut child = Command::new(DEVCLUSTER).arg("up").env("TMPDIR", &scratch.0).stdout(Stdio::null()).spawn().unwrap();
     let api_server_log = || scratch.entries().first().is_some_and(|entry| entry.join("kube-apiserver.log").exists());
@@ -70,11 +70,11 @@ fn a_kill_while_starting_leaves_nothing() {
     child.kill().unwrap();
     child.wait().unwrap();
 
-    eventually("all gone", || gone(&directory));
+    eventually("nothing is left", || gone(&directory));
 }
 
 #[test]
-fn the_parents_end_leaves_nothing() {
+fn end_of_the_parent_process_leaves_nothing_behind() {
     let scratch = Scratch::new("parent");
     let script = r#""$0" up & wait"#;
     let (mut parent, directory) = up(Command::new("sh").args(["-c", script, DEVCLUSTER]), &scratch);
@@ -82,11 +82,11 @@ fn the_parents_end_leaves_nothing() {
     parent.kill().unwrap();
     parent.wait().unwrap();
 
-    eventually("all gone", || gone(&directory));
+    eventually("nothing is left", || gone(&directory));
 }
 
 #[test]
-fn missing_programs_are_named_with_what_to_do() {
+fn missing_programs_are_named_with_a_remedy() {
     let scratch = Scratch::new("assets");
 
     let output = Command::new(DEVCLUSTER).arg("up").env("KUBEBUILDER_ASSETS", &scratch.0).output().unwrap();

@@ -1,4 +1,4 @@
-//! What a test that uses the library gets.
+//! The library as a test uses it.
 
 use std::{env, fs, os::unix::fs::PermissionsExt, process::Command, sync::LazyLock, thread};
 
@@ -6,7 +6,7 @@ use devcluster::{Component, DevCluster, Error, Options, Tools};
 
 use crate::support::{Scratch, assert_gone, eventually, processes_of, stderr, stdout_of};
 
-/// Never dropped, as in the tests this crate is for; its processes go with this one.
+/// Never dropped, as in the tests that use this crate; its processes end with the test process.
 static SHARED: LazyLock<DevCluster> = LazyLock::new(start);
 
 fn start() -> DevCluster {
@@ -14,13 +14,13 @@ fn start() -> DevCluster {
 }
 
 #[test]
-fn the_administrator_is_answered() {
+fn administrator_has_full_access() {
     assert_eq!(stdout_of(SHARED.kubectl().args(["get", "--raw", "/readyz"])), "ok");
     assert_eq!(stdout_of(SHARED.kubectl().args(["auth", "can-i", "*", "*"])), "yes\n");
 }
 
 #[test]
-fn a_namespace_comes_and_goes() {
+fn namespace_is_created_and_deleted() {
     stdout_of(SHARED.kubectl().args(["create", "namespace", "short-lived"]));
     stdout_of(SHARED.kubectl().args(["delete", "namespace", "short-lived", "--wait", "--timeout=60s"]));
 
@@ -29,7 +29,7 @@ fn a_namespace_comes_and_goes() {
 }
 
 #[test]
-fn a_user_is_who_its_kubeconfig_says_and_may_do_nothing_yet() {
+fn user_kubeconfig_has_the_name_and_group_and_no_rights() {
     let user = SHARED.user_kubeconfig("jane", Some("auditors")).unwrap();
     let kubectl = |arguments: &[&str]| {
         let mut command = SHARED.kubectl();
@@ -50,7 +50,7 @@ fn a_user_is_who_its_kubeconfig_says_and_may_do_nothing_yet() {
 }
 
 #[test]
-fn nobody_else_reads_the_keys() {
+fn only_the_owner_may_read_the_keys() {
     let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
 
     assert_eq!(mode(SHARED.directory()), 0o700);
@@ -58,7 +58,7 @@ fn nobody_else_reads_the_keys() {
 }
 
 #[test]
-fn each_component_can_be_stopped_and_started_and_the_data_stays() {
+fn data_survives_a_restart_of_each_component() {
     let cluster = start();
     stdout_of(cluster.kubectl().args(["create", "namespace", "kept"]));
 
@@ -80,7 +80,7 @@ fn each_component_can_be_stopped_and_started_and_the_data_stays() {
 }
 
 #[test]
-fn a_panic_leaves_nothing() {
+fn panic_leaves_nothing_behind() {
     let cluster = start();
     let directory = cluster.directory().to_owned();
     assert!(processes_of(&directory).len() > Component::ALL.len());
@@ -95,14 +95,14 @@ fn a_panic_leaves_nothing() {
 }
 
 #[test]
-fn a_cluster_in_a_static_goes_with_its_process() {
+fn cluster_in_a_static_ends_with_its_process() {
     let scratch = Scratch::new("static");
     let mut process = Command::new(env::current_exe().unwrap());
-    process.args(["--exact", "library::the_administrator_is_answered"]).env("TMPDIR", &scratch.0);
+    process.args(["--exact", "library::administrator_has_full_access"]).env("TMPDIR", &scratch.0);
 
     assert!(stdout_of(&mut process).contains("1 passed"));
 
-    eventually("all gone", || scratch.entries().is_empty() && processes_of(&scratch.0).is_empty());
+    eventually("nothing is left", || scratch.entries().is_empty() && processes_of(&scratch.0).is_empty());
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn missing_programs_are_named() {
 }
 
 #[test]
-fn kubectl_sees_little_of_our_environment() {
+fn kubectl_gets_only_three_environment_variables() {
     let names: Vec<_> = SHARED.kubectl().get_envs().map(|(name, _)| name.to_owned()).collect();
 
     assert_eq!(names, ["HOME", "KUBECONFIG", "PATH"]);

@@ -1,4 +1,4 @@
-//! The promises of this crate, kept against the real programs.
+//! Tests of this crate with the real programs.
 
 #[cfg(test)]
 mod binary;

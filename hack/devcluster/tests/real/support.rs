@@ -1,4 +1,4 @@
-//! Ways to look at processes from outside, and to wait for what has no end of its own to wait for.
+//! Helpers that inspect processes from outside, and wait for conditions.
 
 use std::{
     fs,
@@ -30,7 +30,7 @@ pub(crate) fn processes_of(directory: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Fails the test if anything of a cluster is still there.
+/// Fails the test if anything of a cluster is left.
 pub(crate) fn assert_gone(directory: &Path) {
     assert_eq!(processes_of(directory), Vec::<String>::new());
     assert!(!directory.exists(), "{} is still there", directory.display());
@@ -40,7 +40,7 @@ pub(crate) fn gone(directory: &Path) -> bool {
     processes_of(directory).is_empty() && !directory.exists()
 }
 
-/// Runs a command that must succeed, and returns what it printed.
+/// Runs a command that must succeed, and returns its output.
 pub(crate) fn stdout_of(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", stderr(&output));
@@ -51,7 +51,7 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// An empty directory for temporary files, so that a test sees all that a process makes.
+/// An empty directory for temporary files, so a test sees every file that a process makes.
 pub(crate) struct Scratch(pub(crate) PathBuf);
 
 impl Scratch {

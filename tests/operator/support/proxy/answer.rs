@@ -1,4 +1,4 @@
-//! Answers that the API server never gave.
+//! Answers that the proxy makes itself.
 
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
@@ -8,7 +8,7 @@ use hyper::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde_json::{Value, json};
 
 pub(super) type Answer = Response<AnswerBody>;
-/// An error in it ends the connection where it stands.
+/// An error in the body closes the connection at that point.
 pub(super) type AnswerBody = BoxBody<Bytes, std::io::Error>;
 
 /// A refusal in the API server's form.

@@ -1,4 +1,4 @@
-//! Which request goes wrong, and how.
+//! Faults, and the requests that they affect.
 //!
 //! A fault waits in a queue until a request matches it, as the emulator's do.
 
@@ -10,22 +10,22 @@ use tokio_util::sync::CancellationToken;
 use super::DEADLINE;
 use super::request::{Calls, Request};
 
-/// What goes wrong with a request; "effect" is what the API server does with it.
+/// Kinds of faults; "effect" is the API server's handling of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
-    /// Answers this HTTP status as the API server would; the API server hears of nothing.
+    /// Answers with this HTTP status in the API server's form; the request does not reach the API server.
     Refused { code: u16, retry_after: Option<u32> },
-    /// The same, but the effect took place.
+    /// Answers with this HTTP status after the effect took place.
     RefusedAfterEffect { code: u16 },
-    /// Closes the connection without one byte of an answer; the API server hears of nothing.
+    /// Closes the connection without one byte of an answer; the request does not reach the API server.
     ClosedBeforeEffect,
     /// Closes the connection without one byte of an answer; the effect took place.
     ClosedAfterEffect,
-    /// Waits, then goes on normally: the effect comes late, also when the client is gone by then.
+    /// Waits, then continues normally: the effect comes late, also if the client has disconnected by then.
     Delay { ms: u64 },
     /// Takes effect at once and answers late.
     LateAnswer { ms: u64 },
-    /// Waits until the fault is cleared; a request whose client went meanwhile never takes effect.
+    /// Waits until the fault is cleared; a request whose client disconnects meanwhile never takes effect.
     BlackHoleBeforeEffect,
     /// Takes effect, and answers only when the fault is cleared.
     BlackHoleAfterEffect,
@@ -36,30 +36,30 @@ impl FaultKind {
         Self::Refused { code, retry_after: None }
     }
 
-    /// Answers 429 and when to come back, in seconds.
+    /// Answers 429 with a Retry-After in seconds.
     pub fn throttled(retry_after: u32) -> Self {
         Self::Refused { code: 429, retry_after: Some(retry_after) }
     }
 }
 
-/// Something that goes wrong with the requests that match.
+/// A fault for the requests that match.
 ///
-/// A request plays at most one fault: the oldest that matches it and has nothing left to skip.
+/// A request gets at most one fault: the oldest that matches it and has no requests to skip any more.
 pub struct Fault {
     calls: Calls,
     skip: u32,
-    /// How often it is played; no number is for ever.
+    /// Number of requests that get the fault; `None` is unlimited.
     count: Option<u32>,
     kind: FaultKind,
 }
 
 impl Fault {
-    /// Makes a fault that the next request plays, whichever that is.
+    /// Makes a fault for the next request of any kind.
     pub fn new(kind: FaultKind) -> Self {
         Self { calls: Calls::any(), skip: 0, count: Some(1), kind }
     }
 
-    /// Narrows it to these requests.
+    /// Narrows the fault to these requests.
     pub fn on(mut self, calls: Calls) -> Self {
         self.calls = calls;
         self
@@ -71,34 +71,35 @@ impl Fault {
         self
     }
 
-    /// Plays it this often.
+    /// Sets the number of requests that get the fault.
     pub fn times(mut self, count: u32) -> Self {
         self.count = Some(count);
         self
     }
 
-    /// Plays it until it is cleared.
+    /// Keeps the fault until it is cleared.
     pub fn forever(mut self) -> Self {
         self.count = None;
         self
     }
 }
 
-/// Names a fault for clearing it.
+/// Identifies a fault, to clear it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FaultId(usize);
 
-/// On which side of its effect a request is held.
+/// Side of its effect on which a request is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     BeforeEffect,
     AfterEffect,
 }
 
-/// Holds one request until the test has decided what becomes of it.
+/// Stops one request until the test decides how it continues.
 ///
-/// Released, it goes on, also when its client is gone by then: a message that was under way arrives. Dropped, it never
-/// does: held before its effect it has none, after it no answer. A gate that is dropped unreached holds nobody.
+/// A released request continues, also if its client has disconnected by then, as a message in flight arrives. A request
+/// whose gate is dropped never continues: stopped before its effect, it takes none; stopped after it, it gets no
+/// answer. A gate that is dropped before a request reaches it stops no request.
 pub struct Gate {
     reached: watch::Receiver<Option<Request>>,
     released: CancellationToken,
@@ -106,7 +107,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Waits until the request is held here.
+    /// Waits until a request is stopped here.
     pub async fn reached(&self) -> Request {
         let mut reached = self.reached.clone();
         let held = tokio::time::timeout(DEADLINE, reached.wait_for(Option::is_some)).await;
@@ -145,7 +146,7 @@ impl Hold {
         (Self { side, reached, released, abandoned }, gate)
     }
 
-    /// Waits for the decision; says whether the request goes on.
+    /// Waits for the decision; returns whether the request continues.
     pub(super) async fn decided(&self, request: &Request) -> bool {
         self.reached.send_replace(Some(request.clone()));
         tokio::select! {
@@ -156,15 +157,15 @@ impl Hold {
     }
 }
 
-/// What a request is made to play.
+/// The fault or gate of a request.
 #[derive(Clone)]
-pub(super) enum Play {
-    /// A fault, and what tells that it was cleared.
+pub(super) enum Action {
+    /// A fault, and the token that is cancelled when the fault is cleared.
     Fault(FaultKind, CancellationToken),
     Hold(Hold),
 }
 
-impl Play {
+impl Action {
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Fault(kind, _) => format!("{kind:?}"),
@@ -184,10 +185,11 @@ struct Waiting {
     calls: Calls,
     skip: u32,
     count: Option<u32>,
-    play: Play,
+    action: Action,
 }
 
-/// The faults, oldest first; those used up stay, so that what still plays them can be cleared.
+/// The faults, oldest first. Faults without remaining requests stay, so that a request that is still waiting in one can
+/// be released.
 #[derive(Default)]
 pub(super) struct Faults {
     waiting: Vec<Waiting>,
@@ -195,17 +197,17 @@ pub(super) struct Faults {
 
 impl Faults {
     pub(super) fn add(&mut self, fault: Fault) -> FaultId {
-        let play = Play::Fault(fault.kind, CancellationToken::new());
-        self.waiting.push(Waiting { calls: fault.calls, skip: fault.skip, count: fault.count, play });
+        let action = Action::Fault(fault.kind, CancellationToken::new());
+        self.waiting.push(Waiting { calls: fault.calls, skip: fault.skip, count: fault.count, action });
         FaultId(self.waiting.len() - 1)
     }
 
     pub(super) fn hold(&mut self, hold: Hold, calls: Calls, skip: u32) {
-        self.waiting.push(Waiting { calls, skip, count: Some(1), play: Play::Hold(hold) });
+        self.waiting.push(Waiting { calls, skip, count: Some(1), action: Action::Hold(hold) });
     }
 
     pub(super) fn clear(&self, FaultId(place): FaultId) {
-        if let Play::Fault(_, cleared) = &self.waiting[place].play {
+        if let Action::Fault(_, cleared) = &self.waiting[place].action {
             cleared.cancel();
         }
     }
@@ -214,10 +216,10 @@ impl Faults {
         (0..self.waiting.len()).for_each(|place| self.clear(FaultId(place)));
     }
 
-    /// Takes what this request plays, and counts down the `skip` of those that let it pass.
-    pub(super) fn take(&mut self, request: &Request) -> Option<Play> {
+    /// Returns the fault or gate for this request, and counts down the `skip` of those that let it pass.
+    pub(super) fn take(&mut self, request: &Request) -> Option<Action> {
         let position = self.waiting.iter_mut().position(|waiting| {
-            let meant = waiting.count != Some(0) && !waiting.play.is_void() && waiting.calls.matches(request);
+            let meant = waiting.count != Some(0) && !waiting.action.is_void() && waiting.calls.matches(request);
             let passes = waiting.skip > 0;
             if meant {
                 waiting.skip = waiting.skip.saturating_sub(1);
@@ -226,7 +228,7 @@ impl Faults {
         })?;
         let found = &mut self.waiting[position];
         found.count = found.count.map(|count| count - 1);
-        Some(found.play.clone())
+        Some(found.action.clone())
     }
 }
 

@@ -1,12 +1,12 @@
 //! A faulty network between the operator and the API server.
 //!
-//! What a client of a real API server must bear lies mostly between the two: answers that are lost after the write
-//! took place, watches that fall silent or show the past, connections that nobody refuses and nobody answers. No API
-//! server can be asked for that, so each test may put this proxy in front of it. It speaks plain HTTP to the operator,
-//! and passes everything on as an operator user of its own, whose rights and audit log are thus the real ones.
+//! The hardest failures for a client of a real API server happen in the network: answers that are lost after the write
+//! took place, watches that fall silent or deliver old events, connections that are neither refused nor answered. An
+//! API server cannot be told to produce them, so each test may put this proxy in front of it. The proxy speaks plain
+//! HTTP to the operator, and forwards everything as an operator user of its own, so rights and audit log are real.
 //!
-//! [`Fault`]s and [`Gate`]s are for single requests, chosen by [`Calls`]; the rest is switched for all. Dropping the
-//! [`Proxy`] ends everything.
+//! [`Fault`]s and [`Gate`]s affect single requests, chosen by [`Calls`]; the other switches affect all requests.
+//! Dropping the [`Proxy`] ends everything.
 
 mod answer;
 mod faults;
@@ -32,7 +32,7 @@ pub use faults::{Fault, FaultId, FaultKind, Gate, Side};
 pub use request::{Calls, Request};
 pub use watches::Event;
 
-use faults::{Faults, Hold, Play};
+use faults::{Action, Faults, Hold};
 use watches::Watches;
 
 use super::DEADLINE;
@@ -41,7 +41,7 @@ use super::cluster::operator_user_on;
 use super::operator::Operator;
 
 impl World {
-    /// A proxy in front of this world's API server.
+    /// Starts a proxy in front of this world's API server.
     pub async fn proxy(&self) -> Proxy {
         Proxy::start(&self.cluster).await
     }
@@ -60,7 +60,7 @@ pub struct Proxy {
     kubeconfigs: AtomicUsize,
 }
 
-/// What every connection shares.
+/// State that all connections share.
 struct Shared {
     upstream: Client,
     port: u16,
@@ -77,10 +77,10 @@ struct Listening {
     stopped: JoinHandle<()>,
 }
 
-/// What holds for all requests or all watches.
+/// Settings for all requests or all watches.
 #[derive(Clone, Copy, Default)]
 struct Switches {
-    dark: bool,
+    answers_nothing: bool,
     silent: bool,
     late_by: Duration,
 }
@@ -104,7 +104,8 @@ impl Proxy {
         Self { shared, user, kubeconfig, kubeconfigs: AtomicUsize::new(0) }
     }
 
-    /// The user as whom everything is passed on, and a kubeconfig for this proxy; each has a file of its own.
+    /// The user under which the proxy forwards requests, and a kubeconfig for this proxy; each caller gets a file of
+    /// its own.
     pub fn operator_user(&self) -> (String, PathBuf) {
         let number = self.kubeconfigs.fetch_add(1, Ordering::Relaxed);
         let path = self.kubeconfig.with_extension(format!("{number}.proxy.kubeconfig"));
@@ -143,17 +144,17 @@ impl Proxy {
         lock(&self.shared.faults).add(fault)
     }
 
-    /// Ends a fault; what it still holds up goes on.
+    /// Ends a fault; requests that wait in it continue.
     pub fn clear_fault(&self, id: FaultId) {
         lock(&self.shared.faults).clear(id);
     }
 
-    /// Ends all faults; gates are the business of who holds them.
+    /// Ends all faults; gates are not affected.
     pub fn clear_faults(&self) {
         lock(&self.shared.faults).clear_all();
     }
 
-    /// Holds the next of these requests, after `skip` others.
+    /// Stops the next of these requests, after `skip` others.
     pub fn hold(&self, side: Side, calls: Calls, skip: u32) -> Gate {
         let (hold, gate) = Hold::new(side);
         lock(&self.shared.faults).hold(hold, calls, skip);
@@ -181,28 +182,28 @@ impl Proxy {
         tokio::spawn(self.shared.life.clone().run_until_cancelled_owned(later));
     }
 
-    /// Takes connections and requests, and answers nothing any more; watches fall silent too.
+    /// Accepts connections and requests, but answers nothing; watches fall silent too.
     ///
-    /// A request whose client went meanwhile ([`Request::left`]) never takes effect.
-    pub fn go_dark(&self) {
-        self.switch(|now| now.dark = true);
+    /// A request whose client disconnects meanwhile ([`Request::abandoned`]) never takes effect.
+    pub fn stop_answering(&self) {
+        self.switch(|now| now.answers_nothing = true);
     }
 
-    pub fn go_bright(&self) {
-        self.switch(|now| now.dark = false);
+    pub fn resume_answering(&self) {
+        self.switch(|now| now.answers_nothing = false);
     }
 
-    /// Lets open and new watches show nothing, not even their end, until they may speak.
+    /// Stops all events of open and new watches, including the end of the watch, until [`Self::unsilence_watches`].
     pub fn silence_watches(&self) {
         self.switch(|now| now.silent = true);
     }
 
-    /// Shows all that was held back, in order.
+    /// Delivers all events that were held back, in order.
     pub fn unsilence_watches(&self) {
         self.switch(|now| now.silent = false);
     }
 
-    /// Shows each event this much later than it came; zero shows at once what waits.
+    /// Delays each event by this time; zero delivers the waiting events at once.
     pub fn show_events_late(&self, by: Duration) {
         self.switch(|now| now.late_by = by);
     }
@@ -212,8 +213,7 @@ impl Proxy {
         self.shared.watches().cut();
     }
 
-    /// Lets all open watches show nothing any more, not even their end, as on a connection that died unnoticed; new
-    /// ones are well.
+    /// Stops all open watches for good, including their end, as on a connection that died unnoticed. New watches work.
     pub fn strand_watches(&self) {
         self.shared.watches().strand();
     }
@@ -228,22 +228,23 @@ impl Proxy {
         self.shared.watches().expire();
     }
 
-    /// Keeps the next events that match from the watches.
+    /// Drops the next events that match.
     pub fn drop_events(&self, count: u32, condition: impl Fn(&Event) -> bool + Send + 'static) {
         self.shared.watches().drop_events(count, Box::new(condition));
     }
 
-    /// Shows all events of an object once more, oldest first, to every open watch of its resource; says how many.
+    /// Delivers all events of an object once more, oldest first, to every open watch of its resource; returns their
+    /// number.
     pub fn replay(&self, uid: &str) -> usize {
         self.shared.watches().replay(uid)
     }
 
-    /// Every event that the API server has sent to a watch, also those not shown yet.
+    /// Every event that the API server has sent to a watch, also those not delivered yet.
     pub fn events(&self) -> Vec<Event> {
         self.shared.watches().events()
     }
 
-    /// How many watches are open.
+    /// Number of open watches.
     pub fn open_watches(&self) -> usize {
         self.shared.watches().open()
     }
@@ -284,17 +285,17 @@ impl Shared {
         lock(&self.watches)
     }
 
-    /// Takes note of a request, and of what it plays.
-    fn received(&self, mut request: Request) -> (Request, Option<Play>) {
+    /// Records a request, and the fault or gate that it gets.
+    fn received(&self, mut request: Request) -> (Request, Option<Action>) {
         let mut requests = lock(&self.requests);
         request.number = requests.len();
-        let play = lock(&self.faults).take(&request);
-        request.fault = play.as_ref().map(Play::describe);
+        let action = lock(&self.faults).take(&request);
+        request.fault = action.as_ref().map(Action::describe);
         requests.push(request.clone());
-        (request, play)
+        (request, action)
     }
 
-    fn amend(&self, number: usize, change: impl FnOnce(&mut Request)) {
+    fn update(&self, number: usize, change: impl FnOnce(&mut Request)) {
         change(&mut lock(&self.requests)[number]);
     }
 }
@@ -311,8 +312,8 @@ async fn client_of(kubeconfig: &std::path::Path) -> Client {
     Client::try_from(config).unwrap()
 }
 
-/// A port that is free, and below those the system gives to outgoing connections: there one could take it while
-/// connections are refused.
+/// A free port below the range that the system uses for outgoing connections; another program could take a port of that
+/// range while this proxy refuses connections.
 async fn free_port() -> TcpListener {
     loop {
         if let Ok(listener) = TcpListener::bind(("127.0.0.1", rand::random_range(10_000..20_000))).await {

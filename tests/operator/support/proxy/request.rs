@@ -1,4 +1,4 @@
-//! What a request asks for, read from its method, path and query as the API server reads them.
+//! A request's verb and target, parsed from method, path and query as the API server parses them.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,33 +7,33 @@ use hyper::http::Method;
 use hyper::http::request::Parts;
 use serde_json::Value;
 
-/// One request, as the proxy received it, and what became of it so far.
+/// One request, as the proxy received it, with its result so far.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Its place in the order of arrival, from 0.
+    /// Position in the order of arrival, from 0.
     pub number: usize,
-    /// As RBAC and the audit log call it: get, list, watch, create, update, patch, delete, deletecollection.
+    /// The verb as RBAC and the audit log name it: get, list, watch, create, update, patch, delete, deletecollection.
     pub verb: String,
     pub resource: String,
     pub subresource: String,
     pub namespace: String,
     pub name: String,
-    /// What was sent along; null when that was nothing, or no JSON.
+    /// The request's body; null if it is empty or no JSON.
     pub body: Value,
     pub at: Instant,
     /// HTTP status by which the API server answered the proxy.
     pub effect: Option<u16>,
     /// HTTP status by which the proxy answered the client.
     pub status: Option<u16>,
-    /// The fault that it played.
+    /// The fault or gate that the request got.
     pub fault: Option<String>,
-    /// Whether the client went before it had an answer.
-    pub left: bool,
+    /// True if the client disconnected before it had an answer.
+    pub abandoned: bool,
 }
 
 impl Request {
     pub(super) fn read(parts: &Parts, body: &[u8]) -> Self {
-        let place = Place::read(parts.uri.path());
+        let place = ParsedPath::read(parts.uri.path());
         let watch = parts.uri.query().unwrap_or_default().split('&').any(|p| matches!(p, "watch=true" | "watch=1"));
         Self {
             number: 0,
@@ -47,7 +47,7 @@ impl Request {
             effect: None,
             status: None,
             fault: None,
-            left: false,
+            abandoned: false,
         }
     }
 }
@@ -67,18 +67,18 @@ fn verb(method: &Method, watch: bool, name: &str) -> &'static str {
 }
 
 #[derive(Default)]
-struct Place {
+struct ParsedPath {
     namespace: String,
     resource: String,
     name: String,
     subresource: String,
 }
 
-impl Place {
+impl ParsedPath {
     fn read(path: &str) -> Self {
         let words: Vec<_> = path.split('/').skip(1).collect();
         let (["api", _, rest @ ..] | ["apis", _, _, rest @ ..]) = words.as_slice() else { return Self::default() };
-        // A namespace has a path like that of what is in it, but for these two.
+        // The path of a namespace looks like the path of an object in it, except for these two subresources.
         let (namespace, rest) = match rest {
             ["namespaces", namespace, rest @ ..] if !matches!(rest, [] | ["status" | "finalize"]) => (*namespace, rest),
             rest => ("", rest),
@@ -90,7 +90,7 @@ impl Place {
 
 type Condition = Arc<dyn Fn(&Request) -> bool + Send + Sync>;
 
-/// Says which requests are meant; all, until it is narrowed.
+/// Selects requests; every request until it is narrowed.
 #[derive(Clone, Default)]
 pub struct Calls {
     conditions: Vec<Condition>,
@@ -112,12 +112,12 @@ impl Calls {
         Self::verb("patch").resource("vpcconnectors").subresource("status")
     }
 
-    /// Patches that put a finalizer on.
+    /// Patches that add a finalizer.
     pub fn finalizer_added() -> Self {
         Self::verb("patch").resource("vpcconnectors").subresource("").when(|request| has_operation(request, "add"))
     }
 
-    /// Patches that take a finalizer off.
+    /// Patches that remove a finalizer.
     pub fn finalizer_removed() -> Self {
         Self::verb("patch").resource("vpcconnectors").subresource("").when(|request| has_operation(request, "remove"))
     }
@@ -126,7 +126,7 @@ impl Calls {
         self.when(move |request| request.resource == resource)
     }
 
-    /// Narrows it to a subresource; the empty one is the object itself.
+    /// Narrows the selection to a subresource; the empty one is the object itself.
     pub fn subresource(self, subresource: &'static str) -> Self {
         self.when(move |request| request.subresource == subresource)
     }
@@ -136,7 +136,7 @@ impl Calls {
         self.when(move |request| request.name == name)
     }
 
-    /// Narrows it by anything else.
+    /// Narrows the selection by any condition.
     pub fn when(mut self, condition: impl Fn(&Request) -> bool + Send + Sync + 'static) -> Self {
         self.conditions.push(Arc::new(condition));
         self
@@ -155,9 +155,9 @@ fn has_operation(request: &Request, operation: &str) -> bool {
 }
 
 #[test]
-fn reads_paths_as_the_api_server_does() {
+fn request_paths_are_parsed_as_the_api_server_does() {
     let read = |path: &str| {
-        let place = Place::read(path);
+        let place = ParsedPath::read(path);
         [place.namespace, place.resource, place.name, place.subresource].join(",")
     };
     assert_eq!(read("/apis/g.dev/v1/namespaces/a/vpcconnectors/b/status"), "a,vpcconnectors,b,status");

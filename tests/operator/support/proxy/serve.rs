@@ -1,4 +1,4 @@
-//! The way of one request through the proxy.
+//! Handling of one request in the proxy.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::answer::{Answer, AnswerBody, refusal, whole};
-use super::faults::{FaultKind, Hold, Play, Side, pause};
+use super::faults::{Action, FaultKind, Hold, Side, pause};
 use super::request::Request;
 
-/// Ends the connection without an answer.
+/// Closes the connection without an answer.
 #[derive(Debug)]
 struct Closed;
 
@@ -30,7 +30,7 @@ impl std::fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-/// Takes connections until it is cancelled, which ends them too.
+/// Accepts connections until it is cancelled, which ends the connections too.
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, listening: CancellationToken) {
     while let Some(accepted) = listening.run_until_cancelled(listener.accept()).await {
         let (stream, _) = accepted.unwrap();
@@ -42,24 +42,24 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, listening
     }
 }
 
-/// What the connection does with a request: hyper drops this future when the client goes.
+/// Handles one request of a connection; hyper drops this future when the client disconnects.
 async fn answer(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Result<Answer, Closed> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Closed)?.to_bytes();
-    let (request, play) = shared.received(Request::read(&parts, &body));
+    let (request, action) = shared.received(Request::read(&parts, &body));
     let number = request.number;
     let mut client = Client { shared: shared.clone(), number, gone: CancellationToken::new(), waits: true };
-    let way = Way { shared: shared.clone(), parts, body, request, gone: client.gone.clone() };
-    // The message is under way by itself: that its sender is gone does not call it back.
-    let under_way = tokio::spawn(shared.life.clone().run_until_cancelled_owned(way.go(play)));
-    let answer = under_way.await.ok().flatten().flatten();
+    let in_flight = InFlight { shared: shared.clone(), parts, body, request, gone: client.gone.clone() };
+    // The request runs in a task of its own, so it continues when its client has disconnected.
+    let task = tokio::spawn(shared.life.clone().run_until_cancelled_owned(in_flight.run(action)));
+    let answer = task.await.ok().flatten().flatten();
     client.waits = false;
     let answer = answer.ok_or(Closed)?;
-    shared.amend(number, |request| request.status = Some(answer.status().as_u16()));
+    shared.update(number, |request| request.status = Some(answer.status().as_u16()));
     Ok(answer)
 }
 
-/// A client that waits for its answer; dropped, it does so no longer.
+/// A client that waits for its answer; dropping this value records that it no longer does.
 struct Client {
     shared: Arc<Shared>,
     number: usize,
@@ -71,13 +71,13 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.gone.cancel();
         if self.waits {
-            self.shared.amend(self.number, |request| request.left = true);
+            self.shared.update(self.number, |request| request.abandoned = true);
         }
     }
 }
 
-/// A request under way.
-struct Way {
+/// A request in flight.
+struct InFlight {
     shared: Arc<Shared>,
     parts: Parts,
     body: Bytes,
@@ -85,82 +85,82 @@ struct Way {
     gone: CancellationToken,
 }
 
-/// Whether a request goes on its way, or what becomes of it instead.
-enum Fate {
-    GoesOn,
-    Ends(Option<Answer>),
+/// Decision about a request at one side of its effect.
+enum Next {
+    Continue,
+    Stop(Option<Answer>),
 }
 
-impl Way {
-    /// Gives the answer, or none when the connection is to be closed.
-    async fn go(self, play: Option<Play>) -> Option<Answer> {
-        self.bright().await?;
-        let before = match &play {
-            None => Fate::GoesOn,
-            Some(Play::Fault(kind, cleared)) => self.before(*kind, cleared).await,
-            Some(Play::Hold(hold)) => self.held(hold, Side::BeforeEffect).await,
+impl InFlight {
+    /// Returns the answer, or `None` if the connection is to be closed.
+    async fn run(self, action: Option<Action>) -> Option<Answer> {
+        self.until_answering().await?;
+        let before = match &action {
+            None => Next::Continue,
+            Some(Action::Fault(kind, cleared)) => self.before(*kind, cleared).await,
+            Some(Action::Hold(hold)) => self.wait_at_gate(hold, Side::BeforeEffect).await,
         };
-        if let Fate::Ends(answer) = before {
+        if let Next::Stop(answer) = before {
             return answer;
         }
         let answer = self.forward().await?;
-        let after = match &play {
-            None => Fate::GoesOn,
-            Some(Play::Fault(kind, cleared)) => self.after(*kind, cleared).await,
-            Some(Play::Hold(hold)) => self.held(hold, Side::AfterEffect).await,
+        let after = match &action {
+            None => Next::Continue,
+            Some(Action::Fault(kind, cleared)) => self.after(*kind, cleared).await,
+            Some(Action::Hold(hold)) => self.wait_at_gate(hold, Side::AfterEffect).await,
         };
-        self.bright().await?;
+        self.until_answering().await?;
         match after {
-            Fate::GoesOn => Some(answer),
-            Fate::Ends(instead) => instead,
+            Next::Continue => Some(answer),
+            Next::Stop(instead) => instead,
         }
     }
 
-    async fn before(&self, kind: FaultKind, cleared: &CancellationToken) -> Fate {
+    async fn before(&self, kind: FaultKind, cleared: &CancellationToken) -> Next {
         match kind {
-            FaultKind::Refused { code, retry_after } => return Fate::Ends(Some(refusal(code, retry_after))),
-            FaultKind::ClosedBeforeEffect => return Fate::Ends(None),
+            FaultKind::Refused { code, retry_after } => return Next::Stop(Some(refusal(code, retry_after))),
+            FaultKind::ClosedBeforeEffect => return Next::Stop(None),
             FaultKind::Delay { ms } => pause(ms, cleared).await,
-            FaultKind::BlackHoleBeforeEffect => return self.swallowed(cleared).await,
+            FaultKind::BlackHoleBeforeEffect => return self.wait_in_black_hole(cleared).await,
             _ => {}
         }
-        Fate::GoesOn
+        Next::Continue
     }
 
-    async fn after(&self, kind: FaultKind, cleared: &CancellationToken) -> Fate {
+    async fn after(&self, kind: FaultKind, cleared: &CancellationToken) -> Next {
         match kind {
-            FaultKind::RefusedAfterEffect { code } => return Fate::Ends(Some(refusal(code, None))),
-            FaultKind::ClosedAfterEffect => return Fate::Ends(None),
+            FaultKind::RefusedAfterEffect { code } => return Next::Stop(Some(refusal(code, None))),
+            FaultKind::ClosedAfterEffect => return Next::Stop(None),
             FaultKind::LateAnswer { ms } => pause(ms, cleared).await,
-            FaultKind::BlackHoleAfterEffect => return self.swallowed(cleared).await,
+            FaultKind::BlackHoleAfterEffect => return self.wait_in_black_hole(cleared).await,
             _ => {}
         }
-        Fate::GoesOn
+        Next::Continue
     }
 
-    async fn held(&self, hold: &Hold, side: Side) -> Fate {
+    async fn wait_at_gate(&self, hold: &Hold, side: Side) -> Next {
         if hold.side != side || hold.decided(&self.request).await {
-            return Fate::GoesOn;
+            return Next::Continue;
         }
         self.gone.cancelled().await;
-        Fate::Ends(None)
+        Next::Stop(None)
     }
 
-    /// Waits until the black hole is gone, or the client.
-    async fn swallowed(&self, cleared: &CancellationToken) -> Fate {
+    /// Waits until the fault is cleared or the client has disconnected.
+    async fn wait_in_black_hole(&self, cleared: &CancellationToken) -> Next {
         tokio::select! {
             biased;
-            () = self.gone.cancelled() => Fate::Ends(None),
-            () = cleared.cancelled() => Fate::GoesOn,
+            () = self.gone.cancelled() => Next::Stop(None),
+            () = cleared.cancelled() => Next::Continue,
         }
     }
 
-    /// Waits while the proxy is dark; a client that goes meanwhile takes its request along.
-    async fn bright(&self) -> Option<()> {
+    /// Waits while the proxy answers nothing; a request whose client disconnects meanwhile ends.
+    async fn until_answering(&self) -> Option<()> {
         let mut switches = self.shared.switches.subscribe();
         tokio::select! {
             biased;
-            bright = switches.wait_for(|now| !now.dark) => bright.ok().map(|_| ()),
+            answering = switches.wait_for(|now| !now.answers_nothing) => answering.ok().map(|_| ()),
             () = self.gone.cancelled() => None,
         }
     }
@@ -174,7 +174,7 @@ impl Way {
             request.headers_mut().remove(header);
         }
         let response = self.shared.upstream.send(request).await.ok()?;
-        self.shared.amend(self.request.number, |request| request.effect = Some(response.status().as_u16()));
+        self.shared.update(self.request.number, |request| request.effect = Some(response.status().as_u16()));
         let (mut parts, body) = response.into_parts();
         parts.headers.remove(TRANSFER_ENCODING);
         parts.headers.remove(CONNECTION);
@@ -188,9 +188,9 @@ impl Way {
 
     fn watched(&self, body: Body) -> AnswerBody {
         let switches = self.shared.switches.subscribe();
-        let (passage, shown) = self.shared.watches().begin(&self.request.resource, switches);
-        let passing = passage.run(body, self.shared.clone());
-        tokio::spawn(self.shared.life.clone().run_until_cancelled_owned(passing));
-        StreamBody::new(shown).boxed()
+        let (events, body_out) = self.shared.watches().begin(&self.request.resource, switches);
+        let forwarding = events.run(body, self.shared.clone());
+        tokio::spawn(self.shared.life.clone().run_until_cancelled_owned(forwarding));
+        StreamBody::new(body_out).boxed()
     }
 }

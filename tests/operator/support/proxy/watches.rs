@@ -1,4 +1,4 @@
-//! What the proxy does to the events of watches on their way.
+//! Changes that the proxy makes to the events of watches.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -23,7 +23,7 @@ pub struct Event {
     pub resource: String,
     pub name: String,
     pub uid: String,
-    /// Whether it was kept from the client.
+    /// True if the proxy dropped the event.
     pub dropped: bool,
     line: Bytes,
 }
@@ -53,11 +53,11 @@ struct Open {
 }
 
 struct Drops {
-    left: u32,
+    remaining: u32,
     condition: Box<dyn Fn(&Event) -> bool + Send>,
 }
 
-/// The open watches, and all that was ever sent to one.
+/// The open watches, and every event that the API server has sent to one.
 #[derive(Default)]
 pub(super) struct Watches {
     open: Vec<Open>,
@@ -75,7 +75,7 @@ impl Watches {
     }
 
     pub(super) fn drop_events(&mut self, count: u32, condition: Box<dyn Fn(&Event) -> bool + Send>) {
-        self.drops.push(Drops { left: count, condition });
+        self.drops.push(Drops { remaining: count, condition });
     }
 
     pub(super) fn cut(&mut self) {
@@ -114,11 +114,11 @@ impl Watches {
         }
     }
 
-    /// Takes note of an event; says whether it is to be shown.
-    fn admit(&mut self, mut event: Event) -> bool {
-        let drops = self.drops.iter_mut().find(|drops| drops.left > 0 && (drops.condition)(&event));
+    /// Records an event; returns whether it is to be delivered.
+    fn record(&mut self, mut event: Event) -> bool {
+        let drops = self.drops.iter_mut().find(|drops| drops.remaining > 0 && (drops.condition)(&event));
         if let Some(drops) = drops {
-            drops.left -= 1;
+            drops.remaining -= 1;
             event.dropped = true;
         }
         let shown = !event.dropped;
@@ -126,32 +126,32 @@ impl Watches {
         shown
     }
 
-    /// Makes the passage for a new watch.
-    pub(super) fn begin(&mut self, resource: &str, switches: watch::Receiver<Switches>) -> (Passage, Shown) {
+    /// Creates the event stream of a new watch.
+    pub(super) fn begin(&mut self, resource: &str, switches: watch::Receiver<Switches>) -> (EventStream, WatchBody) {
         let (sender, commands) = mpsc::unbounded_channel();
         let (to_client, mut shown) = mpsc::unbounded_channel();
         self.open.push(Open { resource: resource.to_owned(), commands: sender });
-        let passage = Passage {
+        let events = EventStream {
             resource: resource.to_owned(),
             commands,
-            urgent: VecDeque::new(),
+            injected: VecDeque::new(),
             waiting: VecDeque::new(),
             switches,
             to_client,
         };
-        (passage, Box::pin(stream::poll_fn(move |context| shown.poll_recv(context))))
+        (events, Box::pin(stream::poll_fn(move |context| shown.poll_recv(context))))
     }
 }
 
-/// What a client gets to see of a watch; an error cuts the connection.
-pub(super) type Shown = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, std::io::Error>> + Send + Sync>>;
+/// The body of a watch's answer; an error in it cuts the connection.
+pub(super) type WatchBody = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, std::io::Error>> + Send + Sync>>;
 
-/// The way of one watch's events through the proxy.
-pub(super) struct Passage {
+/// One watch's events on their way through the proxy.
+pub(super) struct EventStream {
     resource: String,
     commands: mpsc::UnboundedReceiver<Command>,
-    /// What the test put in, which no delay holds up.
-    urgent: VecDeque<Step>,
+    /// Events that the test has injected, which no delay affects.
+    injected: VecDeque<Step>,
     waiting: VecDeque<(Instant, Step)>,
     switches: watch::Receiver<Switches>,
     to_client: mpsc::UnboundedSender<Result<Frame<Bytes>, std::io::Error>>,
@@ -162,8 +162,8 @@ enum Step {
     End,
 }
 
-impl Passage {
-    /// Passes events until one side ends it.
+impl EventStream {
+    /// Forwards events until one side ends the watch.
     pub(super) async fn run(mut self, body: Body, shared: Arc<Shared>) {
         let mut events = std::pin::pin!(lines(body));
         let mut ended = false;
@@ -172,19 +172,19 @@ impl Passage {
                 biased;
                 () = self.to_client.closed() => return,
                 Some(command) = self.commands.recv() => match command {
-                    Command::Show(line) => { self.urgent.push_back(Step::Show(line)); continue }
-                    Command::End => { self.urgent.push_back(Step::End); continue }
+                    Command::Show(line) => { self.injected.push_back(Step::Show(line)); continue }
+                    Command::End => { self.injected.push_back(Step::End); continue }
                     Command::Cut => return self.cut(),
                     Command::Strand => return self.to_client.closed().await,
                 },
                 line = events.next(), if !ended => {
-                    let Some(line) = line else { ended = true; self.arrived(Step::End); continue };
-                    if shared.watches().admit(Event::read(&self.resource, line.clone())) {
-                        self.arrived(Step::Show(line));
+                    let Some(line) = line else { ended = true; self.enqueue(Step::End); continue };
+                    if shared.watches().record(Event::read(&self.resource, line.clone())) {
+                        self.enqueue(Step::Show(line));
                     }
                     continue;
                 }
-                step = next(&mut self.urgent, &mut self.waiting, &mut self.switches) => step,
+                step = next(&mut self.injected, &mut self.waiting, &mut self.switches) => step,
             };
             match step {
                 Step::Show(line) => {
@@ -195,7 +195,7 @@ impl Passage {
         }
     }
 
-    fn arrived(&mut self, step: Step) {
+    fn enqueue(&mut self, step: Step) {
         self.waiting.push_back((Instant::now(), step));
     }
 
@@ -204,16 +204,16 @@ impl Passage {
     }
 }
 
-/// Waits until something may be shown, and takes it; given up half-way, nothing is lost.
+/// Waits until an event may be delivered, and takes it; cancelling this future loses nothing.
 async fn next(
-    urgent: &mut VecDeque<Step>,
+    injected: &mut VecDeque<Step>,
     waiting: &mut VecDeque<(Instant, Step)>,
     switches: &mut watch::Receiver<Switches>,
 ) -> Step {
     loop {
         let now = *switches.borrow_and_update();
-        let open = !now.dark && !now.silent;
-        if open && let Some(step) = urgent.pop_front() {
+        let open = !now.answers_nothing && !now.silent;
+        if open && let Some(step) = injected.pop_front() {
             return step;
         }
         let due = waiting.front().filter(|_| open).map(|(arrived, _)| *arrived + now.late_by);
@@ -235,7 +235,7 @@ async fn next(
     }
 }
 
-/// The lines of a body, each with its end.
+/// The lines of a body, each with its line break.
 fn lines(body: Body) -> impl Stream<Item = Bytes> {
     let chunks = body.into_data_stream();
     stream::unfold((chunks, Vec::<u8>::new()), |(mut chunks, mut rest)| async move {

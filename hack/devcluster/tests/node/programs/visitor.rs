@@ -1,6 +1,7 @@
-//! What the tests' pods run: visits the server named by its argument, and the API server, says so, and then listens.
+//! The program in the tests' pods: it connects to the server named by its argument and to the API server, prints the
+//! results, and then listens.
 //!
-//! It is linked statically, like the operator, and its image has nothing else in it: no libraries and no
+//! It is linked statically, like the operator, and its image contains nothing else: no libraries and no
 //! `/etc/nsswitch.conf` help it to resolve a name.
 
 use std::io::{Read, Write};
@@ -9,7 +10,7 @@ use std::net::{TcpListener, TcpStream};
 fn main() {
     let server = std::env::args().nth(1).expect("no server named");
     let mut stream = TcpStream::connect(&server).expect("no way to the server");
-    // In one piece: the server reads once.
+    // The request is sent in one piece, because the server reads only once.
     let request = format!("GET / HTTP/1.0\r\nHost: {server}\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("the server does not listen");
     let mut answer = String::new();

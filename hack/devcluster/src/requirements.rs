@@ -1,4 +1,4 @@
-//! What a node needs of the machine. What is missing is said before anything is started, with how to get it.
+//! Requirements of a node. Missing ones are reported before anything is started, each with an instruction to get it.
 
 use std::{env, fs, path::Path};
 

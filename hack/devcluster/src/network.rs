@@ -1,38 +1,32 @@
-//! Where a cluster stands: on the machine's loopback, or in a network of its own with a node in it.
+//! The network of a cluster: the machine's loopback, or a network namespace with a node in it.
 
 use std::net::Ipv4Addr;
 
-use crate::Component;
-
-/// The node's address, in the network of its own.
+/// Name of the Kubernetes Node object.
+pub(crate) const NODE_NAME: &str = "node";
+/// Name of the bridge that pods are connected to.
+pub(crate) const BRIDGE: &str = "node0";
+/// The node's address in its network namespace.
 pub(crate) const NODE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-/// The name that pods can resolve it by.
-pub(crate) const NODE_NAME: &str = "apprunner.test";
-/// The API server's address, as pods are told it: the first one of `--service-cluster-ip-range`.
+/// DNS name of the node's address, for pods.
+pub(crate) const NODE_HOST: &str = "apprunner.test";
+/// The API server's address for pods: the first address of `--service-cluster-ip-range`.
 pub(crate) const SERVICE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 
-/// Where a cluster stands.
+/// The network that a cluster listens in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Site {
-    /// On the machine's loopback, beside others.
+pub(crate) enum Network {
+    /// The machine's loopback, which clusters share.
     Loopback {
         /// The API server's port.
         port: u16,
     },
-    /// Alone in namespaces of its own.
+    /// A network namespace of its own, with a node.
     Node,
 }
 
-impl Site {
-    /// What runs there, in the order it is started.
-    pub(crate) fn components(self) -> &'static [Component] {
-        match self {
-            Self::Loopback { .. } => &Component::ALL,
-            Self::Node => &Component::WITH_NODE,
-        }
-    }
-
-    /// Where clients find the API server.
+impl Network {
+    /// The API server's address for clients.
     pub(crate) fn address(self) -> Ipv4Addr {
         match self {
             Self::Loopback { .. } => Ipv4Addr::LOCALHOST,
@@ -40,7 +34,7 @@ impl Site {
         }
     }
 
-    /// The API server's port; in a network of our own it is the one that pods call, so that nothing has to translate.
+    /// The API server's port; with a node it is the port that pods call, so that addresses need no translation.
     pub(crate) fn port(self) -> u16 {
         match self {
             Self::Loopback { port } => port,

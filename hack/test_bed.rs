@@ -1,4 +1,4 @@
-//! What the demo and the measurements stand on: a real API server, an App Runner, and operators between them.
+//! The test bed of the demo and the measurements: a real API server, an App Runner, and operators between them.
 
 use std::error::Error;
 use std::fs::File;
@@ -8,10 +8,10 @@ use std::process::{Child, Command, ExitCode, Stdio};
 
 use apprunner_emulator::{Config, DEFAULT_ACCESS_KEY_ID, DEFAULT_SECRET_ACCESS_KEY, Emulator};
 
-pub(crate) type Done<T = ()> = Result<T, Box<dyn Error>>;
+pub(crate) type Result<T = (), E = Box<dyn Error>> = std::result::Result<T, E>;
 
-/// What an operator needs. Dropped in this order: AWS, the cluster.
-pub(crate) struct Stage {
+/// Everything that an operator needs. Dropped in this order: AWS, the cluster.
+pub(crate) struct TestBed {
     pub(crate) aws: Emulator,
     _cluster: Process,
     pub(crate) kubectl: PathBuf,
@@ -19,20 +19,20 @@ pub(crate) struct Stage {
     pub(crate) log: PathBuf,
 }
 
-/// A process that ends no later than we do.
+/// A process that ends no later than this program.
 pub(crate) struct Process(pub(crate) Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The cluster takes its own processes down when it is asked to end, so it is asked, not killed.
+        // The cluster stops its own processes only on SIGTERM, so it is not killed.
         drop(self.0.stdin.take());
         let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
         let _ = self.0.wait();
     }
 }
 
-impl Stage {
-    pub(crate) async fn set(config: Config) -> Done<Self> {
+impl TestBed {
+    pub(crate) async fn start(config: Config) -> Result<Self> {
         let kubectl = devcluster::Tools::find()?.kubectl();
         let (cluster, kubeconfig) = start_cluster()?;
         let aws = Emulator::start(config).await?;
@@ -41,8 +41,8 @@ impl Stage {
         Ok(Self { aws, _cluster: cluster, kubectl, kubeconfig, log })
     }
 
-    /// Starts an operator; `OPERATOR` names another program than the one that was built with this one.
-    pub(crate) fn start_operator(&self, arguments: &[&str]) -> Done<Process> {
+    /// Starts an operator; the variable `OPERATOR` names another program than the one built with this one.
+    pub(crate) fn start_operator(&self, arguments: &[&str]) -> Result<Process> {
         let operator =
             std::env::var_os("OPERATOR").map_or_else(|| program("apprunner-operator"), |it| Ok(it.into()))?;
         let child = Command::new("/bin/sh")
@@ -60,39 +60,39 @@ impl Stage {
         Ok(Process(child))
     }
 
-    /// What the operator logged last.
+    /// The last lines of the operator's log.
     pub(crate) fn log_tail(&self) -> String {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
-    pub(crate) fn apply(&self, manifest: &str) -> Done<String> {
+    pub(crate) fn apply(&self, manifest: &str) -> Result<String> {
         apply(&self.kubectl, &self.kubeconfig, manifest)
     }
 }
 
-fn start_cluster() -> Done<(Process, String)> {
+fn start_cluster() -> Result<(Process, String)> {
     let mut child = Command::new(program("devcluster")?).arg("up").stdout(Stdio::piped()).spawn()?;
     let mut kubeconfig = String::new();
     BufReader::new(child.stdout.take().ok_or("no output of devcluster")?).read_line(&mut kubeconfig)?;
     let cluster = Process(child);
-    check(!kubeconfig.is_empty(), "the cluster did not start; what it said stands above")?;
+    check(!kubeconfig.is_empty(), "the cluster did not start; its error is above")?;
     Ok((cluster, kubeconfig.trim().to_owned()))
 }
 
-/// The programs stand one directory above the examples.
-fn program(name: &str) -> Done<PathBuf> {
+/// Cargo puts the programs one directory above the examples.
+fn program(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let path = own.parent().and_then(Path::parent).ok_or("this program stands nowhere")?.join(name);
     if path.is_file() { Ok(path) } else { Err(format!("{} is not built; run `make demo`", path.display()).into()) }
 }
 
-fn manifest(path: &str) -> Done<String> {
+fn manifest(path: &str) -> Result<String> {
     Ok(std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))?)
 }
 
-fn apply(kubectl: &Path, kubeconfig: &str, manifest: &str) -> Done<String> {
+fn apply(kubectl: &Path, kubeconfig: &str, manifest: &str) -> Result<String> {
     let mut command = Command::new(kubectl);
     command.args(["apply", "--filename", "-"]).env("KUBECONFIG", kubeconfig);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -102,13 +102,13 @@ fn apply(kubectl: &Path, kubeconfig: &str, manifest: &str) -> Done<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// How a program ends that did so.
-pub(crate) fn exit(program: &str, done: Done) -> ExitCode {
-    let Err(error) = done else { return ExitCode::SUCCESS };
+/// Exit code for a result; prints the error.
+pub(crate) fn exit(program: &str, result: Result) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
     eprintln!("\n{program}: {error}");
     ExitCode::FAILURE
 }
 
-pub(crate) fn check(holds: bool, otherwise: &str) -> Done {
+pub(crate) fn check(holds: bool, otherwise: &str) -> Result {
     if holds { Ok(()) } else { Err(otherwise.into()) }
 }

@@ -1,15 +1,15 @@
-//! What Argo CD, and what tools that follow kstatus, take an object for.
+//! Health of an object in Argo CD, and in tools that follow kstatus.
 //!
-//! Both judge an object by itself, as the API server gives it. The core's tests use this file as well, for the states that
-//! are hard to bring about.
+//! Both look only at the object itself, as the API server returns it. The core's tests use this file as well, for
+//! states that are hard to bring about.
 
 use mlua::{Lua, LuaOptions, LuaSerdeExt, SerializeOptions, StdLib, Table};
 use serde_json::Value;
 
-/// What users install.
+/// The health check that users install.
 const HEALTH: &str = include_str!("../../../examples/argocd/health.lua");
 
-/// Argo CD's words for the health of a resource, as far as a check may use them.
+/// Argo CD's health values, as far as a check may return them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Health {
     Healthy,
@@ -18,7 +18,7 @@ pub(crate) enum Health {
     Degraded,
 }
 
-/// The words of kstatus.
+/// The results of kstatus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kstatus {
     Current,
@@ -28,7 +28,7 @@ pub(crate) enum Kstatus {
     NotFound,
 }
 
-/// What Argo CD shows: it asks no check about an object that is being deleted.
+/// The health that Argo CD shows: it runs no check on an object that is being deleted.
 pub(crate) fn argo(object: &Value) -> (Health, String) {
     if object["metadata"]["deletionTimestamp"].is_null() {
         checked(object)
@@ -37,7 +37,7 @@ pub(crate) fn argo(object: &Value) -> (Health, String) {
     }
 }
 
-/// What our health check says, with no library but the base, as Argo CD runs it.
+/// The result of our health check, run with only the base library, as Argo CD runs it.
 pub(crate) fn checked(object: &Value) -> (Health, String) {
     let lua = Lua::new_with(StdLib::TABLE, LuaOptions::default()).unwrap();
     let absent = SerializeOptions::new().serialize_none_to_null(false).serialize_unit_to_null(false);
@@ -54,7 +54,7 @@ pub(crate) fn checked(object: &Value) -> (Health, String) {
     (health, verdict.get("message").unwrap())
 }
 
-/// What kstatus says of a kind that it has no rules for. Source: cli-utils, pkg/kstatus, README.
+/// The result of kstatus for a kind without rules of its own. Source: cli-utils, pkg/kstatus, README.
 pub(crate) fn kstatus(object: Option<&Value>) -> Kstatus {
     let Some(object) = object else { return Kstatus::NotFound };
     let (metadata, status) = (&object["metadata"], &object["status"]);

@@ -1,4 +1,4 @@
-//! The word that each fault of the catalogue is told with, by the operation that it strikes.
+//! The reason that each fault of the emulator leads to, by operation.
 
 use std::collections::BTreeSet;
 
@@ -7,19 +7,20 @@ use apprunner_operator::api::Reason;
 
 use crate::support::World;
 
-/// The reason that is told; `None` where the fault is no failure.
-type Told = Option<Reason>;
+/// The expected reason; `None` if the fault is no failure.
+type Expected = Option<Reason>;
 
-const SERVICE_ERROR: Told = Some(Reason::ServiceError);
-const UNREACHABLE: Told = Some(Reason::Unreachable);
-const UNPROVEN: Told = Some(Reason::Unproven);
-const THROTTLED: Told = Some(Reason::Throttled);
-const ACCESS_DENIED: Told = Some(Reason::AccessDenied);
-const REJECTED: Told = Some(Reason::CredentialsRejected);
+const SERVICE_ERROR: Expected = Some(Reason::ServiceError);
+const UNREACHABLE: Expected = Some(Reason::Unreachable);
+const UNPROVEN: Expected = Some(Reason::Unproven);
+const THROTTLED: Expected = Some(Reason::Throttled);
+const ACCESS_DENIED: Expected = Some(Reason::AccessDenied);
+const REJECTED: Expected = Some(Reason::CredentialsRejected);
 
-/// Four kinds of answer: one that describes the connector, a list of tags, the empty one to a write of tags, and STS's.
-/// An answer that is to be empty may be cut or packed as it likes; what the rewriting kinds name is in the first only.
-const TOLD: [(&str, [Told; 4]); 35] = [
+/// Four kinds of answer: a description of the connector, a list of tags, the empty answer to a write of tags, and the
+/// answer of STS. Truncating or compressing an empty answer does no harm. Members that the rewriting kinds change are
+/// in the first kind only.
+const REASONS: [(&str, [Expected; 4]); 35] = [
     ("internal_error_before_effect", [SERVICE_ERROR; 4]),
     ("internal_error_after_effect", [SERVICE_ERROR; 4]),
     ("closed_before_effect", [UNREACHABLE; 4]),
@@ -29,14 +30,14 @@ const TOLD: [(&str, [Told; 4]); 35] = [
     ("black_hole_after_effect", [UNREACHABLE; 4]),
     ("delay", [None; 4]),
     ("late_answer", [None; 4]),
-    // The two bytes of an empty answer are there in time.
+    // The two bytes of an empty answer arrive in time.
     ("slow", [UNREACHABLE, UNREACHABLE, None, UNREACHABLE]),
     ("half_body", [SERVICE_ERROR; 4]),
-    // The first half of STS's answer names the account, and no half of an account is one.
+    // The first half of STS's answer contains the whole account; half an account number would be rejected.
     ("truncated_json", [SERVICE_ERROR, SERVICE_ERROR, None, None]),
     ("empty_body", [UNPROVEN, UNPROVEN, None, SERVICE_ERROR]),
     ("big_body", [None; 4]),
-    // Nobody asked for it compressed, so nobody can read it.
+    // The client did not offer to accept compression, so it cannot read the answer.
     ("gzip", [SERVICE_ERROR, SERVICE_ERROR, None, SERVICE_ERROR]),
     ("html_200_before_effect", [SERVICE_ERROR; 4]),
     ("html_200_after_effect", [SERVICE_ERROR; 4]),
@@ -60,15 +61,15 @@ const TOLD: [(&str, [Told; 4]); 35] = [
     ("absurd_times", [None; 4]),
 ];
 
-/// What an object may say in a life without trouble.
-const UNTROUBLED: [Reason; 4] = [Reason::Adopting, Reason::Available, Reason::Deleting, Reason::Deleted];
+/// Reasons of an object that meets no failure.
+const NORMAL: [Reason; 4] = [Reason::Adopting, Reason::Available, Reason::Deleting, Reason::Deleted];
 
-/// The reason that a fault is told with at an operation.
-pub fn of(kind: &str, operation: Operation) -> Told {
-    let (_, [described, listed, written, identity]) = TOLD
+/// Returns the reason that a fault leads to at an operation.
+pub fn expected(kind: &str, operation: Operation) -> Expected {
+    let (_, [described, listed, written, identity]) = REASONS
         .into_iter()
         .find(|(name, _)| *name == kind)
-        .unwrap_or_else(|| panic!("the table does not say what {kind} is told with"));
+        .unwrap_or_else(|| panic!("the table has no line for {kind}"));
     match operation {
         Operation::DescribeVpcConnector | Operation::DeleteVpcConnector => described,
         Operation::ListTagsForResource => listed,
@@ -78,7 +79,7 @@ pub fn of(kind: &str, operation: Operation) -> Told {
     }
 }
 
-/// Words of the SDK's and of other libraries', which help nobody who reads a status or an Event.
+/// Words of the SDK and of other libraries, which do not help a user who reads a status or an Event.
 const INTERNAL: [&str; 22] = [
     "Exchange",
     "read_before",
@@ -104,32 +105,32 @@ const INTERNAL: [&str; 22] = [
     "{",
 ];
 
-/// Holds every status and every Event of a world to words that people understand.
+/// Checks that no status and no Event of a world contains a library's internal words.
 pub async fn assert_plain(world: &World, context: &str) {
-    let mut said = Vec::new();
+    let mut shown = Vec::new();
     for status in world.statuses() {
-        said.extend(status.conditions.iter().map(|condition| condition.message.clone()));
-        said.extend(status.last_error.iter().flat_map(|error| [error.code.clone(), error.message.clone()]));
+        shown.extend(status.conditions.iter().map(|condition| condition.message.clone()));
+        shown.extend(status.last_error.iter().flat_map(|error| [error.code.clone(), error.message.clone()]));
     }
-    said.extend(world.notes().await);
-    for text in said {
+    shown.extend(world.notes().await);
+    for text in shown {
         let internal = INTERNAL.iter().find(|word| text.contains(*word));
         assert_eq!(internal, None, "{context}: {text}");
     }
 }
 
-/// Holds an object that is gone to having told this trouble and no other.
-pub async fn assert_told(world: &World, name: &str, trouble: Told, context: &str) {
-    let untroubled = UNTROUBLED.map(|reason| reason.to_string());
+/// Checks that a deleted object showed the expected failure reason and no other.
+pub async fn assert_reasons(world: &World, name: &str, expected: Expected, context: &str) {
+    let normal = NORMAL.map(|reason| reason.to_string());
     let history = world.history(name).await;
-    let said = history.iter().filter_map(|status| status.ready_reason().map(str::to_owned));
-    let said: BTreeSet<String> = said.filter(|reason| !untroubled.contains(reason)).collect();
-    let expected: BTreeSet<String> = trouble.iter().map(ToString::to_string).collect();
-    assert_eq!(said, expected, "{context}: what {name} told");
+    let shown = history.iter().filter_map(|status| status.ready_reason().map(str::to_owned));
+    let shown: BTreeSet<String> = shown.filter(|reason| !normal.contains(reason)).collect();
+    let expected: BTreeSet<String> = expected.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, expected, "{context}: reasons of {name}");
 }
 
 #[test]
-fn the_table_has_a_line_for_every_fault_of_the_catalogue_and_no_other() {
+fn table_has_exactly_one_line_for_every_fault() {
     let catalogue: BTreeSet<_> = FaultKind::catalogue().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(TOLD.map(|(name, _)| name).into_iter().collect::<BTreeSet<_>>(), catalogue);
+    assert_eq!(REASONS.map(|(name, _)| name).into_iter().collect::<BTreeSet<_>>(), catalogue);
 }

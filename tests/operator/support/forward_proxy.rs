@@ -1,5 +1,5 @@
-//! Small forward proxies, of the two kinds that companies have: CONNECT and SOCKS5. Whatever name a client asks for, the
-//! connection goes to one server, so a test may use names that nobody can resolve.
+//! Small forward proxies, of the two kinds that companies have: CONNECT and SOCKS5. For any requested host name the
+//! connection leads to one server, so a test may use names that no resolver knows.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -8,35 +8,35 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy_bi
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
-/// What a client of a proxy has to say of itself: `me` and `p@ss`.
+/// Login header that a client has to send: `me` and `p@ss`.
 const BASIC: &str = "Proxy-Authorization: Basic bWU6cEBzcw==";
 const SOCKS_LOGIN: &[u8] = b"\x01\x02me\x04p@ss";
 
-/// What a proxy speaks.
+/// Protocol and behaviour of a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// HTTP CONNECT, for anybody.
+    /// HTTP CONNECT, without a login.
     Connect,
-    /// HTTP CONNECT, for whoever knows the password.
+    /// HTTP CONNECT, with a login.
     ConnectWithLogin,
-    /// HTTP CONNECT, to nowhere.
+    /// HTTP CONNECT, refuses every connection.
     Refusing,
-    /// SOCKS5, for anybody.
+    /// SOCKS5, without a login.
     Socks,
-    /// SOCKS5, for whoever knows the password.
+    /// SOCKS5, with a login.
     SocksWithLogin,
-    /// Takes connections and never says a word.
+    /// Accepts connections and never sends a byte.
     Silent,
 }
 
 /// A running proxy; it ends with the test.
-pub struct Middleman {
+pub struct ForwardProxy {
     pub address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
     _serving: AbortOnDropHandle<()>,
 }
 
-impl Middleman {
+impl ForwardProxy {
     pub async fn start(kind: Kind, server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -50,7 +50,7 @@ impl Middleman {
         Self { address, asked, _serving: AbortOnDropHandle::new(serving) }
     }
 
-    /// The destinations that it was asked for, one for each connection.
+    /// The requested destinations, one for each connection.
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }

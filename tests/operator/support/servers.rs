@@ -1,4 +1,4 @@
-//! What stands between a company's machines and AWS: TLS with certificates of its own, and a proxy.
+//! The servers between a company's machines and AWS: TLS with the company's own certificates, and a proxy.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// A certificate authority that nobody else knows.
+/// A private certificate authority, which no client trusts by default.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -29,7 +29,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// Its certificate as a file.
+    /// Writes the authority's certificate to a file.
     pub fn file(&self, name: &str) -> PathBuf {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.pem"));
         std::fs::write(&path, &self.pem).unwrap();
@@ -48,20 +48,20 @@ impl Authority {
     }
 }
 
-/// Something that listens, and ends with the test.
-pub struct Front {
+/// A server that ends with the test.
+pub struct Server {
     pub address: SocketAddr,
     task: JoinHandle<()>,
 }
 
-impl Drop for Front {
+impl Drop for Server {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Front {
-    /// Speaks TLS as these names, and passes everything on in the clear.
+impl Server {
+    /// Accepts TLS connections under these names, and forwards them without TLS.
     pub async fn tls(authority: &Authority, names: &[&str], to: SocketAddr) -> Self {
         let acceptor = TlsAcceptor::from(Arc::new(authority.server(names)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -70,7 +70,7 @@ impl Front {
             while let Ok((stream, _)) = listener.accept().await {
                 let acceptor = acceptor.clone();
                 tokio::spawn(async move {
-                    // Whoever does not trust the certificate goes away.
+                    // A client that does not trust the certificate closes the connection.
                     let Ok(mut stream) = acceptor.accept(stream).await else { return };
                     let Ok(mut behind) = TcpStream::connect(to).await else { return };
                     let _ = copy_bidirectional(&mut stream, &mut behind).await;
@@ -80,7 +80,7 @@ impl Front {
         Self { address, task }
     }
 
-    /// Answers over HTTP as a router says.
+    /// Serves a router over HTTP.
     pub async fn http(router: axum::Router) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -93,9 +93,9 @@ impl Front {
     }
 }
 
-/// A proxy that opens tunnels to the hosts that it knows, and refuses all others.
+/// A proxy that opens tunnels to the hosts it knows, and refuses all others.
 pub struct Tunnels {
-    pub front: Front,
+    pub server: Server,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
@@ -110,10 +110,10 @@ impl Tunnels {
                 tokio::spawn(tunnel(stream, known.clone(), seen.clone()));
             }
         });
-        Self { front: Front { address, task }, asked }
+        Self { server: Server { address, task }, asked }
     }
 
-    /// The hosts that were asked for, each once, in the order of the first time.
+    /// The requested hosts, each once, in the order of their first request.
     pub fn asked(&self) -> Vec<String> {
         let mut hosts = Vec::new();
         for host in self.asked.lock().unwrap().iter() {
