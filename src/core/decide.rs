@@ -10,7 +10,7 @@
 //! decided above the account check, except those of Retain, which checks the account itself. The rules about the owner tag
 //! are in [`super::claims`].
 //!
-//! A test holds the comments on the two lists and on the match against the table in `docs/design.md`.
+//! The comments on the two lists and on the match are the table in `docs/design.md`; a test compares them.
 
 use super::arn::ConnectorArn;
 use super::attempt::{Observed, Ownership, Trigger, Untag};
@@ -60,12 +60,14 @@ const GUARDS: [Guard; 9] = [
 
 /// The guards that need the ARN.
 #[rustfmt::skip]
-const ARN_GUARDS: [ArnGuard; 6] = [
+const ARN_GUARDS: [ArnGuard; 8] = [
     unknown_policy,         // deleting, with a policy that this version does not know -> is blocked: InvalidRequest
     blockers_unknown,       // App Runner refused the delete, and no scan looks for the blockers -> subscribes to the service scan
-    attempt_failed,         // the call of this attempt failed -> waits, by its class; after a refusal, by what the services show
+    attempt_failed,         // the call of this attempt failed -> waits, by its error class; after a refusal, by the state of the services
     still_refused,          // App Runner refused the delete, and no service changed since -> waits: InUse, InvalidRequest
-    not_our_account,        // another account, or a region that is not served -> is blocked, without a call: WrongAccount; unknown account -> asks STS
+    region_not_served,      // the region is not served -> is blocked, without a call: WrongAccount
+    account_unknown,        // the account of the credentials is not known, and the object is due -> asks STS, before any other call
+    other_account,          // the credentials are of another account -> is blocked, without a call: WrongAccount
     not_due,                // not due, and not requested -> waits on
 ];
 
@@ -76,16 +78,21 @@ pub fn decide(evidence: &Evidence) -> Decision {
     }
     let arn = match &evidence.object.target {
         Target::Existing(arn) => arn,
-        Target::Invalid(error) => return invalid_arn(evidence, error), // spec.arn is not an ARN -> is blocked: InvalidRequest
+        // spec.arn is not the ARN of a connector -> is blocked: InvalidRequest
+        Target::Invalid(error) => return invalid_arn(evidence, error),
     };
     if let Some(decision) = ARN_GUARDS.iter().find_map(|guard| guard(evidence, arn)) {
         return decision;
     }
     match evidence.object.phase() {
-        Phase::DeletingUnclaimed => claim_before_deleting(evidence, arn), // deleting, unclaimed -> describes; ACTIVE and ours: claims; another owner's: removes the finalizer
-        Phase::DeletingClaimed => delete(evidence, arn), // deleting, claimed -> reads the owner tag, then deletes; another owner's: removes the finalizer; after an unknown outcome, describes first
-        Phase::Unclaimed => claim(evidence, arn), // unclaimed -> describes, reads the tag, writes it, waits 1 to 3 s, reads it, records the claim: Available, NotFound, Inactive, OwnedByAnother
-        Phase::Claimed => resync(evidence, arn), // claimed -> describes and reads the tag every resync, writes a missing tag again: Available, Gone, OwnedByAnother
+        // deleting, unclaimed -> describes it; ACTIVE: claims it, unless another owner has it: removes the finalizer
+        Phase::DeletingUnclaimed => claim_before_deleting(evidence, arn),
+        // deleting, claimed -> reads the owner tag and deletes it, unless another owner has it; after an unknown outcome, describes it first: Deleting
+        Phase::DeletingClaimed => delete(evidence, arn),
+        // unclaimed -> describes it, reads the tag, writes it, waits 1 to 3 s, reads it, claims: Available, NotFound, Inactive, OwnedByAnother
+        Phase::Unclaimed => claim(evidence, arn),
+        // claimed -> describes it and reads the tag every resync, and writes a missing tag again: Available, Gone, OwnedByAnother
+        Phase::Claimed => resync(evidence, arn),
     }
 }
 
@@ -199,19 +206,24 @@ fn still_refused(evidence: &Evidence, _: &ConnectorArn) -> Option<Decision> {
     refused_delete(evidence).filter(|_| waits && !requested).and_then(|refused| wait_for_services(evidence, refused))
 }
 
+fn region_not_served(evidence: &Evidence, arn: &ConnectorArn) -> Option<Decision> {
+    let message = format!("region {} is not one this operator serves (--regions)", arn.region());
+    (!evidence.rules.serves(arn)).then(|| blocked(evidence, Reason::WrongAccount, message))
+}
+
+fn account_unknown(evidence: &Evidence, arn: &ConnectorArn) -> Option<Decision> {
+    let unknown = evidence.caller == Caller::Unknown;
+    (unknown && is_due(evidence)).then(|| call(AwsCall::Identify, arn))
+}
+
 /// With another account's credentials nothing is called and no reply is believed: to them every ARN is not found.
-fn not_our_account(evidence: &Evidence, arn: &ConnectorArn) -> Option<Decision> {
-    if !evidence.rules.serves(arn) {
-        let message = format!("region {} is not one this operator serves (--regions)", arn.region());
-        return Some(blocked(evidence, Reason::WrongAccount, message));
-    }
+fn other_account(evidence: &Evidence, arn: &ConnectorArn) -> Option<Decision> {
     match &evidence.caller {
-        Caller::Unknown => is_due(evidence).then(|| call(AwsCall::Identify, arn)),
         Caller::Account(account) if account != arn.account() => {
             let message = format!("the credentials are of account {account}, the connector is of {}", arn.account());
             Some(blocked(evidence, Reason::WrongAccount, message))
         }
-        Caller::Account(_) => None,
+        Caller::Account(_) | Caller::Unknown => None,
     }
 }
 

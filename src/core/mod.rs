@@ -1,10 +1,10 @@
-//! The pure part: what is known goes in, the one next step comes out.
+//! The pure part of the operator: it receives evidence and returns the next step.
 //!
-//! Nothing here does I/O, reads a clock or draws a random number; the time and the jitter are part of the
-//! [`evidence::Evidence`]. So the table tests, the property tests and the running operator all execute the same
-//! function. `tests` hold this folder to it: no Kubernetes client, no AWS SDK, no async runtime, no clock.
+//! Nothing here does I/O, reads a clock or draws a random number: the time and the jitter are part of the
+//! [`evidence::Evidence`]. So the table tests, the property tests and the running operator execute the same functions. A
+//! test (`tests/purity.rs`) keeps the Kubernetes client, the AWS SDK, the async runtime and clocks out of this folder.
 //!
-//! Read [`decide`] first: it is the operator's behaviour on one page. [`record`] is its other half.
+//! Read [`decide`] first, then [`transition`]. [`status`] and [`wait`] contain what users read.
 
 #[cfg(test)]
 mod tests;

@@ -92,7 +92,7 @@ async fn retain_leaves_the_tag_of_another_owner() {
     a.policy("egress", "Retain").await;
     a.delete("egress").await;
     a.until_deleted("egress").await;
-    assert!(a.event("egress", "Retained").await.contains("its owner tag names another owner and stays"));
+    assert!(a.event("egress", "Retained").await.contains("its owner tag names another owner and remains"));
     assert_eq!(a.owner_tag(arn), Some(format!("b/{}/egress", b.namespace)));
     assert_eq!(a.calls(Operation::UntagResource).len(), 0);
 }

@@ -1,4 +1,4 @@
-//! The table, row by row; the laws it keeps; what this folder may not touch; and that the runbook knows every word of it.
+//! Tests of the pure core: `decide` case by case, its laws, and the pages that have to agree with it.
 
 #![allow(clippy::needless_pass_by_value, reason = "builders read better without ampersands")]
 
@@ -24,4 +24,5 @@ mod refusals;
 mod rows;
 mod runbook;
 mod status;
+mod table;
 mod wiped;
