@@ -5,7 +5,7 @@ use super::evidence::{
     unclaimed, unknown,
 };
 use crate::core::effect::{AwsCall, Effect, Proof, StatusWrite};
-use crate::core::error_class::ErrorClass;
+use crate::core::error_class::{ErrorClass, Retry, Stall};
 use crate::core::evidence::Evidence;
 use crate::core::outcome::{
     Connector, Failure, NO_CREDENTIALS, Operation, Outcome, WRONG_ACCOUNT, WireError, classify,
@@ -295,4 +295,42 @@ fn each_cause_of_rejected_credentials_has_a_message_of_its_own() {
     let untrusted =
         told(Operation::ResolveCredentials, ErrorClass::Untrusted, "UntrustedCertificate", "set AWS_CA_BUNDLE");
     assert_eq!(untrusted, "set AWS_CA_BUNDLE");
+}
+
+/// A row of the README's table of answers: the answer, the reaction, and the reasons.
+fn documented_answers() -> Vec<[&'static str; 3]> {
+    let readme = include_str!("../../../README.md");
+    let table = readme.split_once("| answer to DeleteVpcConnector |").expect("the table of answers").1;
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    rows.map(|row| row.trim_matches('|').splitn(3, " | ").collect::<Vec<_>>().try_into().expect("three cells"))
+        .collect()
+}
+
+#[test]
+fn the_documented_answers_are_those_of_the_table_of_errors() {
+    let rows = documented_answers();
+    for class in ErrorClass::ALL {
+        let row = class.handling();
+        let of_class = |reasons: &str| reasons.split([',', ' ']).any(|word| word == row.reason.as_str());
+        // NotFound of a delete confirms the deletion.
+        let documented = class == ErrorClass::NotFound || rows.iter().any(|[.., reasons]| of_class(reasons));
+        assert!(documented, "no row for {class:?}");
+    }
+    for [answer, reaction, reasons] in rows {
+        let stalls = reasons.contains("\\*");
+        let classes: Vec<_> =
+            ErrorClass::ALL.into_iter().filter(|class| reasons.contains(class.reason().as_str())).collect();
+        assert_eq!(stalls, classes.iter().any(|class| class.handling().stall != Stall::Never), "{reasons}");
+        for code in answer.split([',', ' ']).filter(|word| word.ends_with("Exception") || word.ends_with("Required")) {
+            let class = ErrorClass::of(400, Some(code), answer);
+            let expected = class == ErrorClass::NotFound || classes.contains(&class);
+            assert!(expected, "{code} is {class:?}, and not of the reasons {reasons}");
+        }
+        let backoff = classes.iter().map(|class| class.handling().retry).collect::<Vec<_>>();
+        for (interval, retry) in
+            [("1 to 60 s", Retry::Soon), ("30 s to 5 min", Retry::Access), ("1 to 5 min", Retry::Invalid)]
+        {
+            assert!(!reaction.contains(interval) || backoff.contains(&retry), "{answer}: {reaction}");
+        }
+    }
 }
