@@ -142,7 +142,8 @@ pub struct VpcConnectorStatus {
     pub security_groups: Vec<String>,
     /// App Runner's status of the connector: ACTIVE, or INACTIVE once it is deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub status: Option<ConnectorStatus>,
     /// The connector's creation time in App Runner's reply.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Time>,
@@ -213,6 +214,52 @@ pub struct LastError {
     /// The request id, for AWS Support.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+}
+
+/// The status of a connector: App Runner's word, and its meaning. An unknown word is kept and means nothing.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct ConnectorStatus(String);
+
+/// The meaning of a connector's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectorState {
+    /// It can be used.
+    Active,
+    /// It was deleted.
+    Inactive,
+    /// The word is not in the API's model; it proves nothing.
+    Unknown,
+}
+
+impl ConnectorStatus {
+    /// App Runner's word.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The meaning of the word, in any case.
+    pub fn state(&self) -> ConnectorState {
+        match self.0.as_str() {
+            word if word.eq_ignore_ascii_case("ACTIVE") => ConnectorState::Active,
+            word if word.eq_ignore_ascii_case("INACTIVE") => ConnectorState::Inactive,
+            _ => ConnectorState::Unknown,
+        }
+    }
+}
+
+impl From<&str> for ConnectorStatus {
+    fn from(word: &str) -> Self {
+        Self(word.to_owned())
+    }
+}
+
+impl std::ops::Deref for ConnectorStatus {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.as_str()
+    }
 }
 
 /// The uid of an object. The API server gives every object one.
@@ -426,6 +473,21 @@ mod tests {
 
     fn connector(name: &str, arn: &str) -> VpcConnector {
         VpcConnector::new(name, VpcConnectorSpec { arn: arn.into(), deletion_policy: DeletionPolicy::Delete })
+    }
+
+    #[test]
+    fn the_status_of_a_connector_is_understood_in_any_case_and_kept_as_it_is() {
+        for (word, expected) in [
+            ("ACTIVE", ConnectorState::Active),
+            ("active", ConnectorState::Active),
+            ("INACTIVE", ConnectorState::Inactive),
+            ("Inactive", ConnectorState::Inactive),
+            ("DELETING", ConnectorState::Unknown),
+            ("", ConnectorState::Unknown),
+        ] {
+            let status = ConnectorStatus::from(word);
+            assert_eq!((status.state(), status.as_str()), (expected, word));
+        }
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Reconciler {
         self.metrics.observe_release(proof, took.unwrap_or_default());
         let Object { namespace, name, status, .. } = &pass.evidence.object;
         let deleted_at = status.deleted_at.as_ref().map(|at| tracing::field::display(at.0));
-        let (arn, status) = (&pass.object.spec.arn, &status.status);
+        let (arn, status) = (&pass.object.spec.arn, status.status.as_deref());
         // Together with the Event this line is the receipt once the object is gone.
         info!(namespace, name, arn, ?proof, status, deleted_at, "released the object");
         if let Some(event) = status::release_event(&pass.evidence, proof) {

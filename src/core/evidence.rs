@@ -12,10 +12,9 @@ use super::blockers::Blockers;
 use super::clock::{Moment, Now};
 use super::flags::Unusual;
 use super::intervals::Intervals;
-use super::outcome::{ConnectorState, ConnectorStatus};
 use super::ownership::{ClusterId, OwnerTag};
 use super::state::ObjectState;
-use crate::api::{self, DeletionPolicy, Reason, VpcConnector, VpcConnectorStatus};
+use crate::api::{self, ConnectorState, ConnectorStatus, DeletionPolicy, Reason, VpcConnector, VpcConnectorStatus};
 
 /// Everything that a decision is made from.
 #[derive(Clone, Debug)]
@@ -216,7 +215,7 @@ impl Object {
 
     /// Whether the status holds the receipt of the connector that this object owns.
     pub fn has_receipt(&self) -> bool {
-        let state = self.status.status.as_deref().map(|word| ConnectorStatus::from(word).state());
+        let state = self.status.status.as_ref().map(ConnectorStatus::state);
         self.claimed().is_some() && state == Some(ConnectorState::Inactive)
     }
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::error_class::{ErrorClass, strip_namespace};
 use super::words;
+use crate::api::ConnectorStatus;
 
 /// AWS's text is cut to this many characters before it goes anywhere.
 const LONGEST_MESSAGE: usize = 700;
@@ -204,47 +205,6 @@ pub struct Connector {
     pub deleted_at: Option<Timestamp>,
 }
 
-/// The status of a connector: App Runner's own word, and what it means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectorStatus {
-    word: String,
-    state: ConnectorState,
-}
-
-/// What the status of a connector means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectorState {
-    /// It can be used.
-    Active,
-    /// It was deleted.
-    Inactive,
-    /// The word is not in the API's model; it proves nothing.
-    Unknown,
-}
-
-impl ConnectorStatus {
-    /// The word as App Runner wrote it.
-    pub fn as_str(&self) -> &str {
-        &self.word
-    }
-
-    /// What the word means.
-    pub fn state(&self) -> ConnectorState {
-        self.state
-    }
-}
-
-impl From<&str> for ConnectorStatus {
-    fn from(word: &str) -> Self {
-        let state = match word {
-            _ if words::same(word, "ACTIVE") => ConnectorState::Active,
-            _ if words::same(word, "INACTIVE") => ConnectorState::Inactive,
-            _ => ConnectorState::Unknown,
-        };
-        Self { word: word.to_owned(), state }
-    }
-}
-
 /// A call that did not succeed, in words fit for a status, a log and an Event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -375,18 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn status_words_are_compared_without_regard_to_case() {
-        for (word, expected) in [
-            ("ACTIVE", ConnectorState::Active),
-            ("active", ConnectorState::Active),
-            ("INACTIVE", ConnectorState::Inactive),
-            ("Inactive", ConnectorState::Inactive),
-            ("DELETING", ConnectorState::Unknown),
-            ("", ConnectorState::Unknown),
-        ] {
-            let status = ConnectorStatus::from(word);
-            assert_eq!((status.state(), status.as_str()), (expected, word));
-        }
+    fn a_deleted_service_is_recognized_without_regard_to_case() {
         let service = |status: &str| Service { status: status.into(), ..Service::default() };
         assert!(service("DELETED").is_deleted() && service("deleted").is_deleted());
         assert!(!service("DELETE_FAILED").is_deleted() && !service("").is_deleted());

@@ -462,7 +462,7 @@ fn set_connector_fields(status: &mut VpcConnectorStatus, connector: &Connector) 
     status.revision = connector.revision;
     status.subnets.clone_from(&connector.subnets);
     status.security_groups.clone_from(&connector.security_groups);
-    status.status = connector.status.as_ref().map(|word| word.as_str().to_owned());
+    status.status.clone_from(&connector.status);
     status.created_at = connector.created_at.map(whole_seconds);
     status.deleted_at = connector.deleted_at.map(whole_seconds);
 }

@@ -9,9 +9,10 @@ use super::blockers::Blockers;
 use super::effect::{AwsOutcome, Completed, KubeWrite, StatusWrite};
 use super::error_class::ErrorClass;
 use super::evidence::{Caller, Evidence, Phase};
-use super::outcome::{Connector, ConnectorState, Failure, Operation, Outcome};
+use super::outcome::{Connector, Failure, Operation, Outcome};
 use super::refusal;
 use super::state::{Confirmation, Deletion, Failures, PendingClaim, RefusedDelete};
+use crate::api::ConnectorState;
 
 /// Applies the outcome of an effect to the evidence.
 pub fn apply(evidence: &mut Evidence, completed: Completed) {

@@ -26,7 +26,7 @@ async fn connector_states_in_either_case_are_understood_and_shown_unchanged() {
         let _operator = world.operator();
         let arn = world.claimed("egress").await;
         let adopted = world.reason("egress", "Available").await;
-        assert_eq!(adopted.status.unwrap().status, Some(in_spelling(case, "ACTIVE")));
+        assert_eq!(adopted.status.unwrap().status, Some(in_spelling(case, "ACTIVE").as_str().into()));
 
         let web = world.emulator.create_service(ACCOUNT, REGION, "web", Some(&arn));
         let gone = world.emulator.create_service(ACCOUNT, REGION, "gone", Some(&arn));
@@ -50,7 +50,7 @@ async fn connector_states_in_either_case_are_understood_and_shown_unchanged() {
         let receipt = history.last().unwrap();
         assert_eq!(
             (receipt.ready_reason(), receipt.status.clone()),
-            (Some("Deleted"), Some(in_spelling(case, "INACTIVE")))
+            (Some("Deleted"), Some(in_spelling(case, "INACTIVE").as_str().into()))
         );
         assert!(receipt.deleted_at.is_some());
         let reasons: Vec<_> = history.iter().filter_map(|status| status.ready_reason()).collect();
@@ -67,7 +67,7 @@ async fn earlier_deletion_is_understood_in_either_case() {
         world.emulator.delete_connector(&arn);
         world.create("egress", &arn).await;
         let shown = world.reason("egress", "Inactive").await;
-        assert_eq!(shown.status.unwrap().status, Some(in_spelling(case, "INACTIVE")));
+        assert_eq!(shown.status.unwrap().status, Some(in_spelling(case, "INACTIVE").as_str().into()));
         world.delete("egress").await;
         world.until_deleted("egress").await;
         assert_eq!(

@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use super::objects::Object;
 use super::scan::{NEEDED, Reading};
-use crate::api::whole_seconds;
+use crate::api::{ConnectorState, ConnectorStatus, whole_seconds};
 use crate::core::arn::AccountId;
 use crate::core::error_class::ErrorClass;
-use crate::core::outcome::{Connector, ConnectorState, ConnectorStatus, Failure, Operation};
+use crate::core::outcome::{Connector, Failure, Operation};
 use crate::core::wait::explain;
 
 /// ACTIVE connectors of an account in a region, unless AWS raised it. Source: AWS General Reference, App Runner quotas.
