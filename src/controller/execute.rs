@@ -14,7 +14,7 @@ use crate::apprunner::{CALL_DEADLINE, UNTAG_DEADLINE};
 use crate::cluster::Error;
 use crate::core::arn::ConnectorArn;
 use crate::core::decide::calls_of_attempt;
-use crate::core::effect::{AwsCall, AwsOutcome, Completed, Effect, KubeWrite, Proof, StatusWrite};
+use crate::core::effect::{AwsCall, AwsOutcome, Completed, Effect, KubeWrite, Proof};
 use crate::core::error_class::ErrorClass;
 use crate::core::evidence::Object;
 use crate::core::limiter::Rank;
@@ -73,8 +73,7 @@ impl Reconciler {
             KubeWrite::RemoveFinalizer(proof) => self.release(pass, proof).await?,
             KubeWrite::Status(write) => {
                 let (status, events) = status::status_after(&pass.evidence, write);
-                // Another operator may have recorded a receipt since, and this must not overwrite it.
-                if matches!(write, StatusWrite::AlreadyGone) {
+                if write.requires_same_version() {
                     self.objects.write_status_of_version(&pass.object, &status).await?;
                     self.note_status_write(pass, events);
                 } else {

@@ -128,6 +128,17 @@ impl Effect {
     }
 }
 
+impl StatusWrite {
+    /// Whether the write must fail if the object has changed since it was read. Another operator may have recorded a receipt,
+    /// and AWS no longer knows the connector: that receipt is all there is.
+    pub fn requires_same_version(&self) -> bool {
+        match self {
+            Self::AlreadyGone => true,
+            Self::Adopting | Self::Correction | Self::Claim(_) | Self::Receipt | Self::Released => false,
+        }
+    }
+}
+
 impl AwsCall {
     /// Whether the call names an ARN. Such a call is decided only with the credentials of the connector's account.
     pub fn names_an_arn(self) -> bool {
