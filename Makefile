@@ -9,7 +9,7 @@ TEST_TOOLS = etcd kube-apiserver kube-controller-manager kubectl
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Watch the operator adopt, delete, hold and retain connectors, on a real API server
+demo: ## Watch the operator claim, delete, hold and retain connectors, on a real API server
 	@hack/tools.sh build $(TEST_TOOLS)
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) run --locked --quiet --example demo
