@@ -89,8 +89,8 @@ impl TestBed {
         self.kubectl(&["delete", "vpcc", "jobs-egress", "--namespace=shop", "--wait=false"])?;
         self.wait_for_blockers("jobs, shop")?;
         self.kubectl(&["get", "vpcc", "--namespace=shop"])?;
-        let said = r#"jsonpath={.status.conditions[?(@.type=="Ready")].message}"#;
-        self.kubectl(&["get", "vpcc/jobs-egress", "--namespace=shop", "--output", said])?;
+        let message = r#"jsonpath={.status.conditions[?(@.type=="Ready")].message}"#;
+        self.kubectl(&["get", "vpcc/jobs-egress", "--namespace=shop", "--output", message])?;
         println!("\n    Now one of the services is deleted in AWS, and then the other: then the connector is deleted.");
         check(self.aws.delete_service(&services[1]), "there is no such service")?;
         self.wait_for_blockers("jobs")?;

@@ -84,7 +84,7 @@ fn start_cluster() -> Result<(Process, String)> {
 /// Cargo puts the programs one directory above the examples.
 fn program(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let path = own.parent().and_then(Path::parent).ok_or("this program stands nowhere")?.join(name);
+    let path = own.parent().and_then(Path::parent).ok_or("the path of this program has no parent")?.join(name);
     if path.is_file() { Ok(path) } else { Err(format!("{} is not built; run `make demo`", path.display()).into()) }
 }
 

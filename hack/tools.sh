@@ -69,7 +69,7 @@ build_one() {
   printf 'tools: building %s …\n' "$name" >&2
   (cd "$modules" && compile "$name" "$dir/.$name.$$") || {
     rm -f "$dir/.$name.$$"
-    die "building $name failed; what the compiler says stands above"
+    die "building $name failed; the compiler's errors are above"
   }
   mv "$dir/.$name.$$" "$dir/$name"
   printf 'tools: built %s in %d s\n' "$name" "$((SECONDS - started))" >&2

@@ -21,8 +21,8 @@ fn every_rendered_flag_is_a_flag_of_the_binary() {
     for values in values_files() {
         let objects = objects(&["--values", values.to_str().unwrap()]);
         let set = arguments(&objects);
-        let (code, said) = started_with(&set);
-        assert!(code == Some(1) && said.contains("no way to reach a cluster"), "{set:?}: {said}");
+        let (code, stderr) = started_with(&set);
+        assert!(code == Some(1) && stderr.contains("no way to reach a cluster"), "{set:?}: {stderr}");
     }
 }
 
@@ -34,8 +34,8 @@ fn uninstall_check_is_a_command_of_the_binary() {
     let release = ["--release=apprunner-operator", "--release-namespace=apprunner-system", "--release-revision=1"];
     let expected = [&["preflight", "uninstall", "--namespace=shop", "--namespace=jobs"], release.as_slice()].concat();
     assert_eq!(*set, json!(expected));
-    let (code, said) = started_with(&serde_json::from_value::<Vec<String>>(set.clone()).unwrap());
-    assert!(code == Some(1) && said.contains("nothing is uninstalled"), "{said}");
+    let (code, stderr) = started_with(&serde_json::from_value::<Vec<String>>(set.clone()).unwrap());
+    assert!(code == Some(1) && stderr.contains("nothing is uninstalled"), "{stderr}");
 }
 
 /// The pod of the uninstall check.
@@ -252,10 +252,15 @@ fn schema_and_binary_agree_on_every_bound() {
             };
             let rendered = template(&["--set", &format!("{value}={long}")]);
             let port = if *value == "listenAddress" { ":8081" } else { "" };
-            let (code, said) = started_with(&[format!("{flag}={long}{port}")]);
+            let (code, stderr) = started_with(&[format!("{flag}={long}{port}")]);
             // The binary exits with 2 if it does not accept a flag, and here with 1 because there is no cluster.
-            assert!(matches!(code, Some(1 | 2)), "{flag}={long}: {code:?} {said}");
-            assert_eq!(rendered.status.success(), code == Some(1), "{value}={long}: {}{said}", text(&rendered.stderr));
+            assert!(matches!(code, Some(1 | 2)), "{flag}={long}: {code:?} {stderr}");
+            assert_eq!(
+                rendered.status.success(),
+                code == Some(1),
+                "{value}={long}: {}{stderr}",
+                text(&rendered.stderr)
+            );
         }
     }
 }

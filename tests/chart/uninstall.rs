@@ -50,8 +50,8 @@ fn uninstall(cluster: &DevCluster) -> Uninstalled {
     let mut check = String::new();
     while child.try_wait().unwrap().is_none() {
         assert!(Instant::now() < deadline, "Helm does not come to an end");
-        if let Some(said) = end_the_pod(cluster) {
-            check = said;
+        if let Some(check_output) = end_the_pod(cluster) {
+            check = check_output;
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -64,11 +64,11 @@ fn end_the_pod(cluster: &DevCluster) -> Option<String> {
     let pods = ["get", "pods", "--namespace", NAMESPACE, "--selector=batch.kubernetes.io/job-name", "--output=name"];
     let waiting = kubectl(cluster, &[pods.as_slice(), &["--field-selector=status.phase=Pending"]].concat());
     let pod = waiting.lines().next()?;
-    let (may_go, said) = preflight(cluster);
+    let (may_go, check_output) = preflight(cluster);
     let phase = if may_go { "Succeeded" } else { "Failed" };
     let patch = format!(r#"{{"status":{{"phase":"{phase}"}}}}"#);
     kubectl(cluster, &["patch", pod, "--namespace", NAMESPACE, "--subresource=status", "--patch", &patch]);
-    Some(said)
+    Some(check_output)
 }
 
 /// The state of the release, in Helm's word.

@@ -74,8 +74,8 @@ async fn leader_frozen_during_deletions(world: &World) {
     assert!(before.0 > 0 && before.1 > 0, "it did its work before: {before:?}");
     world.signal(&leader.pod, "SIGCONT");
     world.until_restarted(&leader.pod, 1);
-    let said = world.kubectl(&["logs", "--previous", &leader.pod]);
-    assert!(said.contains("the Lease was lost"), "{said}");
+    let log = world.kubectl(&["logs", "--previous", &leader.pod]);
+    assert!(log.contains("the Lease was lost"), "{log}");
     assert_next_leader_continues(world, &other);
     assert_eq!(done(), before, "the old leader continued its work: {:?}", world.writes_of(&leader.pod));
     assert_eq!(world.leader().await, next);

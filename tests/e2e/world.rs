@@ -131,9 +131,9 @@ impl World {
     /// Runs helm, which must fail; returns its whole output.
     pub fn helm_refused(&self, arguments: &[&str]) -> String {
         let output = self.helm_command(arguments).output().unwrap();
-        let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
-        assert!(!output.status.success(), "{arguments:?} was not refused: {said}");
-        said
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert!(!output.status.success(), "{arguments:?} was not refused: {text}");
+        text
     }
 
     pub fn helm_command(&self, arguments: &[&str]) -> Command {

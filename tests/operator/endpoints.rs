@@ -197,10 +197,10 @@ async fn app_runner_endpoint_for_one_region_stalls_others_and_keeps_the_session(
         o.status.as_ref().is_some_and(|status| status.condition("Stalled").is_some())
     };
     let held = world.until("elsewhere", "stalled", stalled).await;
-    let said = message(&held);
+    let text = message(&held);
     assert!(
-        said.starts_with("the endpoint in AWS_ENDPOINT_URL_APPRUNNER or AWS_ENDPOINT_URL serves another region"),
-        "{said}"
+        text.starts_with("the endpoint in AWS_ENDPOINT_URL_APPRUNNER or AWS_ENDPOINT_URL serves another region"),
+        "{text}"
     );
     assert_eq!(held.status.as_ref().unwrap().ready_reason(), Some("CredentialsRejected"));
     world.claimed("here").await;

@@ -321,7 +321,7 @@ async fn each_change_in_aws_is_one_log_line_and_reads_are_none() {
     }
 
     let line = operator.logged("called AWS").into_iter().find(|line| line["operation"] == "TagResource").unwrap();
-    let said = ["namespace", "name", "arn", "region"].map(|field| line[field].as_str().unwrap_or_default());
-    assert_eq!(said, [world.namespace.as_str(), "egress", arn.as_str(), "us-east-1"]);
+    let fields = ["namespace", "name", "arn", "region"].map(|field| line[field].as_str().unwrap_or_default());
+    assert_eq!(fields, [world.namespace.as_str(), "egress", arn.as_str(), "us-east-1"]);
     assert!(line["request_id"].is_string() && line["duration_ms"].is_u64() && line["error"].is_null(), "{line}");
 }

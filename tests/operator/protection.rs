@@ -116,25 +116,25 @@ fn run_printed_command(cluster: &DevCluster, refusal: &str) {
 async fn an_object(cluster: &Arc<DevCluster>) {
     let (world, _operator, arn) = protected(cluster).await;
     world.claimed("unprotected").await;
-    let mut said = Vec::new();
+    let mut refusals = Vec::new();
     for params in [
         DeleteParams::default(),
         DeleteParams::default().dry_run(),
         DeleteParams::default().grace_period(0),
         DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() },
     ] {
-        said.push(refusal(world.api.delete("egress", &params).await));
+        refusals.push(refusal(world.api.delete("egress", &params).await));
     }
-    said.push(refusal(world.api.delete_collection(&DeleteParams::default(), &ListParams::default()).await));
+    refusals.push(refusal(world.api.delete_collection(&DeleteParams::default(), &ListParams::default()).await));
     let name = format!("VpcConnector {}/egress is protected", world.namespace);
-    assert!(said.iter().all(|refusal| refusal.contains(&name)), "{said:?}");
+    assert!(refusals.iter().all(|refusal| refusal.contains(&name)), "{refusals:?}");
     let object = world.api.get("egress").await.unwrap();
     assert!(!object.deleting() && !world.inactive(&arn));
     // Objects without protection are deleted as usual.
     world.delete("unprotected").await;
     world.until_deleted("unprotected").await;
 
-    run_printed_command(cluster, &said[0]);
+    run_printed_command(cluster, &refusals[0]);
     world.delete("egress").await;
     world.until_deleted("egress").await;
     assert!(world.inactive(&arn));
@@ -145,24 +145,24 @@ async fn a_namespace(cluster: &Arc<DevCluster>) {
     let namespaces = Api::<Namespace>::all(world.client.clone());
     let label = ["label", "namespace", &world.namespace, "apprunner-operator.dev/protected=true"];
     run(cluster.kubectl().args(label));
-    let said = refusal(namespaces.delete(&world.namespace, &DeleteParams::default()).await);
-    assert!(said.contains(&format!("namespace {} is protected", world.namespace)), "{said}");
-    run_printed_command(cluster, &said);
+    let text = refusal(namespaces.delete(&world.namespace, &DeleteParams::default()).await);
+    assert!(text.contains(&format!("namespace {} is protected", world.namespace)), "{text}");
+    run_printed_command(cluster, &text);
     namespaces.delete(&world.namespace, &DeleteParams::default()).await.unwrap();
 
     // Now the object in the namespace blocks the deletion, and the namespace's conditions show its message.
-    let said = eventually(async || {
+    let text = eventually(async || {
         let namespace = namespaces.get(&world.namespace).await.unwrap();
         let conditions = namespace.status.and_then(|status| status.conditions).unwrap_or_default();
         let failed =
             conditions.into_iter().find(|c| c.type_ == "NamespaceDeletionContentFailure" && c.status == "True");
         failed.and_then(|condition| condition.message)
     });
-    let Some(said) = said.await else { panic!("the conditions of the namespace do not name the object") };
-    assert!(said.contains(&format!("VpcConnector {}/egress is protected", world.namespace)), "{said}");
+    let Some(text) = text.await else { panic!("the conditions of the namespace do not name the object") };
+    assert!(text.contains(&format!("VpcConnector {}/egress is protected", world.namespace)), "{text}");
     assert!(!world.api.get("egress").await.unwrap().deleting() && !world.inactive(&arn));
 
-    run_printed_command(cluster, &said);
+    run_printed_command(cluster, &text);
     let gone = async || namespaces.get_opt(&world.namespace).await.unwrap().is_none().then_some(());
     assert!(eventually(gone).await.is_some(), "the namespace is still there");
     assert!(world.inactive(&arn));
@@ -197,13 +197,13 @@ async fn a_garbage_collection(cluster: &Arc<DevCluster>) {
 /// The API server deletes the objects of a CRD without asking any policy, so only the operator protects them.
 async fn the_crd(cluster: &Arc<DevCluster>, crd: &Api<CustomResourceDefinition>) {
     let name = VpcConnector::crd_name();
-    let said = refusal(crd.delete(name, &DeleteParams::default()).await);
-    assert!(said.contains(&format!("deleting {name} deletes every VpcConnector")), "{said}");
+    let text = refusal(crd.delete(name, &DeleteParams::default()).await);
+    assert!(text.contains(&format!("deleting {name} deletes every VpcConnector")), "{text}");
     let all = refusal(crd.delete_collection(&DeleteParams::default(), &ListParams::default()).await);
     assert!(all.contains("deletes every VpcConnector"), "{all}");
 
     let (world, _operator, arn) = protected(cluster).await;
-    run_printed_command(cluster, &said);
+    run_printed_command(cluster, &text);
     crd.delete(name, &DeleteParams::default()).await.unwrap();
     let held = world.reason("egress", "Protected").await;
     assert!(message(&held).contains(api::PROTECTED) && !world.inactive(&arn));

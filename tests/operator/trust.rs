@@ -56,9 +56,9 @@ async fn unknown_certificate_authority_stalls_and_names_the_variable_to_set() {
     let held = world.until("egress", "stalled", stalled).await;
     let status = held.status.as_ref().unwrap();
     assert_eq!(status.ready_reason(), Some("UntrustedCertificate"));
-    let said = message(&held);
-    assert!(said.starts_with("GetCallerIdentity was not sent: cannot connect to 127.0.0.1:"), "{said}");
-    assert!(said.contains("AWS_CA_BUNDLE or SSL_CERT_FILE"), "{said}");
+    let shown = message(&held);
+    assert!(shown.starts_with("GetCallerIdentity was not sent: cannot connect to 127.0.0.1:"), "{shown}");
+    assert!(shown.contains("AWS_CA_BUNDLE or SSL_CERT_FILE"), "{shown}");
     assert_eq!(world.emulator.calls(), []);
     let warned = operator
         .lines()

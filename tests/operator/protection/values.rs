@@ -33,12 +33,12 @@ impl Stored {
 
     pub(super) async fn are_protected_can_be_changed_and_are_released(&self, cluster: &DevCluster) {
         let Self { world, arn, .. } = self;
-        let said = refusal(world.api.delete("egress", &DeleteParams::default()).await);
-        assert!(said.contains(&format!(r#"VpcConnector {}/egress is protected ("yes")"#, world.namespace)), "{said}");
+        let text = refusal(world.api.delete("egress", &DeleteParams::default()).await);
+        assert!(text.contains(&format!(r#"VpcConnector {}/egress is protected ("yes")"#, world.namespace)), "{text}");
         world.annotate("egress", "example.org/owner", Some("shop")).await;
         world.policy("egress", "Retain").await;
         world.policy("egress", "Delete").await;
-        run_printed_command(cluster, &said);
+        run_printed_command(cluster, &text);
         world.delete("egress").await;
         world.until_deleted("egress").await;
         assert!(world.inactive(arn));
@@ -67,9 +67,9 @@ pub(super) async fn unknown_values_are_refused(cluster: &Arc<DevCluster>) {
         for value in ["yes", "1", "no", "true "] {
             let mut created = with(name, value);
             created.metadata.name = Some("another".into());
-            for said in [invalid(world.api.create(&dry, &created).await), invalid(annotate(name, value).await)] {
+            for text in [invalid(world.api.create(&dry, &created).await), invalid(annotate(name, value).await)] {
                 let words = format!(r#"the annotation {name} must be "true", "false" or absent, and not "{value}""#);
-                assert!(said.contains(&words), "{said}");
+                assert!(text.contains(&words), "{text}");
             }
         }
         for value in ["true", "True", "FALSE", "false", ""] {

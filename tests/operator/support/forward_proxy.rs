@@ -116,9 +116,9 @@ async fn socks(login: bool, client: &mut BufReader<TcpStream>) -> std::io::Resul
     }
     client.write_all(&[5, method]).await?;
     if login {
-        let mut said = [0; SOCKS_LOGIN.len()];
-        client.read_exact(&mut said).await?;
-        client.write_all(&[1, u8::from(said != SOCKS_LOGIN)]).await?;
+        let mut login_bytes = [0; SOCKS_LOGIN.len()];
+        client.read_exact(&mut login_bytes).await?;
+        client.write_all(&[1, u8::from(login_bytes != SOCKS_LOGIN)]).await?;
     }
     let mut request = [0; 4];
     client.read_exact(&mut request).await?;

@@ -24,8 +24,8 @@ fn restricted_pod_reaches_a_server_by_dns_name_and_the_api_server() {
 
     visitor::run(&SHARED, "by-name", port);
 
-    let said = format!("apprunner.test:{port} says: welcome\nthe API server listens at 10.96.0.1\n");
-    assert_eq!(logs("by-name"), said);
+    let expected = format!("apprunner.test:{port} says: welcome\nthe API server listens at 10.96.0.1\n");
+    assert_eq!(logs("by-name"), expected);
 }
 
 #[test]
@@ -83,8 +83,8 @@ fn bridge_address_stays_the_same_when_pods_start() {
     let node = || {
         let mut link = cluster.run("link", Path::new("/bin/sh"), &["-c", "ip -o link show node0"].map(str::to_owned));
         assert!(link.as_mut().unwrap().ended(Duration::from_secs(10)));
-        let said = fs::read_to_string(link.unwrap().log()).unwrap();
-        said.rsplit_once("link/ether ").unwrap().1.trim().to_owned()
+        let output = fs::read_to_string(link.unwrap().log()).unwrap();
+        output.rsplit_once("link/ether ").unwrap().1.trim().to_owned()
     };
     let before = node();
 
