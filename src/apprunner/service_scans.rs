@@ -20,8 +20,8 @@ use crate::core::blockers::{Blockers, CallTime, ScanCall, ScanOutcome, ServiceSc
 use crate::core::clock::Moment;
 use crate::core::error_class::ErrorClass;
 use crate::core::intervals::Intervals;
-use crate::core::limiter::{Rank, half_of_the_rate};
 use crate::core::outcome::{Failure, Operation, Outcome};
+use crate::core::rate_limit::{Priority, half_of_the_rate};
 use crate::leadership::MayAct;
 use crate::sync::lock;
 
@@ -94,7 +94,7 @@ impl ServiceScans {
         let arn = &state.subscribers.get(uid)?.1;
         let account_region = arn.account_region();
         let waiting = state.subscribers.values().filter(|(_, other)| other.is_in(&account_region)).count();
-        let rate = self.shared.aws.rates.rate(&account_region);
+        let rate = self.shared.aws.rate_limits.rate(&account_region);
         let min_interval = half_of_the_rate(u32::try_from(waiting).unwrap_or(u32::MAX), rate);
         let scan = &state.by_account_region.get(&account_region)?.scan;
         scan.blockers_of(arn, &self.shared.intervals, min_interval, clock::now().moment)
@@ -138,7 +138,7 @@ impl Shared {
 
     /// The next step. A scan without a watched connector ends here, under the lock, before another object can subscribe.
     fn next(&self, account_region: &AccountRegion) -> Option<Step> {
-        let rate = self.aws.rates.rate(account_region);
+        let rate = self.aws.rate_limits.rate(account_region);
         let state = &mut *lock(&self.state);
         let step = state.by_account_region.get(account_region)?.scan.next(&self.intervals, rate, clock::now().moment);
         if step == Step::Done {
@@ -149,7 +149,7 @@ impl Shared {
 
     /// Makes one call and applies its outcome, or returns the time until the rate limit allows it.
     async fn step(&self, account_region: &AccountRegion, call: ScanCall) -> Result<(), Duration> {
-        self.aws.rates.ask(account_region, "service scan", Rank::Sweep, 1)?.spend();
+        self.aws.rate_limits.acquire(account_region, "service scan", Priority::ServiceScan, 1)?.spend();
         let sent = clock::now().moment;
         let outcome = self.call(account_region, call).await;
         self.apply(account_region, outcome, sent);

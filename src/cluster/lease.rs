@@ -1,7 +1,7 @@
 //! Leader election with a Lease: one of several operators acts.
 //!
-//! [`crate::core::lease`] decides the times at which the operator acquires, renews and gives up the Lease, and this module
-//! makes the calls. Every write names the version that it was decided on. All code that changes something checks
+//! [`crate::core::lease`] decides the times at which the operator acquires, renews and gives up the Lease, and this
+//! module makes the calls. Every write names the version that it was decided on. All code that changes something checks
 //! [`Leadership::held`] first.
 
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use super::{Error, within};
 use crate::core::lease::{Candidate, LeaseSnapshot, LeaseSpec, LeaseTimings, Response, Step};
 use crate::leadership::Leadership;
 
-/// At a shutdown, the call in progress and the release of the Lease together take at most this long. Two calls of 3 s each
-/// fit into it.
+/// At a shutdown, the call in progress and the release of the Lease together take at most this long. Two calls of 3 s
+/// each fit into it.
 const RELEASE_WITHIN: Duration = Duration::from_secs(7);
 
 /// Takes part in the election until this operator has lost or released the Lease.

@@ -115,7 +115,7 @@ fn snapshot_fn(diagnostics: Arc<Diagnostics>, aws: Arc<Aws>, may_act: Arc<MayAct
             waiting,
             stalled,
             queue: diagnostics.queue(),
-            rates: aws.rates.by_region(),
+            rates: aws.rate_limits.by_region(),
             leader,
             credentials,
         }

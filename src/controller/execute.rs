@@ -17,8 +17,8 @@ use crate::core::decide::calls_of_attempt;
 use crate::core::effect::{AwsCall, AwsOutcome, Completed, Effect, KubeWrite, Proof, StatusWrite};
 use crate::core::error_class::ErrorClass;
 use crate::core::evidence::Object;
-use crate::core::limiter::Rank;
 use crate::core::outcome::{Failure, Operation, Outcome};
+use crate::core::rate_limit::Priority;
 use crate::core::status::{self, PendingEvent};
 
 impl Reconciler {
@@ -40,8 +40,13 @@ impl Reconciler {
         let permit = if let Some(permit) = permit {
             permit
         } else {
-            let rank = rank(&pass.object);
-            permit.insert(self.aws.rates.ask(&arn.account_region(), pass.object.id().as_str(), rank, calls)?)
+            let priority = priority(&pass.object);
+            permit.insert(self.aws.rate_limits.acquire(
+                &arn.account_region(),
+                pass.object.id().as_str(),
+                priority,
+                calls,
+            )?)
         };
         permit.spend();
         Ok(())
@@ -180,8 +185,8 @@ impl Reconciler {
 }
 
 /// The deletion that was requested first goes first.
-fn rank(object: &VpcConnector) -> Rank {
-    object.metadata.deletion_timestamp.as_ref().map_or(Rank::Other, |since| Rank::Deletion(since.0))
+fn priority(object: &VpcConnector) -> Priority {
+    object.metadata.deletion_timestamp.as_ref().map_or(Priority::Other, |since| Priority::Deletion(since.0))
 }
 
 /// No call is decided without a session; should it be, nothing is sent.

@@ -1,12 +1,12 @@
 //! Leader election: the times at which an operator acquires, renews, loses and releases the Lease.
 //!
 //! A Lease does not fence anything outside Kubernetes: an operator that was frozen wakes up and believes that it still
-//! leads. So an operator decides by its own clock, and counts from the moment at which it *sent* its last granted renewal:
-//! it stops leading 5 s before another operator may acquire the Lease. The other operators count from the moment at which
-//! they saw the Lease change, each by its own clock, so that no two clocks have to agree.
+//! leads. So an operator decides by its own clock, and counts from the moment at which it *sent* its last granted
+//! renewal: it stops leading 5 s before another operator may acquire the Lease. The other operators count from the
+//! moment at which they saw the Lease change, each by its own clock, so that no two clocks have to agree.
 //!
-//! This module is pure: [`Candidate::next`] returns the next call, and [`Candidate::apply`] applies the response. Times are
-//! durations since any fixed moment.
+//! This module is pure: [`Candidate::next`] returns the next call, and [`Candidate::apply`] applies the response. Times
+//! are durations since any fixed moment.
 
 use std::time::Duration;
 
@@ -39,8 +39,8 @@ pub struct LeaseSpec {
     pub holder: Option<String>,
     /// The time after which the Lease expires without a renewal.
     pub duration: Duration,
-    /// The time of the last renewal by the holder's clock. It is only compared with an earlier value, because the clocks of
-    /// two machines need not agree.
+    /// The time of the last renewal by the holder's clock. It is only compared with an earlier value, because the
+    /// clocks of two machines need not agree.
     pub renewed: Option<Timestamp>,
     /// The number of changes of the holder.
     pub transitions: i32,
@@ -192,11 +192,11 @@ impl Candidate {
 
     fn apply_granted(&mut self, sent: Duration, now: Duration) {
         (self.role, self.next_call_at) = match self.role {
-            // The leadership ended before this renewal was granted, and the operator has dropped work since then. So it does
-            // not continue as if it had led all the time.
+            // The leadership ended before this renewal was granted, and the operator has dropped work since then. So it
+            // does not continue as if it had led all the time.
             Role::Leading(before) if now >= before + self.timings.give_up => (Role::Lost, now),
-            // If renewals take as long as this write did, the leadership would end before the first of them is granted. So
-            // this operator keeps the Lease, and writes it again until a write takes at most `longest_renewal`.
+            // If renewals take as long as this write did, the leadership would end before the first of them is granted.
+            // So this operator keeps the Lease, and writes it again until a write takes at most `longest_renewal`.
             Role::Standby if now.saturating_sub(sent) > self.longest_renewal() => (Role::Standby, now),
             Role::Lost => (Role::Lost, now),
             _ => (Role::Leading(sent), sent + self.timings.renew),

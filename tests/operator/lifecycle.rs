@@ -14,7 +14,7 @@ use apprunner_operator::controller::reconcile::Reconciler;
 use apprunner_operator::controller::{self, Scope};
 use apprunner_operator::core::evidence::Rules;
 use apprunner_operator::core::intervals::Intervals;
-use apprunner_operator::core::limiter::Limits;
+use apprunner_operator::core::rate_limit::Limits;
 use apprunner_operator::leadership::{Leadership, MayAct};
 use futures::future::join_all;
 use serde_json::json;
