@@ -49,7 +49,7 @@ impl Aws {
             Outcome::Refused(failure) if failure.class == ErrorClass::CredentialsRejected => {
                 self.incidents.failed(&trouble, failure);
                 if !failure.is_of_signature() {
-                    self.sessions.reject(session);
+                    self.sessions.invalidate(session);
                 }
             }
             Outcome::NotSent(failure) | Outcome::Unknown(failure)

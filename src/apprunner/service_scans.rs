@@ -187,7 +187,7 @@ impl Shared {
     }
 
     async fn session(&self, account_region: &AccountRegion) -> Result<Arc<Session>, Failure> {
-        let session = self.aws.sessions.of(account_region).await?;
+        let session = self.aws.sessions.for_account_region(account_region).await?;
         // STS may take seconds to answer, and the operator may have been told to stop meanwhile.
         if self.may_act.granted() {
             return Ok(session);

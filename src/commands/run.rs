@@ -109,7 +109,7 @@ fn enter(args: &RunArgs, client: &Client) -> LeaderElector {
 fn snapshot_fn(diagnostics: Arc<Diagnostics>, aws: Arc<Aws>, may_act: Arc<MayAct>) -> SnapshotFn {
     Arc::new(move || {
         let ObjectCounts { reasons: objects, waiting, stalled } = diagnostics.objects();
-        let (leader, credentials) = (may_act.leadership.held(), aws.sessions.known());
+        let (leader, credentials) = (may_act.leadership.held(), aws.sessions.is_known());
         Snapshot {
             objects,
             waiting,

@@ -213,7 +213,7 @@ impl Scan {
 
     async fn call_once<T>(&self, region: &Region, call: &impl AsyncFn(&Session) -> Call<T>) -> Result<T, Failure> {
         let account_region = AccountRegion { account: self.account.clone(), region: region.clone() };
-        let session = self.aws.sessions.of(&account_region).await?;
+        let session = self.aws.sessions.for_account_region(&account_region).await?;
         self.wait_for_rate_limit(&account_region).await;
         let call = call(&session).await;
         self.aws.record_response(&account_region, &session, &call, Subject::default());
