@@ -1,7 +1,7 @@
 //! Scans for the services that block connectors: one task for each account and region in which an object waits.
 //!
-//! The next call and the meaning of an answer are decided in [`crate::core::blockers`]. This module makes the calls within
-//! the rate limit. A task starts with the first object that waits and ends with the last. An object is triggered when the
+//! [`crate::core::blockers`] decides the next call and reads the answers. This module makes the calls within the rate
+//! limit. A task starts with the first object that waits and ends with the last. An object is triggered when the
 //! blockers of its connector change.
 
 use std::collections::HashMap;
@@ -58,7 +58,7 @@ struct State {
 
 struct Task {
     scan: ServiceScan,
-    /// Wakes the task when a subscriber came or went.
+    /// Wakes the task when a subscriber was added or removed.
     changed: Arc<Notify>,
 }
 
@@ -73,8 +73,8 @@ impl ServiceScans {
         (Self { shared: Arc::new(Shared { aws, may_act, intervals, trigger, state: Mutex::default() }) }, triggers)
     }
 
-    /// Subscribes an object to the scan for the blockers of its connector. With `any_change` it is triggered by every change
-    /// of a service, not only of one that uses the connector.
+    /// Subscribes an object to the scan for the blockers of its connector. With `any_change` it is triggered by every
+    /// change of a service, not only of one that uses the connector.
     pub fn subscribe(&self, arn: &ConnectorArn, any_change: bool, subscriber: Subscriber) {
         let state = &mut *lock(&self.shared.state);
         state.subscribers.insert(subscriber.uid.clone(), (subscriber, arn.clone()));
@@ -126,7 +126,7 @@ impl Shared {
                 Some(Step::Call(call)) => self.step(&account_region, call).await,
             };
             if let Err(wait) = wait {
-                // The last subscriber may go in the meantime, so the next step is asked for again.
+                // The last subscriber may unsubscribe meanwhile, so the loop decides the next step again.
                 tokio::select! {
                     () = self.may_act.stopping.cancelled() => {}
                     () = changed.notified() => {}
@@ -136,7 +136,8 @@ impl Shared {
         }
     }
 
-    /// The next step. A scan without a watched connector ends here, under the lock, before another object can subscribe.
+    /// The next step. A scan without a watched connector ends here, under the lock, before another object can
+    /// subscribe.
     fn next(&self, account_region: &AccountRegion) -> Option<Step> {
         let rate = self.aws.rate_limits.rate(account_region);
         let state = &mut *lock(&self.state);
@@ -188,11 +189,11 @@ impl Shared {
 
     async fn session(&self, account_region: &AccountRegion) -> Result<Arc<Session>, Failure> {
         let session = self.aws.sessions.for_account_region(account_region).await?;
-        // STS may take seconds to answer, and the operator may have been told to stop meanwhile.
+        // STS takes up to 5 s to answer, and the operator may have begun to shut down meanwhile.
         if self.may_act.granted() {
             return Ok(session);
         }
-        let why = "the operator stops";
+        let why = "the operator shuts down";
         Err(Failure::new(Operation::ListServices, ErrorClass::Unreachable, "NotSent", why))
     }
 
@@ -202,7 +203,7 @@ impl Shared {
         let Some(task) = state.by_account_region.get_mut(account_region) else { return };
         let changed = task.scan.apply(outcome, &self.intervals, time);
         for (subscriber, _) in state.subscribers.values().filter(|(_, arn)| changed.contains(arn)) {
-            // The receiver is gone once the operator stops.
+            // The receiver no longer exists once the operator shuts down.
             let _ = self.trigger.send(subscriber.clone());
         }
     }

@@ -28,7 +28,7 @@ use tracing::info;
 use super::client::{Call, Subject};
 use super::environment::Environment;
 use super::exchange::Exchange;
-use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, plain, wire};
+use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, error_text, wire};
 use crate::core::arn::{AccountId, AccountRegion, Region};
 use crate::core::error_class::ErrorClass;
 use crate::core::outcome::{Failure, NO_CREDENTIALS, Operation, Outcome, WRONG_ACCOUNT};
@@ -324,12 +324,12 @@ async fn resolve(config: &SdkConfig, environment: &Environment) -> Result<Creden
         Ok(Err(error)) => {
             let (class, code) = match &error {
                 CredentialsError::ProviderTimedOut(_) => (ErrorClass::Unreachable, "Timeout"),
-                error if plain::untrusted(error) => (ErrorClass::Untrusted, "UntrustedCertificate"),
-                error if plain::never_connected(error) => (ErrorClass::Unreachable, "NoConnection"),
+                error if error_text::untrusted(error) => (ErrorClass::Untrusted, "UntrustedCertificate"),
+                error if error_text::never_connected(error) => (ErrorClass::Unreachable, "NoConnection"),
                 CredentialsError::CredentialsNotLoaded(_) => (ErrorClass::CredentialsRejected, NO_CREDENTIALS),
                 _ => (ErrorClass::CredentialsRejected, "CredentialsNotLoaded"),
             };
-            failed(class, code, &plain::no_credentials(&error, environment.profile.as_deref()))
+            failed(class, code, &error_text::no_credentials(&error, environment.profile.as_deref()))
         }
         Err(_) => failed(ErrorClass::Unreachable, "Timeout", wire::NO_ANSWER),
     }
@@ -338,7 +338,7 @@ async fn resolve(config: &SdkConfig, environment: &Environment) -> Result<Creden
 /// Source: STS API, `GetCallerIdentity`; needs no permission.
 async fn account_of(config: &SdkConfig) -> Result<AccountId, Failure> {
     let failed = |class, code: &str, message: &str| Failure::new(Operation::GetCallerIdentity, class, code, message);
-    let call = Exchange::of(Operation::GetCallerIdentity);
+    let call = Exchange::new(Operation::GetCallerIdentity);
     let request = aws_sdk_sts::Client::new(config).get_caller_identity();
     let sent = request.customize().interceptor(call.clone()).send();
     let identity = match tokio::time::timeout(STS_DEADLINE, sent).await {
