@@ -51,8 +51,8 @@ pub(super) enum Flaw {
 /// The members that a reply must have, each as the path to it; `*` is every item of a list.
 ///
 /// Source: App Runner API, the response of each operation. The model requires `VpcConnector`, `VpcConnectors`,
-/// `ServiceSummaryList` and all listed members of a `Service`. It leaves the others optional, but without them the reply
-/// proves nothing. `EgressConfiguration` is not listed: a service without one sends its traffic out by default.
+/// `ServiceSummaryList` and all listed members of a `Service`. It leaves the others optional, but without them the
+/// reply proves nothing. `EgressConfiguration` is not listed: a service without one sends its traffic out by default.
 fn required_members(operation: Operation) -> &'static [&'static [&'static str]] {
     match operation {
         Operation::DeleteVpcConnector | Operation::DescribeVpcConnector => {

@@ -32,6 +32,6 @@ pub const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
 /// The deadline of an answer of STS. It is shorter because all other calls wait for STS.
 pub const STS_DEADLINE: Duration = Duration::from_secs(5);
-/// The deadline of the removal of an owner tag. The release of an object does not depend on the removal, so it waits for
-/// at most this long.
+/// The deadline of the removal of an owner tag. The release of an object does not depend on the removal, so it waits
+/// for at most this long.
 pub const UNTAG_DEADLINE: Duration = Duration::from_secs(5);

@@ -14,6 +14,7 @@ use tracing::debug;
 use super::Aws;
 use super::client::Subject;
 use super::session::Session;
+use crate::api::Uid;
 use crate::clock;
 use crate::core::arn::{AccountRegion, ConnectorArn};
 use crate::core::blockers::{Blockers, CallTime, ScanCall, ScanOutcome, ServiceScan, Step};
@@ -29,7 +30,7 @@ use crate::sync::lock;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscriber {
     /// The object's uid.
-    pub uid: String,
+    pub uid: Uid,
     /// Its namespace.
     pub namespace: String,
     /// Its name.
@@ -53,7 +54,7 @@ struct Shared {
 struct State {
     by_account_region: HashMap<AccountRegion, Task>,
     /// The subscribers and their connectors, by uid.
-    subscribers: HashMap<String, (Subscriber, ConnectorArn)>,
+    subscribers: HashMap<Uid, (Subscriber, ConnectorArn)>,
 }
 
 struct Task {
@@ -89,7 +90,7 @@ impl ServiceScans {
     }
 
     /// The blockers of the connector of a subscriber.
-    pub fn blockers_for(&self, uid: &str) -> Option<Blockers> {
+    pub fn blockers_for(&self, uid: &Uid) -> Option<Blockers> {
         let state = lock(&self.shared.state);
         let arn = &state.subscribers.get(uid)?.1;
         let account_region = arn.account_region();
@@ -101,7 +102,7 @@ impl ServiceScans {
     }
 
     /// Ends the subscription of an object.
-    pub fn unsubscribe(&self, uid: &str) {
+    pub fn unsubscribe(&self, uid: &Uid) {
         let state = &mut *lock(&self.shared.state);
         let Some((_, arn)) = state.subscribers.remove(uid) else { return };
         if state.subscribers.values().any(|(_, other)| *other == arn) {

@@ -14,7 +14,7 @@ use crate::cli::{AccessArgs, RunArgs, Switch};
 use crate::cluster::client::{self, StartError};
 use crate::cluster::events::Events;
 use crate::cluster::lease::LeaderElector;
-use crate::cluster::writes::Objects;
+use crate::cluster::writes::VpcConnectorClient;
 use crate::controller::Scope;
 use crate::controller::diagnostics::{Diagnostics, ObjectCounts};
 use crate::controller::reconcile::Reconciler;
@@ -86,7 +86,7 @@ async fn run_operator(args: &RunArgs) -> Result<(), RunError> {
     let work = async {
         if wait_for_leadership(&may_act, &diagnostics.health).await {
             let (events, sending) = Events::start(client.clone(), metrics);
-            let objects = Objects::new(client.clone());
+            let objects = VpcConnectorClient::new(client.clone());
             let reconciler = Reconciler::new(objects, events, aws, scans, rules, may_act.clone());
             let scope = Scope { namespaces: &args.namespaces, concurrency: args.concurrency };
             until_stopped(&may_act, controller::run(client.clone(), reconciler, triggers, scope, diagnostics.clone()))

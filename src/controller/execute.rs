@@ -113,7 +113,7 @@ impl Reconciler {
     /// Removes the finalizer, which releases the object.
     async fn release(&self, pass: &Pass, proof: &Proof) -> Result<(), Error> {
         self.objects.remove_finalizer(&pass.object).await?;
-        self.scans.unsubscribe(pass.object.id().as_str());
+        self.scans.unsubscribe(&pass.object.id());
         let deleted_since = pass.object.metadata.deletion_timestamp.as_ref().map(|since| since.0);
         let took =
             deleted_since.and_then(|since| Duration::try_from(pass.evidence.now.wall.duration_since(since)).ok());
@@ -133,7 +133,7 @@ impl Reconciler {
         let Object { namespace, name, .. } = &pass.evidence.object;
         let refused = pass.evidence.state.deletion.refused();
         let any_change = refused.is_some_and(|refused| refused.failure.class == ErrorClass::InvalidRequest);
-        let uid = pass.object.id().as_str().to_owned();
+        let uid = pass.object.id();
         self.scans.subscribe(arn, any_change, Subscriber { uid, namespace: namespace.clone(), name: name.clone() });
     }
 

@@ -158,8 +158,8 @@ enum RunEnd {
 
 /// Runs one candidate for this long.
 ///
-/// `arrival` maps the send time of a call to the time at which the server carries out the call and the candidate receives
-/// the response, unless the candidate has abandoned the call.
+/// `arrival` maps the send time of a call to the time at which the server carries out the call and the candidate
+/// receives the response, unless the candidate has abandoned the call.
 fn run_alone(time: Duration, arrival: impl Fn(Duration) -> Duration, abandoned_calls_arrive: bool) -> RunEnd {
     let mut candidate = Candidate::new("operator".into(), LeaseTimings::default());
     let (mut server, mut abandoned, mut now) = (Server::default(), Vec::<(Duration, Step)>::new(), Duration::ZERO);
