@@ -7,7 +7,6 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::core::clock::{Moment, Now};
 
-/// The present.
 pub(crate) fn now() -> Now {
     Now { moment: Moment::new(since_boot()), wall: Timestamp::now() }
 }

@@ -19,7 +19,7 @@ pub struct MayAct {
 }
 
 impl MayAct {
-    /// Whether AWS may be called.
+    /// Returns whether AWS may be called.
     pub fn granted(&self) -> bool {
         !self.stopping.is_cancelled() && self.leadership.held()
     }
@@ -43,7 +43,7 @@ impl Leadership {
         Arc::new(Self { until: AtomicU64::new(0), changed: Notify::new() })
     }
 
-    /// Whether this operator leads now.
+    /// Returns whether this operator leads now.
     pub fn held(&self) -> bool {
         millis(self.now()) < self.until.load(Ordering::Acquire)
     }

@@ -17,7 +17,7 @@
 //!
 //! Read in this order: [`core::decide`], the table that is the operator's behaviour; [`core::transition`], what each answer
 //! teaches; [`reconcile`], the loop around them; [`controller`] and [`watch`], what feeds the loop. [`apprunner`] and [`cluster`] are
-//! the two sides, and know nothing of each other. [`core::blockers`] finds out who uses a connector, [`core::rate_limit`] how often
+//! the two sides, and know nothing of each other. [`core::blockers`] finds out who uses a connector, [`core::limiter`] how often
 //! AWS may be called; [`api`] is what users see. [`inventory`] and [`preflight`] are no part of the operator, and change
 //! nothing: the one reports what there is, the other whether the operator may go.
 

@@ -16,13 +16,13 @@ use crate::telemetry::metrics::Metrics;
 /// The parts that all calls to AWS share.
 pub struct Aws {
     /// The credentials, with the account that they belong to.
-    pub sessions: Sessions,
+    pub(crate) sessions: Sessions,
     /// The rate limit of each account and region.
-    pub rate_limits: RateLimits,
+    pub(crate) rate_limits: RateLimits,
     /// The metrics, which count every call.
-    pub metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     /// The failures that several objects share.
-    pub incidents: Arc<Incidents>,
+    pub(crate) incidents: Arc<Incidents>,
 }
 
 impl Aws {
@@ -34,7 +34,7 @@ impl Aws {
 
     /// Logs and counts a call that was made with a session, and applies AWS's answer to the rate limit, the session and
     /// the shared failures.
-    pub fn record_response<T>(
+    pub(crate) fn record_response<T>(
         &self,
         account_region: &AccountRegion,
         session: &Arc<Session>,

@@ -30,17 +30,15 @@ const SERVICES_PER_PAGE: i32 = 20;
 const CONNECTORS_PER_PAGE: i32 = 100;
 
 /// One call to AWS, and its outcome.
-pub struct Call<T> {
-    /// The operation.
-    pub operation: Operation,
+pub(crate) struct Call<T> {
+    pub(crate) operation: Operation,
     /// The request id for AWS Support, if there was an answer.
-    pub request_id: Option<String>,
+    pub(crate) request_id: Option<String>,
     /// The time at which the call was sent.
-    pub sent: Instant,
+    pub(crate) sent: Instant,
     /// Time until the answer, or until the deadline.
-    pub took: Duration,
-    /// The outcome.
-    pub outcome: Outcome<T>,
+    pub(crate) took: Duration,
+    pub(crate) outcome: Outcome<T>,
 }
 
 /// The content of a successful reply, or the reason why it proves nothing.
@@ -48,13 +46,11 @@ type Read<T> = Result<T, String>;
 
 /// The object that a call is made for, if it is made for one, and the ARN that the call names.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Subject<'a> {
-    /// The object's namespace.
-    pub namespace: Option<&'a str>,
-    /// The object's name.
-    pub name: Option<&'a str>,
+pub(crate) struct Subject<'a> {
+    pub(crate) namespace: Option<&'a str>,
+    pub(crate) name: Option<&'a str>,
     /// The ARN of a connector or a service.
-    pub arn: Option<&'a str>,
+    pub(crate) arn: Option<&'a str>,
 }
 
 impl<T> Call<T> {
@@ -78,7 +74,7 @@ impl<T> Call<T> {
 
 impl Session {
     /// Deletes the connector. Source: App Runner API, `DeleteVpcConnector`.
-    pub async fn delete(&self, arn: &ConnectorArn) -> Call<Connector> {
+    pub(crate) async fn delete(&self, arn: &ConnectorArn) -> Call<Connector> {
         let call = Exchange::new(Operation::DeleteVpcConnector);
         let delete = self.client(arn.region()).delete_vpc_connector().vpc_connector_arn(arn.as_str());
         let sent = delete.customize().interceptor(call.clone()).send();
@@ -87,7 +83,7 @@ impl Session {
     }
 
     /// Describes the connector. Source: App Runner API, `DescribeVpcConnector`.
-    pub async fn describe(&self, arn: &ConnectorArn) -> Call<Connector> {
+    pub(crate) async fn describe(&self, arn: &ConnectorArn) -> Call<Connector> {
         let call = Exchange::new(Operation::DescribeVpcConnector);
         let describe = self.client(arn.region()).describe_vpc_connector().vpc_connector_arn(arn.as_str());
         let sent = describe.customize().interceptor(call.clone()).send();
@@ -96,7 +92,7 @@ impl Session {
     }
 
     /// Reads the owner tag. Source: App Runner API, `ListTagsForResource`.
-    pub async fn read_owner_tag(&self, arn: &ConnectorArn, deadline: Duration) -> Call<Option<String>> {
+    pub(crate) async fn read_owner_tag(&self, arn: &ConnectorArn, deadline: Duration) -> Call<Option<String>> {
         let call = Exchange::new(Operation::ListTagsForResource);
         let list = self.client(arn.region()).list_tags_for_resource().resource_arn(arn.as_str());
         let sent = list.customize().interceptor(call.clone()).send();
@@ -105,7 +101,7 @@ impl Session {
     }
 
     /// Writes the owner tag. Source: App Runner API, `TagResource`.
-    pub async fn write_owner_tag(&self, arn: &ConnectorArn, owner: &OwnerTag) -> Call<()> {
+    pub(crate) async fn write_owner_tag(&self, arn: &ConnectorArn, owner: &OwnerTag) -> Call<()> {
         let call = Exchange::new(Operation::TagResource);
         let tag = Tag::builder().key(OWNER_TAG).value(owner.to_string()).build();
         let write = self.client(arn.region()).tag_resource().resource_arn(arn.as_str()).tags(tag);
@@ -114,7 +110,7 @@ impl Session {
     }
 
     /// Lists services, from the start or from the token of the previous page. Source: App Runner API, `ListServices`.
-    pub async fn list_services(&self, region: &Region, token: Option<String>) -> Call<Page<Service>> {
+    pub(crate) async fn list_services(&self, region: &Region, token: Option<String>) -> Call<Page<Service>> {
         let call = Exchange::new(Operation::ListServices);
         let list = self.client(region).list_services().max_results(SERVICES_PER_PAGE).set_next_token(token);
         let sent = list.customize().interceptor(call.clone()).send();
@@ -127,7 +123,7 @@ impl Session {
 
     /// Describes a service, and returns the connector of its outgoing traffic. Source: App Runner API,
     /// `DescribeService`.
-    pub async fn describe_service(&self, region: &Region, arn: &str) -> Call<Option<String>> {
+    pub(crate) async fn describe_service(&self, region: &Region, arn: &str) -> Call<Option<String>> {
         let call = Exchange::new(Operation::DescribeService);
         let describe = self.client(region).describe_service().service_arn(arn);
         let sent = describe.customize().interceptor(call.clone()).send();
@@ -137,7 +133,7 @@ impl Session {
 
     /// Lists connectors, from the start or from the token of the previous page. Source: App Runner API,
     /// `ListVpcConnectors`.
-    pub async fn list_connectors(&self, region: &Region, token: Option<String>) -> Call<Page<Connector>> {
+    pub(crate) async fn list_connectors(&self, region: &Region, token: Option<String>) -> Call<Page<Connector>> {
         let call = Exchange::new(Operation::ListVpcConnectors);
         let list = self.client(region).list_vpc_connectors().max_results(CONNECTORS_PER_PAGE).set_next_token(token);
         let sent = list.customize().interceptor(call.clone()).send();
@@ -149,7 +145,7 @@ impl Session {
     }
 
     /// Removes the owner tag. Source: App Runner API, `UntagResource`.
-    pub async fn remove_owner_tag(&self, arn: &ConnectorArn) -> Call<()> {
+    pub(crate) async fn remove_owner_tag(&self, arn: &ConnectorArn) -> Call<()> {
         let call = Exchange::new(Operation::UntagResource);
         let remove = self.client(arn.region()).untag_resource().resource_arn(arn.as_str()).tag_keys(OWNER_TAG);
         let sent = remove.customize().interceptor(call.clone()).send();

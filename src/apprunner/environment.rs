@@ -16,9 +16,7 @@ const REGION: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
 /// The current settings: files may change while the operator runs.
 #[derive(Debug, Default)]
 pub(super) struct Environment {
-    /// The selected profile.
     pub(super) profile: Option<String>,
-    /// The configured region.
     pub(super) home: Option<Region>,
     /// The certificate authorities that replace those of the machine.
     pub(super) bundle: Option<Bundle>,
@@ -63,7 +61,7 @@ impl Environment {
     }
 }
 
-/// Whether a `[services NAME]` section configures an endpoint of STS.
+/// Returns whether a `[services NAME]` section configures an endpoint of STS.
 fn names_sts(profiles: Option<&ProfileSet>, services: &str) -> bool {
     let key = PropertiesKey::builder()
         .section_key("services")

@@ -27,14 +27,14 @@ pub(super) fn error_chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator
     std::iter::successors(Some(error), |&e| e.source())
 }
 
-/// Whether the connection failed: only that proves that nothing was sent.
+/// Returns whether the connection failed: only that proves that nothing was sent.
 pub(super) fn never_connected(error: &(dyn Error + 'static)) -> bool {
     error_chain(error)
         .filter_map(|e| e.downcast_ref::<hyper_util::client::legacy::Error>())
         .any(hyper_util::client::legacy::Error::is_connect)
 }
 
-/// Whether there is no connection because the certificate of the server is not trusted.
+/// Returns whether there is no connection because the certificate of the server is not trusted.
 pub(super) fn untrusted(error: &(dyn Error + 'static)) -> bool {
     never_connected(error) && words::says(&root_text(error), BAD_CERTIFICATE)
 }

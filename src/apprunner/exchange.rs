@@ -40,7 +40,6 @@ impl Exchange {
 /// A defect of a successful reply: the operator does not believe the reply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Flaw {
-    /// A member is missing.
     #[error("the answer has no {0}")]
     MissingMember(String),
     /// The reply cannot be parsed; the text says why.

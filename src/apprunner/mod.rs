@@ -12,26 +12,26 @@
 //! [`service_scans`] finds the blockers of connectors that wait for their deletion.
 
 mod aws;
-pub mod client;
+pub(crate) mod client;
 mod environment;
 mod error_text;
 mod exchange;
-pub mod rate;
+pub(crate) mod rate;
 pub mod service_scans;
-pub mod session;
+pub(crate) mod session;
 mod trust;
-pub mod wire;
+mod wire;
 
 use std::time::Duration;
 
 pub use aws::Aws;
 
 /// The deadline of a connection. A call without a connection was not sent.
-pub const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// The deadline of an answer. The outcome of a call without an answer is unknown.
-pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(10);
 /// The deadline of an answer of STS. It is shorter because all other calls wait for STS.
-pub const STS_DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const STS_DEADLINE: Duration = Duration::from_secs(5);
 /// The deadline of the removal of an owner tag. The release of an object does not depend on the removal, so it waits
 /// for at most this long.
-pub const UNTAG_DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const UNTAG_DEADLINE: Duration = Duration::from_secs(5);

@@ -14,7 +14,7 @@ use crate::core::rate_limit::{Limiter, Limits, Priority};
 use crate::sync::lock;
 
 /// The limiters, by account and region.
-pub struct RateLimits {
+pub(crate) struct RateLimits {
     limits: Limits,
     recovery: Duration,
     started: Instant,
@@ -22,7 +22,7 @@ pub struct RateLimits {
 }
 
 /// The right to make some calls. Dropping it returns the tokens of unused calls.
-pub struct Permit<'a> {
+pub(crate) struct Permit<'a> {
     limits: &'a RateLimits,
     account_region: AccountRegion,
     left: u32,
@@ -30,12 +30,12 @@ pub struct Permit<'a> {
 
 impl RateLimits {
     /// No limiters yet. Every `recovery`, a reduced rate rises by a tenth of the full rate.
-    pub fn new(limits: Limits, recovery: Duration) -> Self {
+    pub(crate) fn new(limits: Limits, recovery: Duration) -> Self {
         Self { limits, recovery, started: Instant::now(), by_account_region: Mutex::default() }
     }
 
     /// Returns a permit for some calls, or the time until the requester should try again.
-    pub fn acquire(
+    pub(crate) fn acquire(
         &self,
         account_region: &AccountRegion,
         requester: &str,
@@ -47,12 +47,12 @@ impl RateLimits {
     }
 
     /// The calls per second that are allowed now in an account and region.
-    pub fn rate(&self, account_region: &AccountRegion) -> f64 {
+    pub(crate) fn rate(&self, account_region: &AccountRegion) -> f64 {
         self.with(account_region, |limiter, _| limiter.rate())
     }
 
     /// The calls per second that are allowed now in each region with a limiter.
-    pub fn by_region(&self) -> BTreeMap<String, f64> {
+    pub(crate) fn by_region(&self) -> BTreeMap<String, f64> {
         let by_account_region = lock(&self.by_account_region);
         by_account_region
             .iter()
@@ -61,7 +61,7 @@ impl RateLimits {
     }
 
     /// Halves the rate if AWS throttled a call that was sent at this time.
-    pub fn record_response<T>(&self, account_region: &AccountRegion, sent: Instant, outcome: &Outcome<T>) {
+    pub(crate) fn record_response<T>(&self, account_region: &AccountRegion, sent: Instant, outcome: &Outcome<T>) {
         if let Outcome::Refused(Failure { class: ErrorClass::Throttled, .. }) = outcome {
             let sent = sent.saturating_duration_since(self.started);
             self.with(account_region, |limiter, now| limiter.throttled(sent, now));
@@ -81,7 +81,7 @@ impl RateLimits {
 impl Permit<'_> {
     /// Uses the permit for one call. An attempt that needs one call more than it acquired makes that call, and later
     /// requests wait longer.
-    pub fn spend(&mut self) {
+    pub(crate) fn spend(&mut self) {
         match self.left.checked_sub(1) {
             Some(left) => self.left = left,
             None => self.limits.with(&self.account_region, |limiter, now| limiter.charge(1, now)),

@@ -29,12 +29,9 @@ use crate::sync::lock;
 /// An object that waits for services to release its connector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscriber {
-    /// The object's uid.
-    pub uid: Uid,
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
+    pub(crate) uid: Uid,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
 }
 
 /// The scans in progress.
@@ -76,7 +73,7 @@ impl ServiceScans {
 
     /// Subscribes an object to the scan for the blockers of its connector. With `any_change` it is triggered by every
     /// change of a service, not only of one that uses the connector.
-    pub fn subscribe(&self, arn: &ConnectorArn, any_change: bool, subscriber: Subscriber) {
+    pub(crate) fn subscribe(&self, arn: &ConnectorArn, any_change: bool, subscriber: Subscriber) {
         let state = &mut *lock(&self.shared.state);
         state.subscribers.insert(subscriber.uid.clone(), (subscriber, arn.clone()));
         let account_region = arn.account_region();
@@ -90,7 +87,7 @@ impl ServiceScans {
     }
 
     /// The blockers of the connector of a subscriber.
-    pub fn blockers_for(&self, uid: &Uid) -> Option<Blockers> {
+    pub(crate) fn blockers_for(&self, uid: &Uid) -> Option<Blockers> {
         let state = lock(&self.shared.state);
         let arn = &state.subscribers.get(uid)?.1;
         let account_region = arn.account_region();
@@ -102,7 +99,7 @@ impl ServiceScans {
     }
 
     /// Ends the subscription of an object.
-    pub fn unsubscribe(&self, uid: &Uid) {
+    pub(crate) fn unsubscribe(&self, uid: &Uid) {
         let state = &mut *lock(&self.shared.state);
         let Some((_, arn)) = state.subscribers.remove(uid) else { return };
         if state.subscribers.values().any(|(_, other)| *other == arn) {

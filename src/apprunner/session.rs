@@ -47,7 +47,7 @@ const REMEMBER_FAILURE: Duration = Duration::from_secs(5);
 const RENEW_AGAIN: Duration = Duration::from_secs(30);
 
 /// One set of credentials, their account, and a client for each region.
-pub struct Session {
+pub(crate) struct Session {
     account: AccountId,
     credentials: Credentials,
     config: SdkConfig,
@@ -55,7 +55,7 @@ pub struct Session {
 }
 
 /// Keeps the current session, and renews it.
-pub struct Sessions {
+pub(crate) struct Sessions {
     metrics: Arc<Metrics>,
     incidents: Arc<Incidents>,
     current: Mutex<Option<(Arc<Session>, Instant)>>,
@@ -69,8 +69,7 @@ pub struct Sessions {
 type LastFailure = Option<(Failure, Instant)>;
 
 impl Session {
-    /// The account of the credentials.
-    pub fn account(&self) -> &AccountId {
+    pub(crate) fn account(&self) -> &AccountId {
         &self.account
     }
 
@@ -95,13 +94,12 @@ impl Session {
 }
 
 impl Sessions {
-    /// No session yet.
-    pub fn new(metrics: Arc<Metrics>, incidents: Arc<Incidents>) -> Self {
+    pub(crate) fn new(metrics: Arc<Metrics>, incidents: Arc<Incidents>) -> Self {
         Self { metrics, incidents, current: Mutex::default(), logged: Mutex::default(), per_region: Mutex::default() }
     }
 
     /// The current session, unless a renewal is due.
-    pub fn current(&self) -> Option<Arc<Session>> {
+    pub(crate) fn current(&self) -> Option<Arc<Session>> {
         let current = lock(&self.current);
         current.as_ref().filter(|(_, renew)| Instant::now() < *renew).map(|(session, _)| session.clone())
     }
@@ -119,7 +117,7 @@ impl Sessions {
 
     /// Returns the current session, or gets a new one from STS for an object of this region. One session serves all
     /// regions.
-    pub async fn identify(&self, region: &Region) -> Result<Arc<Session>, Failure> {
+    pub(crate) async fn identify(&self, region: &Region) -> Result<Arc<Session>, Failure> {
         if let Some(session) = self.current() {
             return Ok(session);
         }
@@ -169,7 +167,6 @@ impl Sessions {
         result.map_err(|failure| (failure, true))
     }
 
-    /// Whether there is a session.
     pub(crate) fn is_known(&self) -> bool {
         lock(&self.current).is_some()
     }

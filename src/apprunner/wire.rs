@@ -42,7 +42,6 @@ pub(super) fn connector(reply: Option<VpcConnector>) -> Connector {
     }
 }
 
-/// Converts a listed service.
 pub(super) fn service(listed: ServiceSummary) -> Service {
     Service {
         arn: listed.service_arn.unwrap_or_default(),
@@ -116,7 +115,6 @@ where
     }
 }
 
-/// The failure of a call.
 pub(super) fn failure_of<E>(call: &Exchange, error: &SdkError<E, HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -169,7 +167,6 @@ fn wire_error<'a>(raw: &'a HttpResponse, code: Option<&'a str>, message: Option<
     WireError { http_status: raw.status().as_u16(), code, message, request_id: request_id(raw) }
 }
 
-/// The request id of an error answer.
 pub(super) fn request_id_of<E>(error: &SdkError<E, HttpResponse>) -> Option<String> {
     request_id(error.raw_response()?).map(str::to_owned)
 }

@@ -61,7 +61,7 @@ pub enum StartError {
 }
 
 /// Makes a client from the kubeconfig or the service account of the pod, without a call to the API server.
-pub async fn connect(args: &AccessArgs) -> Result<Client, StartError> {
+pub(crate) async fn connect(args: &AccessArgs) -> Result<Client, StartError> {
     let (config, proxy) = access::resolve(args).await?;
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
@@ -83,7 +83,7 @@ pub async fn connect(args: &AccessArgs) -> Result<Client, StartError> {
 }
 
 /// Makes a client within [`CALL_DEADLINE`]: the sign-in may run a program that cannot be interrupted.
-pub async fn connect_in_time(args: &AccessArgs) -> Result<Client, StartError> {
+pub(crate) async fn connect_in_time(args: &AccessArgs) -> Result<Client, StartError> {
     let args = args.clone();
     let connecting = tokio::spawn(async move { connect(&args).await });
     tokio::time::timeout(CALL_DEADLINE, connecting).await.map_err(|_| StartError::Late)??
@@ -115,7 +115,7 @@ where
 }
 
 /// Reads the id of this cluster in owner tags: the uid of its kube-system namespace.
-pub async fn cluster_id(client: &Client) -> Result<ClusterId, StartError> {
+pub(crate) async fn cluster_id(client: &Client) -> Result<ClusterId, StartError> {
     let namespaces = Api::<Namespace>::all(client.clone());
     let system = within_deadline("get namespace kube-system", namespaces.get("kube-system"))
         .await

@@ -24,7 +24,7 @@ use crate::leadership::Leadership;
 const RELEASE_WITHIN: Duration = Duration::from_secs(7);
 
 /// Takes part in the election until this operator has lost or released the Lease.
-pub struct LeaderElector {
+pub(crate) struct LeaderElector {
     api: Api<Lease>,
     name: String,
     identity: String,
@@ -34,7 +34,7 @@ pub struct LeaderElector {
 
 /// The end of the election for this operator.
 #[derive(Debug, PartialEq, Eq)]
-pub enum ElectionEnd {
+pub(crate) enum ElectionEnd {
     /// The operator shut down, and released the Lease if it held the Lease.
     Stopped,
     /// This operator led and has lost the Lease: it must not start anything, and another operator may be acting on the
@@ -44,7 +44,7 @@ pub enum ElectionEnd {
 
 impl LeaderElector {
     /// A candidate for a Lease, with an identity of its own.
-    pub fn new(client: &Client, namespace: &str, name: &str, timings: LeaseTimings) -> Self {
+    pub(crate) fn new(client: &Client, namespace: &str, name: &str, timings: LeaseTimings) -> Self {
         let api = Api::namespaced(client.clone(), namespace);
         let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "apprunner-operator".into());
         // Two processes on one host are two candidates.
@@ -52,18 +52,17 @@ impl LeaderElector {
         Self { api, name: name.to_owned(), identity, timings, leadership: Leadership::elected() }
     }
 
-    /// The identity of this operator in the Lease.
-    pub fn identity(&self) -> &str {
+    pub(crate) fn identity(&self) -> &str {
         &self.identity
     }
 
     /// The leadership, which this elector keeps up to date.
-    pub fn leadership(&self) -> Arc<Leadership> {
+    pub(crate) fn leadership(&self) -> Arc<Leadership> {
         self.leadership.clone()
     }
 
     /// Runs until the Lease is lost, or until `done`; calls `on_response` after each call that the API server answered.
-    pub async fn run(self, done: CancellationToken, on_response: impl Fn()) -> ElectionEnd {
+    pub(crate) async fn run(self, done: CancellationToken, on_response: impl Fn()) -> ElectionEnd {
         let overdue = async {
             done.cancelled().await;
             tokio::time::sleep(RELEASE_WITHIN).await;

@@ -9,11 +9,11 @@
 //! operator that acts.
 
 mod access;
-pub mod client;
+pub(crate) mod client;
 pub mod events;
-pub mod lease;
-pub mod outage;
-pub mod own_writes;
+pub(crate) mod lease;
+pub(crate) mod outage;
+pub(crate) mod own_writes;
 mod proxy;
 pub mod writes;
 
@@ -25,13 +25,13 @@ use kube::core::Status;
 use crate::core::refusal::Refusal;
 
 /// The deadline of a call to the API server. The outcome of a call without an answer is unknown.
-pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(10);
 /// The deadline of a connection to the API server.
-pub const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// The API server ends a watch after this many seconds; a watch that is silent for longer is closed.
-pub const WATCH_SECONDS: u32 = 60;
+pub(crate) const WATCH_SECONDS: u32 = 60;
 /// A connection without data for this long is dead.
-pub const SILENCE_DEADLINE: Duration = Duration::from_secs(65);
+pub(crate) const SILENCE_DEADLINE: Duration = Duration::from_secs(65);
 
 /// The failure of a call to the API server.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +103,7 @@ pub(crate) async fn within<T>(
     })
 }
 
-/// Whether an answer proves that its object does not exist.
+/// Returns whether an answer proves that its object does not exist.
 ///
 /// A server that does not know the kind, or a proxy, also answers 404, and then the object may exist.
 fn is_gone(status: &Status) -> bool {
@@ -121,7 +121,7 @@ fn message_of(error: &kube::Error) -> String {
     }
 }
 
-/// Whether an answer refuses the request itself, so that a retry of it does not help.
+/// Returns whether an answer refuses the request itself, so that a retry of it does not help.
 ///
 /// A webhook may refuse with any code. The API server then puts its own text before that of the webhook.
 fn refuses(code: u16, message: &str) -> bool {

@@ -1,8 +1,8 @@
 //! Failures of a watch: their log lines, and the backoff.
 //!
 //! The API server may be unreachable for hours, or a user may delete the CRD. The log then has one line at the start of
-//! the outage and one at its end. The longest wait is 10 s, because an object that is created together with its CRD waits
-//! for the next attempt.
+//! the outage and one at its end. The longest wait is 10 s, because an object that is created together with its CRD
+//! waits for the next attempt.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
 /// The logged state of a watch.
 #[derive(Default)]
-pub struct Outage {
+pub(crate) struct Outage {
     logged: Option<(Cause, Instant)>,
     over: bool,
 }
@@ -73,7 +73,7 @@ fn cause_of(error: &watcher::Error) -> Cause {
 }
 
 /// The growing waits between attempts to watch. They start again after three times the longest wait without a failure.
-pub struct WatchBackoff {
+pub(crate) struct WatchBackoff {
     backoff: intervals::Backoff,
     failures: u32,
     last: Option<Instant>,

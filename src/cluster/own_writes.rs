@@ -22,7 +22,7 @@ const FORGET_AFTER: Duration = Duration::from_mins(10);
 
 /// The latest versions of objects that our own writes returned.
 #[derive(Default)]
-pub struct OwnWrites {
+pub(crate) struct OwnWrites {
     entries: Mutex<HashMap<Uid, Entry>>,
 }
 
@@ -37,11 +37,10 @@ enum Written {
 }
 
 /// The latest known version of an object.
-pub struct Latest {
-    /// The object.
-    pub object: Arc<VpcConnector>,
+pub(crate) struct Latest {
+    pub(crate) object: Arc<VpcConnector>,
     /// Our finalizer was removed, even if `object` still has it.
-    pub released: bool,
+    pub(crate) released: bool,
 }
 
 impl OwnWrites {

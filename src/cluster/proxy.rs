@@ -33,7 +33,6 @@ pub struct UnusableProxy {
     why: String,
 }
 
-/// A proxy to go through.
 #[derive(Clone, Debug)]
 pub(super) struct Proxy {
     setting: &'static str,
@@ -79,7 +78,7 @@ impl Proxy {
         Ok((!excepted).then_some(Self { setting, address, intercept }))
     }
 
-    /// Whether the proxy uses SOCKS5 and not HTTP.
+    /// Returns whether the proxy uses SOCKS5 and not HTTP.
     pub(super) fn is_socks(&self) -> bool {
         self.intercept.uri().scheme_str().is_some_and(|scheme| scheme.starts_with("socks"))
     }

@@ -192,7 +192,7 @@ fn with_uid_test(object: &VpcConnector, mut operations: Vec<PatchOperation>) -> 
     JsonPatch(operations)
 }
 
-/// Whether all tests of a patch that was made from one version of an object hold for another version.
+/// Returns whether all tests of a patch that was made from one version of an object hold for another version.
 fn still_fits(patch: &JsonPatch, found: &VpcConnector, made_from: &VpcConnector) -> bool {
     let mut document = json!(found);
     // The API server takes a missing list for null.

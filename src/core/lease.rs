@@ -12,17 +12,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// The times of an election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaseTimings {
+pub(crate) struct LeaseTimings {
     /// Other operators may acquire the Lease after this long without a renewal.
-    pub duration: Duration,
+    pub(crate) duration: Duration,
     /// Time between two renewals.
-    pub renew: Duration,
+    pub(crate) renew: Duration,
     /// The leader stops leading this long after it sent its last granted renewal.
-    pub give_up: Duration,
+    pub(crate) give_up: Duration,
     /// Time between two reads by a standby, and between two failed attempts.
-    pub retry: Duration,
+    pub(crate) retry: Duration,
 }
 
 impl Default for LeaseTimings {
@@ -34,37 +33,34 @@ impl Default for LeaseTimings {
 
 /// The fields of a Lease that the election reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeaseSpec {
+pub(crate) struct LeaseSpec {
     /// The identity of the holder; `None` after a release.
-    pub holder: Option<String>,
+    pub(crate) holder: Option<String>,
     /// The time after which the Lease expires without a renewal.
-    pub duration: Duration,
+    pub(crate) duration: Duration,
     /// The time of the last renewal by the holder's clock. It is only compared with an earlier value, because the
     /// clocks of two machines need not agree.
-    pub renewed: Option<Timestamp>,
+    pub(crate) renewed: Option<Timestamp>,
     /// The number of changes of the holder.
-    pub transitions: i32,
+    pub(crate) transitions: i32,
 }
 
 /// A Lease as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeaseSnapshot {
-    /// Its fields.
-    pub spec: LeaseSpec,
+pub(crate) struct LeaseSnapshot {
+    pub(crate) spec: LeaseSpec,
     /// Its resource version, which every write names.
-    pub version: String,
+    pub(crate) version: String,
 }
 
 /// The next call, or the time of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Reads the Lease.
+pub(crate) enum Step {
     Get,
     /// Creates the Lease with our identity.
     Create,
     /// Writes our identity into the version that was read: acquires or renews the Lease.
     Acquire {
-        /// The version.
         version: String,
         /// The number of changes of the holder after this write.
         transitions: i32,
@@ -75,12 +71,9 @@ pub enum Step {
     Lost,
 }
 
-/// The response to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Response {
-    /// The Lease exists.
+pub(crate) enum Response {
     Found(LeaseSnapshot),
-    /// The Lease does not exist.
     Absent,
     /// The Lease was written, and has this version now.
     Written(String),
@@ -92,7 +85,7 @@ pub enum Response {
 
 /// An operator that takes part in the election.
 #[derive(Clone, Debug)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     identity: String,
     timings: LeaseTimings,
     role: Role,
@@ -123,12 +116,12 @@ enum Role {
 
 impl Candidate {
     /// A candidate that has not read the Lease. Its identity must be unique.
-    pub fn new(identity: String, timings: LeaseTimings) -> Self {
+    pub(crate) fn new(identity: String, timings: LeaseTimings) -> Self {
         Self { identity, timings, role: Role::Standby, seen: None, next_call_at: Duration::ZERO }
     }
 
     /// The time at which this operator stops leading, unless it renews the Lease before; `None` while it does not lead.
-    pub fn leads_until(&self) -> Option<Duration> {
+    pub(crate) fn leads_until(&self) -> Option<Duration> {
         match self.role {
             Role::Leading(sent) => Some(sent + self.timings.give_up),
             Role::Standby | Role::Lost => None,
@@ -136,7 +129,7 @@ impl Candidate {
     }
 
     /// The Lease as this operator wrote it last, if it holds the Lease: the version that a release replaces.
-    pub fn held_lease(&self) -> Option<&LeaseSnapshot> {
+    pub(crate) fn held_lease(&self) -> Option<&LeaseSnapshot> {
         let lease = self.seen.as_ref()?.lease.as_ref();
         lease.filter(|lease| self.is_ours(&lease.spec))
     }
@@ -146,15 +139,14 @@ impl Candidate {
     /// A leader waits for half of `give_up` at most, so that it can repeat a call that hangs on a dead connection over
     /// another one, and never longer than it leads. A standby waits for all of `give_up`: a Lease that is granted later
     /// cannot be used.
-    pub fn call_deadline(&self, now: Duration) -> Duration {
+    pub(crate) fn call_deadline(&self, now: Duration) -> Duration {
         match self.leads_until() {
             Some(until) => until.saturating_sub(now).min(self.longest_renewal()),
             None => self.timings.give_up,
         }
     }
 
-    /// Returns the next call.
-    pub fn next(&self, now: Duration) -> Step {
+    pub(crate) fn next(&self, now: Duration) -> Step {
         match (&self.role, &self.seen) {
             (Role::Lost, _) => Step::Lost,
             (Role::Leading(sent), _) if now >= *sent + self.timings.give_up => Step::Lost,
@@ -170,8 +162,7 @@ impl Candidate {
         }
     }
 
-    /// Applies the response to a call.
-    pub fn apply(&mut self, step: &Step, response: Response, sent: Duration, now: Duration) {
+    pub(crate) fn apply(&mut self, step: &Step, response: Response, sent: Duration, now: Duration) {
         match (step, response) {
             (Step::Get, Response::Found(lease)) => self.apply_found(lease, now),
             (Step::Get, Response::Absent) => self.observe(None, now),

@@ -20,7 +20,7 @@ pub mod error_class;
 pub mod evidence;
 pub mod flags;
 pub mod intervals;
-pub mod lease;
+pub(crate) mod lease;
 pub mod outcome;
 pub mod ownership;
 pub mod rate_limit;

@@ -38,10 +38,9 @@ pub struct Limits {
 
 /// The priority of a requester in the queue, highest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Priority {
+pub(crate) enum Priority {
     /// An object that is being deleted since this time; the earlier one comes first.
     Deletion(Timestamp),
-    /// A service scan.
     ServiceScan,
     /// All other calls.
     Other,
@@ -49,7 +48,7 @@ pub enum Priority {
 
 /// The token bucket of one account and region.
 #[derive(Clone, Debug)]
-pub struct Limiter {
+pub(crate) struct Limiter {
     limits: Limits,
     recovery: Duration,
     rate: f64,
@@ -73,7 +72,7 @@ struct QueueEntry {
 
 impl Limiter {
     /// A full bucket. Every `recovery`, a reduced rate rises by a tenth of the full rate.
-    pub fn new(limits: Limits, recovery: Duration, now: Duration) -> Self {
+    pub(crate) fn new(limits: Limits, recovery: Duration, now: Duration) -> Self {
         Self {
             limits,
             recovery,
@@ -88,12 +87,18 @@ impl Limiter {
     }
 
     /// The calls per second that the limiter allows now.
-    pub fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> f64 {
         self.rate
     }
 
     /// Takes the tokens for some calls, or returns the time until the requester should try again.
-    pub fn acquire(&mut self, requester: &str, priority: Priority, calls: u32, now: Duration) -> Result<(), Duration> {
+    pub(crate) fn acquire(
+        &mut self,
+        requester: &str,
+        priority: Priority,
+        calls: u32,
+        now: Duration,
+    ) -> Result<(), Duration> {
         self.fill(now);
         self.queue.retain(|_, entry| entry.due + EXPIRED_AFTER >= now);
         let calls = f64::from(calls.min(self.limits.burst));
@@ -113,20 +118,20 @@ impl Limiter {
 
     /// Takes the tokens of calls that were made without a request, because an attempt that has begun runs to its end.
     /// The bucket may be overdrawn by this.
-    pub fn charge(&mut self, calls: u32, now: Duration) {
+    pub(crate) fn charge(&mut self, calls: u32, now: Duration) {
         self.fill(now);
         self.tokens -= f64::from(calls);
     }
 
     /// Returns the tokens of calls that were not made.
-    pub fn refund(&mut self, calls: u32, now: Duration) {
+    pub(crate) fn refund(&mut self, calls: u32, now: Duration) {
         self.fill(now);
         self.tokens = (self.tokens + f64::from(calls)).min(f64::from(self.limits.burst));
     }
 
     /// Halves the rate because AWS throttled a call. A call that was sent before the rate was last halved changes
     /// nothing.
-    pub fn throttled(&mut self, sent: Duration, now: Duration) {
+    pub(crate) fn throttled(&mut self, sent: Duration, now: Duration) {
         self.fill(now);
         if self.halved_at.is_some_and(|halved| sent < halved) {
             return;
