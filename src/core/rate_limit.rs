@@ -260,7 +260,11 @@ mod tests {
         assert_eq!(limiter.acquire("other", Priority::Other, 1, Duration::ZERO), Err(at(0.4)));
         assert!(limiter.acquire("other", Priority::Other, 1, at(0.21)).is_err(), "the first requester is not late yet");
         assert_eq!(limiter.acquire("other", Priority::Other, 1, at(0.23)), Ok(()));
-        assert_eq!(limiter.acquire("third", Priority::Other, 1, at(0.4)), Ok(()), "a late requester blocks nobody");
+        assert_eq!(
+            limiter.acquire("third", Priority::Other, 1, at(0.4)),
+            Ok(()),
+            "a late requester does not block others"
+        );
         assert!(limiter.acquire("fourth", Priority::Other, 1, at(0.4)).is_err());
         assert_eq!(limiter.acquire("late", since(1), 1, at(0.6)), Ok(()), "the late requester is served first");
     }
