@@ -10,8 +10,8 @@ use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::core::arn::{APP_RUNNER_REGIONS, Region};
-use crate::core::limiter::Limits;
 use crate::core::ownership::ClusterId;
+use crate::core::rate_limit::Limits;
 use crate::telemetry::log::LogFormat;
 
 /// Deletes AWS App Runner VPC connectors when their `VpcConnector` objects are deleted.

@@ -1,4 +1,4 @@
-//! Reads the clocks; [`crate::core::clock`] says what each is for.
+//! Reads the two clocks of [`crate::core::clock`].
 
 use std::time::Duration;
 
@@ -7,14 +7,13 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::core::clock::{Moment, Now};
 
-/// The present.
 pub(crate) fn now() -> Now {
     Now { moment: Moment::new(since_boot()), wall: Timestamp::now() }
 }
 
 /// The time since the machine started, including that for which it was suspended.
 ///
-/// `Instant` stands still in a suspend: afterwards an owner tag that was read before would count as fresh, and a
+/// `Instant` does not run in a suspend: after one, an owner tag that was read before would count as fresh, and a
 /// leadership as held.
 pub(crate) fn since_boot() -> Duration {
     let time = clock_gettime(ClockId::Boottime);

@@ -1,4 +1,4 @@
-//! The right to act: while this operator leads and is not shutting down. It is checked right before each call.
+//! The right to act: an operator acts while it leads and is not shutting down. It checks both right before each call.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,13 +19,13 @@ pub struct MayAct {
 }
 
 impl MayAct {
-    /// Whether AWS may be called.
+    /// Returns whether AWS may be called.
     pub fn granted(&self) -> bool {
         !self.stopping.is_cancelled() && self.leadership.held()
     }
 }
 
-/// Whether this operator leads, by its own clock: a process that was frozen knows at once that it no longer leads.
+/// The leadership of this operator by its own clock: a process that was frozen knows at once that it no longer leads.
 pub struct Leadership {
     /// In milliseconds of [`Leadership::now`].
     until: AtomicU64,
@@ -33,17 +33,17 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    /// Of an operator without leader election.
+    /// The leadership of an operator without leader election.
     pub fn always() -> Arc<Self> {
         Arc::new(Self { until: AtomicU64::new(u64::MAX), changed: Notify::new() })
     }
 
-    /// Of an operator that has to be elected first.
+    /// The leadership of an operator that has to be elected first.
     pub fn elected() -> Arc<Self> {
         Arc::new(Self { until: AtomicU64::new(0), changed: Notify::new() })
     }
 
-    /// Whether this operator leads now.
+    /// Returns whether this operator leads now.
     pub fn held(&self) -> bool {
         millis(self.now()) < self.until.load(Ordering::Acquire)
     }
@@ -59,7 +59,7 @@ impl Leadership {
         }
     }
 
-    /// The clock of [`Leadership::set_until`]; it runs also while the machine is suspended.
+    /// The clock of [`Leadership::set_until`], which also runs while the machine is suspended.
     pub fn now(&self) -> Duration {
         clock::since_boot()
     }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leadership_ends_by_itself() {
+    fn leadership_ends_at_its_time_without_a_call() {
         let leadership = Leadership::elected();
         assert!(!leadership.held());
         leadership.set_until(Some(leadership.now() + Duration::from_mins(1)));
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_permitted_once_the_process_is_to_stop() {
+    fn calls_are_not_granted_once_the_process_shuts_down() {
         let may_act = MayAct { stopping: CancellationToken::new(), leadership: Leadership::always() };
         assert!(may_act.granted());
         may_act.stopping.cancel();

@@ -18,7 +18,7 @@
 //! Read in this order: [`core::decide`], the operator's behaviour on one page; [`core::transition`], which applies the
 //! outcome of each call; [`core::error_class`], the table of AWS's errors; [`controller::reconcile`], the loop around them;
 //! [`controller`] and [`controller::watch`], which feed the loop. [`apprunner`] and [`cluster`] are the two sides, and do not
-//! import each other. [`core::blockers`] finds the services that block a deletion, [`core::limiter`] limits the rate of calls
+//! import each other. [`core::blockers`] finds the services that block a deletion, [`core::rate_limit`] limits the rate of calls
 //! to AWS, and [`api`] is the resource that users see. [`commands`] has `run`, and two commands that only read: `report` and
 //! `preflight`.
 //!

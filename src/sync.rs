@@ -1,8 +1,8 @@
-//! The one way this crate takes a lock.
+//! Locks a mutex.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Takes a lock, also after a panic elsewhere: what stands behind the locks of this crate is whole at any time.
+/// Locks a mutex, also after a panic of another holder: this crate never leaves data under a lock half-changed.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,39 +1,40 @@
-//! What every call to AWS goes through, whoever makes it.
+//! The parts that all calls to AWS share: credentials, rate limits, metrics and shared failures.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::client::{Call, Subject};
-use super::rate::Rates;
+use super::rate::RateLimits;
 use super::session::{Session, Sessions};
 use crate::core::arn::AccountRegion;
 use crate::core::error_class::ErrorClass;
-use crate::core::limiter::Limits;
 use crate::core::outcome::{Failure, Outcome};
+use crate::core::rate_limit::Limits;
 use crate::telemetry::incidents::{Incidents, Trouble};
 use crate::telemetry::metrics::Metrics;
 
-/// The way to AWS.
+/// The parts that all calls to AWS share.
 pub struct Aws {
-    /// Whose credentials these are.
-    pub sessions: Sessions,
-    /// When the next call may be made.
-    pub rates: Rates,
-    /// Where everything is counted.
-    pub metrics: Arc<Metrics>,
-    /// Where troubles are reported that many objects share.
-    pub incidents: Arc<Incidents>,
+    /// The credentials, with the account that they belong to.
+    pub(crate) sessions: Sessions,
+    /// The rate limit of each account and region.
+    pub(crate) rate_limits: RateLimits,
+    /// The metrics, which count every call.
+    pub(crate) metrics: Arc<Metrics>,
+    /// The failures that several objects share.
+    pub(crate) incidents: Arc<Incidents>,
 }
 
 impl Aws {
-    /// Makes a way, where a halved rate rises by a tenth each time `recovery` has passed.
+    /// Shared parts without credentials yet. Every `recovery`, a reduced rate rises by a tenth of the full rate.
     pub fn new(limits: Limits, recovery: Duration, metrics: Arc<Metrics>, incidents: Arc<Incidents>) -> Self {
         let sessions = Sessions::new(metrics.clone(), incidents.clone());
-        Self { sessions, rates: Rates::new(limits, recovery), metrics, incidents }
+        Self { sessions, rate_limits: RateLimits::new(limits, recovery), metrics, incidents }
     }
 
-    /// Takes note of a call that was made with a session: what AWS said may be of use to the next.
-    pub fn record_response<T>(
+    /// Logs and counts a call that was made with a session, and applies AWS's answer to the rate limit, the session and
+    /// the shared failures.
+    pub(crate) fn record_response<T>(
         &self,
         account_region: &AccountRegion,
         session: &Arc<Session>,
@@ -42,13 +43,13 @@ impl Aws {
     ) {
         call.log(&account_region.region, subject);
         self.metrics.observe_call(call.operation, &call.outcome, call.took);
-        self.rates.record_response(account_region, call.sent, &call.outcome);
+        self.rate_limits.record_response(account_region, call.sent, &call.outcome);
         let trouble = Trouble::AppRunner(account_region.clone());
         match &call.outcome {
             Outcome::Refused(failure) if failure.class == ErrorClass::CredentialsRejected => {
                 self.incidents.failed(&trouble, failure);
                 if !failure.is_of_signature() {
-                    self.sessions.reject(session);
+                    self.sessions.invalidate(session);
                 }
             }
             Outcome::NotSent(failure) | Outcome::Unknown(failure)
@@ -56,7 +57,7 @@ impl Aws {
             {
                 self.incidents.failed(&trouble, failure);
             }
-            // Nobody but App Runner can know these, and it looks at the credentials first.
+            // Only App Runner can give these answers, and it checks the credentials before it does.
             Outcome::Done(_)
             | Outcome::Refused(Failure {
                 class: ErrorClass::NotFound | ErrorClass::InUse | ErrorClass::AccessDenied,

@@ -1,4 +1,4 @@
-//! The calls to App Runner, each sent once and each ending in an outcome.
+//! The calls to App Runner. Each is sent once and ends in an outcome.
 
 use std::time::{Duration, Instant};
 
@@ -24,42 +24,38 @@ use crate::core::intervals::millis;
 use crate::core::outcome::{Connector, Failure, Operation, Outcome, Page, Service};
 use crate::core::ownership::OwnerTag;
 
-/// A page of services has no more than this. Source: App Runner API, `ListServices`.
-const SERVICES_A_PAGE: i32 = 20;
-/// A page of connectors has no more than this. Source: App Runner API, `ListVpcConnectors`.
-const CONNECTORS_A_PAGE: i32 = 100;
+/// The largest page of services. Source: App Runner API, `ListServices`.
+const SERVICES_PER_PAGE: i32 = 20;
+/// The largest page of connectors. Source: App Runner API, `ListVpcConnectors`.
+const CONNECTORS_PER_PAGE: i32 = 100;
 
-/// One call to AWS, and what came of it.
-pub struct Call<T> {
-    /// What was called.
-    pub operation: Operation,
-    /// The id AWS support asks for, where there was an answer.
-    pub request_id: Option<String>,
-    /// When it was sent.
-    pub sent: Instant,
+/// One call to AWS, and its outcome.
+pub(crate) struct Call<T> {
+    pub(crate) operation: Operation,
+    /// The request id for AWS Support, if there was an answer.
+    pub(crate) request_id: Option<String>,
+    /// The time at which the call was sent.
+    pub(crate) sent: Instant,
     /// Time until the answer, or until the deadline.
-    pub took: Duration,
-    /// What came of it.
-    pub outcome: Outcome<T>,
+    pub(crate) took: Duration,
+    pub(crate) outcome: Outcome<T>,
 }
 
-/// What a 200 says, or why it proves nothing.
+/// The content of a successful reply, or the reason why it proves nothing.
 type Read<T> = Result<T, String>;
 
-/// Whom a call is made for, as far as it is made for one object, and what it names.
+/// The object that a call is made for, if it is made for one, and the ARN that the call names.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Subject<'a> {
-    /// The object's namespace.
-    pub namespace: Option<&'a str>,
-    /// The object's name.
-    pub name: Option<&'a str>,
+pub(crate) struct Subject<'a> {
+    pub(crate) namespace: Option<&'a str>,
+    pub(crate) name: Option<&'a str>,
     /// The ARN of a connector or a service.
-    pub arn: Option<&'a str>,
+    pub(crate) arn: Option<&'a str>,
 }
 
 impl<T> Call<T> {
-    /// Writes the one line that a call has in the log. What only reads has it at a level that is off by default: there
-    /// are many such calls, and a failure that lasts is told by the conditions and by [`crate::telemetry::incidents`].
+    /// Logs the call in one line. A call that only reads is logged at debug level, which is off by default: there are
+    /// many such calls, and the conditions and [`crate::telemetry::incidents`] report a lasting failure.
     pub(super) fn log(&self, region: &Region, subject: Subject<'_>) {
         let Subject { namespace, name, arn } = subject;
         let (operation, outcome, duration_ms) = (self.operation, self.outcome.as_str(), millis(self.took));
@@ -78,17 +74,17 @@ impl<T> Call<T> {
 
 impl Session {
     /// Deletes the connector. Source: App Runner API, `DeleteVpcConnector`.
-    pub async fn delete(&self, arn: &ConnectorArn) -> Call<Connector> {
-        let call = Exchange::of(Operation::DeleteVpcConnector);
+    pub(crate) async fn delete(&self, arn: &ConnectorArn) -> Call<Connector> {
+        let call = Exchange::new(Operation::DeleteVpcConnector);
         let delete = self.client(arn.region()).delete_vpc_connector().vpc_connector_arn(arn.as_str());
         let sent = delete.customize().interceptor(call.clone()).send();
         let read = |out: DeleteVpcConnectorOutput| Ok(wire::connector(out.vpc_connector));
         finish(&call, CALL_DEADLINE, sent, read).await
     }
 
-    /// Looks the connector up. Source: App Runner API, `DescribeVpcConnector`.
-    pub async fn describe(&self, arn: &ConnectorArn) -> Call<Connector> {
-        let call = Exchange::of(Operation::DescribeVpcConnector);
+    /// Describes the connector. Source: App Runner API, `DescribeVpcConnector`.
+    pub(crate) async fn describe(&self, arn: &ConnectorArn) -> Call<Connector> {
+        let call = Exchange::new(Operation::DescribeVpcConnector);
         let describe = self.client(arn.region()).describe_vpc_connector().vpc_connector_arn(arn.as_str());
         let sent = describe.customize().interceptor(call.clone()).send();
         let read = |out: DescribeVpcConnectorOutput| Ok(wire::connector(out.vpc_connector));
@@ -96,8 +92,8 @@ impl Session {
     }
 
     /// Reads the owner tag. Source: App Runner API, `ListTagsForResource`.
-    pub async fn read_owner_tag(&self, arn: &ConnectorArn, deadline: Duration) -> Call<Option<String>> {
-        let call = Exchange::of(Operation::ListTagsForResource);
+    pub(crate) async fn read_owner_tag(&self, arn: &ConnectorArn, deadline: Duration) -> Call<Option<String>> {
+        let call = Exchange::new(Operation::ListTagsForResource);
         let list = self.client(arn.region()).list_tags_for_resource().resource_arn(arn.as_str());
         let sent = list.customize().interceptor(call.clone()).send();
         let read = |out: ListTagsForResourceOutput| wire::owner_tag(out.tags());
@@ -105,18 +101,18 @@ impl Session {
     }
 
     /// Writes the owner tag. Source: App Runner API, `TagResource`.
-    pub async fn write_owner_tag(&self, arn: &ConnectorArn, owner: &OwnerTag) -> Call<()> {
-        let call = Exchange::of(Operation::TagResource);
+    pub(crate) async fn write_owner_tag(&self, arn: &ConnectorArn, owner: &OwnerTag) -> Call<()> {
+        let call = Exchange::new(Operation::TagResource);
         let tag = Tag::builder().key(OWNER_TAG).value(owner.to_string()).build();
         let write = self.client(arn.region()).tag_resource().resource_arn(arn.as_str()).tags(tag);
         let sent = write.customize().interceptor(call.clone()).send();
         finish(&call, CALL_DEADLINE, sent, |_| Ok(())).await
     }
 
-    /// Lists services, from the beginning or from where a page ended. Source: App Runner API, `ListServices`.
-    pub async fn list_services(&self, region: &Region, token: Option<String>) -> Call<Page<Service>> {
-        let call = Exchange::of(Operation::ListServices);
-        let list = self.client(region).list_services().max_results(SERVICES_A_PAGE).set_next_token(token);
+    /// Lists services, from the start or from the token of the previous page. Source: App Runner API, `ListServices`.
+    pub(crate) async fn list_services(&self, region: &Region, token: Option<String>) -> Call<Page<Service>> {
+        let call = Exchange::new(Operation::ListServices);
+        let list = self.client(region).list_services().max_results(SERVICES_PER_PAGE).set_next_token(token);
         let sent = list.customize().interceptor(call.clone()).send();
         let read = |out: ListServicesOutput| {
             let items = out.service_summary_list.into_iter().map(wire::service).collect();
@@ -125,19 +121,21 @@ impl Session {
         finish(&call, CALL_DEADLINE, sent, read).await
     }
 
-    /// Tells which connector a service's outgoing traffic goes through. Source: App Runner API, `DescribeService`.
-    pub async fn describe_service(&self, region: &Region, arn: &str) -> Call<Option<String>> {
-        let call = Exchange::of(Operation::DescribeService);
+    /// Describes a service, and returns the connector of its outgoing traffic. Source: App Runner API,
+    /// `DescribeService`.
+    pub(crate) async fn describe_service(&self, region: &Region, arn: &str) -> Call<Option<String>> {
+        let call = Exchange::new(Operation::DescribeService);
         let describe = self.client(region).describe_service().service_arn(arn);
         let sent = describe.customize().interceptor(call.clone()).send();
         let read = |out: DescribeServiceOutput| wire::egress(out.service, arn);
         finish(&call, CALL_DEADLINE, sent, read).await
     }
 
-    /// Lists connectors, from the beginning or from where a page ended. Source: App Runner API, `ListVpcConnectors`.
-    pub async fn list_connectors(&self, region: &Region, token: Option<String>) -> Call<Page<Connector>> {
-        let call = Exchange::of(Operation::ListVpcConnectors);
-        let list = self.client(region).list_vpc_connectors().max_results(CONNECTORS_A_PAGE).set_next_token(token);
+    /// Lists connectors, from the start or from the token of the previous page. Source: App Runner API,
+    /// `ListVpcConnectors`.
+    pub(crate) async fn list_connectors(&self, region: &Region, token: Option<String>) -> Call<Page<Connector>> {
+        let call = Exchange::new(Operation::ListVpcConnectors);
+        let list = self.client(region).list_vpc_connectors().max_results(CONNECTORS_PER_PAGE).set_next_token(token);
         let sent = list.customize().interceptor(call.clone()).send();
         let read = |out: ListVpcConnectorsOutput| {
             let items = out.vpc_connectors.into_iter().map(|connector| wire::connector(Some(connector))).collect();
@@ -146,9 +144,9 @@ impl Session {
         finish(&call, CALL_DEADLINE, sent, read).await
     }
 
-    /// Takes the owner tag off. Source: App Runner API, `UntagResource`.
-    pub async fn remove_owner_tag(&self, arn: &ConnectorArn) -> Call<()> {
-        let call = Exchange::of(Operation::UntagResource);
+    /// Removes the owner tag. Source: App Runner API, `UntagResource`.
+    pub(crate) async fn remove_owner_tag(&self, arn: &ConnectorArn) -> Call<()> {
+        let call = Exchange::new(Operation::UntagResource);
         let remove = self.client(arn.region()).untag_resource().resource_arn(arn.as_str()).tag_keys(OWNER_TAG);
         let sent = remove.customize().interceptor(call.clone()).send();
         finish(&call, UNTAG_DEADLINE, sent, |_| Ok(())).await

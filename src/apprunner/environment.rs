@@ -1,8 +1,8 @@
-//! What the environment and the profile say that the SDK does not read by itself.
+//! Settings of the environment and the profile that the SDK does not read.
 //!
-//! The AWS CLI takes a bundle of certificate authorities from `AWS_CA_BUNDLE` or from `ca_bundle` in the profile, and asks
-//! the STS of the region that is configured. The SDK for Rust knows no bundle, and its region is replaced here by the
-//! connectors' own.
+//! The AWS CLI takes a bundle of certificate authorities from `AWS_CA_BUNDLE` or from `ca_bundle` in the profile, and
+//! calls the STS of the configured region. The SDK for Rust knows no bundle, and the operator replaces the region of
+//! the SDK by the region of each connector.
 
 use aws_config::profile::{self, Profile, ProfileSet};
 use aws_runtime::env_config::property::PropertiesKey;
@@ -10,31 +10,30 @@ use aws_runtime::env_config::property::PropertiesKey;
 use super::trust::Bundle;
 use crate::core::arn::Region;
 
-/// The region that is configured, as the AWS SDKs read it.
+/// The variables of the configured region, in the order in which the AWS SDKs read them.
 const REGION: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
 
-/// The environment and the profile as they are now: files may change while the operator runs.
+/// The current settings: files may change while the operator runs.
 #[derive(Debug, Default)]
 pub(super) struct Environment {
-    /// The profile that is selected.
     pub(super) profile: Option<String>,
-    /// The region that is configured.
     pub(super) home: Option<Region>,
-    /// The certificate authorities that are trusted in place of the usual ones.
+    /// The certificate authorities that replace those of the machine.
     pub(super) bundle: Option<Bundle>,
-    /// Whether STS has an endpoint of its own here, which serves one region.
+    /// STS has a configured endpoint, which serves one region.
     pub(super) own_sts: bool,
 }
 
 impl Environment {
-    /// Reads both. A profile file that cannot be parsed is reported by whoever looks for credentials in it.
+    /// Reads the environment and the profile. It ignores a profile file that cannot be parsed: the search for
+    /// credentials reads the same file and reports that.
     pub(super) async fn read() -> Self {
         #[expect(clippy::default_trait_access, reason = "the types are internals of the SDK, which names them so")]
         let profiles = profile::load(&Default::default(), &Default::default(), &Default::default(), None).await.ok();
-        Self::of(|name| std::env::var(name).ok(), profiles.as_ref())
+        Self::from_settings(|name| std::env::var(name).ok(), profiles.as_ref())
     }
 
-    fn of(variable: impl Fn(&str) -> Option<String>, profiles: Option<&ProfileSet>) -> Self {
+    fn from_settings(variable: impl Fn(&str) -> Option<String>, profiles: Option<&ProfileSet>) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         let selected = profiles.and_then(|profiles| profiles.get_profile(profiles.selected_profile()));
         let property = |name: &str| selected.and_then(|profile: &Profile| profile.get(name)).map(str::to_owned);
@@ -50,8 +49,9 @@ impl Environment {
         }
     }
 
-    /// The region whose STS is asked for an object of a region, and the one that is asked where that fails: credentials
-    /// are the same everywhere, and in a private network often only the STS of the cluster's own region can be reached.
+    /// The region of the STS that the operator calls for an object of this region, and the region that it calls if the
+    /// first one fails. Credentials are valid in all regions, and a private network often reaches only the STS of the
+    /// cluster's own region.
     pub(super) fn sts_regions(&self, region: &Region) -> (Region, Option<Region>) {
         match &self.home {
             Some(home) if self.own_sts || home == region => (home.clone(), None),
@@ -61,7 +61,7 @@ impl Environment {
     }
 }
 
-/// Whether a `[services NAME]` section gives STS an endpoint.
+/// Returns whether a `[services NAME]` section configures an endpoint of STS.
 fn names_sts(profiles: Option<&ProfileSet>, services: &str) -> bool {
     let key = PropertiesKey::builder()
         .section_key("services")
@@ -81,31 +81,35 @@ mod tests {
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
         let value = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
-        Environment::of(value, None)
+        Environment::from_settings(value, None)
     }
 
-    fn asked(variables: &[(&str, &str)]) -> Vec<String> {
+    fn called(variables: &[(&str, &str)]) -> Vec<String> {
         let (first, second) = environment(variables).sts_regions(&"us-east-1".parse().unwrap());
         [Some(first), second].into_iter().flatten().map(|region| region.to_string()).collect()
     }
 
     #[test]
-    fn the_sts_of_the_configured_region_is_asked_first_and_an_endpoint_of_ones_own_serves_only_that_one() {
+    fn sts_of_the_configured_region_is_called_first_and_a_custom_endpoint_alone() {
         let home = ("AWS_REGION", "eu-west-1");
-        assert_eq!(asked(&[]), ["us-east-1"]);
-        assert_eq!(asked(&[home]), ["eu-west-1", "us-east-1"]);
-        assert_eq!(asked(&[("AWS_DEFAULT_REGION", "eu-west-1")]), ["eu-west-1", "us-east-1"]);
-        assert_eq!(asked(&[("AWS_REGION", "us-east-1")]), ["us-east-1"]);
-        assert_eq!(asked(&[("AWS_REGION", "no region")]), ["us-east-1"]);
+        assert_eq!(called(&[]), ["us-east-1"]);
+        assert_eq!(called(&[home]), ["eu-west-1", "us-east-1"]);
+        assert_eq!(called(&[("AWS_DEFAULT_REGION", "eu-west-1")]), ["eu-west-1", "us-east-1"]);
+        assert_eq!(called(&[("AWS_REGION", "us-east-1")]), ["us-east-1"]);
+        assert_eq!(called(&[("AWS_REGION", "no region")]), ["us-east-1"]);
         for endpoint in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS"] {
-            assert_eq!(asked(&[home, (endpoint, "http://stub")]), ["eu-west-1"]);
-            assert_eq!(asked(&[(endpoint, "http://stub")]), ["us-east-1"]);
-            assert_eq!(asked(&[home, (endpoint, "")]), ["eu-west-1", "us-east-1"], "empty is as good as not set");
+            assert_eq!(called(&[home, (endpoint, "http://stub")]), ["eu-west-1"]);
+            assert_eq!(called(&[(endpoint, "http://stub")]), ["us-east-1"]);
+            assert_eq!(
+                called(&[home, (endpoint, "")]),
+                ["eu-west-1", "us-east-1"],
+                "an empty variable counts as not set"
+            );
         }
     }
 
     #[tokio::test]
-    async fn an_endpoint_for_sts_in_a_services_section_counts_and_one_for_another_service_does_not() {
+    async fn services_section_configures_sts_only_with_an_endpoint_for_sts() {
         for (service, own) in [("sts", true), ("apprunner", false)] {
             let text = format!(
                 "[default]\nregion = eu-west-1\nservices = stub\n[services stub]\n{service} =\n  endpoint_url = http://stub\n"
@@ -113,7 +117,7 @@ mod tests {
             let files = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, text).build();
             #[expect(clippy::default_trait_access, reason = "the types are internals of the SDK, which names them so")]
             let profiles = profile::load(&Default::default(), &Default::default(), &files, None).await.unwrap();
-            assert_eq!(Environment::of(|_| None, Some(&profiles)).own_sts, own, "{service}");
+            assert_eq!(Environment::from_settings(|_| None, Some(&profiles)).own_sts, own, "{service}");
         }
     }
 }

@@ -1,10 +1,10 @@
-//! One call as it is seen on the wire: where it goes, and whether its reply is to be believed.
+//! One exchange with AWS: the host of the request, and the check of the reply before the operator believes it.
 //!
-//! The SDK fills what is missing with defaults: no list becomes an empty list, a service without a network configuration
-//! becomes one that uses no connector, and an item that is null is dropped. Believed, that would say of a connector in use
-//! that nothing uses it. So the reply is looked at as it stands on the wire, and one that lacks such a member proves
-//! nothing. Into a reply that it expects to be empty the SDK does not look at all: a proxy's login form would count as a
-//! tag that was written.
+//! The SDK fills in missing members with defaults: a missing list becomes an empty list, a service without a network
+//! configuration becomes one that uses no connector, and an item that is null is dropped. Read like that, a connector
+//! in use would look unused. So this module checks the reply as it arrived, and a reply without such a member proves
+//! nothing. The SDK does not read a reply that should be empty: the login form of a proxy would count as a tag that was
+//! written.
 
 use std::sync::{Arc, OnceLock};
 
@@ -16,47 +16,43 @@ use aws_sdk_apprunner::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_apprunner::error::BoxError;
 use serde_json::Value;
 
-use super::plain;
+use super::error_text;
 use crate::core::outcome::Operation;
 
-/// A call that is made once.
+/// A call that is made once, and its reply.
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
-    /// What is called.
     pub(super) operation: Operation,
     host: Arc<OnceLock<String>>,
 }
 
 impl Exchange {
-    /// Begins a call.
-    pub(super) fn of(operation: Operation) -> Self {
+    pub(super) fn new(operation: Operation) -> Self {
         Self { operation, host: Arc::default() }
     }
 
-    /// The host that is called, and the port where it is not the usual one.
+    /// The host of the request, with its port if that is not the default.
     pub(super) fn host(&self) -> &str {
         self.host.get().map_or("AWS", String::as_str)
     }
 }
 
-/// Why a successful reply is not to be believed.
+/// A defect of a successful reply: the operator does not believe the reply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Flaw {
-    /// It lacks this member.
     #[error("the answer has no {0}")]
-    Lacks(String),
-    /// It can't be read.
+    MissingMember(String),
+    /// The reply cannot be parsed; the text says why.
     #[error("{0}")]
     Unreadable(String),
 }
 
-/// The members that are relied on, each behind those that it stands in; `*` is every item of a list.
+/// The members that a reply must have, each as the path to it; `*` is every item of a list.
 ///
 /// Source: App Runner API, the response of each operation. The model requires `VpcConnector`, `VpcConnectors`,
-/// `ServiceSummaryList` and of a `Service` everything that is named here; the rest it leaves optional, and without it
-/// nothing can be told from the reply. `EgressConfiguration` is not among them: a service that has none sends its traffic
-/// out by default.
-fn relied_on(operation: Operation) -> &'static [&'static [&'static str]] {
+/// `ServiceSummaryList` and all listed members of a `Service`. It leaves the others optional, but without them the
+/// reply proves nothing. `EgressConfiguration` is not listed: a service without one sends its traffic out by default.
+fn required_members(operation: Operation) -> &'static [&'static [&'static str]] {
     match operation {
         Operation::DeleteVpcConnector | Operation::DescribeVpcConnector => {
             &[&["VpcConnector", "VpcConnectorArn"], &["VpcConnector", "Status"]]
@@ -97,12 +93,12 @@ impl Intercept for Exchange {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let answer = context.response();
-        // STS answers in XML, which the SDK parses; a reply that names no account is refused by who asked.
+        // STS answers in XML, which the SDK parses. `Sessions` refuses a reply without an account.
         if !answer.status().is_success() || self.operation == Operation::GetCallerIdentity {
             return Ok(());
         }
-        let in_the_way = plain::in_the_way(self.operation, answer);
-        in_the_way.map_or(Ok(()), |why| Err(Flaw::Unreadable(why).into()))
+        let wrong_type = error_text::wrong_content_type(self.operation, answer);
+        wrong_type.map_or(Ok(()), |why| Err(Flaw::Unreadable(why).into()))
     }
 
     fn read_after_deserialization(
@@ -112,10 +108,10 @@ impl Intercept for Exchange {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let answer = context.response();
-        // What was not read to its end has failed already.
+        // A reply that was not read to its end has failed before.
         match answer.body().bytes() {
             Some(body) if answer.status().is_success() => {
-                let unreadable = || plain::unreadable(self.operation, answer);
+                let unreadable = || error_text::unreadable(self.operation, answer);
                 Ok(check(self.operation, body, unreadable)?)
             }
             _ => Ok(()),
@@ -123,41 +119,41 @@ impl Intercept for Exchange {
     }
 }
 
-/// The host of an address, which may be of any form that a user gave it.
+/// The host of an address. A user may have configured the address, so it can have any form.
 fn host_in(address: &str) -> &str {
-    let behind = address.split_once("://").map_or(address, |(_, behind)| behind);
-    let authority = behind.split(['/', '?', '#']).next().unwrap_or_default();
-    // Before an @ there may be a password.
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    // The part before an @ may be a password.
     authority.rsplit('@').next().unwrap_or_default()
 }
 
 fn check(operation: Operation, body: &[u8], unreadable: impl FnOnce() -> String) -> Result<(), Flaw> {
-    let relied_on = relied_on(operation);
-    if relied_on.is_empty() {
+    let required = required_members(operation);
+    if required.is_empty() {
         return Ok(());
     }
-    // To the SDK no body at all is a reply without members.
+    // The SDK takes an empty body for a reply without members.
     let reply = if body.trim_ascii().is_empty() { Ok(Value::Null) } else { serde_json::from_slice(body) };
     let reply = reply.map_err(|_| Flaw::Unreadable(unreadable()))?;
-    match relied_on.iter().find_map(|path| lacking(&reply, path, String::new())) {
-        Some(member) => Err(Flaw::Lacks(member)),
+    match required.iter().find_map(|path| missing_member(&reply, path, String::new())) {
+        Some(member) => Err(Flaw::MissingMember(member)),
         None => Ok(()),
     }
 }
 
-/// The first member on the way that is not there.
-fn lacking(found: &Value, path: &[&str], way: String) -> Option<String> {
-    match (found, path) {
-        (Value::Null, _) if !way.is_empty() => Some(way),
-        // The SDK's default is as good as nothing.
-        (Value::String(text), []) if text.is_empty() => Some(way),
+/// The first missing member on a path.
+fn missing_member(value: &Value, path: &[&str], parent: String) -> Option<String> {
+    match (value, path) {
+        (Value::Null, _) if !parent.is_empty() => Some(parent),
+        // The SDK reads a missing string as an empty one.
+        (Value::String(text), []) if text.is_empty() => Some(parent),
         (_, []) => None,
         (Value::Array(items), ["*", path @ ..]) => {
-            items.iter().zip(1..).find_map(|(item, n)| lacking(item, path, format!("{way}.{n}")))
+            items.iter().zip(1..).find_map(|(item, n)| missing_member(item, path, format!("{parent}.{n}")))
         }
         (_, [name, path @ ..]) => {
-            let way = if way.is_empty() { (*name).to_owned() } else { format!("{way}.{name}") };
-            lacking(found.get(name).unwrap_or(&Value::Null), path, way)
+            let member = if parent.is_empty() { (*name).to_owned() } else { format!("{parent}.{name}") };
+            missing_member(value.get(name).unwrap_or(&Value::Null), path, member)
         }
     }
 }
@@ -183,8 +179,8 @@ mod tests {
         check(operation, body.as_bytes(), || "unreadable".into()).err().map(|flaw| flaw.to_string())
     }
 
-    /// A reply with nothing but what is relied on, and with two items in its list.
-    fn least(operation: Operation) -> &'static str {
+    /// A reply with the required members only, and with two items in its list.
+    fn minimal(operation: Operation) -> &'static str {
         match operation {
             Operation::DeleteVpcConnector | Operation::DescribeVpcConnector => {
                 r#"{"VpcConnector": {"VpcConnectorArn": "arn:1", "Status": "INACTIVE"}}"#
@@ -201,36 +197,36 @@ mod tests {
         }
     }
 
-    /// Every place in a reply that a member or an item stands at.
-    fn places(value: &Value, at: &str) -> Vec<String> {
+    /// The path of every member and item in a reply.
+    fn paths(value: &Value, at: &str) -> Vec<String> {
         let inner: Vec<(String, &Value)> = match value {
             Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), value)).collect(),
             Value::Array(items) => items.iter().enumerate().map(|(n, item)| (n.to_string(), item)).collect(),
             _ => Vec::new(),
         };
         let inner = inner.into_iter().map(|(name, value)| (format!("{at}/{name}"), value));
-        inner.flat_map(|(at, value)| std::iter::once(at.clone()).chain(places(value, &at))).collect()
+        inner.flat_map(|(at, value)| std::iter::once(at.clone()).chain(paths(value, &at))).collect()
     }
 
     #[test]
-    fn a_reply_that_lacks_any_member_relied_on_is_found_out_at_every_operation() {
+    fn reply_without_a_required_member_is_refused_at_every_operation() {
         for operation in EVERY {
-            let whole: Value = serde_json::from_str(least(operation)).unwrap();
-            assert_eq!(checked(operation, least(operation)), None, "{operation}");
-            let places = places(&whole, "");
-            assert_eq!(places.is_empty(), relied_on(operation).is_empty(), "{operation}");
-            for place in places {
-                for void in [Value::Null, "".into()] {
+            let whole: Value = serde_json::from_str(minimal(operation)).unwrap();
+            assert_eq!(checked(operation, minimal(operation)), None, "{operation}");
+            let paths = paths(&whole, "");
+            assert_eq!(paths.is_empty(), required_members(operation).is_empty(), "{operation}");
+            for path in paths {
+                for empty in [Value::Null, "".into()] {
                     let mut reply = whole.clone();
-                    *reply.pointer_mut(&place).unwrap() = void;
-                    assert!(checked(operation, &reply.to_string()).is_some(), "{operation} without {place}: {reply}");
+                    *reply.pointer_mut(&path).unwrap() = empty;
+                    assert!(checked(operation, &reply.to_string()).is_some(), "{operation} without {path}: {reply}");
                 }
             }
         }
     }
 
     #[test]
-    fn a_host_is_named_without_what_is_behind_it_or_secret() {
+    fn host_of_an_address_has_no_path_and_no_password() {
         for (address, host) in [
             ("https://apprunner.us-east-1.amazonaws.com/", "apprunner.us-east-1.amazonaws.com"),
             ("http://127.0.0.1:9", "127.0.0.1:9"),
@@ -244,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_member_that_is_lacking_is_named() {
+    fn first_missing_member_is_named() {
         use Operation::{DeleteVpcConnector, DescribeService, ListServices, ListTagsForResource, TagResource};
         for (operation, body, named) in [
             (DescribeService, r#"{"Service": {"ServiceArn": "a", "Status": "X"}}"#, "Service.NetworkConfiguration"),
@@ -264,8 +260,8 @@ mod tests {
             assert_eq!(checked(ListTagsForResource, empty), None, "an empty list is a list");
         }
         assert_eq!(checked(DeleteVpcConnector, "{\"VpcConnector\": {"), Some("unreadable".into()));
-        for nothing_to_say in ["", "{}", "<html>"] {
-            assert_eq!(checked(TagResource, nothing_to_say), None);
+        for ignored in ["", "{}", "<html>"] {
+            assert_eq!(checked(TagResource, ignored), None);
         }
     }
 }

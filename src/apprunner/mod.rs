@@ -1,35 +1,37 @@
-//! The AWS side: one attempt a call, a deadline on each, and nothing named before it is known whose credentials these
-//! are.
+//! The AWS side: every call is sent once and has a deadline, and no call names an ARN before the account of the
+//! credentials is known.
 //!
-//! The SDK sends, signs and parses. What it leaves open is decided here: it has no deadline of its own, it would send a
-//! lost delete again inside one call, and it turns a reply without a connector into an empty one. So every call is sent
-//! once, within [`CALL_DEADLINE`], and what came of it becomes an [`Outcome`](crate::core::outcome::Outcome) that says
-//! whether it can have taken effect.
+//! The SDK sends, signs and parses. It has no deadline by default, it would send a lost delete again within one call,
+//! and it turns a reply without a connector into an empty one. So this module sends every call once, within
+//! [`CALL_DEADLINE`], and converts the result into an [`Outcome`](crate::core::outcome::Outcome) that says whether the
+//! call can have taken effect.
 //!
-//! [`session`] knows whose credentials these are; [`environment`] and [`trust`] read what the SDK does not read; [`client`] makes the calls; [`exchange`] looks at each as it
-//! stands on the wire; [`wire`] reads answers; [`plain`] has the words where AWS has none; [`rate`] says when
-//! the next may be made; [`service_scans`] finds out who uses the connectors that wait.
+//! [`session`] gets credentials and their account; [`environment`] and [`trust`] read settings that the SDK does not
+//! read; [`client`] makes the calls; [`exchange`] checks each reply as it arrived; [`wire`] converts replies and
+//! errors; [`error_text`] has the texts for failures without a message of AWS; [`rate`] limits the calls;
+//! [`service_scans`] finds the blockers of connectors that wait for their deletion.
 
 mod aws;
-pub mod client;
+pub(crate) mod client;
 mod environment;
+mod error_text;
 mod exchange;
-mod plain;
-pub mod rate;
+pub(crate) mod rate;
 pub mod service_scans;
-pub mod session;
+pub(crate) mod session;
 mod trust;
-pub mod wire;
+mod wire;
 
 use std::time::Duration;
 
 pub use aws::Aws;
 
-/// A connection is up within this time, or the call was not sent.
-pub const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
-/// An answer has arrived within this time, or it is not known what became of the call.
-pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
-/// The same for STS, which everything waits for.
-pub const STS_DEADLINE: Duration = Duration::from_secs(5);
-/// Taking a tag off is a courtesy; an object on its way out waits for it no longer than this.
-pub const UNTAG_DEADLINE: Duration = Duration::from_secs(5);
+/// The deadline of a connection. A call without a connection was not sent.
+pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+/// The deadline of an answer. The outcome of a call without an answer is unknown.
+pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(10);
+/// The deadline of an answer of STS. It is shorter because all other calls wait for STS.
+pub(crate) const STS_DEADLINE: Duration = Duration::from_secs(5);
+/// The deadline of the removal of an owner tag. The release of an object does not depend on the removal, so it waits
+/// for at most this long.
+pub(crate) const UNTAG_DEADLINE: Duration = Duration::from_secs(5);

@@ -1,7 +1,7 @@
 //! Scans for the services that block connectors: one task for each account and region in which an object waits.
 //!
-//! The next call and the meaning of an answer are decided in [`crate::core::blockers`]. This module makes the calls within
-//! the rate limit. A task starts with the first object that waits and ends with the last. An object is triggered when the
+//! [`crate::core::blockers`] decides the next call and reads the answers. This module makes the calls within the rate
+//! limit. A task starts with the first object that waits and ends with the last. An object is triggered when the
 //! blockers of its connector change.
 
 use std::collections::HashMap;
@@ -14,26 +14,24 @@ use tracing::debug;
 use super::Aws;
 use super::client::Subject;
 use super::session::Session;
+use crate::api::Uid;
 use crate::clock;
 use crate::core::arn::{AccountRegion, ConnectorArn};
 use crate::core::blockers::{Blockers, CallTime, ScanCall, ScanOutcome, ServiceScan, Step};
 use crate::core::clock::Moment;
 use crate::core::error_class::ErrorClass;
 use crate::core::intervals::Intervals;
-use crate::core::limiter::{Rank, half_of_the_rate};
 use crate::core::outcome::{Failure, Operation, Outcome};
+use crate::core::rate_limit::{Priority, half_of_the_rate};
 use crate::leadership::MayAct;
 use crate::sync::lock;
 
 /// An object that waits for services to release its connector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscriber {
-    /// The object's uid.
-    pub uid: String,
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
+    pub(crate) uid: Uid,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
 }
 
 /// The scans in progress.
@@ -53,12 +51,12 @@ struct Shared {
 struct State {
     by_account_region: HashMap<AccountRegion, Task>,
     /// The subscribers and their connectors, by uid.
-    subscribers: HashMap<String, (Subscriber, ConnectorArn)>,
+    subscribers: HashMap<Uid, (Subscriber, ConnectorArn)>,
 }
 
 struct Task {
     scan: ServiceScan,
-    /// Wakes the task when a subscriber came or went.
+    /// Wakes the task when a subscriber was added or removed.
     changed: Arc<Notify>,
 }
 
@@ -73,9 +71,9 @@ impl ServiceScans {
         (Self { shared: Arc::new(Shared { aws, may_act, intervals, trigger, state: Mutex::default() }) }, triggers)
     }
 
-    /// Subscribes an object to the scan for the blockers of its connector. With `any_change` it is triggered by every change
-    /// of a service, not only of one that uses the connector.
-    pub fn subscribe(&self, arn: &ConnectorArn, any_change: bool, subscriber: Subscriber) {
+    /// Subscribes an object to the scan for the blockers of its connector. With `any_change` it is triggered by every
+    /// change of a service, not only of one that uses the connector.
+    pub(crate) fn subscribe(&self, arn: &ConnectorArn, any_change: bool, subscriber: Subscriber) {
         let state = &mut *lock(&self.shared.state);
         state.subscribers.insert(subscriber.uid.clone(), (subscriber, arn.clone()));
         let account_region = arn.account_region();
@@ -89,19 +87,19 @@ impl ServiceScans {
     }
 
     /// The blockers of the connector of a subscriber.
-    pub fn blockers_for(&self, uid: &str) -> Option<Blockers> {
+    pub(crate) fn blockers_for(&self, uid: &Uid) -> Option<Blockers> {
         let state = lock(&self.shared.state);
         let arn = &state.subscribers.get(uid)?.1;
         let account_region = arn.account_region();
         let waiting = state.subscribers.values().filter(|(_, other)| other.is_in(&account_region)).count();
-        let rate = self.shared.aws.rates.rate(&account_region);
+        let rate = self.shared.aws.rate_limits.rate(&account_region);
         let min_interval = half_of_the_rate(u32::try_from(waiting).unwrap_or(u32::MAX), rate);
         let scan = &state.by_account_region.get(&account_region)?.scan;
         scan.blockers_of(arn, &self.shared.intervals, min_interval, clock::now().moment)
     }
 
     /// Ends the subscription of an object.
-    pub fn unsubscribe(&self, uid: &str) {
+    pub(crate) fn unsubscribe(&self, uid: &Uid) {
         let state = &mut *lock(&self.shared.state);
         let Some((_, arn)) = state.subscribers.remove(uid) else { return };
         if state.subscribers.values().any(|(_, other)| *other == arn) {
@@ -126,7 +124,7 @@ impl Shared {
                 Some(Step::Call(call)) => self.step(&account_region, call).await,
             };
             if let Err(wait) = wait {
-                // The last subscriber may go in the meantime, so the next step is asked for again.
+                // The last subscriber may unsubscribe meanwhile, so the loop decides the next step again.
                 tokio::select! {
                     () = self.may_act.stopping.cancelled() => {}
                     () = changed.notified() => {}
@@ -136,9 +134,10 @@ impl Shared {
         }
     }
 
-    /// The next step. A scan without a watched connector ends here, under the lock, before another object can subscribe.
+    /// The next step. A scan without a watched connector ends here, under the lock, before another object can
+    /// subscribe.
     fn next(&self, account_region: &AccountRegion) -> Option<Step> {
-        let rate = self.aws.rates.rate(account_region);
+        let rate = self.aws.rate_limits.rate(account_region);
         let state = &mut *lock(&self.state);
         let step = state.by_account_region.get(account_region)?.scan.next(&self.intervals, rate, clock::now().moment);
         if step == Step::Done {
@@ -149,7 +148,7 @@ impl Shared {
 
     /// Makes one call and applies its outcome, or returns the time until the rate limit allows it.
     async fn step(&self, account_region: &AccountRegion, call: ScanCall) -> Result<(), Duration> {
-        self.aws.rates.ask(account_region, "service scan", Rank::Sweep, 1)?.spend();
+        self.aws.rate_limits.acquire(account_region, "service scan", Priority::ServiceScan, 1)?.spend();
         let sent = clock::now().moment;
         let outcome = self.call(account_region, call).await;
         self.apply(account_region, outcome, sent);
@@ -187,12 +186,12 @@ impl Shared {
     }
 
     async fn session(&self, account_region: &AccountRegion) -> Result<Arc<Session>, Failure> {
-        let session = self.aws.sessions.of(account_region).await?;
-        // STS may take seconds to answer, and the operator may have been told to stop meanwhile.
+        let session = self.aws.sessions.for_account_region(account_region).await?;
+        // STS takes up to 5 s to answer, and the operator may have begun to shut down meanwhile.
         if self.may_act.granted() {
             return Ok(session);
         }
-        let why = "the operator stops";
+        let why = "the operator shuts down";
         Err(Failure::new(Operation::ListServices, ErrorClass::Unreachable, "NotSent", why))
     }
 
@@ -202,7 +201,7 @@ impl Shared {
         let Some(task) = state.by_account_region.get_mut(account_region) else { return };
         let changed = task.scan.apply(outcome, &self.intervals, time);
         for (subscriber, _) in state.subscribers.values().filter(|(_, arn)| changed.contains(arn)) {
-            // The receiver is gone once the operator stops.
+            // The receiver no longer exists once the operator shuts down.
             let _ = self.trigger.send(subscriber.clone());
         }
     }

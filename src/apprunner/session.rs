@@ -1,14 +1,17 @@
-//! Whose credentials these are, known before any call that names an ARN.
+//! AWS sessions: credentials, and the account that they belong to. The account is known before any call that names an
+//! ARN.
 //!
-//! To another account's credentials every connector is `ResourceNotFound`, and believing that would take every finalizer
-//! off. So a [`Session`] binds one set of credentials to the account they belong to, and every call is signed with
-//! exactly those: credentials that change on the way can't slip under an account that was checked before.
+//! App Runner answers `ResourceNotFound` for every connector to the credentials of another account, and an operator
+//! that took this for the truth would remove every finalizer. So a [`Session`] binds one set of credentials to their
+//! account, and signs every call with exactly those credentials: credentials that change between two calls cannot be
+//! used under an account that was checked for other ones.
 //!
-//! STS is always asked first, also where credentials carry an account: that may be nothing but a variable or a line in a
-//! profile that somebody once wrote for other keys. It counts only where there is no STS to ask.
+//! The operator always calls STS first, also if the credentials carry an account: that account may come from a variable
+//! or from a line in a profile that a user once wrote for other keys. The operator uses it only if STS cannot be
+//! called.
 //!
-//! Nothing is resolved in the background. A session that grows old, or whose credentials AWS rejects, is asked for anew
-//! by the next object that needs one, and all others wait for that one answer.
+//! No session is renewed in the background. The next object that needs a session renews one that is due or that AWS has
+//! rejected, and all other objects wait for the result of that renewal.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -25,7 +28,7 @@ use tracing::info;
 use super::client::{Call, Subject};
 use super::environment::Environment;
 use super::exchange::Exchange;
-use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, plain, wire};
+use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, error_text, wire};
 use crate::core::arn::{AccountId, AccountRegion, Region};
 use crate::core::error_class::ErrorClass;
 use crate::core::outcome::{Failure, NO_CREDENTIALS, Operation, Outcome, WRONG_ACCOUNT};
@@ -34,50 +37,50 @@ use crate::sync::lock;
 use crate::telemetry::incidents::{Incidents, OPERATOR, Trouble};
 use crate::telemetry::metrics::Metrics;
 
-/// Credentials that do not say when they end are read again this often: a file may have changed.
+/// Credentials without an expiry time are read again this often, because a file may have changed.
 const REREAD: Duration = Duration::from_mins(5);
-/// Credentials that end are renewed this long before.
+/// Credentials are renewed this long before they expire.
 const RENEW_BEFORE: Duration = Duration::from_mins(5);
-/// A failure to get credentials is the answer for everybody who asks within this time.
+/// For this long after a failure to get credentials, all requests get the same failure.
 const REMEMBER_FAILURE: Duration = Duration::from_secs(5);
-/// While renewing fails, credentials that are still good are used, and renewed again this much later.
+/// After a failed renewal, credentials that have not expired stay in use, and the next renewal is this much later.
 const RENEW_AGAIN: Duration = Duration::from_secs(30);
 
-/// One set of credentials, the account they are of, and a client for each region.
-pub struct Session {
+/// One set of credentials, their account, and a client for each region.
+pub(crate) struct Session {
     account: AccountId,
     credentials: Credentials,
     config: SdkConfig,
     clients: Mutex<HashMap<Region, Client>>,
 }
 
-/// Gives out the current session.
-pub struct Sessions {
+/// Keeps the current session, and renews it.
+pub(crate) struct Sessions {
     metrics: Arc<Metrics>,
     incidents: Arc<Incidents>,
     current: Mutex<Option<(Arc<Session>, Instant)>>,
     /// The account that was last logged.
     logged: Mutex<Option<AccountId>>,
-    near: Mutex<HashMap<Region, Arc<tokio::sync::Mutex<LastFailure>>>>,
+    /// The lock of each region: one request to STS at a time.
+    per_region: Mutex<HashMap<Region, Arc<tokio::sync::Mutex<LastFailure>>>>,
 }
 
-/// The last failure to get a session by way of one region.
+/// The last failure to get a session from the STS of one region.
 type LastFailure = Option<(Failure, Instant)>;
 
 impl Session {
-    /// The account these credentials are of.
-    pub fn account(&self) -> &AccountId {
+    pub(crate) fn account(&self) -> &AccountId {
         &self.account
     }
 
     pub(super) fn client(&self, region: &Region) -> Client {
         let mut clients = lock(&self.clients);
-        let begin = || Client::new(&in_region(&self.config, region));
-        clients.entry(region.clone()).or_insert_with(begin).clone()
+        let new = || Client::new(&in_region(&self.config, region));
+        clients.entry(region.clone()).or_insert_with(new).clone()
     }
 
-    /// How long it is used before the credentials are asked for again. Never no time at all: whether credentials that
-    /// look expired really are is for AWS to say, whose clock counts.
+    /// The time until the next renewal. It is at least `RENEW_AGAIN`: our clock may be wrong, so credentials that look
+    /// expired are still tried, and AWS decides by its own clock.
     fn lifetime(&self) -> Duration {
         self.credentials.expiry().map_or(REREAD, |end| {
             let left = end.duration_since(SystemTime::now()).unwrap_or_default();
@@ -91,19 +94,18 @@ impl Session {
 }
 
 impl Sessions {
-    /// Knows no session yet.
-    pub fn new(metrics: Arc<Metrics>, incidents: Arc<Incidents>) -> Self {
-        Self { metrics, incidents, current: Mutex::default(), logged: Mutex::default(), near: Mutex::default() }
+    pub(crate) fn new(metrics: Arc<Metrics>, incidents: Arc<Incidents>) -> Self {
+        Self { metrics, incidents, current: Mutex::default(), logged: Mutex::default(), per_region: Mutex::default() }
     }
 
-    /// The session in force, if it is known and not due for renewal.
-    pub fn current(&self) -> Option<Arc<Session>> {
+    /// The current session, unless a renewal is due.
+    pub(crate) fn current(&self) -> Option<Arc<Session>> {
         let current = lock(&self.current);
         current.as_ref().filter(|(_, renew)| Instant::now() < *renew).map(|(session, _)| session.clone())
     }
 
-    /// The current session, if its credentials are of this account.
-    pub async fn of(&self, account_region: &AccountRegion) -> Result<Arc<Session>, Failure> {
+    /// Returns a session, if its credentials belong to this account.
+    pub(crate) async fn for_account_region(&self, account_region: &AccountRegion) -> Result<Arc<Session>, Failure> {
         let session = self.identify(&account_region.region).await?;
         if *session.account() == account_region.account {
             return Ok(session);
@@ -113,51 +115,51 @@ impl Sessions {
         Err(Failure::new(Operation::GetCallerIdentity, ErrorClass::CredentialsRejected, WRONG_ACCOUNT, &message))
     }
 
-    /// The session in force, or asks whose credentials these are for an object of a region. One identity serves all
+    /// Returns the current session, or gets a new one from STS for an object of this region. One session serves all
     /// regions.
-    pub async fn identify(&self, region: &Region) -> Result<Arc<Session>, Failure> {
+    pub(crate) async fn identify(&self, region: &Region) -> Result<Arc<Session>, Failure> {
         if let Some(session) = self.current() {
             return Ok(session);
         }
         let environment = Environment::read().await;
         let (first, second) = environment.sts_regions(region);
-        let (mut failure, mut asked) = match self.near(&first, &environment, second.is_none()).await {
+        let (mut failure, mut called) = match self.per_region(&first, &environment, second.is_none()).await {
             Ok(session) => return Ok(session),
             Err(failed) => failed,
         };
         if let Some(second) = second.filter(|_| failure.code != NO_CREDENTIALS) {
-            let (later, also) = match self.near(&second, &environment, true).await {
+            let (later, also) = match self.per_region(&second, &environment, true).await {
                 Ok(session) => return Ok(session),
                 Err(failed) => failed,
             };
-            asked |= also;
-            // What STS said in one region counts for more than its silence in another.
+            called |= also;
+            // An answer of STS in one region counts for more than a transient failure in another.
             if failure.class.is_transient() {
                 failure = later;
             }
         }
-        self.fall_back(failure, asked)
+        self.fall_back(failure, called)
     }
 
-    /// Asks STS in a region; everybody who asks there at the same time gets the same answer, and a region that is down
-    /// keeps nobody in another waiting. A failure comes with whether STS was asked now: another caller may have been told
-    /// a moment ago.
-    async fn near(
+    /// Gets a session from the STS of a region. Concurrent requests for the same region share one call, and requests
+    /// for another region do not wait for it. The flag of a failure says that this request made the call: it is false
+    /// for the remembered failure of an earlier request.
+    async fn per_region(
         &self,
         region: &Region,
         environment: &Environment,
         last: bool,
     ) -> Result<Arc<Session>, (Failure, bool)> {
-        let near = lock(&self.near).entry(region.clone()).or_default().clone();
-        let mut last_failure = near.lock().await;
-        // Whoever had the lock before may have found out.
+        let of_region = lock(&self.per_region).entry(region.clone()).or_default().clone();
+        let mut last_failure = of_region.lock().await;
+        // The previous holder of the lock may have got a session.
         if let Some(session) = self.current() {
             return Ok(session);
         }
         if let Some((failure, _)) = last_failure.as_ref().filter(|(_, at)| at.elapsed() < REMEMBER_FAILURE) {
             return Err((failure.clone(), false));
         }
-        let result = self.ask(region, environment, last).await;
+        let result = self.renew(region, environment, last).await;
         if result.is_ok() {
             self.incidents.over(&Trouble::Credentials);
         }
@@ -165,20 +167,19 @@ impl Sessions {
         result.map_err(|failure| (failure, true))
     }
 
-    /// Whether it is known whose credentials these are.
-    pub fn known(&self) -> bool {
+    pub(crate) fn is_known(&self) -> bool {
         lock(&self.current).is_some()
     }
 
-    /// Forgets a session whose credentials AWS did not accept.
-    pub fn reject(&self, session: &Arc<Session>) {
+    /// Discards a session whose credentials AWS did not accept.
+    pub(super) fn invalidate(&self, session: &Arc<Session>) {
         let mut current = lock(&self.current);
         if current.as_ref().is_some_and(|(current, _)| Arc::ptr_eq(current, session)) {
             *current = None;
         }
     }
 
-    async fn ask(&self, region: &Region, environment: &Environment, last: bool) -> Result<Arc<Session>, Failure> {
+    async fn renew(&self, region: &Region, environment: &Environment, last: bool) -> Result<Arc<Session>, Failure> {
         let config = load(region, environment).await?;
         let credentials = resolve(&config, environment).await?;
         if let Some(session) = self.unchanged(&credentials) {
@@ -188,9 +189,9 @@ impl Sessions {
         let config =
             config.into_builder().credentials_provider(provider).identity_cache(IdentityCache::no_cache()).build();
         let account = match self.account_of(&config, region).await {
-            // Only where no STS is left to ask.
-            Err(failure) if last => self.carried(&credentials, failure)?,
-            answer => answer?,
+            // There is no other STS to call.
+            Err(failure) if last => self.account_from_credentials(&credentials, failure)?,
+            result => result?,
         };
         self.log_account(&account);
         let session = Arc::new(Session { account, credentials, config, clients: Mutex::default() });
@@ -218,8 +219,8 @@ impl Sessions {
         account
     }
 
-    /// The account that the credentials say they are of, where STS does not answer at all, or does not know the question.
-    fn carried(&self, credentials: &Credentials, failure: Failure) -> Result<AccountId, Failure> {
+    /// The account that the credentials carry, if STS does not answer, or does not know `GetCallerIdentity`.
+    fn account_from_credentials(&self, credentials: &Credentials, failure: Failure) -> Result<AccountId, Failure> {
         let account = credentials.account_id().and_then(|account| account.as_str().parse::<AccountId>().ok());
         match (failure.class, account) {
             (
@@ -236,7 +237,7 @@ impl Sessions {
         }
     }
 
-    /// Credentials are renewed again and again; the log has a line where their account is another.
+    /// Logs the account of new credentials if it differs from the last one: most renewals do not change it.
     fn log_account(&self, account: &AccountId) {
         let before = lock(&self.logged).replace(account.clone());
         if before.as_ref() != Some(account) {
@@ -244,7 +245,7 @@ impl Sessions {
         }
     }
 
-    /// The current session, if these are its very credentials; it is good for another while.
+    /// The current session, if it has these credentials; its next renewal is one lifetime later.
     fn unchanged(&self, credentials: &Credentials) -> Option<Arc<Session>> {
         let mut current = lock(&self.current);
         let (session, renew) = current.as_mut()?;
@@ -258,24 +259,25 @@ impl Sessions {
         })
     }
 
-    /// What there is where renewing failed: a session that somebody got by way of another region, or the old one.
-    /// Only whoever has asked reports the trouble.
-    fn fall_back(&self, failure: Failure, asked: bool) -> Result<Arc<Session>, Failure> {
+    /// Returns the session to use after a failed renewal: one that another request got from another region meanwhile,
+    /// or the old one. Only a request that tried to renew it itself reports the failure.
+    fn fall_back(&self, failure: Failure, called: bool) -> Result<Arc<Session>, Failure> {
         if let Some(session) = self.current() {
             return Ok(session);
         }
-        let kept = self.keep_what_is_good();
-        if asked && kept.is_some() {
+        let kept = self.extend_current();
+        if called && kept.is_some() {
             let words =
                 format!("AWS credentials could not be renewed, and the old ones are kept: {}", explain(&failure));
             self.incidents.begin(&Trouble::Credentials, OPERATOR, "NotRenewed", &words);
-        } else if asked {
+        } else if called {
             self.incidents.failed(&Trouble::Credentials, &failure);
         }
         kept.ok_or(failure)
     }
 
-    fn keep_what_is_good(&self) -> Option<Arc<Session>> {
+    /// Keeps the current session in use for another `RENEW_AGAIN`, unless it has expired.
+    fn extend_current(&self) -> Option<Arc<Session>> {
         let mut current = lock(&self.current);
         let (session, renew) = current.as_mut().filter(|(session, _)| !session.expired())?;
         *renew = Instant::now() + RENEW_AGAIN;
@@ -283,7 +285,8 @@ impl Sessions {
     }
 }
 
-/// Reads the environment as every AWS client does, but for the region: roles are assumed where STS is asked.
+/// Loads the configuration as every AWS client does, except for the region: roles are assumed in the region of the STS
+/// that is called.
 async fn load(region: &Region, environment: &Environment) -> Result<SdkConfig, Failure> {
     let deadlines = TimeoutConfig::builder()
         .connect_timeout(CONNECT_DEADLINE)
@@ -311,19 +314,19 @@ async fn resolve(config: &SdkConfig, environment: &Environment) -> Result<Creden
         Err(failure)
     };
     let Some(provider) = config.credentials_provider() else {
-        return failed(ErrorClass::CredentialsRejected, NO_CREDENTIALS, "nothing says where to find any");
+        return failed(ErrorClass::CredentialsRejected, NO_CREDENTIALS, "no source of credentials is configured");
     };
     match tokio::time::timeout(CALL_DEADLINE, provider.provide_credentials()).await {
         Ok(Ok(credentials)) => Ok(credentials),
         Ok(Err(error)) => {
             let (class, code) = match &error {
                 CredentialsError::ProviderTimedOut(_) => (ErrorClass::Unreachable, "Timeout"),
-                error if plain::untrusted(error) => (ErrorClass::Untrusted, "UntrustedCertificate"),
-                error if plain::never_connected(error) => (ErrorClass::Unreachable, "NoConnection"),
+                error if error_text::untrusted(error) => (ErrorClass::Untrusted, "UntrustedCertificate"),
+                error if error_text::never_connected(error) => (ErrorClass::Unreachable, "NoConnection"),
                 CredentialsError::CredentialsNotLoaded(_) => (ErrorClass::CredentialsRejected, NO_CREDENTIALS),
                 _ => (ErrorClass::CredentialsRejected, "CredentialsNotLoaded"),
             };
-            failed(class, code, &plain::no_credentials(&error, environment.profile.as_deref()))
+            failed(class, code, &error_text::no_credentials(&error, environment.profile.as_deref()))
         }
         Err(_) => failed(ErrorClass::Unreachable, "Timeout", wire::NO_ANSWER),
     }
@@ -332,9 +335,9 @@ async fn resolve(config: &SdkConfig, environment: &Environment) -> Result<Creden
 /// Source: STS API, `GetCallerIdentity`; needs no permission.
 async fn account_of(config: &SdkConfig) -> Result<AccountId, Failure> {
     let failed = |class, code: &str, message: &str| Failure::new(Operation::GetCallerIdentity, class, code, message);
-    let call = Exchange::of(Operation::GetCallerIdentity);
-    let ask = aws_sdk_sts::Client::new(config).get_caller_identity();
-    let sent = ask.customize().interceptor(call.clone()).send();
+    let call = Exchange::new(Operation::GetCallerIdentity);
+    let request = aws_sdk_sts::Client::new(config).get_caller_identity();
+    let sent = request.customize().interceptor(call.clone()).send();
     let identity = match tokio::time::timeout(STS_DEADLINE, sent).await {
         Err(_) => return Err(failed(ErrorClass::Unreachable, "Timeout", wire::NO_ANSWER)),
         Ok(Err(error)) => return Err(wire::failure_of(&call, &error)),

@@ -1,7 +1,7 @@
-//! The certificate authorities that are trusted in place of the usual ones.
+//! A configured bundle of certificate authorities.
 //!
-//! As with the AWS CLI, a bundle replaces the usual ones. Without one, the SDK trusts those of the machine, which
-//! `SSL_CERT_FILE` and `SSL_CERT_DIR` move.
+//! As with the AWS CLI, a bundle replaces the authorities of the machine. Without a bundle the SDK trusts those of the
+//! machine; `SSL_CERT_FILE` and `SSL_CERT_DIR` change their location.
 
 use std::io::{self, ErrorKind};
 
@@ -14,7 +14,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::plain;
+use super::error_text;
 use crate::core::error_class::ErrorClass;
 use crate::core::outcome::{Failure, Operation};
 
@@ -29,12 +29,11 @@ pub(super) struct Bundle {
 }
 
 impl Bundle {
-    /// A bundle that a setting names.
     pub(super) fn new(setting: &'static str, path: &str) -> Self {
         Self { setting, path: path.trim().to_owned() }
     }
 
-    /// A client that trusts this bundle and nothing else, and is in all else the one that the SDK makes by itself.
+    /// A client that trusts this bundle only; in all other respects it is the default client of the SDK.
     pub(super) fn client(&self) -> Result<SharedHttpClient, Failure> {
         let unusable = |why: &str| {
             let message = format!("{} names {}, which cannot be used: {why}", self.setting, self.path);
@@ -43,7 +42,7 @@ impl Bundle {
         let text = std::fs::read(&self.path).map_err(|error| unusable(&why(&error)))?;
         let store = store(&String::from_utf8_lossy(&text)).ok_or_else(|| unusable("it holds no certificate in PEM"))?;
         let context = TlsContext::builder().with_trust_store(store).build();
-        let context = context.map_err(|error| unusable(&plain::root(&error)))?;
+        let context = context.map_err(|error| unusable(&error_text::root(&error)))?;
         Ok(Builder::new().build_with_connector_fn(move |settings, components| {
             let mut connector = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
             connector.set_connector_settings(settings.cloned());
@@ -57,8 +56,8 @@ impl Bundle {
     }
 }
 
-/// The certificates of a bundle that can be used, if there are any. A bundle of a distribution may hold one that rustls
-/// does not take, over which the SDK would panic.
+/// The usable certificates of a bundle, if there are any. The bundle of a distribution may contain a certificate that
+/// rustls does not accept, and the SDK would panic on it.
 fn store(bundle: &str) -> Option<TrustStore> {
     let mut known = RootCertStore::empty();
     let mut store = TrustStore::empty();
@@ -75,7 +74,7 @@ fn store(bundle: &str) -> Option<TrustStore> {
 fn why(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::IsADirectory => "it is a directory, and a file is expected".to_owned(),
-        _ => plain::root(error),
+        _ => error_text::root(error),
     }
 }
 
@@ -91,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_is_taken_with_what_stands_between_its_certificates_and_without_those_that_are_broken() {
+    fn bundle_is_read_with_comments_and_without_broken_certificates() {
         let (one, two) = (certificate(), certificate());
         let broken = format!("{BEGIN}\nbm90IGEgY2VydGlmaWNhdGU=\n{END}\n");
         let whole = format!("# our own\n{one}\n{broken}# another\n{two}{BEGIN}\ncut off");
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_that_cannot_be_used_is_named_with_the_setting_that_names_it() {
+    fn unusable_bundle_is_reported_with_its_setting() {
         for (path, why) in [("/nowhere/ca.pem", "there is no such file"), ("/", "it is a directory")] {
             let failure = Bundle::new("AWS_CA_BUNDLE", path).client().unwrap_err();
             let expected = format!("AWS_CA_BUNDLE names {path}, which cannot be used: {why}");

@@ -1,4 +1,4 @@
-//! Reads what the SDK hands back: replies into connectors, errors into outcomes.
+//! Converts the results of the SDK: replies into connectors, errors into outcomes.
 
 use std::error::Error;
 
@@ -9,89 +9,88 @@ use aws_sdk_apprunner::types::{EgressConfiguration, Service as Described, Servic
 use jiff::Timestamp;
 use tracing::warn;
 
+use super::error_text;
 use super::exchange::{Exchange, Flaw};
-use super::plain;
 use crate::api::OWNER_TAG;
 use crate::core::error_class::ErrorClass;
 use crate::core::outcome::{Connector, Failure, Outcome, Service, WireError, classify};
 use crate::core::words;
 
-/// 2020-01-01 and 2100-01-01; App Runner is younger than the one, and a time beyond the other is no time.
+/// 2020-01-01 to 2100-01-01: App Runner started after the first date, and a later time than the second one is an error.
 const PLAUSIBLE_SECONDS: std::ops::Range<i64> = 1_577_836_800..4_102_444_800;
 
-/// More characters than any name or id of AWS's has, and more ids than a connector can have. What is longer would not
-/// fit into an object.
-const LONGEST_WORD: usize = 128;
-const MOST_IDS: usize = 64;
+/// No name or id of AWS has more characters. A longer text would not fit into an object.
+const MAX_TEXT: usize = 128;
+/// No connector can have more ids.
+const MAX_IDS: usize = 64;
 
-/// What is said where there is nothing to quote.
+/// The message of a call without an answer.
 pub(super) const NO_ANSWER: &str = "no answer within the deadline";
 
-/// Reads a connector. A reply without one reads as one without members, which proves nothing.
+/// Converts a connector. A reply without a connector becomes one without members, which proves nothing.
 pub(super) fn connector(reply: Option<VpcConnector>) -> Connector {
     let Some(reply) = reply else { return Connector::default() };
     Connector {
-        name: reply.vpc_connector_name.map(|name| word(&name)),
+        name: reply.vpc_connector_name.map(|name| truncate(&name)),
         revision: (reply.vpc_connector_revision != 0).then_some(reply.vpc_connector_revision),
         subnets: ids(reply.subnets),
         security_groups: ids(reply.security_groups),
-        status: reply.status.map(|status| word(status.as_str()).as_str().into()),
-        created_at: reply.created_at.and_then(|at| plausible("CreatedAt", reply.vpc_connector_arn.as_deref(), at)),
-        deleted_at: reply.deleted_at.and_then(|at| plausible("DeletedAt", reply.vpc_connector_arn.as_deref(), at)),
+        status: reply.status.map(|status| truncate(status.as_str()).as_str().into()),
+        created_at: reply.created_at.and_then(|at| plausible_time("CreatedAt", reply.vpc_connector_arn.as_deref(), at)),
+        deleted_at: reply.deleted_at.and_then(|at| plausible_time("DeletedAt", reply.vpc_connector_arn.as_deref(), at)),
         arn: reply.vpc_connector_arn,
     }
 }
 
-/// Reads a listed service.
 pub(super) fn service(listed: ServiceSummary) -> Service {
     Service {
         arn: listed.service_arn.unwrap_or_default(),
-        name: listed.service_name.map(|name| word(&name)).unwrap_or_default(),
-        status: listed.status.map(|status| word(status.as_str())).unwrap_or_default(),
+        name: listed.service_name.map(|name| truncate(&name)).unwrap_or_default(),
+        status: listed.status.map(|status| truncate(status.as_str())).unwrap_or_default(),
         updated_at: listed
             .updated_at
             .and_then(|at| Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()),
     }
 }
 
-/// Reads which connector the outgoing traffic of the service that was asked for goes through.
+/// The connector of the outgoing traffic of a described service.
 ///
-/// A service without an `EgressConfiguration` has the default, which is none. Source: App Runner API,
+/// A service without an `EgressConfiguration` has the default, which uses no connector. Source: App Runner API,
 /// `NetworkConfiguration`.
 pub(super) fn egress(service: Option<Described>, asked_for: &str) -> Result<Option<String>, String> {
     let service = service.ok_or("the answer has no Service")?;
     if service.service_arn != asked_for {
-        return Err(format!("the answer describes another service, {}", word(&service.service_arn)));
+        return Err(format!("the answer describes another service, {}", truncate(&service.service_arn)));
     }
     let egress = service.network_configuration.and_then(|network| network.egress_configuration);
     let Some(EgressConfiguration { egress_type, vpc_connector_arn, .. }) = egress else { return Ok(None) };
     match (egress_type, vpc_connector_arn) {
         (_, Some(connector)) => Ok(Some(connector)),
         (Some(kind), None) if !words::same(kind.as_str(), "DEFAULT") => {
-            Err(format!("the answer has EgressType {} and no VpcConnectorArn", word(kind.as_str())))
+            Err(format!("the answer has EgressType {} and no VpcConnectorArn", truncate(kind.as_str())))
         }
         (_, None) => Ok(None),
     }
 }
 
-/// Reads the owner tag's value, which AWS keeps to 256 characters. A tag of our key without a value names nobody, and
-/// is not taken for somebody's.
+/// The value of the owner tag; AWS limits it to 256 characters. A tag with our key and without a value is an error: it
+/// names no owner, and does not prove that there is none.
 pub(super) fn owner_tag(tags: &[Tag]) -> Result<Option<String>, String> {
     let Some(ours) = tags.iter().find(|tag| tag.key() == Some(OWNER_TAG)) else { return Ok(None) };
     let value = ours.value().ok_or_else(|| format!("the answer has no Value of the tag {OWNER_TAG}"))?;
     Ok(Some(value.chars().take(256).collect()))
 }
 
-fn word(text: &str) -> String {
-    text.chars().take(LONGEST_WORD).collect()
+fn truncate(text: &str) -> String {
+    text.chars().take(MAX_TEXT).collect()
 }
 
 fn ids(list: Option<Vec<String>>) -> Vec<String> {
-    list.unwrap_or_default().iter().take(MOST_IDS).map(|id| word(id)).collect()
+    list.unwrap_or_default().iter().take(MAX_IDS).map(|id| truncate(id)).collect()
 }
 
-/// A receipt without a time is better than one with an absurd time.
-fn plausible(member: &str, arn: Option<&str>, at: DateTime) -> Option<Timestamp> {
+/// A time between 2020 and 2100. A receipt without a time is better than one with an absurd time.
+fn plausible_time(member: &str, arn: Option<&str>, at: DateTime) -> Option<Timestamp> {
     let nanos = i32::try_from(at.subsec_nanos()).unwrap_or(0);
     let time = PLAUSIBLE_SECONDS.contains(&at.secs()).then(|| Timestamp::new(at.secs(), nanos).ok()).flatten();
     if time.is_none() {
@@ -100,49 +99,48 @@ fn plausible(member: &str, arn: Option<&str>, at: DateTime) -> Option<Timestamp>
     time
 }
 
-/// Says what a failed call came to: whether it can have taken effect.
+/// The outcome of a failed call: refused, not sent, or unknown because the call may have taken effect.
 pub(super) fn outcome_of<T, E>(call: &Exchange, error: &SdkError<E, HttpResponse>) -> Outcome<T>
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
     let failure = failure_of(call, error);
-    // Where AWS said that all is well, and only how it said so is wrong, there is no refusal.
+    // A success status with an unreadable answer is not a refusal.
     let refused = error.raw_response().is_some_and(|answer| !answer.status().is_success());
     match error {
         SdkError::ConstructionFailure(_) => Outcome::NotSent(failure),
-        SdkError::DispatchFailure(_) if plain::never_connected(error) => Outcome::NotSent(failure),
+        SdkError::DispatchFailure(_) if error_text::never_connected(error) => Outcome::NotSent(failure),
         _ if refused && failure.class != ErrorClass::ServiceError => Outcome::Refused(failure),
         _ => Outcome::Unknown(failure),
     }
 }
 
-/// Reads what went wrong.
 pub(super) fn failure_of<E>(call: &Exchange, error: &SdkError<E, HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
     match (error, error.raw_response()) {
-        (_, Some(answer)) if answer.status().is_success() => not_believed(call, error, answer),
+        (_, Some(answer)) if answer.status().is_success() => invalid_answer(call, error, answer),
         (SdkError::ServiceError(context), Some(answer)) if context.err().code().is_some() => {
             let meta = context.err().meta();
             classify(call.operation, &wire_error(answer, meta.code(), meta.message()))
         }
         (_, Some(answer)) => {
-            let message = plain::without_a_code(call.operation, answer);
+            let message = error_text::without_a_code(call.operation, answer);
             classify(call.operation, &wire_error(answer, None, Some(&message)))
         }
         (_, None) => unanswered(call, error),
     }
 }
 
-/// An answer that says that all is well, and can't be believed.
-fn not_believed(call: &Exchange, error: &(dyn Error + 'static), answer: &HttpResponse) -> Failure {
-    let flaw = plain::chain(error).find_map(|cause| cause.downcast_ref::<Flaw>());
+/// The failure of a call whose answer has a success status and proves nothing.
+fn invalid_answer(call: &Exchange, error: &(dyn Error + 'static), answer: &HttpResponse) -> Failure {
+    let flaw = error_text::error_chain(error).find_map(|cause| cause.downcast_ref::<Flaw>());
     let (class, code) = match flaw {
-        Some(Flaw::Lacks(_)) => (ErrorClass::Unproven, "Unproven"),
+        Some(Flaw::MissingMember(_)) => (ErrorClass::Unproven, "Unproven"),
         _ => (ErrorClass::ServiceError, "UnreadableAnswer"),
     };
-    let message = flaw.map_or_else(|| plain::unreadable(call.operation, answer), ToString::to_string);
+    let message = flaw.map_or_else(|| error_text::unreadable(call.operation, answer), ToString::to_string);
     Failure::new(call.operation, class, code, &message).with_request_id(request_id(answer).map(str::to_owned))
 }
 
@@ -151,16 +149,16 @@ where
     E: Error + 'static,
 {
     let (code, message) = match error {
-        _ if plain::untrusted(error) => {
-            let message = plain::no_connection(error, call.host());
+        _ if error_text::untrusted(error) => {
+            let message = error_text::no_connection(error, call.host());
             return Failure::new(call.operation, ErrorClass::Untrusted, "UntrustedCertificate", &message);
         }
         SdkError::TimeoutError(_) => ("Timeout", NO_ANSWER.to_owned()),
-        _ if plain::never_connected(error) => ("NoConnection", plain::no_connection(error, call.host())),
+        _ if error_text::never_connected(error) => ("NoConnection", error_text::no_connection(error, call.host())),
         SdkError::ConstructionFailure(_) => {
-            ("NotSent", format!("the request could not be sent: {}", plain::root(error)))
+            ("NotSent", format!("the request could not be sent: {}", error_text::root(error)))
         }
-        _ => ("ConnectionLost", format!("the connection broke before an answer came: {}", plain::root(error))),
+        _ => ("ConnectionLost", format!("the connection broke before an answer came: {}", error_text::root(error))),
     };
     Failure::new(call.operation, ErrorClass::Unreachable, code, &message)
 }
@@ -169,7 +167,6 @@ fn wire_error<'a>(raw: &'a HttpResponse, code: Option<&'a str>, message: Option<
     WireError { http_status: raw.status().as_u16(), code, message, request_id: request_id(raw) }
 }
 
-/// The request id of an answer that was an error.
 pub(super) fn request_id_of<E>(error: &SdkError<E, HttpResponse>) -> Option<String> {
     request_id(error.raw_response()?).map(str::to_owned)
 }
@@ -195,14 +192,18 @@ mod tests {
     }
 
     #[test]
-    fn a_service_uses_the_connector_that_its_egress_names_and_what_does_not_say_proves_nothing() {
+    fn service_uses_the_connector_of_its_egress_and_an_unclear_egress_proves_nothing() {
         let read = |kind: Option<&str>, connector: Option<&str>| {
             let egress = EgressConfiguration::builder().set_egress_type(kind.map(Into::into));
             let egress = egress.set_vpc_connector_arn(connector.map(str::to_owned)).build();
             egress_of(Some(described(Some(egress))))
         };
         for kind in [Some("VPC"), Some("vpc"), Some("DEFAULT"), None] {
-            assert_eq!(read(kind, Some(CONNECTOR)), Ok(Some(CONNECTOR.to_owned())), "{kind:?}: what names it uses it");
+            assert_eq!(
+                read(kind, Some(CONNECTOR)),
+                Ok(Some(CONNECTOR.to_owned())),
+                "{kind:?}: a service uses the connector that it names"
+            );
         }
         for kind in [Some("DEFAULT"), Some("default"), None] {
             assert_eq!(read(kind, None), Ok(None), "{kind:?}");
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn our_tag_without_a_value_is_neither_nobodys_nor_anothers() {
+    fn owner_tag_without_a_value_is_an_error() {
         let tag = |key: &str, value: Option<&str>| Tag::builder().key(key).set_value(value.map(str::to_owned)).build();
         let other = || tag("team", None);
         assert_eq!(owner_tag(&[]), Ok(None));

@@ -1,4 +1,4 @@
-//! Reaches the API server.
+//! Connects to the API server.
 
 use http::Uri;
 use hyper::rt::{Read, Write};
@@ -17,7 +17,7 @@ use super::{CALL_DEADLINE, CONNECT_DEADLINE, Error, SILENCE_DEADLINE, access, wi
 use crate::cli::AccessArgs;
 use crate::core::ownership::{ClusterId, ClusterIdError};
 
-/// Says why there is no client, or no cluster id.
+/// The reason why there is no client, or no cluster id.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Neither a kubeconfig nor a pod's service account was found.
@@ -25,74 +25,76 @@ pub enum StartError {
         "no way to reach a cluster: there is no kubeconfig ({looked}), and no service account of a pod ({why}). Run in a pod with a service account, or set KUBECONFIG"
     )]
     NoCluster {
-        /// Where a kubeconfig was looked for.
+        /// The paths that were searched for a kubeconfig.
         looked: String,
-        /// Why there is no service account.
+        /// The reason why there is no service account.
         why: String,
     },
-    /// There is a kubeconfig, and it can't be used.
+    /// The kubeconfig can't be used.
     #[error("the kubeconfig {files} can't be used: {why}")]
     Kubeconfig {
-        /// Where it was read.
+        /// The files that were read.
         files: String,
-        /// What is wrong with it.
+        /// The defect.
         why: String,
     },
-    /// A proxy is set that can't be used.
+    /// The configured proxy can't be used.
     #[error(transparent)]
     Proxy(#[from] UnusableProxy),
-    /// What was found can't be used.
+    /// The configuration of the client can't be used.
     #[error("the way to the cluster can't be used: {0}")]
     Unusable(#[from] Box<kube::Error>),
-    /// Signing in takes too long.
+    /// The sign-in did not end within the deadline.
     #[error("no connection to the cluster within the deadline")]
     Late,
-    /// Signing in came to an unexpected end.
+    /// The sign-in ended unexpectedly.
     #[error("connecting to the cluster: {0}")]
     Broken(#[from] tokio::task::JoinError),
-    /// The cluster's own id could not be read.
+    /// The id of the cluster could not be read.
     #[error(
         "reading the uid of namespace kube-system, which is the cluster's id in owner tags: {0}. Allow it, or set --cluster-id or --ownership-tags=off"
     )]
     NoClusterId(#[source] Error),
-    /// The cluster's own id is not one.
+    /// The id of the cluster is not valid.
     #[error(transparent)]
     NotAnId(#[from] ClusterIdError),
 }
 
-/// Makes a client from the kubeconfig or the pod's service account. Calls nobody.
-pub async fn connect(args: &AccessArgs) -> Result<Client, StartError> {
+/// Makes a client from the kubeconfig or the service account of the pod, without a call to the API server.
+pub(crate) async fn connect(args: &AccessArgs) -> Result<Client, StartError> {
     let (config, proxy) = access::resolve(args).await?;
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     let client = match proxy {
-        None => through(&config, tcp),
+        None => client_over(&config, tcp),
         Some(proxy) => {
-            // A proxy behind TLS is trusted as the API server is; so client-go does it.
+            // As in client-go, the certificate of a proxy with TLS is checked like that of the API server.
             let tcp = config.rustls_https_connector_with_connector(tcp).map_err(Box::new)?;
             let (socks, named) = (proxy.is_socks(), proxy.clone());
             if socks {
-                through(&config, MapErr::new(proxy.socks(tcp)?, move |error| named.failure(error)))
+                client_over(&config, MapErr::new(proxy.socks(tcp)?, move |error| named.failure(error)))
             } else {
-                through(&config, MapErr::new(proxy.tunnel(tcp), move |error| named.failure(error)))
+                client_over(&config, MapErr::new(proxy.tunnel(tcp), move |error| named.failure(error)))
             }
         }
     };
     Ok(client.map_err(Box::new)?)
 }
 
-/// The same for whoever must not wait: signing in may run a program that nobody can interrupt.
-pub async fn connect_in_time(args: &AccessArgs) -> Result<Client, StartError> {
+/// Makes a client within [`CALL_DEADLINE`]: the sign-in may run a program that cannot be interrupted.
+pub(crate) async fn connect_in_time(args: &AccessArgs) -> Result<Client, StartError> {
     let args = args.clone();
     let connecting = tokio::spawn(async move { connect(&args).await });
     tokio::time::timeout(CALL_DEADLINE, connecting).await.map_err(|_| StartError::Late)??
 }
 
-/// What kube makes by itself holds a request's body back until its head is acknowledged, for which a server may take
-/// 40 ms (Nagle's algorithm); nor is anything to be tried twice unseen. The deadline for connecting includes what a proxy
-/// takes, and TLS.
-fn through<C>(config: &Config, connector: C) -> kube::Result<Client>
+/// Makes a client over a connector.
+///
+/// The default client of kube holds the body of a request back until the server acknowledges the head, which may take
+/// 40 ms (Nagle's algorithm), and it retries calls without a trace. This client does neither. The deadline of a
+/// connection includes the proxy and TLS.
+fn client_over<C>(config: &Config, connector: C) -> kube::Result<Client>
 where
     C: Service<Uri> + Clone + Send + Sync + 'static,
     C::Response: Connection + Read + Write + Send + Unpin + 'static,
@@ -112,8 +114,8 @@ where
     Ok(Client::new(service, &config.default_namespace))
 }
 
-/// Reads the name of this cluster in owner tags: the uid of its kube-system namespace.
-pub async fn cluster_id(client: &Client) -> Result<ClusterId, StartError> {
+/// Reads the id of this cluster in owner tags: the uid of its kube-system namespace.
+pub(crate) async fn cluster_id(client: &Client) -> Result<ClusterId, StartError> {
     let namespaces = Api::<Namespace>::all(client.clone());
     let system = within_deadline("get namespace kube-system", namespaces.get("kube-system"))
         .await

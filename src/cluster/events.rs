@@ -1,13 +1,11 @@
-//! Tells what happened as Kubernetes Events, and never makes anything wait for it.
+//! Publishes Kubernetes Events. No reconcile waits for an Event.
 //!
-//! Events are a courtesy: the status says everything that matters. So they go through a bounded queue, one that is full
-//! drops them, and a namespace that is being deleted refuses them without harm. What is lost is counted, and the log says
-//! once for each namespace why.
+//! The status has all that users need, so Events may be lost: they go through a bounded queue, which drops them when it
+//! is full, and a namespace that is being deleted refuses them without harm. The metrics count lost Events, and the log
+//! has the cause once for each namespace.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-
-use std::collections::HashMap;
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
@@ -20,14 +18,14 @@ use super::{Error, within_deadline};
 use crate::core::status::PendingEvent;
 use crate::telemetry::metrics::{EventLoss, Metrics};
 
-/// More Events than this are not waiting to be sent; the API server would not take them any faster.
-const QUEUE: usize = 1024;
+/// The most Events that wait to be sent; a longer queue would not make the API server faster.
+const QUEUE_LENGTH: usize = 1024;
 /// The API server refuses a note of more bytes.
-const LONGEST_NOTE: usize = 1024;
-/// A recorder keeps what it sent for minutes, to count what repeats; no more than this many.
-const MOST_KEPT: usize = 128;
+const MAX_NOTE_BYTES: usize = 1024;
+/// A recorder keeps its Events for 6 minutes to count repetitions; it keeps at most this many.
+const MAX_KEPT: usize = 128;
 
-/// Takes Events, and drops them when there are too many.
+/// The queue of Events. It drops Events when it is full.
 #[derive(Clone)]
 pub struct Events {
     queue: mpsc::Sender<(ObjectReference, PendingEvent)>,
@@ -35,16 +33,16 @@ pub struct Events {
 }
 
 impl Events {
-    /// Starts the task that sends Events; it ends when every `Events` is dropped and the queue is empty.
+    /// Starts the task that publishes Events; the task ends when every `Events` is dropped and the queue is empty.
     pub fn start(client: Client, metrics: Arc<Metrics>) -> (Self, JoinHandle<()>) {
-        let (queue, waiting) = mpsc::channel(QUEUE);
-        let sending =
-            tokio::spawn(send_all(client, waiting, Losses { metrics: metrics.clone(), told: BTreeSet::new() }));
-        (Self { queue, metrics }, sending)
+        let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
+        let publishing =
+            tokio::spawn(publish_loop(client, waiting, Losses { metrics: metrics.clone(), logged: BTreeSet::new() }));
+        (Self { queue, metrics }, publishing)
     }
 
-    /// Hands over an Event about an object.
-    pub fn publish(&self, about: ObjectReference, event: PendingEvent) {
+    /// Queues an Event about an object.
+    pub(crate) fn publish(&self, about: ObjectReference, event: PendingEvent) {
         if let Err(error) = self.queue.try_send((about, event)) {
             debug!(%error, "an Event is dropped");
             self.metrics.event_lost(EventLoss::QueueFull);
@@ -52,25 +50,25 @@ impl Events {
     }
 }
 
-/// Counts the Events that were not taken, and tells of the first.
+/// Counts the Events that the API server did not accept, and logs the first of each namespace and cause.
 struct Losses {
     metrics: Arc<Metrics>,
-    told: BTreeSet<(Option<String>, EventLoss)>,
+    logged: BTreeSet<(Option<String>, EventLoss)>,
 }
 
 impl Losses {
-    /// Takes note of an Event that was published: where that works again, the next loss is news.
+    /// Notes an accepted Event: the next loss in this namespace is logged again.
     fn published(&mut self, namespace: Option<&String>) {
-        self.told.retain(|(told, _)| told.as_ref() != namespace);
+        self.logged.retain(|(logged, _)| logged.as_ref() != namespace);
     }
 
     fn lost(&mut self, about: &ObjectReference, reason: &str, error: &Error) {
         let loss = loss_of(error);
         self.metrics.event_lost(loss);
-        // An API server that does not answer is logged as such, and not for each Event.
+        // An API server that does not answer is logged as a shared failure, and not for each Event.
         let passes = matches!(loss, EventLoss::NamespaceTerminating | EventLoss::Gone | EventLoss::NoAnswer);
         let ObjectReference { namespace, name, .. } = about;
-        if !passes && self.told.insert((namespace.clone(), loss)) {
+        if !passes && self.logged.insert((namespace.clone(), loss)) {
             warn!(namespace, name, reason, %error, "an Event was not taken; more of them are only counted");
         } else {
             debug!(namespace, name, reason, %error, "an Event was not taken");
@@ -91,17 +89,21 @@ fn loss_of(error: &Error) -> EventLoss {
     }
 }
 
-async fn send_all(client: Client, mut waiting: mpsc::Receiver<(ObjectReference, PendingEvent)>, mut losses: Losses) {
+async fn publish_loop(
+    client: Client,
+    mut waiting: mpsc::Receiver<(ObjectReference, PendingEvent)>,
+    mut losses: Losses,
+) {
     let instance = std::env::var("HOSTNAME").ok();
     let reporter = Reporter { controller: "apprunner-operator".into(), instance };
     let new = || Recorder::new(client.clone(), reporter.clone());
     let (mut recorder, mut kept) = (new(), HashMap::new());
     while let Some((about, mut event)) = waiting.recv().await {
-        event.note.truncate(event.note.floor_char_boundary(LONGEST_NOTE));
+        event.note.truncate(event.note.floor_char_boundary(MAX_NOTE_BYTES));
         let key = (about.uid.clone(), event.reason);
-        // A recorder counts what it takes for the same, and would not send another note.
+        // A recorder counts an Event of the same key as a repetition, and would not publish the new note.
         let differs = kept.get(&key).is_some_and(|note| *note != event.note);
-        if differs || kept.len() == MOST_KEPT {
+        if differs || kept.len() == MAX_KEPT {
             (recorder, kept) = (new(), HashMap::new());
         }
         kept.insert(key, event.note.clone());
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn every_loss_has_its_reason() {
+    fn every_lost_event_has_a_cause() {
         let terminating = "events.k8s.io \"a\" is forbidden: unable to create new content in namespace shop because it is \
                            being terminated";
         for (error, loss) in [
@@ -148,17 +150,17 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_is_told_once_for_each_namespace_until_an_event_is_taken_there() {
-        let mut losses = Losses { metrics: Arc::default(), told: BTreeSet::new() };
-        let told = |losses: &Losses| losses.told.len();
+    fn loss_is_logged_once_for_each_namespace_until_an_event_is_accepted_there() {
+        let mut losses = Losses { metrics: Arc::default(), logged: BTreeSet::new() };
+        let logged = |losses: &Losses| losses.logged.len();
         losses.lost(&about("a"), "InUse", &refused(403, "no"));
         losses.lost(&about("a"), "InUse", &refused(403, "no"));
         losses.lost(&about("b"), "InUse", &refused(403, "no"));
         losses.lost(&about("b"), "InUse", &Error::Gone);
-        assert_eq!(told(&losses), 2, "what is gone is no news");
+        assert_eq!(logged(&losses), 2, "an Event of a deleted object is not logged");
         losses.published(Some(&"a".to_owned()));
-        assert_eq!(told(&losses), 1);
+        assert_eq!(logged(&losses), 1);
         losses.lost(&about("a"), "InUse", &refused(403, "no"));
-        assert_eq!(told(&losses), 2);
+        assert_eq!(logged(&losses), 2);
     }
 }

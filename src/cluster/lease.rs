@@ -1,13 +1,14 @@
-//! Holds a Lease, so that of several operators one works.
+//! Leader election with a Lease: one of several operators acts.
 //!
-//! When it is taken, renewed and given up is decided in [`crate::core::lease`]; here its calls are made. Every write names
-//! the version that it was decided on. Whoever is about to change anything asks [`Leadership::held`] first.
+//! [`crate::core::lease`] decides the times at which the operator acquires, renews and gives up the Lease, and this
+//! module makes the calls. Every write names the version that it was decided on. All code that changes something checks
+//! [`Leadership::held`] first.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::api::coordination::v1::{self, Lease};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -15,85 +16,85 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{Error, within};
-use crate::core::lease::{Answer, Candidate, Found, Record, Step, Terms};
+use crate::core::lease::{Candidate, LeaseSnapshot, LeaseSpec, LeaseTimings, Response, Step};
 use crate::leadership::Leadership;
 
-/// When we are to stop, the call that is under way and giving the Lease back take no longer than this together. That is
-/// enough for two calls of three seconds.
-const GIVE_BACK_WITHIN: Duration = Duration::from_secs(7);
+/// At a shutdown, the call in progress and the release of the Lease together take at most this long. Two calls of 3 s
+/// each fit into it.
+const RELEASE_WITHIN: Duration = Duration::from_secs(7);
 
-/// Runs for election until it is lost, or given back.
-pub struct Election {
+/// Takes part in the election until this operator has lost or released the Lease.
+pub(crate) struct LeaderElector {
     api: Api<Lease>,
     name: String,
-    us: String,
-    terms: Terms,
+    identity: String,
+    timings: LeaseTimings,
     leadership: Arc<Leadership>,
 }
 
-/// How an election ended.
+/// The end of the election for this operator.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// We were asked to stop, and gave the Lease back if it was ours.
+pub(crate) enum ElectionEnd {
+    /// The operator shut down, and released the Lease if it held the Lease.
     Stopped,
-    /// It was ours and is no more: nothing may be begun, and what is under way may be another's by now.
+    /// This operator led and has lost the Lease: it must not start anything, and another operator may be acting on the
+    /// objects of the calls in progress.
     Lost,
 }
 
-impl Election {
-    /// Enters the election for a Lease.
-    pub fn enter(client: &Client, namespace: &str, name: &str, terms: Terms) -> Self {
+impl LeaderElector {
+    /// A candidate for a Lease, with an identity of its own.
+    pub(crate) fn new(client: &Client, namespace: &str, name: &str, timings: LeaseTimings) -> Self {
         let api = Api::namespaced(client.clone(), namespace);
         let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "apprunner-operator".into());
-        // Two processes on one host are two.
-        let us = format!("{host}_{:016x}", rand::random::<u64>());
-        Self { api, name: name.to_owned(), us, terms, leadership: Leadership::elected() }
+        // Two processes on one host are two candidates.
+        let identity = format!("{host}_{:016x}", rand::random::<u64>());
+        Self { api, name: name.to_owned(), identity, timings, leadership: Leadership::elected() }
     }
 
-    /// Who we are in it.
-    pub fn identity(&self) -> &str {
-        &self.us
+    pub(crate) fn identity(&self) -> &str {
+        &self.identity
     }
 
-    /// What tells whether we lead.
-    pub fn leadership(&self) -> Arc<Leadership> {
+    /// The leadership, which this elector keeps up to date.
+    pub(crate) fn leadership(&self) -> Arc<Leadership> {
         self.leadership.clone()
     }
 
-    /// Runs until the Lease is lost, or until `done`; calls `read` each time the API server has told whose it is.
-    pub async fn run(self, done: CancellationToken, read: impl Fn()) -> Ended {
+    /// Runs until the Lease is lost, or until `done`; calls `on_response` after each call that the API server answered.
+    pub(crate) async fn run(self, done: CancellationToken, on_response: impl Fn()) -> ElectionEnd {
         let overdue = async {
             done.cancelled().await;
-            tokio::time::sleep(GIVE_BACK_WITHIN).await;
+            tokio::time::sleep(RELEASE_WITHIN).await;
         };
         tokio::select! {
-            ended = self.elect(&done, read) => ended,
+            end = self.elect(&done, on_response) => end,
             () = overdue => {
-                warn!(lease = self.name, "there was no time to give the Lease back; it runs out by itself");
-                Ended::Stopped
+                warn!(lease = self.name, "there was no time to release the Lease; it expires");
+                ElectionEnd::Stopped
             }
         }
     }
 
-    async fn elect(&self, done: &CancellationToken, read: impl Fn()) -> Ended {
-        let mut candidate = Candidate::new(self.us.clone(), self.terms);
-        let (mut acquired, mut troubled) = (Timestamp::now(), false);
+    async fn elect(&self, done: &CancellationToken, on_response: impl Fn()) -> ElectionEnd {
+        let mut candidate = Candidate::new(self.identity.clone(), self.timings);
+        let (mut acquired, mut failing) = (Timestamp::now(), false);
         loop {
             let step = candidate.next(self.now());
             let wait = match step {
-                Step::Lost => return Ended::Lost,
-                Step::Rest(until) => until.saturating_sub(self.now()),
+                Step::Lost => return ElectionEnd::Lost,
+                Step::Sleep(until) => until.saturating_sub(self.now()),
                 _ => Duration::ZERO,
             };
             tokio::select! {
                 biased;
                 () = done.cancelled() => {
-                    self.give_back(&candidate).await;
-                    return Ended::Stopped;
+                    self.release(&candidate).await;
+                    return ElectionEnd::Stopped;
                 }
                 () = tokio::time::sleep(wait) => {}
             }
-            if matches!(step, Step::Rest(_)) {
+            if matches!(step, Step::Sleep(_)) {
                 continue;
             }
             let led = candidate.leads_until().is_some();
@@ -101,110 +102,110 @@ impl Election {
                 acquired = Timestamp::now();
             }
             let sent = self.now();
-            let answer = self.call(&step, acquired, candidate.call_deadline(sent)).await;
-            if answer.is_ok() {
-                read();
+            let response = self.call(&step, acquired, candidate.call_deadline(sent)).await;
+            if response.is_ok() {
+                on_response();
             }
-            let failure = answer.as_ref().err().map(Error::to_string);
-            let written = matches!(answer, Ok(Answer::Written(_)));
-            candidate.apply(&step, answer.unwrap_or(Answer::Failed), sent, self.now());
+            let failure = response.as_ref().err().map(Error::to_string);
+            let written = matches!(response, Ok(Response::Written(_)));
+            candidate.apply(&step, response.unwrap_or(Response::Failed), sent, self.now());
             let leads = candidate.leads_until();
             self.leadership.set_until(leads);
-            let too_slow = (written && leads.is_none()).then_some("the answer came too late to lead by it");
-            self.tell(failure.as_deref().or(too_slow), &mut troubled);
+            let too_slow = (written && leads.is_none()).then_some("the answer came too late to start leading");
+            self.log(failure.as_deref().or(too_slow), &mut failing);
             if !led && leads.is_some() {
-                info!(lease = self.name, identity = self.us, "leading");
+                info!(lease = self.name, identity = self.identity, "leading");
             }
         }
     }
 
-    /// Tells when calls begin to fail, and when they work again; the failures in between are details.
-    fn tell(&self, trouble: Option<&str>, troubled: &mut bool) {
-        match trouble {
-            Some(error) if !*troubled => {
+    /// Logs that calls begin to fail, and that they work again. The failures in between are logged at debug level.
+    fn log(&self, failure: Option<&str>, failing: &mut bool) {
+        match failure {
+            Some(error) if !*failing => {
                 warn!(lease = self.name, error, "a call for the Lease failed; it is tried again");
             }
             Some(error) => debug!(lease = self.name, error, "a call for the Lease failed again"),
-            None if *troubled => info!(lease = self.name, "calls for the Lease work again"),
+            None if *failing => info!(lease = self.name, "calls for the Lease work again"),
             None => {}
         }
-        *troubled = trouble.is_some();
+        *failing = failure.is_some();
     }
 
     fn now(&self) -> Duration {
         self.leadership.now()
     }
 
-    async fn call(&self, step: &Step, acquired: Timestamp, deadline: Duration) -> Result<Answer, Error> {
+    async fn call(&self, step: &Step, acquired: Timestamp, deadline: Duration) -> Result<Response, Error> {
         match step {
-            Step::Look => {
+            Step::Get => {
                 let lease = within(deadline, "get the Lease", self.api.get_opt(&self.name)).await?;
-                Ok(lease.as_ref().map_or(Answer::Absent, |lease| Answer::Found(found(lease))))
+                Ok(lease.as_ref().map_or(Response::Absent, |lease| Response::Found(snapshot(lease))))
             }
             Step::Create => {
                 let (params, lease) = (PostParams::default(), self.lease(None, 0, acquired));
                 written(within(deadline, "create the Lease", self.api.create(&params, &lease)).await)
             }
-            Step::Take { version, transitions } => {
+            Step::Acquire { version, transitions } => {
                 self.replace(&self.lease(Some(version.clone()), *transitions, acquired), deadline).await
             }
-            Step::Rest(_) | Step::Lost => Ok(Answer::Failed),
+            Step::Sleep(_) | Step::Lost => Ok(Response::Failed),
         }
     }
 
-    /// So that the next one need not wait until the Lease has run out.
-    async fn give_back(&self, candidate: &Candidate) {
+    /// Releases the Lease, so that the next leader does not wait until the Lease expires.
+    async fn release(&self, candidate: &Candidate) {
         self.leadership.set_until(None);
-        let Some(Found { record, version }) = candidate.holds() else { return };
-        let mut lease = self.lease(Some(version.clone()), record.transitions, Timestamp::now());
+        let Some(LeaseSnapshot { spec, version }) = candidate.held_lease() else { return };
+        let mut lease = self.lease(Some(version.clone()), spec.transitions, Timestamp::now());
         if let Some(spec) = &mut lease.spec {
             (spec.holder_identity, spec.acquire_time) = (None, None);
         }
-        match self.replace(&lease, GIVE_BACK_WITHIN).await {
-            Ok(Answer::Written(_)) => info!(lease = self.name, "given back"),
-            Ok(_) => warn!(lease = self.name, "the Lease changed and was not given back; it runs out by itself"),
+        match self.replace(&lease, RELEASE_WITHIN).await {
+            Ok(Response::Written(_)) => info!(lease = self.name, "released the Lease"),
+            Ok(_) => warn!(lease = self.name, "the Lease changed and was not released; it expires"),
             Err(error) => {
-                warn!(lease = self.name, %error, "the Lease could not be given back; it runs out by itself");
+                warn!(lease = self.name, %error, "the Lease could not be released; it expires");
             }
         }
     }
 
-    async fn replace(&self, lease: &Lease, deadline: Duration) -> Result<Answer, Error> {
+    async fn replace(&self, lease: &Lease, deadline: Duration) -> Result<Response, Error> {
         let params = PostParams::default();
         let call = self.api.replace(&self.name, &params, lease);
         written(within(deadline, "renew the Lease", call).await)
     }
 
     fn lease(&self, version: Option<String>, transitions: i32, acquired: Timestamp) -> Lease {
-        let spec = LeaseSpec {
-            holder_identity: Some(self.us.clone()),
-            lease_duration_seconds: i32::try_from(self.terms.duration.as_secs()).ok().map(|seconds| seconds.max(1)),
+        let spec = v1::LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: i32::try_from(self.timings.duration.as_secs()).ok().map(|seconds| seconds.max(1)),
             acquire_time: Some(MicroTime(acquired)),
             renew_time: Some(MicroTime(Timestamp::now())),
             lease_transitions: Some(transitions),
-            ..LeaseSpec::default()
+            ..v1::LeaseSpec::default()
         };
         let metadata = ObjectMeta { name: Some(self.name.clone()), resource_version: version, ..ObjectMeta::default() };
         Lease { metadata, spec: Some(spec) }
     }
 }
 
-fn found(lease: &Lease) -> Found {
+fn snapshot(lease: &Lease) -> LeaseSnapshot {
     let spec = lease.spec.clone().unwrap_or_default();
     let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default();
-    let record = Record {
+    let spec = LeaseSpec {
         holder: spec.holder_identity.filter(|holder| !holder.is_empty()),
         duration: Duration::from_secs(seconds),
         renewed: spec.renew_time.map(|time| time.0),
         transitions: spec.lease_transitions.unwrap_or_default(),
     };
-    Found { record, version: lease.resource_version().unwrap_or_default() }
+    LeaseSnapshot { spec, version: lease.resource_version().unwrap_or_default() }
 }
 
-fn written(result: Result<Lease, Error>) -> Result<Answer, Error> {
+fn written(result: Result<Lease, Error>) -> Result<Response, Error> {
     match result {
-        Ok(lease) => Ok(Answer::Written(lease.resource_version().unwrap_or_default())),
-        Err(Error::Changed(_) | Error::Gone) => Ok(Answer::Conflict),
+        Ok(lease) => Ok(Response::Written(lease.resource_version().unwrap_or_default())),
+        Err(Error::Changed(_) | Error::Gone) => Ok(Response::Conflict),
         Err(error) => Err(error),
     }
 }

@@ -1,80 +1,79 @@
-//! The Kubernetes side: writes that can't hit the wrong object, and a deadline on each.
+//! The Kubernetes side: every write tests the uid of its object, and every call has a deadline.
 //!
-//! A name is not an object: between a decision and its write the object may have been deleted and created again under
-//! the same name. So every write is a JSON patch that tests the uid first, and nothing is ever applied or merged. The
-//! client retries nothing by itself; the queue is the one place that does.
+//! Between a decision and its write, the object may have been deleted and another one created with the same name. So
+//! every write is a JSON patch that tests the uid first, and the operator uses neither apply nor merge patches. The
+//! client never retries a call; only the queue of the controller does.
 //!
-//! [`client`] connects, by the way that kubectl would take. [`outage`] is about a watch that can't go on.
-//! [`writes`] makes the patches; [`own_writes`] remembers what they returned until the watch shows it; [`events`] tells;
-//! [`lease`] keeps all but one of several operators from doing any of it.
+//! [`client`] connects as kubectl would. [`writes`] makes the patches; [`own_writes`] keeps their results until the
+//! watch shows them; [`events`] publishes Events; [`outage`] handles a watch that fails; [`lease`] elects the one
+//! operator that acts.
 
 mod access;
-pub mod client;
+pub(crate) mod client;
 pub mod events;
-pub mod lease;
-pub mod outage;
-pub mod own_writes;
+pub(crate) mod lease;
+pub(crate) mod outage;
+pub(crate) mod own_writes;
 mod proxy;
 pub mod writes;
 
 use std::time::Duration;
 
 use hyper_util::client::legacy;
-
 use kube::core::Status;
 
 use crate::core::refusal::Refusal;
 
-/// A call to the API server has been answered within this time, or it is not known what became of it.
-pub const CALL_DEADLINE: Duration = Duration::from_secs(10);
-/// A connection to the API server is up within this time.
-pub const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
-/// A watch is asked to end after this many seconds, and is given up when it stays silent for longer.
-pub const WATCH_SECONDS: u32 = 60;
-/// A connection that stays silent for this long is dead.
-pub const SILENCE_DEADLINE: Duration = Duration::from_secs(65);
+/// The deadline of a call to the API server. The outcome of a call without an answer is unknown.
+pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(10);
+/// The deadline of a connection to the API server.
+pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+/// The API server ends a watch after this many seconds; a watch that is silent for longer is closed.
+pub(crate) const WATCH_SECONDS: u32 = 60;
+/// A connection without data for this long is dead.
+pub(crate) const SILENCE_DEADLINE: Duration = Duration::from_secs(65);
 
-/// Says what went wrong with a call to the API server.
+/// The failure of a call to the API server.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The object is gone, or another stands under its name.
-    #[error("the object is gone")]
+    /// The object no longer exists, or another object has its name.
+    #[error("the object no longer exists")]
     Gone,
     /// The object changed since it was read.
-    #[error("the object is not as it was read: {0}")]
+    #[error("the object changed since it was read: {0}")]
     Changed(String),
     /// The API server refused.
     #[error("the API server refused to {verb}: {code} {message}")]
     Refused {
-        /// What was tried.
+        /// The call.
         verb: &'static str,
-        /// Its HTTP status.
+        /// The HTTP status.
         code: u16,
-        /// Its words.
+        /// The message of the API server.
         message: String,
     },
-    /// The API server refused a write to an object; more tries in a row change nothing about that.
+    /// The API server refused a write to an object; an immediate retry does not help.
     #[error("{0}")]
     WriteRefused(Refusal),
-    /// A 404 that names no object: the server does not know the kind, or something on the way has answered.
+    /// A 404 that names no object: the server does not know the kind, or a proxy answered.
     #[error("the API server answered {verb} with 404 and named no object: {message}")]
     NotServed {
-        /// What was tried.
+        /// The call.
         verb: &'static str,
-        /// Its words.
+        /// The message of the API server.
         message: String,
     },
-    /// No answer came within the deadline, none that can be read, or one that asks to come back later.
+    /// There was no answer within the deadline, an unreadable one, or one that asks for a retry.
     #[error("no answer from the API server to {verb}: {message}")]
     NoAnswer {
-        /// What was tried.
+        /// The call.
         verb: &'static str,
-        /// What happened instead.
+        /// The cause.
         message: String,
     },
 }
 
-/// Waits for a call no longer than [`CALL_DEADLINE`], and sorts what came of it.
+/// Waits for a call until [`CALL_DEADLINE`], and classifies its error.
 pub(crate) async fn within_deadline<T>(
     verb: &'static str,
     call: impl Future<Output = kube::Result<T>>,
@@ -82,7 +81,7 @@ pub(crate) async fn within_deadline<T>(
     within(CALL_DEADLINE, verb, call).await
 }
 
-/// The same with a deadline of one's own.
+/// Waits for a call until a deadline, and classifies its error.
 pub(crate) async fn within<T>(
     deadline: Duration,
     verb: &'static str,
@@ -100,20 +99,20 @@ pub(crate) async fn within<T>(
         kube::Error::Api(status) if is_gone(&status) => Error::Gone,
         kube::Error::Api(status) if status.code == 404 => Error::NotServed { verb, message: status.message.clone() },
         kube::Error::Api(status) if status.code == 409 => Error::Changed(status.message.clone()),
-        other => Error::NoAnswer { verb, message: plain(&other) },
+        other => Error::NoAnswer { verb, message: message_of(&other) },
     })
 }
 
-/// Whether an answer says that the object it names does not exist.
+/// Returns whether an answer proves that its object does not exist.
 ///
-/// A server that does not know the kind, or a proxy on the way, answers 404 as well, and then the object may exist.
+/// A server that does not know the kind, or a proxy, also answers 404, and then the object may exist.
 fn is_gone(status: &Status) -> bool {
     let named = status.details.as_ref().is_some_and(|details| !details.name.is_empty());
     status.code == 404 && status.reason == "NotFound" && named
 }
 
-/// A failure in its own words, or in those of its root where there is no connection.
-fn plain(error: &kube::Error) -> String {
+/// The message of an error, or of its root cause if there is no connection.
+fn message_of(error: &kube::Error) -> String {
     let causes = || std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |&e| e.source());
     let connecting = causes().filter_map(|e| e.downcast_ref::<legacy::Error>()).any(legacy::Error::is_connect);
     match causes().last().filter(|_| connecting) {
@@ -122,9 +121,9 @@ fn plain(error: &kube::Error) -> String {
     }
 }
 
-/// Whether an answer says that the request itself is refused, and not that it came at a bad moment.
+/// Returns whether an answer refuses the request itself, so that a retry of it does not help.
 ///
-/// A webhook may refuse with any code. The API server then puts these words before the webhook's own.
+/// A webhook may refuse with any code. The API server then puts its own text before that of the webhook.
 fn refuses(code: u16, message: &str) -> bool {
     match code {
         404 | 408 | 409 | 429 => denied_by_webhook(message),
@@ -151,7 +150,7 @@ mod tests {
     use super::{is_gone, refuses};
 
     #[test]
-    fn only_a_404_that_names_the_object_says_that_it_is_gone() {
+    fn only_a_404_that_names_the_object_proves_that_it_does_not_exist() {
         let details = |name: &str| StatusDetails {
             name: name.into(),
             group: String::new(),
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_told_from_a_change_and_from_a_bad_moment() {
+    fn refusals_differ_from_changes_of_the_object_and_from_transient_errors() {
         let denied = r#"admission webhook "labels.example.org" denied the request: no team"#;
         let unreachable = r#"Internal error occurred: failed calling webhook "labels.example.org": connection refused"#;
         let large = ["etcdserver: request is too large", "trying to send message larger than max (3 vs. 2)"];

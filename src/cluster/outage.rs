@@ -1,7 +1,8 @@
-//! A watch that fails: when it is tried again, and what the log says of it.
+//! Failures of a watch: their log lines, and the backoff.
 //!
-//! The API server may be away for hours, or somebody deletes the CRD. Then the log says so once, and once that it is over;
-//! and watching is tried so often that an object which is created with its CRD is not left waiting.
+//! The API server may be unreachable for hours, or a user may delete the CRD. The log then has one line at the start of
+//! the outage and one at its end. The longest wait is 10 s, because an object that is created together with its CRD
+//! waits for the next attempt.
 
 use std::time::{Duration, Instant};
 
@@ -11,49 +12,56 @@ use tracing::{debug, info, warn};
 
 use crate::core::intervals;
 
-const UNKNOWN_KIND: &str =
-    "the API server does not know VpcConnector; install it: apprunner-operator crd | kubectl apply -f -";
-const FAILED: &str = "watching VpcConnector objects failed; it is tried again";
-/// A watch that works and fails by turns is told no more often than this.
-const TOLD_AGAIN: Duration = Duration::from_mins(1);
+/// A watch that works and fails alternately is logged at most this often.
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What the log has been told of a watch.
+/// The logged state of a watch.
 #[derive(Default)]
-pub struct Outage {
-    told: Option<(&'static str, Instant)>,
+pub(crate) struct Outage {
+    logged: Option<(Cause, Instant)>,
     over: bool,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// The API server does not know the kind.
+    UnknownKind,
+    Other,
+}
+
 impl Outage {
-    /// Takes note of a failure.
-    pub fn goes_on(&mut self, error: &watcher::Error) {
-        let what = what_failed(error);
-        if self.is_news(what, Instant::now()) {
-            warn!(%error, "{what}");
-        } else {
-            debug!(%error, "watching VpcConnector objects still fails");
+    /// Logs a failure, unless the log has it already.
+    pub(crate) fn failed(&mut self, error: &watcher::Error) {
+        let cause = cause_of(error);
+        match cause {
+            _ if !self.is_news(cause, Instant::now()) => debug!(%error, "watching VpcConnector objects still fails"),
+            Cause::UnknownKind => warn!(
+                %error,
+                "the API server does not know VpcConnector; install it: apprunner-operator crd | kubectl apply -f -"
+            ),
+            Cause::Other => warn!(%error, "watching VpcConnector objects failed; it is tried again"),
         }
     }
 
-    /// Takes note of a success.
-    pub fn ends(&mut self) {
-        if self.told.is_some() && !std::mem::replace(&mut self.over, true) {
+    /// Logs the end of an outage.
+    pub(crate) fn ended(&mut self) {
+        if self.logged.is_some() && !std::mem::replace(&mut self.over, true) {
             info!("watching VpcConnector objects works again");
         }
     }
 
-    fn is_news(&mut self, what: &'static str, now: Instant) -> bool {
-        let told = self.told.is_some_and(|(before, at)| {
-            before == what && (!self.over || now.saturating_duration_since(at) < TOLD_AGAIN)
+    fn is_news(&mut self, cause: Cause, now: Instant) -> bool {
+        let logged = self.logged.is_some_and(|(before, at)| {
+            before == cause && (!self.over || now.saturating_duration_since(at) < LOG_INTERVAL)
         });
-        if !told {
-            (self.told, self.over) = (Some((what, now)), false);
+        if !logged {
+            (self.logged, self.over) = (Some((cause, now)), false);
         }
-        !told
+        !logged
     }
 }
 
-fn what_failed(error: &watcher::Error) -> &'static str {
+fn cause_of(error: &watcher::Error) -> Cause {
     let code = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
@@ -61,31 +69,30 @@ fn what_failed(error: &watcher::Error) -> &'static str {
         | watcher::Error::WatchError(status) => status.code,
         _ => 0,
     };
-    if code == 404 { UNKNOWN_KIND } else { FAILED }
+    if code == 404 { Cause::UnknownKind } else { Cause::Other }
 }
 
-/// The waits between attempts to watch: they grow until it has worked for a while.
-pub struct Again {
+/// The growing waits between attempts to watch. They start again after three times the longest wait without a failure.
+pub(crate) struct WatchBackoff {
     backoff: intervals::Backoff,
     failures: u32,
     last: Option<Instant>,
 }
 
-impl Again {
-    /// Waits of this range.
-    pub fn new(backoff: intervals::Backoff) -> Self {
+impl WatchBackoff {
+    pub(crate) fn new(backoff: intervals::Backoff) -> Self {
         Self { backoff, failures: 0, last: None }
     }
 
     fn after_failure(&mut self, now: Instant, jitter: f64) -> Duration {
-        let worked_since = self.last.is_none_or(|last| now.saturating_duration_since(last) > self.backoff.max * 3);
-        self.failures = if worked_since { 1 } else { self.failures.saturating_add(1) };
+        let recovered = self.last.is_none_or(|last| now.saturating_duration_since(last) > self.backoff.max * 3);
+        self.failures = if recovered { 1 } else { self.failures.saturating_add(1) };
         self.last = Some(now);
         self.backoff.jittered(self.failures, jitter)
     }
 }
 
-impl Iterator for Again {
+impl Iterator for WatchBackoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
@@ -93,8 +100,8 @@ impl Iterator for Again {
     }
 }
 
-impl Backoff for Again {
-    /// Called at every event, of which one comes before each list, also before a list that fails: that is no success.
+impl Backoff for WatchBackoff {
+    /// Does nothing: kube calls this at every event, and the event before each list also precedes a list that fails.
     fn reset(&mut self) {}
 }
 
@@ -107,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_crd_is_told_as_such_wherever_it_is_noticed() {
+    fn missing_crd_is_logged_as_such_at_every_error_of_the_watch() {
         let api = || kube::Error::Api(answer(404));
         for error in [
             watcher::Error::InitialListFailed(api()),
@@ -115,38 +122,38 @@ mod tests {
             watcher::Error::WatchFailed(api()),
             watcher::Error::WatchError(answer(404)),
         ] {
-            assert_eq!(what_failed(&error), UNKNOWN_KIND);
+            assert_eq!(cause_of(&error), Cause::UnknownKind);
         }
-        assert_eq!(what_failed(&watcher::Error::WatchStartFailed(kube::Error::Api(answer(403)))), FAILED);
-        assert_eq!(what_failed(&watcher::Error::NoResourceVersion), FAILED);
+        assert_eq!(cause_of(&watcher::Error::WatchStartFailed(kube::Error::Api(answer(403)))), Cause::Other);
+        assert_eq!(cause_of(&watcher::Error::NoResourceVersion), Cause::Other);
     }
 
     #[test]
-    fn an_outage_is_told_once_and_what_is_new_about_it_is() {
+    fn outage_is_logged_once_and_a_new_cause_again() {
         let mut outage = Outage::default();
         let at = |seconds| Instant::now() + Duration::from_secs(seconds);
-        assert!(outage.is_news(FAILED, at(0)));
-        assert!(!outage.is_news(FAILED, at(1)) && !outage.is_news(FAILED, at(3_600)));
-        assert!(outage.is_news(UNKNOWN_KIND, at(3_601)), "it is another one now");
-        outage.ends();
+        assert!(outage.is_news(Cause::Other, at(0)));
+        assert!(!outage.is_news(Cause::Other, at(1)) && !outage.is_news(Cause::Other, at(3_600)));
+        assert!(outage.is_news(Cause::UnknownKind, at(3_601)), "the cause is new");
+        outage.ended();
         assert!(outage.over);
-        assert!(!outage.is_news(UNKNOWN_KIND, at(3_650)), "it comes and goes");
-        assert!(outage.is_news(UNKNOWN_KIND, at(3_662)) && !outage.over);
+        assert!(!outage.is_news(Cause::UnknownKind, at(3_650)), "the same cause within a minute");
+        assert!(outage.is_news(Cause::UnknownKind, at(3_662)) && !outage.over);
     }
 
     #[test]
-    fn waits_grow_to_their_longest_and_begin_anew_after_a_while_without_failures() {
-        let mut again =
-            Again::new(intervals::Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(10) });
+    fn waits_grow_to_their_maximum_and_start_again_after_thirty_seconds_without_failures() {
+        let mut backoff =
+            WatchBackoff::new(intervals::Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(10) });
         let mut now = Instant::now();
         let mut waits = Vec::new();
         for _ in 0..6 {
-            let wait = again.after_failure(now, 1.0);
+            let wait = backoff.after_failure(now, 1.0);
             waits.push(wait.as_secs());
             now += wait;
-            again.reset();
+            backoff.reset();
         }
         assert_eq!(waits, [2, 4, 8, 10, 10, 10]);
-        assert_eq!(again.after_failure(now + Duration::from_secs(31), 1.0).as_secs(), 2);
+        assert_eq!(backoff.after_failure(now + Duration::from_secs(31), 1.0).as_secs(), 2);
     }
 }

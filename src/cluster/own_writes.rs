@@ -1,9 +1,11 @@
-//! Remembers what our own writes returned until the watch shows it.
+//! A read-your-writes cache: it keeps the results of our own writes until the watch shows them, as the expectations of
+//! kube-controller-manager do.
 //!
-//! The watch is behind: after our status write it still shows the object without the receipt, and after the finalizer
-//! came off it still shows the object. Deciding on that would call AWS again for a connector that is gone; a stock
-//! controller does so for most deletions under load. So the newest version we know wins, and an object whose finalizer
-//! we took off stays let go, also after its DELETED event, which a watch may show out of order.
+//! The watch lags behind: after our status write it still shows the object without the receipt, and after the removal
+//! of our finalizer it still shows the object. A decision on that state would call AWS again for a deleted connector; a
+//! controller without this cache does so for most deletions under load. So the latest known version wins, and an object
+//! whose finalizer we removed stays released, also after its DELETED event, because a watch may show events out of
+//! order.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -14,12 +16,13 @@ use kube::ResourceExt;
 use crate::api::{Uid, VpcConnector};
 use crate::sync::lock;
 
-/// A watch that has not shown our write by now never will: the API server may have come back from a backup.
+/// An entry expires after this time: a watch that has not shown our write by then never will, because the API server
+/// may have been restored from a backup.
 const FORGET_AFTER: Duration = Duration::from_mins(10);
 
-/// The newest versions of objects, as far as our own writes made them.
+/// The latest versions of objects that our own writes returned.
 #[derive(Default)]
-pub struct OwnWrites {
+pub(crate) struct OwnWrites {
     entries: Mutex<HashMap<Uid, Entry>>,
 }
 
@@ -33,55 +36,49 @@ enum Written {
     Released,
 }
 
-/// The newest known version of an object.
-pub struct Newest {
-    /// The object.
-    pub object: Arc<VpcConnector>,
-    /// Our finalizer is off it already, whatever the object shows.
-    pub released: bool,
+/// The latest known version of an object.
+pub(crate) struct Latest {
+    pub(crate) object: Arc<VpcConnector>,
+    /// Our finalizer was removed, even if `object` still has it.
+    pub(crate) released: bool,
 }
 
 impl OwnWrites {
-    /// The newest of what the watch shows and what our last write returned.
+    /// Returns the later of the version that the watch shows and the version that our last write returned.
     ///
-    /// Ours is forgotten only here, once the very version that is handed in has caught up with it: whoever still holds
-    /// an older one must go on to be given ours.
-    pub fn newest(&self, shown: Arc<VpcConnector>) -> Newest {
+    /// Only this function removes our version, and only when `shown` has caught up with it: a caller with an older
+    /// version must still get ours.
+    pub(crate) fn latest(&self, shown: Arc<VpcConnector>) -> Latest {
         let uid = shown.id();
         let mut entries = self.lock();
         match entries.get(&uid).filter(|entry| entry.at.elapsed() < FORGET_AFTER).map(|entry| &entry.written) {
-            None => Newest { object: shown, released: false },
-            Some(Written::Released) => Newest { object: shown, released: true },
-            Some(Written::Version(ours)) if is_newer(ours, &shown) => Newest { object: ours.clone(), released: false },
+            None => Latest { object: shown, released: false },
+            Some(Written::Released) => Latest { object: shown, released: true },
+            Some(Written::Version(ours)) if is_newer(ours, &shown) => Latest { object: ours.clone(), released: false },
             Some(Written::Version(_)) => {
                 entries.remove(&uid);
-                Newest { object: shown, released: false }
+                Latest { object: shown, released: false }
             }
         }
     }
 
-    /// Remembers a version that the API server returned to us.
-    pub fn wrote(&self, object: VpcConnector) {
-        self.remember(object.id(), Written::Version(Arc::new(object)));
+    /// Stores a version that the API server returned to us.
+    pub(crate) fn store_version(&self, object: VpcConnector) {
+        self.store(object.id(), Written::Version(Arc::new(object)));
     }
 
-    /// Remembers that our finalizer is off.
-    pub fn released(&self, uid: Uid) {
-        self.remember(uid, Written::Released);
+    /// Stores that our finalizer was removed.
+    pub(crate) fn store_released(&self, uid: Uid) {
+        self.store(uid, Written::Released);
     }
 
-    /// Takes note that an object is gone; an event of it that comes again must not be acted on.
-    pub fn gone(&self, uid: Uid) {
-        self.remember(uid, Written::Released);
-    }
-
-    /// Takes note of an object in a list, which is the truth about all that was written before it began.
+    /// Compares our version with an object in a list. The list shows every write that was made before it started.
     ///
-    /// Says whether that contradicts what we remembered: then the API server came back from a backup.
-    pub fn reconcile_with_list(&self, object: &VpcConnector, began: Instant) -> bool {
+    /// Returns whether the list contradicts our version, which means that the API server was restored from a backup.
+    pub(crate) fn reconcile_with_list(&self, object: &VpcConnector, list_started: Instant) -> bool {
         let uid = object.id();
         let mut entries = self.lock();
-        if entries.get(&uid).is_none_or(|entry| entry.at >= began) {
+        if entries.get(&uid).is_none_or(|entry| entry.at >= list_started) {
             return false;
         }
         match entries.remove(&uid).map(|entry| entry.written) {
@@ -91,10 +88,10 @@ impl OwnWrites {
         }
     }
 
-    fn remember(&self, uid: Uid, written: Written) {
+    fn store(&self, uid: Uid, written: Written) {
         let mut entries = self.lock();
         entries.insert(uid, Entry { written, at: Instant::now() });
-        // Now and then is enough: what stands here too long is only memory.
+        // An expired entry only uses memory, so the removal when the number of entries is a power of two suffices.
         if entries.len().is_power_of_two() {
             entries.retain(|_, entry| entry.at.elapsed() < FORGET_AFTER);
         }
@@ -109,7 +106,7 @@ fn is_newer(ours: &VpcConnector, shown: &VpcConnector) -> bool {
     version(ours).zip(version(shown)).is_some_and(|(ours, shown)| ours > shown)
 }
 
-/// Resource versions are ordered numbers; one that is not is never newer than another.
+/// The resource version as a number. A version that is not a number is never newer than another one.
 pub(crate) fn version(object: &impl ResourceExt) -> Option<u128> {
     object.resource_version()?.parse().ok()
 }
@@ -130,60 +127,62 @@ mod tests {
     }
 
     fn shown_as(own: &OwnWrites, number: &str) -> (String, bool) {
-        let newest = own.newest(Arc::new(version_of(number)));
-        (newest.object.resource_version().unwrap(), newest.released)
+        let latest = own.latest(Arc::new(version_of(number)));
+        (latest.object.resource_version().unwrap(), latest.released)
     }
 
     #[test]
-    fn the_newer_of_the_watch_and_our_write_wins() {
+    fn later_version_of_the_watch_and_our_write_wins() {
         let own = OwnWrites::default();
-        own.wrote(version_of("10"));
+        own.store_version(version_of("10"));
         assert_eq!(shown_as(&own, "9"), ("10".into(), false), "the watch is behind");
-        assert_eq!(shown_as(&own, "9"), ("10".into(), false), "and still is");
+        assert_eq!(shown_as(&own, "9"), ("10".into(), false), "the watch is still behind");
         assert_eq!(shown_as(&own, "10"), ("10".into(), false), "the watch has caught up");
-        assert_eq!(shown_as(&own, "11"), ("11".into(), false), "and goes on");
+        assert_eq!(shown_as(&own, "11"), ("11".into(), false), "the watch is ahead");
     }
 
     #[test]
     fn versions_compare_as_numbers() {
         let own = OwnWrites::default();
-        own.wrote(version_of("100"));
+        own.store_version(version_of("100"));
         assert_eq!(shown_as(&own, "99"), ("100".into(), false));
     }
 
     #[test]
-    fn a_version_that_is_no_number_is_never_newer() {
+    fn version_that_is_not_a_number_is_never_newer() {
         let own = OwnWrites::default();
-        own.wrote(version_of("b"));
+        own.store_version(version_of("b"));
         assert_eq!(shown_as(&own, "a"), ("a".into(), false));
     }
 
     #[test]
-    fn a_released_object_stays_released_until_it_is_gone() {
+    fn released_object_stays_released_after_its_deleted_event() {
         let own = OwnWrites::default();
-        own.released(uid());
+        own.store_released(uid());
         assert_eq!(shown_as(&own, "11"), ("11".into(), true));
-        own.gone(uid());
-        assert_eq!(shown_as(&own, "11"), ("11".into(), true), "and after it: its events may be shown again");
+        assert_eq!(shown_as(&own, "9"), ("9".into(), true), "the watch may show earlier events again");
     }
 
     #[test]
-    fn a_list_is_the_truth_about_what_was_written_before_it() {
+    fn list_replaces_versions_that_were_written_before_it_started() {
         let own = OwnWrites::default();
         let before = Instant::now();
-        own.wrote(version_of("10"));
-        assert!(!own.reconcile_with_list(&version_of("9"), before), "it began before our write and may miss it");
+        own.store_version(version_of("10"));
+        assert!(
+            !own.reconcile_with_list(&version_of("9"), before),
+            "the list started before our write and may miss it"
+        );
         assert_eq!(shown_as(&own, "9"), ("10".into(), false));
-        assert!(own.reconcile_with_list(&version_of("9"), Instant::now()), "the server forgot our write");
+        assert!(own.reconcile_with_list(&version_of("9"), Instant::now()), "the API server lost our write");
         assert_eq!(shown_as(&own, "9"), ("9".into(), false));
-        own.wrote(version_of("10"));
-        assert!(!own.reconcile_with_list(&version_of("10"), Instant::now()), "as it should be");
+        own.store_version(version_of("10"));
+        assert!(!own.reconcile_with_list(&version_of("10"), Instant::now()), "the list has our write");
     }
 
     #[test]
-    fn an_object_that_comes_back_from_a_backup_is_not_let_go_any_more() {
+    fn object_restored_from_a_backup_is_no_longer_released() {
         let own = OwnWrites::default();
-        own.released(uid());
+        own.store_released(uid());
         let mut back = version_of("9");
         back.metadata.finalizers = Some(vec![crate::api::FINALIZER.into()]);
         assert!(own.reconcile_with_list(&back, Instant::now()));

@@ -1,8 +1,8 @@
 //! The proxy between this process and the API server, found as kubectl finds it.
 //!
-//! `proxy-url` of the kubeconfig always counts. Without it `HTTPS_PROXY` does, as Go's `http.ProxyFromEnvironment` reads
-//! it: not for localhost and loopback addresses, nor for what `NO_PROXY` names. kube reads these variables as well, but
-//! not `NO_PROXY`, so its choice is not used.
+//! `proxy-url` of the kubeconfig comes first. Without it, `HTTPS_PROXY` is used as Go's `http.ProxyFromEnvironment`
+//! reads it: not for localhost, for loopback addresses and for the hosts in `NO_PROXY`. kube reads these variables as
+//! well, but not `NO_PROXY`, so the operator does not use its choice.
 
 use std::error::Error;
 use std::fmt;
@@ -13,12 +13,12 @@ use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use tower::BoxError;
 
-/// Source: client-go, `parseProxyURL`, and Go's `net/http` for what the variables may hold.
+/// The supported schemes. Source: client-go, `parseProxyURL`, and Go's `net/http` for the variables.
 const SCHEMES: [&str; 4] = ["http", "https", "socks5", "socks5h"];
 const SOCKS_PORT: u16 = 1080;
 
-/// What hyper-util says of a proxy, and what it means.
-const PLAIN: [(&str, &str); 4] = [
+/// Error texts of hyper-util, and their plain text.
+const TRANSLATIONS: [(&str, &str); 4] = [
     ("tunnel error: proxy authorization required", "it asks for a login, or refuses the one in its URL"),
     ("tunnel error: unsuccessful", "it refuses to connect to the API server"),
     ("tunnel error: unexpected end of file", "it closed the connection"),
@@ -33,7 +33,6 @@ pub struct UnusableProxy {
     why: String,
 }
 
-/// A proxy to go through.
 #[derive(Clone, Debug)]
 pub(super) struct Proxy {
     setting: &'static str,
@@ -43,8 +42,8 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    /// The one to reach this server through, if any.
-    pub(super) fn of(
+    /// The proxy between this process and a server, if there is one.
+    pub(super) fn for_server(
         server: &Uri,
         proxy_url: Option<&str>,
         variable: impl Fn(&str) -> Option<String>,
@@ -79,12 +78,12 @@ impl Proxy {
         Ok((!excepted).then_some(Self { setting, address, intercept }))
     }
 
-    /// Whether it speaks SOCKS5, and not HTTP.
+    /// Returns whether the proxy uses SOCKS5 and not HTTP.
     pub(super) fn is_socks(&self) -> bool {
         self.intercept.uri().scheme_str().is_some_and(|scheme| scheme.starts_with("socks"))
     }
 
-    /// Asks it for connections with CONNECT.
+    /// Connects through the proxy with CONNECT.
     pub(super) fn tunnel<C>(&self, connector: C) -> Tunnel<C> {
         let tunnel = Tunnel::new(self.intercept.uri().clone(), connector);
         match self.intercept.basic_auth() {
@@ -93,11 +92,11 @@ impl Proxy {
         }
     }
 
-    /// Asks it for connections with SOCKS5; it resolves names itself.
+    /// Connects through the proxy with SOCKS5; the proxy resolves names.
     pub(super) fn socks<C>(&self, connector: C) -> Result<SocksV5<C>, UnusableProxy> {
         let port = self.intercept.uri().port_u16().unwrap_or(SOCKS_PORT);
         let host = self.intercept.uri().host().unwrap_or_default();
-        // The connection to it is plain TCP, which connectors know by the scheme http.
+        // The connection to the proxy is plain TCP; connectors use the scheme http for that.
         let uri = format!("http://{host}:{port}").parse();
         let uri: Uri = uri.map_err(|_| UnusableProxy { setting: self.setting, why: "it names no host".into() })?;
         let socks = SocksV5::new(uri, connector);
@@ -107,16 +106,16 @@ impl Proxy {
         })
     }
 
-    /// Names the proxy in a failure to connect through it.
-    pub(super) fn failure(&self, error: impl Into<BoxError>) -> NotThrough {
+    /// Adds the proxy to a failed connection.
+    pub(super) fn failure(&self, error: impl Into<BoxError>) -> ProxyError {
         let error = error.into();
         let mut root: &dyn Error = &*error;
         while let Some(cause) = root.source() {
             root = cause;
         }
         let text = root.to_string();
-        let known = PLAIN.iter().find(|(words, _)| *words == text);
-        NotThrough { proxy: self.to_string(), why: known.map_or(text, |(_, plain)| (*plain).to_owned()) }
+        let known = TRANSLATIONS.iter().find(|(words, _)| *words == text);
+        ProxyError { proxy: self.to_string(), why: known.map_or(text, |(_, plain)| (*plain).to_owned()) }
     }
 }
 
@@ -126,10 +125,10 @@ impl fmt::Display for Proxy {
     }
 }
 
-/// A connection that the proxy did not give.
+/// A connection that failed in the proxy, or on the way to it.
 #[derive(Debug, thiserror::Error)]
 #[error("through the proxy {proxy}: {why}")]
-pub(super) struct NotThrough {
+pub(super) struct ProxyError {
     proxy: String,
     why: String,
 }
@@ -139,8 +138,8 @@ fn is_loopback(server: &Uri) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// `NO_PROXY` in the words of [`Matcher`], which knows no ports and no `*.` in front of a domain. `None` when everything
-/// is excepted.
+/// `NO_PROXY` in the syntax of [`Matcher`], which supports neither ports nor `*.` before a domain. `None` if all hosts
+/// are excepted.
 fn exceptions(server: &Uri, no_proxy: &str) -> Option<String> {
     let port = server.port_u16().unwrap_or(if server.scheme_str() == Some("http") { 80 } else { 443 });
     let entries: Vec<_> = no_proxy.split(',').map(str::trim).filter(|entry| !entry.is_empty()).collect();
@@ -154,7 +153,7 @@ fn exceptions(server: &Uri, no_proxy: &str) -> Option<String> {
     Some(hosts.collect::<Vec<_>>().join(","))
 }
 
-/// The host of an entry that may end in a port; `None` when that is another port.
+/// The host of an entry, which may have a port; `None` if that is another port.
 fn without_port(entry: &str, port: u16) -> Option<&str> {
     let (host, wanted) = match entry.rsplit_once(':') {
         Some((host, number)) if !host.contains(':') || host.ends_with(']') => (host, Some(number)),
@@ -172,7 +171,7 @@ mod tests {
     fn found(server: &'static str, proxy_url: Option<&str>, variables: &[(&str, &str)]) -> Found {
         let variable =
             |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        Proxy::of(&Uri::from_static(server), proxy_url, variable)
+        Proxy::for_server(&Uri::from_static(server), proxy_url, variable)
     }
 
     fn address(server: &'static str, proxy_url: Option<&str>, variables: &[(&str, &str)]) -> Option<String> {
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kubeconfig_comes_before_the_environment_and_knows_no_exceptions() {
+    fn kubeconfig_comes_before_the_environment_and_has_no_exceptions() {
         let variables = [("HTTPS_PROXY", "http://corp:3128"), ("NO_PROXY", "*")];
         for server in ["https://api.example.org", "https://127.0.0.1:6443"] {
             let through = address(server, Some("socks5://bastion:1080"), &variables);
@@ -190,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_variable_fits_the_server_and_an_empty_one_is_none() {
+    fn proxy_variable_depends_on_the_scheme_and_an_empty_one_is_ignored() {
         let api = "https://api.example.org";
         let through = |variables: &[(&str, &str)]| address(api, None, variables);
         assert_eq!(through(&[("HTTPS_PROXY", ""), ("https_proxy", "corp:3128")]).unwrap(), "corp:3128 (https_proxy)");
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn no_proxy_names_hosts_domains_addresses_networks_and_ports_as_go_reads_it() {
+    fn no_proxy_lists_hosts_domains_addresses_networks_and_ports_as_in_go() {
         let through = |server: &'static str, no_proxy: &str| {
             address(server, None, &[("HTTPS_PROXY", "http://a:1"), ("no_proxy", no_proxy)]).is_some()
         };
@@ -239,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_proxy_is_refused_with_its_cause_and_without_its_password() {
+    fn unusable_proxy_is_refused_with_its_cause_and_without_its_password() {
         for (url, cause) in [
             ("socks4://me:secret@bastion", "its scheme is socks4"),
             ("ftp://me:secret@bastion", "its scheme is ftp"),

@@ -1,7 +1,7 @@
-//! The three writes to an object, each guarded by its uid.
+//! The three writes to an object, each with a test of its uid.
 //!
-//! A 422 says too little: a test of the patch may have failed because the object changed, or a policy or the schema may
-//! refuse the write. Which one, the object itself tells: where all that the patch tested still holds, it was refused.
+//! A 422 has two causes: a test of the patch failed because the object changed, or a policy or the schema refuses the
+//! write. So this module reads the object again: if all tests of the patch still hold for it, the write was refused.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,77 +12,77 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
-use super::own_writes::{Newest, OwnWrites};
+use super::own_writes::{Latest, OwnWrites};
 use super::{Error, within_deadline};
-use crate::api::{FINALIZER, GROUP, Reason, VpcConnector, VpcConnectorStatus};
+use crate::api::{FINALIZER, GROUP, Reason, Uid, VpcConnector, VpcConnectorStatus};
 use crate::core::ownership::OtherObjectState;
 use crate::core::refusal::{Refusal, Write};
 
-/// The API server, as far as it knows `VpcConnector` objects.
-pub struct Objects {
+/// Reads and writes `VpcConnector` objects.
+pub struct VpcConnectorClient {
     client: Client,
     own: OwnWrites,
 }
 
-impl Objects {
-    /// Makes the place objects are written through.
+impl VpcConnectorClient {
+    /// A client with an empty read-your-writes cache.
     pub fn new(client: Client) -> Self {
         Self { client, own: OwnWrites::default() }
     }
 
-    /// The newest known version of an object that the watch shows.
-    pub fn newest(&self, shown: Arc<VpcConnector>) -> Newest {
-        self.own.newest(shown)
+    /// Returns the latest known version of an object that the watch shows.
+    pub(crate) fn latest(&self, shown: Arc<VpcConnector>) -> Latest {
+        self.own.latest(shown)
     }
 
-    /// Takes note of an object whose DELETED event came.
-    pub fn gone(&self, uid: &str) {
-        self.own.gone(Some(uid.to_owned()).into());
+    /// Stores that an object no longer exists. The watch may show its events again, and they must not be acted on.
+    pub(crate) fn deleted(&self, uid: Uid) {
+        self.own.store_released(uid);
     }
 
-    /// Takes note of an object in a list that began then; says whether the API server came back from a backup.
-    pub fn reconcile_with_list(&self, object: &VpcConnector, list_started: Instant) -> bool {
+    /// Compares our version with an object in a list. Returns whether the API server was restored from a backup.
+    pub(crate) fn reconcile_with_list(&self, object: &VpcConnector, list_started: Instant) -> bool {
         self.own.reconcile_with_list(object, list_started)
     }
 
-    /// Puts our finalizer on, and leaves everybody else's.
-    pub async fn add_finalizer(&self, object: &VpcConnector) -> Result<(), Error> {
+    /// Adds our finalizer, and keeps those of other controllers.
+    pub(crate) async fn add_finalizer(&self, object: &VpcConnector) -> Result<(), Error> {
         let read = object.metadata.finalizers.clone().filter(|list| !list.is_empty());
         let add = match read {
             None => add("/metadata/finalizers", json!([FINALIZER])),
             Some(_) => add("/metadata/finalizers/-", json!(FINALIZER)),
         };
-        // Without this test the first finalizer of another controller, put on since, would be overwritten.
+        // Without this test the write would overwrite the first finalizer of another controller that was added since.
         let unchanged = test("/metadata/finalizers", json!(read));
         let patched = self.patch(Write::AddFinalizer, object, vec![unchanged, add]).await?;
         let undone = patched.finalizer_index().is_none();
-        self.own.wrote(trimmed(patched));
+        self.own.store_version(strip_metadata(patched));
         if undone { Err(undone_by_policy(Write::AddFinalizer)) } else { Ok(()) }
     }
 
-    /// Takes our finalizer off, and with it lets the object go.
-    pub async fn remove_finalizer(&self, object: &VpcConnector) -> Result<(), Error> {
+    /// Removes our finalizer, which releases the object.
+    pub(crate) async fn remove_finalizer(&self, object: &VpcConnector) -> Result<(), Error> {
         let Some(index) = object.finalizer_index() else { return Ok(()) };
-        let place = format!("/metadata/finalizers/{index}");
-        let patch = vec![test(&place, json!(FINALIZER)), remove(&place)];
-        let left = self.patch(Write::RemoveFinalizer, object, patch).await?;
-        if left.finalizer_index().is_none() {
-            self.own.released(object.id());
+        let entry = format!("/metadata/finalizers/{index}");
+        let operations = vec![test(&entry, json!(FINALIZER)), remove(&entry)];
+        let patched = self.patch(Write::RemoveFinalizer, object, operations).await?;
+        if patched.finalizer_index().is_none() {
+            self.own.store_released(object.id());
             return Ok(());
         }
-        // Somebody may have put it on twice by hand; then there is one less now.
-        let undone = times_on(&left) >= times_on(object);
-        self.own.wrote(trimmed(left));
+        // A user may have added our finalizer twice by hand; then the object has one less now.
+        let undone = finalizer_count(&patched) >= finalizer_count(object);
+        self.own.store_version(strip_metadata(patched));
         if undone { Err(undone_by_policy(Write::RemoveFinalizer)) } else { Ok(()) }
     }
 
-    /// Writes the whole status; this operator is its only writer.
-    pub async fn write_status(&self, object: &VpcConnector, status: &VpcConnectorStatus) -> Result<(), Error> {
+    /// Writes the whole status; the operator is its only writer.
+    pub(crate) async fn write_status(&self, object: &VpcConnector, status: &VpcConnectorStatus) -> Result<(), Error> {
         self.patch_status(object, vec![add("/status", json!(status))]).await
     }
 
-    /// Writes the whole status unless the object has changed since it was read.
-    pub async fn write_status_of_version(
+    /// Writes the whole status, unless the object has changed since it was read.
+    pub(crate) async fn write_status_of_version(
         &self,
         object: &VpcConnector,
         status: &VpcConnectorStatus,
@@ -93,23 +93,28 @@ impl Objects {
 
     async fn patch_status(&self, object: &VpcConnector, patch: Vec<PatchOperation>) -> Result<(), Error> {
         let written = self.patch(Write::WriteStatus, object, patch).await?;
-        self.own.wrote(trimmed(written));
+        self.own.store_version(strip_metadata(written));
         Ok(())
     }
 
-    /// Reads an object anew after a write failed that may have found it changed.
+    /// Reads an object again after a failed write, because the object may have changed.
     async fn refetch(&self, object: &VpcConnector) -> Result<VpcConnector, Error> {
         let api = self.api(&object.namespace().unwrap_or_default());
-        let found = trimmed(within_deadline("get", api.get(&object.name_any())).await?);
+        let found = strip_metadata(within_deadline("get", api.get(&object.name_any())).await?);
         if found.id() != object.id() {
             return Err(Error::Gone);
         }
-        self.own.wrote(found.clone());
+        self.own.store_version(found.clone());
         Ok(found)
     }
 
-    /// Looks at the object that an owner tag names: does it still name this connector?
-    pub async fn get_other_object(&self, namespace: &str, name: &str, arn: &str) -> Result<OtherObjectState, Error> {
+    /// Reads the other object that an owner tag names, and returns whether it still names this connector.
+    pub(crate) async fn get_other_object(
+        &self,
+        namespace: &str,
+        name: &str,
+        arn: &str,
+    ) -> Result<OtherObjectState, Error> {
         match within_deadline("get", self.api(namespace).get(name)).await {
             Ok(found) if found.spec.arn == arn => Ok(OtherObjectState::Claims),
             Ok(_) | Err(Error::Gone) => Ok(OtherObjectState::Released),
@@ -126,7 +131,7 @@ impl Objects {
     ) -> Result<VpcConnector, Error> {
         let api = self.api(&object.namespace().unwrap_or_default());
         let name = object.name_any();
-        let operations = guarded(object, operations);
+        let operations = with_uid_test(object, operations);
         let patch = Patch::Json::<()>(operations.clone());
         let params = PatchParams::default();
         let call = async {
@@ -155,20 +160,21 @@ impl Objects {
     }
 }
 
-fn times_on(object: &VpcConnector) -> usize {
+fn finalizer_count(object: &VpcConnector) -> usize {
     object.metadata.finalizers.iter().flatten().filter(|finalizer| *finalizer == FINALIZER).count()
 }
 
-/// A write that the API server answered with 200 and an object without it.
+/// The refusal of a write that the API server answered with 200 and an object without the change.
 fn undone_by_policy(write: Write) -> Error {
     let message = "it was accepted and undone at once, as by a mutating admission policy or webhook".to_owned();
     Error::WriteRefused(Refusal { write, code: 200, message })
 }
 
-/// Keeps of an object what is acted on: what other tools write into its metadata may be large.
+/// Removes the metadata that the operator does not read, because other tools may write large values there.
 ///
-/// While a write is refused, that is all of its labels and annotations, which whoever refuses it may go by.
-pub(crate) fn trimmed(mut object: VpcConnector) -> VpcConnector {
+/// While a write is refused, all labels and annotations stay: the policy or webhook that refuses the write may depend
+/// on them, so a change of them must cause a new attempt.
+pub(crate) fn strip_metadata(mut object: VpcConnector) -> VpcConnector {
     object.metadata.managed_fields = None;
     if object.status.as_ref().is_some_and(|status| status.says(Reason::WriteRefused)) {
         return object;
@@ -180,17 +186,16 @@ pub(crate) fn trimmed(mut object: VpcConnector) -> VpcConnector {
     object
 }
 
-/// A name is not an object: nothing is written unless the uid is still the one that was decided on.
-fn guarded(object: &VpcConnector, mut operations: Vec<PatchOperation>) -> JsonPatch {
+/// Adds a test of the uid: the object of this name may have been replaced since the decision.
+fn with_uid_test(object: &VpcConnector, mut operations: Vec<PatchOperation>) -> JsonPatch {
     operations.insert(0, test("/metadata/uid", json!(object.uid())));
     JsonPatch(operations)
 }
 
-/// Whether a patch that was made from one version of an object fits another: so far as the object goes, it could have
-/// been applied.
+/// Returns whether all tests of a patch that was made from one version of an object hold for another version.
 fn still_fits(patch: &JsonPatch, found: &VpcConnector, made_from: &VpcConnector) -> bool {
     let mut document = json!(found);
-    // To the API server a list that is not there equals null.
+    // The API server takes a missing list for null.
     document["metadata"]["finalizers"] = json!(found.metadata.finalizers);
     found.deleting() == made_from.deleting() && json_patch::patch(&mut document, patch).is_ok()
 }
@@ -232,28 +237,33 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_fits_only_what_it_was_made_from() {
+    fn patch_fits_only_the_version_that_it_was_made_from() {
         let new = object(&[]);
         let list = json!(new.metadata.finalizers);
-        let first =
-            guarded(&new, vec![test("/metadata/finalizers", list), add("/metadata/finalizers", json!([FINALIZER]))]);
+        let first = with_uid_test(
+            &new,
+            vec![test("/metadata/finalizers", list), add("/metadata/finalizers", json!([FINALIZER]))],
+        );
         assert!(still_fits(&first, &new, &new));
-        assert!(!still_fits(&first, &object(&["other"]), &new), "somebody else was first");
-        assert!(!still_fits(&first, &deleted(new.clone()), &new), "what is being deleted takes no finalizer");
+        assert!(!still_fits(&first, &object(&["other"]), &new), "another controller was first");
+        assert!(!still_fits(&first, &deleted(new.clone()), &new), "an object that is being deleted takes no finalizer");
 
-        let held = deleted(object(&["other", FINALIZER]));
-        let off = vec![test("/metadata/finalizers/1", json!(FINALIZER)), remove("/metadata/finalizers/1")];
-        let off = guarded(&held, off);
-        assert!(still_fits(&off, &held, &held));
-        assert!(!still_fits(&off, &deleted(object(&[FINALIZER])), &held), "it stands elsewhere now");
+        let deleting = deleted(object(&["other", FINALIZER]));
+        let removal = vec![test("/metadata/finalizers/1", json!(FINALIZER)), remove("/metadata/finalizers/1")];
+        let removal = with_uid_test(&deleting, removal);
+        assert!(still_fits(&removal, &deleting, &deleting));
+        assert!(
+            !still_fits(&removal, &deleted(object(&[FINALIZER])), &deleting),
+            "the finalizer has another index now"
+        );
 
         let version = vec![test("/metadata/resourceVersion", json!("7")), add("/status", json!({}))];
-        let version = guarded(&new, version);
+        let version = with_uid_test(&new, version);
         assert!(still_fits(&version, &new, &new));
         let mut newer = new.clone();
         newer.metadata.resource_version = Some("8".into());
         assert!(!still_fits(&version, &newer, &new));
-        let status = guarded(&new, vec![add("/status", json!({}))]);
-        assert!(still_fits(&status, &newer, &new), "a status is written whatever else changed");
+        let status = with_uid_test(&new, vec![add("/status", json!({}))]);
+        assert!(still_fits(&status, &newer, &new), "a status is written also after other changes");
     }
 }

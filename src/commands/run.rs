@@ -13,14 +13,14 @@ use crate::apprunner::service_scans::ServiceScans;
 use crate::cli::{AccessArgs, RunArgs, Switch};
 use crate::cluster::client::{self, StartError};
 use crate::cluster::events::Events;
-use crate::cluster::lease::Election;
-use crate::cluster::writes::Objects;
+use crate::cluster::lease::LeaderElector;
+use crate::cluster::writes::VpcConnectorClient;
 use crate::controller::Scope;
 use crate::controller::diagnostics::{Diagnostics, ObjectCounts};
 use crate::controller::reconcile::Reconciler;
 use crate::core::evidence::Rules;
 use crate::core::intervals::Intervals;
-use crate::core::lease::Terms;
+use crate::core::lease::LeaseTimings;
 use crate::core::ownership::ClusterId;
 use crate::leadership::{Leadership, MayAct};
 use crate::telemetry::health::{HEARTBEAT, Health, ListenError, SnapshotFn, serve};
@@ -73,7 +73,7 @@ async fn run_operator(args: &RunArgs) -> Result<(), RunError> {
     let client = client::connect(&AccessArgs::default()).await?;
     let (diagnostics, metrics) = (Arc::<Diagnostics>::default(), Arc::<Metrics>::default());
     let election = (args.leader_election == Switch::On).then(|| enter(args, &client));
-    let leadership = election.as_ref().map_or_else(Leadership::always, Election::leadership);
+    let leadership = election.as_ref().map_or_else(Leadership::always, LeaderElector::leadership);
     let may_act = Arc::new(MayAct { stopping, leadership });
     let intervals = intervals(args);
     let incidents = Arc::<Incidents>::default();
@@ -86,7 +86,7 @@ async fn run_operator(args: &RunArgs) -> Result<(), RunError> {
     let work = async {
         if wait_for_leadership(&may_act, &diagnostics.health).await {
             let (events, sending) = Events::start(client.clone(), metrics);
-            let objects = Objects::new(client.clone());
+            let objects = VpcConnectorClient::new(client.clone());
             let reconciler = Reconciler::new(objects, events, aws, scans, rules, may_act.clone());
             let scope = Scope { namespaces: &args.namespaces, concurrency: args.concurrency };
             until_stopped(&may_act, controller::run(client.clone(), reconciler, triggers, scope, diagnostics.clone()))
@@ -99,9 +99,9 @@ async fn run_operator(args: &RunArgs) -> Result<(), RunError> {
     Ok(())
 }
 
-fn enter(args: &RunArgs, client: &Client) -> Election {
+fn enter(args: &RunArgs, client: &Client) -> LeaderElector {
     let namespace = args.lease_namespace.as_deref().unwrap_or(client.default_namespace());
-    let election = Election::enter(client, namespace, &args.lease_name, Terms::default());
+    let election = LeaderElector::new(client, namespace, &args.lease_name, LeaseTimings::default());
     info!(namespace, lease = args.lease_name, identity = election.identity(), "waiting for the Lease");
     election
 }
@@ -109,13 +109,13 @@ fn enter(args: &RunArgs, client: &Client) -> Election {
 fn snapshot_fn(diagnostics: Arc<Diagnostics>, aws: Arc<Aws>, may_act: Arc<MayAct>) -> SnapshotFn {
     Arc::new(move || {
         let ObjectCounts { reasons: objects, waiting, stalled } = diagnostics.objects();
-        let (leader, credentials) = (may_act.leadership.held(), aws.sessions.known());
+        let (leader, credentials) = (may_act.leadership.held(), aws.sessions.is_known());
         Snapshot {
             objects,
             waiting,
             stalled,
             queue: diagnostics.queue(),
-            rates: aws.rates.by_region(),
+            rates: aws.rate_limits.by_region(),
             leader,
             credentials,
         }
@@ -147,7 +147,7 @@ async fn until_stopped(may_act: &MayAct, work: impl Future<Output = ()>) {
 
 /// Works while the Lease is ours, and gives it back afterwards.
 async fn run_while_leading(
-    election: Option<Election>,
+    election: Option<LeaderElector>,
     health: &Arc<Health>,
     work: impl Future<Output = ()>,
 ) -> Result<(), RunError> {

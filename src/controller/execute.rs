@@ -17,8 +17,8 @@ use crate::core::decide::calls_of_attempt;
 use crate::core::effect::{AwsCall, AwsOutcome, Completed, Effect, KubeWrite, Proof};
 use crate::core::error_class::ErrorClass;
 use crate::core::evidence::Object;
-use crate::core::limiter::Rank;
 use crate::core::outcome::{Failure, Operation, Outcome};
+use crate::core::rate_limit::Priority;
 use crate::core::status::{self, PendingEvent};
 
 impl Reconciler {
@@ -40,8 +40,13 @@ impl Reconciler {
         let permit = if let Some(permit) = permit {
             permit
         } else {
-            let rank = rank(&pass.object);
-            permit.insert(self.aws.rates.ask(&arn.account_region(), pass.object.id().as_str(), rank, calls)?)
+            let priority = priority(&pass.object);
+            permit.insert(self.aws.rate_limits.acquire(
+                &arn.account_region(),
+                pass.object.id().as_str(),
+                priority,
+                calls,
+            )?)
         };
         permit.spend();
         Ok(())
@@ -107,7 +112,7 @@ impl Reconciler {
     /// Removes the finalizer, which releases the object.
     async fn release(&self, pass: &Pass, proof: &Proof) -> Result<(), Error> {
         self.objects.remove_finalizer(&pass.object).await?;
-        self.scans.unsubscribe(pass.object.id().as_str());
+        self.scans.unsubscribe(&pass.object.id());
         let deleted_since = pass.object.metadata.deletion_timestamp.as_ref().map(|since| since.0);
         let took =
             deleted_since.and_then(|since| Duration::try_from(pass.evidence.now.wall.duration_since(since)).ok());
@@ -127,7 +132,7 @@ impl Reconciler {
         let Object { namespace, name, .. } = &pass.evidence.object;
         let refused = pass.evidence.state.deletion.refused();
         let any_change = refused.is_some_and(|refused| refused.failure.class == ErrorClass::InvalidRequest);
-        let uid = pass.object.id().as_str().to_owned();
+        let uid = pass.object.id();
         self.scans.subscribe(arn, any_change, Subscriber { uid, namespace: namespace.clone(), name: name.clone() });
     }
 
@@ -179,8 +184,8 @@ impl Reconciler {
 }
 
 /// The deletion that was requested first goes first.
-fn rank(object: &VpcConnector) -> Rank {
-    object.metadata.deletion_timestamp.as_ref().map_or(Rank::Other, |since| Rank::Deletion(since.0))
+fn priority(object: &VpcConnector) -> Priority {
+    object.metadata.deletion_timestamp.as_ref().map_or(Priority::Other, |since| Priority::Deletion(since.0))
 }
 
 /// No call is decided without a session; should it be, nothing is sent.

@@ -14,7 +14,7 @@ use tracing::{debug, error};
 
 use super::lock::ArnLocks;
 use super::memory::ObjectStates;
-use crate::api::{VpcConnector, VpcConnectorStatus};
+use crate::api::{Uid, VpcConnector, VpcConnectorStatus};
 use crate::apprunner::Aws;
 use crate::apprunner::rate::Permit;
 use crate::apprunner::service_scans::ServiceScans;
@@ -22,7 +22,7 @@ use crate::apprunner::session::Session;
 use crate::clock;
 use crate::cluster::Error;
 use crate::cluster::events::Events;
-use crate::cluster::writes::Objects;
+use crate::cluster::writes::VpcConnectorClient;
 use crate::core::attempt::Attempt;
 use crate::core::clock::Moment;
 use crate::core::decide::{Decision, decide};
@@ -43,7 +43,7 @@ const ARN_LOCK_REQUEUE: Duration = Duration::from_secs(1);
 
 /// Reconciles objects.
 pub struct Reconciler {
-    pub(super) objects: Objects,
+    pub(super) objects: VpcConnectorClient,
     pub(super) events: Events,
     pub(super) aws: Arc<Aws>,
     pub(super) scans: ServiceScans,
@@ -65,7 +65,7 @@ pub(super) struct Pass {
 impl Reconciler {
     /// A reconciler that has seen no object yet.
     pub fn new(
-        objects: Objects,
+        objects: VpcConnectorClient,
         events: Events,
         aws: Arc<Aws>,
         scans: ServiceScans,
@@ -86,8 +86,8 @@ impl Reconciler {
         let Some(_lock) = self.locks.acquire(&object.spec.arn) else { return Ok(Action::requeue(ARN_LOCK_REQUEUE)) };
         let uid = object.id();
         let mut state = self.states.get(&object);
-        let newest = self.objects.newest(object.clone());
-        let attempt = state.start_reconcile(&Object::read(&newest.object, newest.released), clock::now().moment);
+        let latest = self.objects.latest(object.clone());
+        let attempt = state.start_reconcile(&Object::read(&latest.object, latest.released), clock::now().moment);
         // An object of the same name that was created since is another object, with a reconcile of its own.
         let same = || shown().filter(|now| now.id() == uid);
         let (result, attempt) = self.run_to_wait(same, &mut state, attempt).await;
@@ -114,10 +114,11 @@ impl Reconciler {
 
     /// Forgets an object whose DELETED event came.
     pub fn forget(&self, uid: &str) {
-        self.objects.gone(uid);
-        self.scans.unsubscribe(uid);
-        self.incidents.gone(uid);
-        self.states.remove(uid);
+        let uid = Uid::from(Some(uid.to_owned()));
+        self.objects.deleted(uid.clone());
+        self.scans.unsubscribe(&uid);
+        self.incidents.gone(uid.as_str());
+        self.states.remove(uid.as_str());
     }
 
     async fn run_to_wait(
@@ -148,11 +149,11 @@ impl Reconciler {
     }
 
     fn observe(&self, shown: Arc<VpcConnector>, state: &ObjectState, attempt: Attempt) -> Pass {
-        let newest = self.objects.newest(shown);
+        let latest = self.objects.latest(shown);
         let session = self.aws.sessions.current();
         let evidence = Evidence {
-            object: Object::read(&newest.object, newest.released),
-            blockers: self.scans.blockers_for(newest.object.id().as_str()),
+            object: Object::read(&latest.object, latest.released),
+            blockers: self.scans.blockers_for(&latest.object.id()),
             caller: session.as_ref().map_or(Caller::Unknown, |session| Caller::Account(session.account().clone())),
             state: state.clone(),
             attempt,
@@ -160,7 +161,7 @@ impl Reconciler {
             now: clock::now(),
             jitter: rand::random(),
         };
-        Pass { object: newest.object, session, evidence }
+        Pass { object: latest.object, session, evidence }
     }
 
     /// Carries out one decision; `None` means that another pass follows.
@@ -241,7 +242,7 @@ impl Reconciler {
             Decision::Nothing | Decision::Pause | Decision::Blocked(_) => (false, false),
         };
         if !acts && !waits && !pass.evidence.attempt.write_refused() {
-            self.scans.unsubscribe(uid.as_str());
+            self.scans.unsubscribe(&uid);
         }
         if !acts {
             self.incidents.held(uid.as_str(), wrong_account(decision));

@@ -22,9 +22,9 @@ use kube::{Api, Resource, ResourceExt};
 
 use crate::api::{FINALIZER, GROUP, Reason, VpcConnector, condition};
 use crate::cluster::WATCH_SECONDS;
-use crate::cluster::outage::{Again, Outage};
+use crate::cluster::outage::{Outage, WatchBackoff};
 use crate::cluster::own_writes::version;
-use crate::cluster::writes::trimmed;
+use crate::cluster::writes::strip_metadata;
 use crate::core::intervals::Intervals;
 
 /// An object, or why it does not parse.
@@ -47,7 +47,7 @@ pub fn watch(
     handler: Arc<impl WatchHandler>,
 ) -> (impl Stream<Item = watcher::Result<Guarded>> + Send + 'static, Store<Guarded>) {
     let (store, writer) = reflector::store();
-    let (rebuild, again) = (intervals.watch, Again::new(intervals.watch_again));
+    let (rebuild, again) = (intervals.watch, WatchBackoff::new(intervals.watch_again));
     let begin = move || {
         let lifetime = rebuild.mul_f64(0.8 + 0.4 * rand::random::<f64>());
         let watching = watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS));
@@ -60,7 +60,7 @@ pub fn watch(
         .filter(move |event| std::future::ready(event.as_ref().map_or(true, |event| filter.accepts(event))))
         .modify(|object| {
             if let Ok(object) = &mut object.0 {
-                *object = trimmed(std::mem::take(object));
+                *object = strip_metadata(std::mem::take(object));
             }
         })
         .reflect(writer)
@@ -123,8 +123,8 @@ impl ChangeFilter {
         match &event {
             // It comes before a list is asked for, also before one that fails.
             Ok(Event::Init) => {}
-            Ok(_) => self.outage.ends(),
-            Err(error) => self.outage.goes_on(error),
+            Ok(_) => self.outage.ended(),
+            Err(error) => self.outage.failed(error),
         }
         match event {
             Ok(Event::Apply(object)) => self.changed(object).into_iter().collect(),
@@ -377,7 +377,7 @@ mod tests {
             let mut object = with_status(&[("Ready", reason)], None);
             object.meta_mut().labels = Some([("team".to_owned(), team.to_owned())].into());
             object.meta_mut().annotations = Some([("example.org/team".to_owned(), team.to_owned())].into());
-            DeserializeGuard(Ok(trimmed(object.0.unwrap())))
+            DeserializeGuard(Ok(strip_metadata(object.0.unwrap())))
         };
         let mut wakes = ChangeFilter::default();
         woken(&mut wakes, Event::Apply(labelled(Reason::Available, "a")));

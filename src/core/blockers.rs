@@ -15,8 +15,8 @@ use super::arn::ConnectorArn;
 use super::clock::Moment;
 use super::error_class::ErrorClass;
 use super::intervals::Intervals;
-use super::limiter::half_of_the_rate;
 use super::outcome::{Failure, Operation, Outcome, Page, Service};
+use super::rate_limit::half_of_the_rate;
 
 /// After this many consecutive failures of one page the list is restarted.
 const MAX_TRIES: u32 = 3;

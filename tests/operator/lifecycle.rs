@@ -9,12 +9,12 @@ use apprunner_emulator::{Fault, FaultKind, Operation};
 use apprunner_operator::apprunner::Aws;
 use apprunner_operator::apprunner::service_scans::ServiceScans;
 use apprunner_operator::cluster::events::Events;
-use apprunner_operator::cluster::writes::Objects;
+use apprunner_operator::cluster::writes::VpcConnectorClient;
 use apprunner_operator::controller::reconcile::Reconciler;
 use apprunner_operator::controller::{self, Scope};
 use apprunner_operator::core::evidence::Rules;
 use apprunner_operator::core::intervals::Intervals;
-use apprunner_operator::core::limiter::Limits;
+use apprunner_operator::core::rate_limit::Limits;
 use apprunner_operator::leadership::{Leadership, MayAct};
 use futures::future::join_all;
 use serde_json::json;
@@ -184,7 +184,7 @@ async fn panic_in_one_reconcile_affects_one_object() {
     let may_act = Arc::new(MayAct { stopping: stopping.clone(), leadership: Leadership::always() });
     let aws = Arc::new(Aws::new(limits, rules.intervals.rate_recovery, Arc::default(), Arc::default()));
     let (service_scans, triggered) = ServiceScans::new(aws.clone(), may_act.clone(), rules.intervals.clone());
-    let objects = Objects::new(client.clone());
+    let objects = VpcConnectorClient::new(client.clone());
     let operator = Reconciler::new(objects, events, aws, service_scans, rules, may_act);
     let namespaces = [world.namespace.clone()];
     let running = tokio::spawn(async move {

@@ -17,8 +17,8 @@ use crate::cli::AwsArgs;
 use crate::core::arn::{AccountId, AccountRegion, Region};
 use crate::core::error_class::ErrorClass;
 use crate::core::intervals::Intervals;
-use crate::core::limiter::Rank;
 use crate::core::outcome::{Connector, Failure, Operation, Page, Service};
+use crate::core::rate_limit::Priority;
 
 /// A call that failed this often in a row is given up.
 const MOST_TRIES: u32 = 4;
@@ -213,7 +213,7 @@ impl Scan {
 
     async fn call_once<T>(&self, region: &Region, call: &impl AsyncFn(&Session) -> Call<T>) -> Result<T, Failure> {
         let account_region = AccountRegion { account: self.account.clone(), region: region.clone() };
-        let session = self.aws.sessions.of(&account_region).await?;
+        let session = self.aws.sessions.for_account_region(&account_region).await?;
         self.wait_for_rate_limit(&account_region).await;
         let call = call(&session).await;
         self.aws.record_response(&account_region, &session, &call, Subject::default());
@@ -222,7 +222,7 @@ impl Scan {
 
     async fn wait_for_rate_limit(&self, account_region: &AccountRegion) {
         loop {
-            match self.aws.rates.ask(account_region, "report", Rank::Other, 1) {
+            match self.aws.rate_limits.acquire(account_region, "report", Priority::Other, 1) {
                 Ok(mut permit) => return permit.spend(),
                 Err(allowed_in) => tokio::time::sleep(allowed_in).await,
             }

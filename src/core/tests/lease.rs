@@ -1,112 +1,114 @@
-//! The election over time: never two leaders, and none that gives up while it could go on.
+//! The election over time: there are never two leaders, and a leader keeps the Lease while its renewals arrive in time.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
 
-use super::super::lease::{Answer, Candidate, Found, Record, Step, Terms};
+use super::super::lease::{Candidate, LeaseSnapshot, LeaseSpec, LeaseTimings, Response, Step};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// An API server with one Lease.
 #[derive(Default)]
 struct Server {
-    lease: Option<Found>,
+    lease: Option<LeaseSnapshot>,
     version: u32,
 }
 
 impl Server {
-    /// Carries out a call, whenever it arrives.
-    fn answer(&mut self, us: &str, step: &Step) -> Answer {
-        let current = self.lease.as_ref().map(|found| found.version.clone());
+    /// Carries out a call that arrives now.
+    fn respond(&mut self, identity: &str, step: &Step) -> Response {
+        let current = self.lease.as_ref().map(|lease| lease.version.clone());
         match step {
-            Step::Look => self.lease.clone().map_or(Answer::Absent, Answer::Found),
-            Step::Create if current.is_some() => Answer::Conflict,
-            Step::Take { version, .. } if current.as_ref() != Some(version) => Answer::Conflict,
-            Step::Create | Step::Take { .. } => {
+            Step::Get => self.lease.clone().map_or(Response::Absent, Response::Found),
+            Step::Create if current.is_some() => Response::Conflict,
+            Step::Acquire { version, .. } if current.as_ref() != Some(version) => Response::Conflict,
+            Step::Create | Step::Acquire { .. } => {
                 self.version += 1;
                 let version = self.version.to_string();
-                // No two writes have the same time.
+                // Every write has another time.
                 let renewed = Timestamp::from_millisecond(self.version.into()).ok();
-                let record = Record { holder: Some(us.to_owned()), duration: 15 * SECOND, renewed, transitions: 0 };
-                self.lease = Some(Found { record, version: version.clone() });
-                Answer::Written(version)
+                let spec =
+                    LeaseSpec { holder: Some(identity.to_owned()), duration: 15 * SECOND, renewed, transitions: 0 };
+                self.lease = Some(LeaseSnapshot { spec, version: version.clone() });
+                Response::Written(version)
             }
-            Step::Rest(_) | Step::Lost => panic!("no call"),
+            Step::Sleep(_) | Step::Lost => panic!("no call"),
         }
     }
 }
 
-/// A candidate, the calls that have not reached the server yet, also those of processes that it succeeds, and the one
-/// whose answer it waits for.
+/// An operator and its calls.
 struct Member {
-    us: String,
+    identity: String,
     candidate: Candidate,
-    on_their_way: Vec<(String, Step)>,
+    /// The calls that have not reached the server yet, also those of earlier processes of this operator.
+    in_flight: Vec<(String, Step)>,
+    /// The call that the candidate waits for.
     awaited: Option<Awaited>,
 }
 
 struct Awaited {
     step: Step,
     sent: Duration,
-    answer: Option<Answer>,
+    response: Option<Response>,
 }
 
 impl Member {
-    fn new(us: &str) -> Self {
-        let candidate = Candidate::new(us.to_owned(), Terms::default());
-        Self { us: us.to_owned(), candidate, on_their_way: Vec::new(), awaited: None }
+    fn new(identity: &str) -> Self {
+        let candidate = Candidate::new(identity.to_owned(), LeaseTimings::default());
+        Self { identity: identity.to_owned(), candidate, in_flight: Vec::new(), awaited: None }
     }
 
-    /// A process that has lost the Lease ends, and the next one has another name.
-    fn is_started_again(&mut self, now: Duration) {
+    /// Ends a process that has lost the Lease, and starts another one with another identity.
+    fn restart_if_lost(&mut self, now: Duration) {
         if self.candidate.next(now) == Step::Lost {
-            let on_their_way = std::mem::take(&mut self.on_their_way);
-            *self = Self { on_their_way, ..Self::new(&format!("{}'", self.us)) };
+            let in_flight = std::mem::take(&mut self.in_flight);
+            *self = Self { in_flight, ..Self::new(&format!("{}'", self.identity)) };
         }
     }
 
-    /// Sends the call that is due, if no other is awaited.
-    fn sends(&mut self, now: Duration) {
+    /// Sends the next call, unless the candidate waits for another one.
+    fn send(&mut self, now: Duration) {
         let step = self.candidate.next(now);
-        if self.awaited.is_none() && !matches!(step, Step::Rest(_) | Step::Lost) {
-            self.on_their_way.push((self.us.clone(), step.clone()));
-            self.awaited = Some(Awaited { step, sent: now, answer: None });
+        if self.awaited.is_none() && !matches!(step, Step::Sleep(_) | Step::Lost) {
+            self.in_flight.push((self.identity.clone(), step.clone()));
+            self.awaited = Some(Awaited { step, sent: now, response: None });
         }
     }
 
-    /// One of its calls reaches the server: the oldest, or the one it has sent last.
-    fn arrives(&mut self, server: &mut Server, newest: bool) {
-        let last = self.on_their_way.len().saturating_sub(1);
-        let place = if newest { last } else { 0 };
-        if self.on_their_way.is_empty() {
+    /// Delivers one call to the server: the newest or the oldest.
+    fn deliver(&mut self, server: &mut Server, newest: bool) {
+        let last = self.in_flight.len().saturating_sub(1);
+        let index = if newest { last } else { 0 };
+        if self.in_flight.is_empty() {
             return;
         }
-        let (whose, step) = self.on_their_way.remove(place);
-        let answer = server.answer(&whose, &step);
-        // Calls that it waits for no longer were sent before the one that it waits for.
-        if let Some(awaited) = self.awaited.as_mut().filter(|awaited| place == last && awaited.answer.is_none()) {
-            awaited.answer = Some(answer);
+        let (identity, step) = self.in_flight.remove(index);
+        let response = server.respond(&identity, &step);
+        // The awaited call is the newest: the candidate sent all abandoned calls before it.
+        if let Some(awaited) = self.awaited.as_mut().filter(|awaited| index == last && awaited.response.is_none()) {
+            awaited.response = Some(response);
         }
     }
 
-    /// Learns the answer that is there, or waits no longer: the call may still be on its way.
-    fn learns(&mut self, now: Duration, waits_no_longer: bool) {
+    /// Applies the response if it has arrived, or abandons the call, which may still be in flight.
+    fn receive(&mut self, now: Duration, abandon: bool) {
         match self.awaited.take() {
-            Some(Awaited { step, sent, answer: Some(answer) }) if !waits_no_longer => {
-                self.candidate.apply(&step, answer, sent, now);
+            Some(Awaited { step, sent, response: Some(response) }) if !abandon => {
+                self.candidate.apply(&step, response, sent, now);
             }
-            Some(Awaited { step, sent, .. }) if waits_no_longer => {
-                self.candidate.apply(&step, Answer::Failed, sent, now);
+            Some(Awaited { step, sent, .. }) if abandon => {
+                self.candidate.apply(&step, Response::Failed, sent, now);
             }
             other => self.awaited = other,
         }
     }
 }
 
-/// What one member does while the others do nothing, as if they were frozen.
-fn run_of_one() -> impl Strategy<Value = (usize, Vec<(u8, u64)>)> {
+/// A run of events of one member, while all others are frozen.
+fn any_run() -> impl Strategy<Value = (usize, Vec<(u8, u64)>)> {
     (0..3_usize, prop::collection::vec((0..16_u8, 0..3_000_u64), 1..12))
 }
 
@@ -114,29 +116,29 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn there_are_never_two_leaders_whatever_is_lost_or_late_and_whoever_is_frozen(
-        runs in prop::collection::vec(run_of_one(), 1..60),
+    fn there_are_never_two_leaders_with_lost_or_late_calls_and_frozen_processes(
+        runs in prop::collection::vec(any_run(), 1..60),
     ) {
         let mut members = ["a", "b", "c"].map(Member::new);
         let mut server = Server::default();
         let mut now = Duration::ZERO;
-        let events = runs.into_iter().flat_map(|(who, run)| run.into_iter().map(move |event| (who, event)));
-        for (who, (event, passes)) in events {
-            let (member, later) = (&mut members[who], now + Duration::from_millis(passes));
+        let events = runs.into_iter().flat_map(|(member, run)| run.into_iter().map(move |event| (member, event)));
+        for (member, (event, passes)) in events {
+            let (member, later) = (&mut members[member], now + Duration::from_millis(passes));
             match event {
-                // Most calls are answered, at once or late.
+                // Most calls get a response, without a delay or late.
                 0..8 => {
-                    member.sends(now);
-                    member.arrives(&mut server, true);
+                    member.send(now);
+                    member.deliver(&mut server, true);
                     now = if event < 4 { now } else { later };
-                    member.learns(now, false);
+                    member.receive(now, false);
                 }
-                8 => member.sends(now),
-                9 => member.arrives(&mut server, true),
-                10 => member.arrives(&mut server, false),
-                11 => member.learns(now, false),
-                12 => member.learns(now, true),
-                13 => member.is_started_again(now),
+                8 => member.send(now),
+                9 => member.deliver(&mut server, true),
+                10 => member.deliver(&mut server, false),
+                11 => member.receive(now, false),
+                12 => member.receive(now, true),
+                13 => member.restart_if_lost(now),
                 _ => now = later,
             }
             let leading = |member: &Member| member.candidate.leads_until().is_some_and(|end| now < end);
@@ -146,25 +148,27 @@ proptest! {
     }
 }
 
-/// How one candidate fares alone.
+/// The result of a run of one candidate alone.
 #[derive(Debug, PartialEq, Eq)]
-enum Fared {
+enum RunEnd {
     Leads,
     Waits,
     LostAt(Duration),
 }
 
-/// Runs one candidate for this long; `arrival` says when a call that is sent then reaches the server, and its answer
-/// the candidate, unless that waits no longer.
-fn alone(time: Duration, arrival: impl Fn(Duration) -> Duration, abandoned_calls_arrive: bool) -> Fared {
-    let mut candidate = Candidate::new("us".into(), Terms::default());
+/// Runs one candidate for this long.
+///
+/// `arrival` maps the send time of a call to the time at which the server carries out the call and the candidate
+/// receives the response, unless the candidate has abandoned the call.
+fn run_alone(time: Duration, arrival: impl Fn(Duration) -> Duration, abandoned_calls_arrive: bool) -> RunEnd {
+    let mut candidate = Candidate::new("operator".into(), LeaseTimings::default());
     let (mut server, mut abandoned, mut now) = (Server::default(), Vec::<(Duration, Step)>::new(), Duration::ZERO);
     while now < time {
         let step = candidate.next(now);
         match step {
-            Step::Lost => return Fared::LostAt(now),
-            Step::Rest(until) => {
-                assert!(until > now, "it spins");
+            Step::Lost => return RunEnd::LostAt(now),
+            Step::Sleep(until) => {
+                assert!(until > now, "the candidate makes calls without a pause");
                 now = until;
                 continue;
             }
@@ -172,60 +176,62 @@ fn alone(time: Duration, arrival: impl Fn(Duration) -> Duration, abandoned_calls
         }
         let (sent, deadline, arrives) = (now, now + candidate.call_deadline(now), arrival(now));
         now = arrives.min(deadline);
-        let answer = if arrives <= deadline {
+        let response = if arrives <= deadline {
             let (before, later) = abandoned.into_iter().partition(|(at, _)| *at <= now);
             abandoned = later;
             for (_, step) in before.iter().filter(|_| abandoned_calls_arrive) {
-                server.answer("us", step);
+                server.respond("operator", step);
             }
-            server.answer("us", &step)
+            server.respond("operator", &step)
         } else {
             abandoned.push((arrives, step.clone()));
-            Answer::Failed
+            Response::Failed
         };
-        candidate.apply(&step, answer, sent, now);
+        candidate.apply(&step, response, sent, now);
     }
-    if candidate.leads_until().is_some() { Fared::Leads } else { Fared::Waits }
+    if candidate.leads_until().is_some() { RunEnd::Leads } else { RunEnd::Waits }
 }
 
-/// Calls that are sent from then on for so long arrive when that is over.
+/// Calls that are sent in a stall of this length arrive at its end.
 fn stalled(sent: Duration, from: Duration, lasting: Duration) -> Duration {
     let stalls = (from..from + lasting).contains(&sent);
     if stalls { from + lasting } else { sent + Duration::from_millis(50) }
 }
 
 #[test]
-fn answers_that_take_up_to_five_seconds_each_are_borne_for_ever() {
+fn leader_keeps_the_lease_while_each_response_takes_up_to_five_seconds() {
     for took in [1, 1_000, 1_999, 2_500, 3_000, 4_999] {
         let took = Duration::from_millis(took);
-        assert_eq!(alone(Duration::from_mins(10), |sent| sent + took, true), Fared::Leads, "{took:?}");
+        assert_eq!(run_alone(Duration::from_mins(10), |sent| sent + took, true), RunEnd::Leads, "{took:?}");
     }
 }
 
 #[test]
-fn answers_that_take_longer_than_that_make_no_leader_for_a_moment_and_one_when_they_end() {
+fn candidate_leads_only_once_responses_take_less_than_five_seconds() {
     for took in [5_001, 7_000, 9_900] {
         let took = Duration::from_millis(took);
-        assert_eq!(alone(Duration::from_mins(10), |sent| sent + took, true), Fared::Waits, "{took:?}");
+        assert_eq!(run_alone(Duration::from_mins(10), |sent| sent + took, true), RunEnd::Waits, "{took:?}");
         let recovers = |sent| if sent < 60 * SECOND { sent + took } else { sent + SECOND };
-        assert_eq!(alone(Duration::from_mins(2), recovers, true), Fared::Leads, "{took:?}");
+        assert_eq!(run_alone(Duration::from_mins(2), recovers, true), RunEnd::Leads, "{took:?}");
     }
 }
 
 #[test]
-fn a_stall_of_seven_seconds_is_borne_whenever_it_begins_and_whatever_becomes_of_the_calls_in_it() {
+fn leader_keeps_the_lease_in_a_stall_of_seven_seconds_that_begins_at_any_time() {
     for begins in (20_000..25_000).step_by(10) {
         for abandoned_calls_arrive in [false, true] {
             let arrival = |sent| stalled(sent, Duration::from_millis(begins), 7 * SECOND);
-            let fared = alone(Duration::from_mins(1), arrival, abandoned_calls_arrive);
-            assert_eq!(fared, Fared::Leads, "{begins} {abandoned_calls_arrive}");
+            let end = run_alone(Duration::from_mins(1), arrival, abandoned_calls_arrive);
+            assert_eq!(end, RunEnd::Leads, "{begins} {abandoned_calls_arrive}");
         }
     }
 }
 
 #[test]
-fn a_stall_that_lasts_ends_a_leadership_ten_seconds_after_the_last_renewal_that_was_granted() {
+fn longer_stall_ends_leadership_ten_seconds_after_the_last_granted_renewal() {
     let arrival = |sent| stalled(sent, 20 * SECOND, 60 * SECOND);
-    let Fared::LostAt(lost) = alone(Duration::from_mins(1), arrival, true) else { panic!("it still leads") };
+    let RunEnd::LostAt(lost) = run_alone(Duration::from_mins(1), arrival, true) else {
+        panic!("the candidate still leads")
+    };
     assert!((28 * SECOND..=30 * SECOND).contains(&lost), "{lost:?}");
 }

@@ -1,7 +1,7 @@
-//! Says in plain words why there is no usable answer, where AWS itself said nothing.
+//! Texts for failures without an error message of AWS.
 //!
-//! The SDK's errors name its parts and print whole requests; what helps is their root: no connection, a certificate, a
-//! page of a proxy's. AWS's own words are passed on elsewhere, as they are.
+//! The errors of the SDK name its internal parts and print whole requests. Users need the root cause: no connection, a
+//! certificate, the page of a proxy. [`super::wire`] passes on the messages of AWS unchanged.
 
 use std::error::Error;
 use std::io::{self, ErrorKind};
@@ -15,80 +15,80 @@ use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIden
 use crate::core::outcome::Operation;
 use crate::core::words;
 
-/// How the SDK says that one source of credentials has none.
+/// The text of the SDK for a source without credentials.
 const NOT_ENABLED: &str = "the credential provider was not enabled";
-/// How rustls begins to say that a certificate is not trusted.
+/// The start of the text of rustls for a certificate that is not trusted.
 const BAD_CERTIFICATE: &str = "invalid peer certificate";
-/// How an error of the operating system's ends.
+/// The start of the number at the end of an error of the operating system.
 const OS_CODE: &str = " (os error ";
 
 /// An error and its causes, the outermost first.
-pub(super) fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub(super) fn error_chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&e| e.source())
 }
 
-/// Only a failure to connect proves that nothing was sent.
+/// Returns whether the connection failed: only that proves that nothing was sent.
 pub(super) fn never_connected(error: &(dyn Error + 'static)) -> bool {
-    chain(error)
+    error_chain(error)
         .filter_map(|e| e.downcast_ref::<hyper_util::client::legacy::Error>())
         .any(hyper_util::client::legacy::Error::is_connect)
 }
 
-/// Whether there is no connection because the certificate on the other end is not trusted.
+/// Returns whether there is no connection because the certificate of the server is not trusted.
 pub(super) fn untrusted(error: &(dyn Error + 'static)) -> bool {
-    never_connected(error) && words::says(&last(error), BAD_CERTIFICATE)
+    never_connected(error) && words::says(&root_text(error), BAD_CERTIFICATE)
 }
 
-/// Why there is no connection to a host.
+/// Text for a failed connection to a host.
 pub(super) fn no_connection(error: &(dyn Error + 'static), host: &str) -> String {
     format!("cannot connect to {host}: {}", root(error))
 }
 
-/// What stands in the way of an answer whose head says that all is well, if that can be told from the head.
-pub(super) fn in_the_way(operation: Operation, answer: &HttpResponse) -> Option<String> {
+/// Text for an answer with the content type of another kind of server, if its headers show one.
+pub(super) fn wrong_content_type(operation: Operation, answer: &HttpResponse) -> Option<String> {
     let kind = answer.headers().get("content-type")?;
     let (expected, service) = match operation {
         Operation::GetCallerIdentity => ("XML", "STS"),
         _ => ("JSON", "App Runner"),
     };
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    let strange = !words::says(kind, expected);
-    strange.then(|| format!("the answer is {kind} and not {expected}; a proxy may have answered in place of {service}"))
+    let wrong = !words::says(kind, expected);
+    wrong.then(|| format!("the answer is {kind} and not {expected}; a proxy may have answered in place of {service}"))
 }
 
-/// Why an answer that says that all is well can't be read.
+/// Text for an answer with a success status that cannot be parsed.
 pub(super) fn unreadable(operation: Operation, answer: &HttpResponse) -> String {
-    if let Some(why) = in_the_way(operation, answer) {
+    if let Some(why) = wrong_content_type(operation, answer) {
         return why;
     }
     match (answer.headers().get("content-encoding"), answer.body().bytes(), operation) {
         (_, None, _) => "the connection broke before the whole answer had come".to_owned(),
-        (Some(packed), ..) => format!("the answer is packed with {packed}, which nobody asked for"),
+        (Some(encoding), ..) => format!("the answer is compressed with {encoding}, which the operator did not request"),
         (_, Some([]), _) => "the answer is empty".to_owned(),
         (.., Operation::GetCallerIdentity) => "the answer is no valid XML".to_owned(),
         _ => "the answer is no valid JSON".to_owned(),
     }
 }
 
-/// What an error answer is that has no code of AWS's.
+/// Text for an error answer without an error code of AWS.
 pub(super) fn without_a_code(operation: Operation, answer: &HttpResponse) -> String {
     let location = answer.headers().get("location").filter(|_| answer.status().as_u16() / 100 == 3);
-    // What follows the path may be a secret.
+    // The query and the fragment may be secrets.
     let address = location.map(|location| location.split(['?', '#']).next().unwrap_or_default());
     match address {
         Some(address) => format!("the answer is a redirect to {address}; a proxy may have answered in place of AWS"),
-        None => in_the_way(operation, answer)
+        None => wrong_content_type(operation, answer)
             .unwrap_or_else(|| "the answer has no error code of AWS's; a proxy may have answered in its place".into()),
     }
 }
 
-/// Why there are no credentials, for whoever uses this profile.
+/// Text for a failure to get credentials with this profile.
 pub(super) fn no_credentials(error: &CredentialsError, profile: Option<&str>) -> String {
     let refused = |name: &str, code: Option<&str>, message: Option<&str>| {
-        let said: Vec<_> = [code, message].into_iter().flatten().collect();
-        format!("{name} failed: {}", said.join(": "))
+        let parts: Vec<_> = [code, message].into_iter().flatten().collect();
+        format!("{name} failed: {}", parts.join(": "))
     };
-    for cause in chain(error) {
+    for cause in error_chain(error) {
         if let Some(error) = cause.downcast_ref::<AssumeRoleWithWebIdentityError>() {
             return refused("AssumeRoleWithWebIdentity", error.code(), error.message());
         }
@@ -97,14 +97,14 @@ pub(super) fn no_credentials(error: &CredentialsError, profile: Option<&str>) ->
         }
     }
     if never_connected(error) {
-        return no_connection(error, "where the credentials come from");
+        return no_connection(error, "the source of the credentials");
     }
     if let Some(sign_in) = sign_in(error, profile) {
         return sign_in;
     }
     match error {
-        CredentialsError::CredentialsNotLoaded(_) => tried(&last(error)),
-        CredentialsError::ProviderTimedOut(_) => "where the credentials come from, nobody answered in time".to_owned(),
+        CredentialsError::CredentialsNotLoaded(_) => tried_sources(&root_text(error)),
+        CredentialsError::ProviderTimedOut(_) => "the source of the credentials did not answer in time".to_owned(),
         CredentialsError::InvalidConfiguration(_) => {
             format!("the credentials are configured wrongly: {}", root(error))
         }
@@ -112,47 +112,49 @@ pub(super) fn no_credentials(error: &CredentialsError, profile: Option<&str>) ->
     }
 }
 
-/// What to do where a person must sign in first: the SDK only says what it made of a file.
+/// The command to run if a user must sign in first: the error of the SDK only describes a file.
 fn sign_in(error: &CredentialsError, profile: Option<&str>) -> Option<String> {
-    let said = |phrase: &str| chain(error).any(|cause| words::says(&cause.to_string(), phrase));
-    let (what, command) = SIGN_IN
+    let says = |phrase: &str| error_chain(error).any(|cause| words::says(&cause.to_string(), phrase));
+    let (kind, command) = SIGN_IN
         .iter()
-        .find(|(_, _, phrases)| phrases.iter().any(|phrase| said(phrase)))
-        .map(|(what, command, _)| (what, command))?;
+        .find(|(_, _, phrases)| phrases.iter().any(|phrase| says(phrase)))
+        .map(|(kind, command, _)| (kind, command))?;
     let option = profile.filter(|name| *name != "default").map(|name| format!(" --profile {name}")).unwrap_or_default();
-    Some(format!("the {what} has expired, or there is none; run: {command}{option}"))
+    Some(format!("the {kind} has expired, or there is none; run: {command}{option}"))
 }
 
-/// Sessions of people: what each is, the command that begins it, and how the SDK says that it is over or missing.
+/// Sessions of users: the kind, the sign-in command, and the texts of the SDK for an expired or missing session.
 const SIGN_IN: [(&str, &str, &[&str]); 2] = [
     ("IAM Identity Center session", "aws sso login", &["SSO token", "sso/cache", "UnauthorizedException"]),
     ("login session", "aws login", &["Login token", "login/cache"]),
 ];
 
-/// The sources that were asked in vain, each with its reason.
-fn tried(said: &str) -> String {
-    let sources = said.lines().skip(1).map(|line| {
+/// The sources without credentials, each with its reason.
+fn tried_sources(text: &str) -> String {
+    let sources = text.lines().skip(1).map(|line| {
         let line = line.trim().replace(NOT_ENABLED, "");
         let (source, why) = line.split_once(':').unwrap_or((&line, ""));
         let why = why.trim_matches([':', ' ']);
         if why.is_empty() { source.to_owned() } else { format!("{source} ({why})") }
     });
     let sources: Vec<_> = sources.filter(|source| !source.is_empty()).collect();
-    if sources.is_empty() { "no source has any".to_owned() } else { format!("not in {}", sources.join(", ")) }
+    if sources.is_empty() { "no source has credentials".to_owned() } else { format!("not in {}", sources.join(", ")) }
 }
 
-fn last(error: &(dyn Error + 'static)) -> String {
-    chain(error).last().map(ToString::to_string).unwrap_or_default()
+fn root_text(error: &(dyn Error + 'static)) -> String {
+    error_chain(error).last().map(ToString::to_string).unwrap_or_default()
 }
 
-/// The root of an error, without what the SDK says about itself.
+/// The root cause of an error, without internal names of the SDK.
 pub(super) fn root(error: &(dyn Error + 'static)) -> String {
-    let kind = chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind).last();
-    let text = last(error);
+    let kind = error_chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind).last();
+    let text = root_text(error);
     match kind {
         Some(ErrorKind::ConnectionRefused) => return "connection refused".to_owned(),
         Some(ErrorKind::ConnectionReset) => return "connection reset".to_owned(),
-        Some(ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable) => return "there is no way there".to_owned(),
+        Some(ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable) => {
+            return "there is no network route to it".to_owned();
+        }
         Some(ErrorKind::NotFound) => return "there is no such file".to_owned(),
         _ => {}
     }
@@ -160,29 +162,29 @@ pub(super) fn root(error: &(dyn Error + 'static)) -> String {
         let status: String = text.chars().filter(char::is_ascii_digit).collect();
         return format!("the answer has HTTP status {status}");
     }
-    let known = PLAIN.iter().find(|(phrase, _)| words::says(&text, phrase));
+    let known = TRANSLATIONS.iter().find(|(phrase, _)| words::says(&text, phrase));
     match known {
         Some((_, plain)) => (*plain).to_owned(),
-        // Only a rendering for developers has braces, and it may hold a whole request.
-        None if text.contains('{') => "a failure that has no name".to_owned(),
+        // Only the debug format of a value has braces, and it may contain a whole request.
+        None if text.contains('{') => "an unknown failure".to_owned(),
         None => text.split(OS_CODE).next().unwrap_or_default().to_owned(),
     }
 }
 
-/// What libraries say of the root of a failure, and what it means; the first that fits counts.
-const PLAIN: [(&str, &str); 11] = [
+/// Phrases of libraries in a root cause, and their plain text. The first match counts.
+const TRANSLATIONS: [(&str, &str); 11] = [
     ("failed to lookup address", "its name cannot be resolved"),
     ("connect timeout", "no answer in time"),
-    // Their words hold the time, which would make every attempt another message.
+    // These two errors contain the time, which would make the message of every attempt another one.
     ("certificate expired", "its certificate is not trusted: it has expired"),
     ("certificate not valid yet", "its certificate is not trusted: it is not valid yet, or the clock here is slow"),
-    ("certificate not valid for name", "its certificate is not trusted: it is another name's"),
+    ("certificate not valid for name", "its certificate is not trusted: it is for another name"),
     (
         "UnknownIssuer",
-        "its certificate is not trusted: nobody here knows who issued it; if that is right, name a file with the \
+        "its certificate is not trusted: its issuer is not known here; if the issuer is right, name a file with the \
          certificate of that authority in AWS_CA_BUNDLE or SSL_CERT_FILE",
     ),
-    ("CaUsedAsEndEntity", "its certificate is not trusted: it is that of an authority, and not of a server"),
+    ("CaUsedAsEndEntity", "its certificate is not trusted: it is the certificate of an authority, not of a server"),
     (BAD_CERTIFICATE, "its certificate is not trusted"),
     ("InvalidContentType", "it does not speak TLS"),
     ("could not parse profile file", "the profile file cannot be parsed"),
@@ -204,8 +206,8 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_another_kind_is_told_by_its_head_in_any_case() {
-        let says = |operation, kind| in_the_way(operation, &answer(200, &[("content-type", kind)], ""));
+    fn wrong_content_type_is_found_in_any_case_of_letters() {
+        let says = |operation, kind| wrong_content_type(operation, &answer(200, &[("content-type", kind)], ""));
         for kind in [OURS, "Application/JSON", "APPLICATION/X-AMZ-JSON-1.0; charset=utf-8"] {
             assert_eq!(says(Operation::TagResource, kind), None, "{kind}");
         }
@@ -214,18 +216,22 @@ mod tests {
         let sts = says(Operation::GetCallerIdentity, "text/html").unwrap();
         assert_eq!(sts, "the answer is text/html and not XML; a proxy may have answered in place of STS");
         assert_eq!(says(Operation::GetCallerIdentity, "Text/XML"), None);
-        assert_eq!(in_the_way(Operation::TagResource, &answer(200, &[], "")), None, "what does not say may be one");
+        assert_eq!(
+            wrong_content_type(Operation::TagResource, &answer(200, &[], "")),
+            None,
+            "an answer without a content type may be right"
+        );
     }
 
     #[test]
-    fn why_an_answer_cannot_be_read() {
+    fn unreadable_answer_has_a_text_for_its_cause() {
         let delete = Operation::DeleteVpcConnector;
         let kind = ("content-type", OURS);
         for (operation, answer, says) in [
             (delete, answer(200, &[("content-type", "text/html")], "<html>"), "the answer is text/html and not JSON"),
             (delete, answer(200, &[kind], "{"), "the answer is no valid JSON"),
             (delete, answer(200, &[kind], ""), "the answer is empty"),
-            (delete, answer(200, &[kind, ("content-encoding", "gzip")], "x"), "the answer is packed with gzip"),
+            (delete, answer(200, &[kind, ("content-encoding", "gzip")], "x"), "the answer is compressed with gzip"),
             (Operation::GetCallerIdentity, answer(200, &[("content-type", "text/xml")], "<"), "is no valid XML"),
         ] {
             assert!(unreadable(operation, &answer).contains(says), "{says}");
@@ -233,42 +239,42 @@ mod tests {
     }
 
     #[test]
-    fn what_an_error_is_that_has_no_code() {
-        let told = |answer| without_a_code(Operation::DescribeService, &answer);
+    fn error_answer_without_a_code_has_a_text_for_its_cause() {
+        let text = |answer| without_a_code(Operation::DescribeService, &answer);
         let redirect = answer(302, &[("location", "https://login.example/x?state=secret#y")], "");
-        assert!(told(redirect).starts_with("the answer is a redirect to https://login.example/x; a proxy may"));
-        assert!(told(answer(502, &[("content-type", "text/html")], "")).starts_with("the answer is text/html and not"));
-        assert!(told(answer(502, &[], "")).starts_with("the answer has no error code of AWS's"));
-        assert!(told(answer(200, &[("location", "https://x")], "")).starts_with("the answer has no error code"));
+        assert!(text(redirect).starts_with("the answer is a redirect to https://login.example/x; a proxy may"));
+        assert!(text(answer(502, &[("content-type", "text/html")], "")).starts_with("the answer is text/html and not"));
+        assert!(text(answer(502, &[], "")).starts_with("the answer has no error code of AWS's"));
+        assert!(text(answer(200, &[("location", "https://x")], "")).starts_with("the answer has no error code"));
     }
 
     #[test]
-    fn the_root_of_a_failure_is_told_in_plain_words() {
+    fn root_cause_of_a_failure_has_a_plain_text() {
         let io = |kind, words: &'static str| root(&io::Error::new(kind, words));
         assert_eq!(root(&io::Error::from_raw_os_error(111)), "connection refused");
-        assert_eq!(root(&io::Error::from_raw_os_error(113)), "there is no way there");
+        assert_eq!(root(&io::Error::from_raw_os_error(113)), "there is no network route to it");
         assert_eq!(root(&io::Error::from_raw_os_error(13)), "Permission denied");
         for (words, plain) in [
             ("failed to lookup address information: Name or service not known", "its name cannot be resolved"),
             ("invalid peer certificate: UnknownIssuer", "in AWS_CA_BUNDLE or SSL_CERT_FILE"),
             ("invalid peer certificate: certificate expired: verification time 17 (UNIX)", "it has expired"),
             ("HTTP connect timeout occurred after 3s", "no answer in time"),
-            ("failed to apply `Request { headers: {\"authorization\": \"secret\"} }`", "a failure that has no name"),
+            ("failed to apply `Request { headers: {\"authorization\": \"secret\"} }`", "an unknown failure"),
             ("something else", "something else"),
         ] {
-            let told = io(ErrorKind::InvalidData, words);
-            assert!(told.ends_with(plain) && !told.contains("secret"), "{told}");
+            let text = io(ErrorKind::InvalidData, words);
+            assert!(text.ends_with(plain) && !text.contains("secret"), "{text}");
         }
     }
 
     #[test]
-    fn what_was_tried_to_get_credentials_is_told_without_the_sdks_own_words() {
+    fn sources_without_credentials_are_listed_without_internals_of_the_sdk() {
         let attempted = "no credentials found in chain. Attempted:\n  \
             Environment: the credential provider was not enabled: environment variable not set\n  \
             Profile: the credential provider was not enabled\n";
-        for (error, told) in [
+        for (error, expected) in [
             (CredentialsError::not_loaded(attempted), "not in Environment (environment variable not set), Profile"),
-            (CredentialsError::not_loaded_no_source(), "no source has any"),
+            (CredentialsError::not_loaded_no_source(), "no source has credentials"),
             (
                 CredentialsError::invalid_configuration("could not parse profile file"),
                 "the credentials are configured wrongly: the profile file cannot be parsed",
@@ -282,7 +288,7 @@ mod tests {
                 "the credentials could not be read: the answer has HTTP status 403",
             ),
         ] {
-            assert_eq!(no_credentials(&error, None), told);
+            assert_eq!(no_credentials(&error, None), expected);
         }
     }
 }
