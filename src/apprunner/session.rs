@@ -341,7 +341,7 @@ async fn account_of(config: &SdkConfig) -> Result<AccountId, Failure> {
         Ok(Ok(identity)) => identity,
     };
     let account = identity.account().unwrap_or_default();
-    account
-        .parse()
-        .map_err(|error| failed(ErrorClass::Unproven, "Unproven", &format!("the answer names no account: {error}")))
+    account.parse().map_err(|error| {
+        Failure::unproven(Operation::GetCallerIdentity, &format!("the answer names no account: {error}"))
+    })
 }

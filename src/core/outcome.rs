@@ -290,6 +290,11 @@ impl Failure {
         Self { operation, class, code, message: sanitize(message), request_id: None }
     }
 
+    /// The failure of a reply that proves nothing about the connector or the account.
+    pub fn unproven(operation: Operation, why: &str) -> Self {
+        Self::new(operation, ErrorClass::Unproven, "Unproven", why)
+    }
+
     /// Adds the request id.
     #[must_use]
     pub fn with_request_id(mut self, id: Option<String>) -> Self {
