@@ -10,6 +10,7 @@
 
 #![allow(unreachable_pub, reason = "kube's derive repeats the visibility of the spec inside a function")]
 
+use clap::ValueEnum;
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -84,7 +85,8 @@ pub struct VpcConnectorSpec {
 }
 
 /// The effect of deleting the object on the connector.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, ValueEnum, Clone, Debug, Default, PartialEq, Eq)]
+#[value(rename_all = "PascalCase")]
 pub enum DeletionPolicy {
     /// The operator deletes the connector in AWS.
     #[default]
@@ -93,6 +95,7 @@ pub enum DeletionPolicy {
     Retain,
     /// A value that this version does not know; the operator deletes and releases nothing for it.
     #[serde(untagged)]
+    #[value(skip)]
     Other(String),
 }
 
