@@ -10,7 +10,7 @@ use crate::core::arn::AccountRegion;
 use crate::core::error_class::ErrorClass;
 use crate::core::limiter::Limits;
 use crate::core::outcome::{Failure, Outcome};
-use crate::telemetry::incidents::{Incidents, Trouble};
+use crate::telemetry::incidents::{Incidents, SharedFailure};
 use crate::telemetry::metrics::Metrics;
 
 /// The way to AWS.
@@ -43,10 +43,10 @@ impl Aws {
         call.log(&account_region.region, subject);
         self.metrics.observe_call(call.operation, &call.outcome, call.took);
         self.rates.record_response(account_region, call.sent, &call.outcome);
-        let trouble = Trouble::AppRunner(account_region.clone());
+        let shared = SharedFailure::AppRunner(account_region.clone());
         match &call.outcome {
             Outcome::Refused(failure) if failure.class == ErrorClass::CredentialsRejected => {
-                self.incidents.failed(&trouble, failure);
+                self.incidents.failed(&shared, failure);
                 if !failure.is_of_signature() {
                     self.sessions.reject(session);
                 }
@@ -54,7 +54,7 @@ impl Aws {
             Outcome::NotSent(failure) | Outcome::Unknown(failure)
                 if matches!(failure.class, ErrorClass::Unreachable | ErrorClass::Untrusted) =>
             {
-                self.incidents.failed(&trouble, failure);
+                self.incidents.failed(&shared, failure);
             }
             // Nobody but App Runner can know these, and it looks at the credentials first.
             Outcome::Done(_)
@@ -62,7 +62,7 @@ impl Aws {
                 class: ErrorClass::NotFound | ErrorClass::InUse | ErrorClass::AccessDenied,
                 ..
             }) => {
-                self.incidents.over(&trouble);
+                self.incidents.ended(&shared);
             }
             _ => {}
         }

@@ -24,7 +24,7 @@ use crate::core::lease::Terms;
 use crate::core::ownership::ClusterId;
 use crate::leadership::{Leadership, MayAct};
 use crate::telemetry::health::{HEARTBEAT, Health, ListenError, SnapshotFn, serve};
-use crate::telemetry::incidents::{Incidents, OPERATOR, Trouble};
+use crate::telemetry::incidents::{Incidents, OPERATOR, SharedFailure};
 use crate::telemetry::metrics::{Metrics, Snapshot};
 use crate::{cluster, controller, telemetry};
 
@@ -215,7 +215,7 @@ async fn read_cluster_id(
                 incidents.no_answer(OPERATOR, verb, &message);
             }
             other => {
-                incidents.over(&Trouble::ApiServer);
+                incidents.ended(&SharedFailure::ApiServer);
                 return other.map(Some);
             }
         }

@@ -36,7 +36,7 @@ use crate::core::arn::{AccountRegion, ConnectorArn};
 use crate::core::intervals::millis;
 use crate::sync::lock;
 use crate::telemetry::health::HEARTBEAT;
-use crate::telemetry::incidents::Trouble;
+use crate::telemetry::incidents::SharedFailure;
 
 /// The state that all reconciles share.
 struct Shared {
@@ -262,7 +262,7 @@ impl Shared {
                 cluster::Error::NoAnswer { verb, message } | cluster::Error::NotServed { verb, message },
             )) => incidents.no_answer(uid.as_str(), verb, message),
             Err(ReconcileError::Panicked) => {}
-            Ok(_) | Err(ReconcileError::Cluster(_)) => incidents.end(&Trouble::ApiServer, uid.as_str()),
+            Ok(_) | Err(ReconcileError::Cluster(_)) => incidents.end(&SharedFailure::ApiServer, uid.as_str()),
         }
     }
 
