@@ -1,8 +1,8 @@
-//! The table, row by row; the laws it keeps; what this folder may not touch; and that the runbook knows every word of it.
+//! Tests of the core: the decision table row by row, its laws, the purity of the folder, and the completeness of the runbook.
 
 #![allow(clippy::needless_pass_by_value, reason = "builders read better without ampersands")]
 
-/// The variants of an enum, all of them: one that is missing here does not compile.
+/// All variants of an enum. A call that lacks a variant does not compile.
 macro_rules! all {
     ($enum:ident: $($variant:ident),+ $(; but $other:pat)?) => {{
         let _complete = |each: $enum| match each { $($enum::$variant => (),)+ $($other => (),)? };
