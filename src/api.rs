@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn the_committed_crd_is_the_one_the_code_describes() {
+    fn the_committed_crd_matches_the_code() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/apprunner-operator.dev_vpcconnectors.yaml");
         let committed = std::fs::read_to_string(file).unwrap_or_default();
         assert!(committed == crd_yaml().unwrap(), "{file} is not what the code says; run `make crds`");
@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_older_or_newer_operator_wrote_still_parses() {
+    fn objects_of_older_and_newer_operators_parse() {
         let stored = serde_json::json!({
             "apiVersion": "apprunner-operator.dev/v1alpha1",
             "kind": "VpcConnector",

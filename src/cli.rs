@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_is_one_that_kubernetes_would_take() {
+    fn a_namespace_is_a_valid_kubernetes_name() {
         for good in ["shop", "a", "0", "team-a", &"n".repeat(63)] {
             assert!(namespace(good).is_ok(), "{good}");
         }

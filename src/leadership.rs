@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leadership_ends_by_itself() {
+    fn a_leadership_ends_at_its_time() {
         let leadership = Leadership::elected();
         assert!(!leadership.held());
         leadership.set_until(Some(leadership.now() + Duration::from_mins(1)));
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_permitted_once_the_process_is_to_stop() {
+    fn no_call_is_allowed_during_a_shutdown() {
         let may_act = MayAct { stopping: CancellationToken::new(), leadership: Leadership::always() };
         assert!(may_act.granted());
         may_act.stopping.cancel();

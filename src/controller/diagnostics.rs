@@ -15,7 +15,7 @@ use crate::telemetry::health::Health;
 #[derive(Default)]
 pub struct Diagnostics {
     /// The state behind `/livez` and `/readyz`.
-    pub health: Arc<Health>,
+    pub(crate) health: Arc<Health>,
     stores: Mutex<Vec<Store<Guarded>>>,
     synced: AtomicUsize,
     waiting: AtomicI64,
@@ -23,27 +23,27 @@ pub struct Diagnostics {
 
 /// Numbers of objects.
 #[derive(Debug, Default)]
-pub struct ObjectCounts {
+pub(crate) struct ObjectCounts {
     /// Objects by the reason of their Ready condition; New without one, and Malformed if the object does not parse.
-    pub reasons: BTreeMap<String, i64>,
+    pub(crate) reasons: BTreeMap<String, i64>,
     /// Objects that are being deleted, by the reason of their Ready condition, or Paused.
-    pub waiting: BTreeMap<String, i64>,
+    pub(crate) waiting: BTreeMap<String, i64>,
     /// Objects that are stalled.
-    pub stalled: i64,
+    pub(crate) stalled: i64,
 }
 
 /// Counts an object that waits for a worker, until it is dropped.
-pub struct WaitsForWorker<'a>(&'a Diagnostics);
+pub(crate) struct WaitsForWorker<'a>(&'a Diagnostics);
 
 impl Diagnostics {
     /// Adds the store of a watch.
-    pub fn add(&self, store: Store<Guarded>) {
+    pub(crate) fn add(&self, store: Store<Guarded>) {
         lock(&self.stores).push(store);
     }
 
     /// Records that one more watch has listed its objects. kube's `wait_until_ready` is not used, because it wakes only the last
     /// of several waiters.
-    pub fn synced(&self) {
+    pub(crate) fn synced(&self) {
         let synced = self.synced.fetch_add(1, Ordering::Relaxed) + 1;
         if synced >= lock(&self.stores).len() {
             self.health.synced();
@@ -51,18 +51,18 @@ impl Diagnostics {
     }
 
     /// Counts an object that waits for a worker.
-    pub fn waiting(&self) -> WaitsForWorker<'_> {
+    pub(crate) fn waiting(&self) -> WaitsForWorker<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         WaitsForWorker(self)
     }
 
     /// The number of objects that wait for a worker.
-    pub fn queue(&self) -> i64 {
+    pub(crate) fn queue(&self) -> i64 {
         self.waiting.load(Ordering::Relaxed)
     }
 
     /// Counts the objects in the stores.
-    pub fn objects(&self) -> ObjectCounts {
+    pub(crate) fn objects(&self) -> ObjectCounts {
         let mut counts = ObjectCounts::default();
         for object in lock(&self.stores).iter().flat_map(Store::state) {
             let (status, metadata) = match &object.0 {

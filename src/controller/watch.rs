@@ -29,10 +29,10 @@ use crate::cluster::writes::trimmed;
 use crate::core::intervals::Intervals;
 
 /// An object, or the error why it does not parse.
-pub type Guarded = DeserializeGuard<VpcConnector>;
+pub(crate) type Guarded = DeserializeGuard<VpcConnector>;
 
 /// Receives the events of a watch.
-pub trait WatchHandler: Send + Sync + 'static {
+pub(crate) trait WatchHandler: Send + Sync + 'static {
     /// The object with this uid was deleted.
     fn deleted(&self, uid: &str);
     /// The first list is complete.
@@ -43,7 +43,7 @@ pub trait WatchHandler: Send + Sync + 'static {
 
 /// Watches the objects, and returns a stream of those to reconcile, and their store. The watch is restarted after
 /// `Intervals::watch`, plus or minus 20 %.
-pub fn watch(
+pub(crate) fn watch(
     api: Api<Guarded>,
     intervals: &Intervals,
     handler: Arc<impl WatchHandler>,

@@ -27,7 +27,7 @@ const DEAD_AFTER: Duration = Duration::from_secs(3 * WATCH_SECONDS as u64);
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 128;
 /// Maximum interval between two heartbeats of the main loop.
-pub const HEARTBEAT: Duration = Duration::from_secs(5);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// The state behind `/livez` and `/readyz`.
 pub struct Health {
@@ -48,7 +48,7 @@ pub struct ListenError {
 }
 
 /// Computes the gauges at scrape time.
-pub type SnapshotFn = Arc<dyn Fn() -> Snapshot + Send + Sync>;
+pub(crate) type SnapshotFn = Arc<dyn Fn() -> Snapshot + Send + Sync>;
 
 impl Default for Health {
     fn default() -> Self {
@@ -59,23 +59,23 @@ impl Default for Health {
 
 impl Health {
     /// Records a heartbeat of the main loop.
-    pub fn heartbeat(&self) {
+    pub(crate) fn heartbeat(&self) {
         self.heartbeat_at.store(self.started.elapsed().as_secs(), Ordering::Relaxed);
     }
 
     /// Records that the operator has read the Lease.
-    pub fn lease_known(&self) {
+    pub(crate) fn lease_known(&self) {
         self.lease_known.store(true, Ordering::Relaxed);
     }
 
     /// Records that this operator leads.
-    pub fn leads(&self) {
+    pub(crate) fn leads(&self) {
         self.lease_known();
         self.leads.store(true, Ordering::Relaxed);
     }
 
     /// Records that all objects are listed.
-    pub fn synced(&self) {
+    pub(crate) fn synced(&self) {
         self.synced.store(true, Ordering::Relaxed);
     }
 
@@ -101,7 +101,7 @@ impl Health {
 }
 
 /// Serves `/livez` and `/readyz` at one address and `/metrics` at the other, or all of them at one address.
-pub fn serve(
+pub(crate) fn serve(
     health_at: Option<SocketAddr>,
     metrics_at: Option<SocketAddr>,
     health: Arc<Health>,

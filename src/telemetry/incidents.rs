@@ -30,7 +30,7 @@ pub(crate) const OPERATOR: &str = "";
 
 /// A failure that can affect many objects at once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum SharedFailure {
+pub(crate) enum SharedFailure {
     /// There are no credentials, or STS does not report their account.
     Credentials,
     /// STS cannot be reached, so the operator uses the account that the credentials carry.

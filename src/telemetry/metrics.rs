@@ -45,7 +45,7 @@ pub struct Metrics {
 
 /// Why an Event was not published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum EventLoss {
+pub(crate) enum EventLoss {
     /// RBAC does not allow it.
     Forbidden,
     /// Its namespace is being deleted, and accepts no new objects.
@@ -67,21 +67,21 @@ impl EventLoss {
 
 /// The values of the gauges at the time of a scrape.
 #[derive(Clone, Debug, Default)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// Objects by the reason of their Ready condition.
-    pub objects: BTreeMap<String, i64>,
+    pub(crate) objects: BTreeMap<String, i64>,
     /// Objects that are being deleted, by the reason of their Ready condition, or Paused.
-    pub waiting: BTreeMap<String, i64>,
+    pub(crate) waiting: BTreeMap<String, i64>,
     /// Objects that need a user.
-    pub stalled: i64,
+    pub(crate) stalled: i64,
     /// Objects that wait for a worker.
-    pub queue: i64,
+    pub(crate) queue: i64,
     /// Calls a second that the rate limit allows now, by region.
-    pub rates: BTreeMap<String, f64>,
+    pub(crate) rates: BTreeMap<String, f64>,
     /// Whether this process leads.
-    pub leader: bool,
+    pub(crate) leader: bool,
     /// Whether the account of the credentials is known.
-    pub credentials: bool,
+    pub(crate) credentials: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -192,7 +192,7 @@ impl Metrics {
     }
 
     /// Counts a call to AWS.
-    pub fn observe_call<T>(&self, operation: Operation, outcome: &Outcome<T>, took: Duration) {
+    pub(crate) fn observe_call<T>(&self, operation: Operation, outcome: &Outcome<T>, took: Duration) {
         let operation = Label(operation.to_string());
         let labels = RequestLabels { operation: operation.clone(), outcome: Label(outcome_label(outcome).into()) };
         self.aws_requests.get_or_create(&labels).inc();
@@ -200,7 +200,7 @@ impl Metrics {
     }
 
     /// Counts a removed finalizer, and the time since the deletionTimestamp of its object.
-    pub fn observe_release(&self, proof: &Proof, took: Duration) {
+    pub(crate) fn observe_release(&self, proof: &Proof, took: Duration) {
         let outcome = match proof {
             Proof::Receipt => "Deleted",
             Proof::NotFound => "AlreadyGone",
@@ -212,7 +212,7 @@ impl Metrics {
     }
 
     /// Counts a reconcile.
-    pub fn observe_reconcile(&self, took: Duration, succeeded: bool) {
+    pub(crate) fn observe_reconcile(&self, took: Duration, succeeded: bool) {
         self.reconcile_durations.observe(took.as_secs_f64());
         if !succeeded {
             self.reconcile_errors.inc();
@@ -220,17 +220,17 @@ impl Metrics {
     }
 
     /// Counts a write to an object that the API server refused.
-    pub fn write_refused(&self, refusal: &Refusal) {
+    pub(crate) fn write_refused(&self, refusal: &Refusal) {
         self.write_refusals.get_or_create(&WriteLabels::new(refusal.write, refusal.code)).inc();
     }
 
     /// Counts an Event that was not published.
-    pub fn event_lost(&self, loss: EventLoss) {
+    pub(crate) fn event_lost(&self, loss: EventLoss) {
         self.events_lost.get_or_create(&ReasonLabels::from_loss(loss)).inc();
     }
 
     /// Renders all metrics in the text format of `OpenMetrics`.
-    pub fn render(&self, snapshot: &Snapshot) -> Result<String, std::fmt::Error> {
+    pub(crate) fn render(&self, snapshot: &Snapshot) -> Result<String, std::fmt::Error> {
         for (family, counts) in [(&self.objects, &snapshot.objects), (&self.waiting, &snapshot.waiting)] {
             family.clear();
             for (reason, count) in counts {
