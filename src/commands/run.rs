@@ -62,7 +62,7 @@ pub fn run(args: &RunArgs) -> Result<(), RunError> {
     telemetry::log::start(args.log_format, &args.log).map_err(RunError::Log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
     let result = runtime.block_on(run_operator(args));
-    // All calls are finished; the process does not wait for open connections.
+    // The process does not wait for connections that are still open.
     runtime.shutdown_background();
     result
 }

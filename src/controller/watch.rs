@@ -1,8 +1,8 @@
 //! The watch of the objects, and the changes that trigger a reconcile.
 //!
 //! kube's watcher keeps a store up to date and continues after errors. This module adds four things:
-//! - A silent watch stays silent: an API server that was restored from a backup does so for a resource version from before
-//!   the restore. So each watch is restarted after `Intervals::watch`.
+//! - A silent watch stays silent, for example when an API server that was restored from a backup has not reached the
+//!   resource version of the watch again. So each watch is restarted after `Intervals::watch`.
 //! - kube repeats a watch that cannot be started from the same resource version for ever, even if the API server no longer
 //!   has it (a 410, or a CRD that was created again). So such a watch is restarted at once, with a list.
 //! - The store contains the objects of a list only when the list is complete. So a list triggers reconciles only then.

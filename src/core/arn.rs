@@ -102,7 +102,7 @@ impl ConnectorArn {
         AccountRegion { account: self.account.clone(), region: self.region.clone() }
     }
 
-    /// Whether the connector is in this account and region.
+    /// True if the connector is in this account and region.
     pub fn is_in(&self, account_region: &AccountRegion) -> bool {
         self.account == account_region.account && self.region == account_region.region
     }

@@ -77,7 +77,7 @@ impl Operation {
         }
     }
 
-    /// Whether the call changes something in AWS.
+    /// True if the call changes something in AWS.
     pub fn is_write(self) -> bool {
         match self {
             Self::DeleteVpcConnector | Self::TagResource | Self::UntagResource => true,
@@ -177,7 +177,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Whether the service is deleted; App Runner still lists it for a time.
+    /// True if the service is deleted; App Runner still lists it for a time.
     pub fn is_deleted(&self) -> bool {
         words::same(&self.status, "DELETED")
     }
@@ -261,19 +261,19 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Whether App Runner refused a delete because the connector is, or may be, in use.
+    /// True if App Runner refused a delete because the connector is, or may be, in use.
     pub fn refuses_the_delete(&self) -> bool {
         self.operation == Operation::DeleteVpcConnector
             && matches!(self.class, ErrorClass::InUse | ErrorClass::InvalidRequest)
     }
 
-    /// Whether the failure keeps the operator from reading the owner tag.
+    /// True if the failure keeps the operator from reading the owner tag.
     pub fn hides_the_owner(&self) -> bool {
         use Operation::{GetCallerIdentity, ListTagsForResource, ResolveCredentials};
         matches!(self.operation, ResolveCredentials | GetCallerIdentity | ListTagsForResource)
     }
 
-    /// Whether AWS refuses the signature and not the key: the signature is for another region or time, and so would be that
+    /// True if AWS refuses the signature and not the key: the signature is for another region or time, and so would be that
     /// of any other key. STS accepted the same credentials, so the operator keeps them.
     pub fn is_of_signature(&self) -> bool {
         words::says(&self.code, "Signature")

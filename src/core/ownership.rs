@@ -100,7 +100,7 @@ impl OwnerTag {
     }
 }
 
-/// Whether the text can be the name of a namespace or an object. The operator does not fetch an object with any other name.
+/// True if the text can be the name of a namespace or an object. The operator does not fetch an object with any other name.
 fn is_name(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
     let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);

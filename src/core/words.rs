@@ -3,12 +3,12 @@
 //! The API model spells a Status in upper case, and a tool that runs against the real App Runner reports lower case. Neither
 //! is confirmed, so all comparisons ignore case. The operator shows AWS's text unchanged.
 
-/// Whether a word from AWS is the known word.
+/// True if a word from AWS is the known word.
 pub(crate) fn same(word: &str, known: &str) -> bool {
     word.eq_ignore_ascii_case(known)
 }
 
-/// Whether a text from AWS contains the phrase.
+/// True if a text from AWS contains the phrase.
 pub(crate) fn says(text: &str, phrase: &str) -> bool {
     position(text, phrase).is_some()
 }

@@ -151,7 +151,7 @@ impl Incident {
         !self.affected.is_empty()
     }
 
-    /// Whether this kind was logged since the incident began.
+    /// True if this kind was logged since the incident began.
     fn has_logged(&self, kind: &str) -> bool {
         self.logged.get(kind).is_some_and(|at| *at >= self.began)
     }

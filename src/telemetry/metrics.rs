@@ -78,9 +78,9 @@ pub(crate) struct Snapshot {
     pub(crate) queue: i64,
     /// Calls a second that the rate limit allows now, by region.
     pub(crate) rates: BTreeMap<String, f64>,
-    /// Whether this process leads.
+    /// True if this process leads.
     pub(crate) leader: bool,
-    /// Whether the account of the credentials is known.
+    /// True if the account of the credentials is known.
     pub(crate) credentials: bool,
 }
 
@@ -183,8 +183,8 @@ impl Metrics {
         registry.register("stalled_objects", "Objects that need a user", self.stalled.clone());
         registry.register("queue_depth", "Objects that wait for a worker", self.queue.clone());
         registry.register("aws_rate_limit", "Calls a second that the rate limit allows now", self.rates.clone());
-        registry.register("leader", "Whether this process leads: 1, or 0", self.leader.clone());
-        let help = "Whether the account of the AWS credentials is known: 1, or 0";
+        registry.register("leader", "1 if this process leads, otherwise 0", self.leader.clone());
+        let help = "1 if the account of the AWS credentials is known, otherwise 0";
         registry.register("credentials_known", help, self.credentials.clone());
         let build = Family::<BuildLabels, Gauge>::default();
         build.get_or_create(&BuildLabels { version: Label(env!("CARGO_PKG_VERSION").into()) }).set(1);

@@ -56,7 +56,7 @@ pub(super) struct RegionReport {
     pub(super) problems: Vec<Problem>,
 }
 
-/// How much of a region was read.
+/// The completeness of a region.
 #[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Everything.
@@ -90,7 +90,7 @@ pub(super) struct ConnectorReport {
     pub(super) revision: Option<i32>,
     /// App Runner's word.
     pub(super) status: String,
-    /// Whether App Runner would accept a delete, as far as blockers are concerned; null if that is unknown.
+    /// True if no blocker keeps App Runner from deleting the connector; null if that is unknown.
     pub(super) deletable: Option<bool>,
     /// The objects that name the connector, those that claimed it first; null if the objects could not be listed.
     pub(super) managed_by: Option<Vec<ManagedBy>>,
@@ -195,12 +195,12 @@ impl Problem {
 }
 
 impl ConnectorReport {
-    /// Whether the connector counts toward the quota and can be claimed.
+    /// True if the connector counts toward the quota and can be claimed.
     pub(super) fn is_active(&self) -> bool {
         ConnectorStatus::from(self.status.as_str()).state() == ConnectorState::Active
     }
 
-    /// Whether the connector is deleted; App Runner may still list it.
+    /// True if the connector is deleted; App Runner may still list it.
     pub(super) fn is_inactive(&self) -> bool {
         ConnectorStatus::from(self.status.as_str()).state() == ConnectorState::Inactive
     }
