@@ -90,7 +90,7 @@ pub(super) struct ConnectorReport {
     pub(super) revision: Option<i32>,
     /// App Runner's word.
     pub(super) status: String,
-    /// True if no blocker keeps App Runner from deleting the connector; null if that is unknown.
+    /// True for an ACTIVE connector without blockers, false for an INACTIVE or a blocked one; null if that is unknown.
     pub(super) deletable: Option<bool>,
     /// The objects that name the connector, those that claimed it first; null if the objects could not be listed.
     pub(super) managed_by: Option<Vec<ManagedBy>>,
