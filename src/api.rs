@@ -10,6 +10,7 @@
 
 #![allow(unreachable_pub, reason = "kube's derive repeats the visibility of the spec inside a function")]
 
+use clap::ValueEnum;
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -84,7 +85,8 @@ pub struct VpcConnectorSpec {
 }
 
 /// The effect of deleting the object on the connector.
-#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, ValueEnum, Clone, Debug, Default, PartialEq, Eq)]
+#[value(rename_all = "PascalCase")]
 pub enum DeletionPolicy {
     /// The operator deletes the connector in AWS.
     #[default]
@@ -93,6 +95,7 @@ pub enum DeletionPolicy {
     Retain,
     /// A value that this version does not know; the operator deletes and releases nothing for it.
     #[serde(untagged)]
+    #[value(skip)]
     Other(String),
 }
 
@@ -491,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn the_committed_crd_is_the_one_the_code_describes() {
+    fn the_committed_crd_matches_the_code() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/apprunner-operator.dev_vpcconnectors.yaml");
         let committed = std::fs::read_to_string(file).unwrap_or_default();
         assert!(committed == crd_yaml().unwrap(), "{file} is not what the code says; run `make crds`");
@@ -516,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_older_or_newer_operator_wrote_still_parses() {
+    fn objects_of_older_and_newer_operators_parse() {
         let stored = serde_json::json!({
             "apiVersion": "apprunner-operator.dev/v1alpha1",
             "kind": "VpcConnector",

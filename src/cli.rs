@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
-use serde::Serialize;
 
+use crate::api::DeletionPolicy;
 use crate::core::arn::{APP_RUNNER_REGIONS, Region};
 use crate::core::ownership::ClusterId;
 use crate::core::rate_limit::Limits;
@@ -152,7 +152,7 @@ pub struct ReportArgs {
     pub namespace: Option<String>,
     /// The deletion policy to write into the manifests.
     #[arg(long, value_name = "Delete|Retain", default_value = "Delete", requires = "manifests", ignore_case = true)]
-    pub deletion_policy: Policy,
+    pub deletion_policy: DeletionPolicy,
 }
 
 /// The regions and rates of AWS calls.
@@ -191,16 +191,6 @@ pub enum Output {
     Json,
     /// For programs and readers.
     Yaml,
-}
-
-/// A deletion policy for the manifests of a report.
-#[derive(ValueEnum, Serialize, Debug, Clone, Copy, PartialEq, Eq)]
-#[value(rename_all = "PascalCase")]
-pub enum Policy {
-    /// The connector is deleted in AWS.
-    Delete,
-    /// The connector stays in AWS.
-    Retain,
 }
 
 /// A flag with the values on and off.
@@ -261,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_is_one_that_kubernetes_would_take() {
+    fn a_namespace_is_a_valid_kubernetes_name() {
         for good in ["shop", "a", "0", "team-a", &"n".repeat(63)] {
             assert!(namespace(good).is_ok(), "{good}");
         }

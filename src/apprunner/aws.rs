@@ -10,7 +10,7 @@ use crate::core::arn::AccountRegion;
 use crate::core::error_class::ErrorClass;
 use crate::core::outcome::{Failure, Outcome};
 use crate::core::rate_limit::Limits;
-use crate::telemetry::incidents::{Incidents, Trouble};
+use crate::telemetry::incidents::{Incidents, SharedFailure};
 use crate::telemetry::metrics::Metrics;
 
 /// The parts that all calls to AWS share.
@@ -44,10 +44,10 @@ impl Aws {
         call.log(&account_region.region, subject);
         self.metrics.observe_call(call.operation, &call.outcome, call.took);
         self.rate_limits.record_response(account_region, call.sent, &call.outcome);
-        let trouble = Trouble::AppRunner(account_region.clone());
+        let shared = SharedFailure::AppRunner(account_region.clone());
         match &call.outcome {
             Outcome::Refused(failure) if failure.class == ErrorClass::CredentialsRejected => {
-                self.incidents.failed(&trouble, failure);
+                self.incidents.failed(&shared, failure);
                 if !failure.is_of_signature() {
                     self.sessions.invalidate(session);
                 }
@@ -55,7 +55,7 @@ impl Aws {
             Outcome::NotSent(failure) | Outcome::Unknown(failure)
                 if matches!(failure.class, ErrorClass::Unreachable | ErrorClass::Untrusted) =>
             {
-                self.incidents.failed(&trouble, failure);
+                self.incidents.failed(&shared, failure);
             }
             // Only App Runner can give these answers, and it checks the credentials before it does.
             Outcome::Done(_)
@@ -63,7 +63,7 @@ impl Aws {
                 class: ErrorClass::NotFound | ErrorClass::InUse | ErrorClass::AccessDenied,
                 ..
             }) => {
-                self.incidents.over(&trouble);
+                self.incidents.ended(&shared);
             }
             _ => {}
         }

@@ -171,8 +171,10 @@ where
     let (request_id, outcome) = match result {
         Ok(Ok(output)) => {
             let request_id = output.request_id().map(str::to_owned);
-            let unproven = |why: String| Failure::new(operation, ErrorClass::Unproven, "Unproven", &why);
-            (request_id, read(output).map_or_else(|why| Outcome::Unknown(unproven(why)), Outcome::Done))
+            (
+                request_id,
+                read(output).map_or_else(|why| Outcome::Unknown(Failure::unproven(operation, &why)), Outcome::Done),
+            )
         }
         Ok(Err(error)) => (wire::request_id_of(&error), wire::outcome_of(call, &error)),
         Err(_) => {

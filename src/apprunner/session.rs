@@ -34,7 +34,7 @@ use crate::core::error_class::ErrorClass;
 use crate::core::outcome::{Failure, NO_CREDENTIALS, Operation, Outcome, WRONG_ACCOUNT};
 use crate::core::wait::explain;
 use crate::sync::lock;
-use crate::telemetry::incidents::{Incidents, OPERATOR, Trouble};
+use crate::telemetry::incidents::{Incidents, OPERATOR, SharedFailure};
 use crate::telemetry::metrics::Metrics;
 
 /// Credentials without an expiry time are read again this often, because a file may have changed.
@@ -161,7 +161,7 @@ impl Sessions {
         }
         let result = self.renew(region, environment, last).await;
         if result.is_ok() {
-            self.incidents.over(&Trouble::Credentials);
+            self.incidents.ended(&SharedFailure::Credentials);
         }
         *last_failure = result.as_ref().err().map(|failure| (failure.clone(), Instant::now()));
         result.map_err(|failure| (failure, true))
@@ -214,7 +214,7 @@ impl Sessions {
         call.log(region, Subject::default());
         self.metrics.observe_call(call.operation, &call.outcome, took);
         if account.is_ok() {
-            self.incidents.over(&Trouble::UnconfirmedAccount);
+            self.incidents.ended(&SharedFailure::UnconfirmedAccount);
         }
         account
     }
@@ -230,7 +230,7 @@ impl Sessions {
                 let why = explain(&failure);
                 let words =
                     format!("the account that the credentials carry, {account}, is not confirmed by STS: {why}");
-                self.incidents.begin(&Trouble::UnconfirmedAccount, OPERATOR, "UnconfirmedAccount", &words);
+                self.incidents.begin(&SharedFailure::UnconfirmedAccount, OPERATOR, "UnconfirmedAccount", &words);
                 Ok(account)
             }
             _ => Err(failure),
@@ -269,9 +269,9 @@ impl Sessions {
         if called && kept.is_some() {
             let words =
                 format!("AWS credentials could not be renewed, and the old ones are kept: {}", explain(&failure));
-            self.incidents.begin(&Trouble::Credentials, OPERATOR, "NotRenewed", &words);
+            self.incidents.begin(&SharedFailure::Credentials, OPERATOR, "NotRenewed", &words);
         } else if called {
-            self.incidents.failed(&Trouble::Credentials, &failure);
+            self.incidents.failed(&SharedFailure::Credentials, &failure);
         }
         kept.ok_or(failure)
     }
@@ -344,7 +344,7 @@ async fn account_of(config: &SdkConfig) -> Result<AccountId, Failure> {
         Ok(Ok(identity)) => identity,
     };
     let account = identity.account().unwrap_or_default();
-    account
-        .parse()
-        .map_err(|error| failed(ErrorClass::Unproven, "Unproven", &format!("the answer names no account: {error}")))
+    account.parse().map_err(|error| {
+        Failure::unproven(Operation::GetCallerIdentity, &format!("the answer names no account: {error}"))
+    })
 }

@@ -1,41 +1,40 @@
-//! Whether the operator may go: `apprunner-operator preflight uninstall`.
+//! `apprunner-operator preflight uninstall`: checks that no object needs the operator.
 //!
-//! An object that our finalizer holds is let go by a running operator only. Uninstalled too early, its objects can never
-//! be deleted, nor can their namespaces, nor the CRD. So Helm asks here first, and so may anybody else. What could not
-//! be found out is never taken for a yes.
+//! Only a running operator removes our finalizer. If the operator is uninstalled too early, its objects can never be deleted,
+//! nor can their namespaces, nor the CRD. Helm runs this check before an uninstall, and users may run it as well. The check
+//! fails if it cannot find out whether objects remain.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use kube::api::{ApiResource, DynamicObject, ListParams};
-use kube::{Api, Client, Resource, ResourceExt};
+use kube::api::DynamicObject;
+use kube::{Client, Resource, ResourceExt};
 
 use crate::api::{FINALIZER, VpcConnector};
 use crate::cli::UninstallArgs;
 use crate::cluster::client::{self, StartError};
 use crate::cluster::{Error, within_deadline};
+use crate::commands::listing::for_each_object;
 
-/// Objects are read in pages of this many: the process may be allowed very little memory.
-const PAGE: u32 = 500;
-/// Nobody reads more of them than this.
-const SHOWN: usize = 50;
+/// Objects that the output names at most.
+const MAX_SHOWN: usize = 50;
 
-/// Says why the operator has to stay.
+/// Why the operator must not be uninstalled.
 #[derive(Debug, thiserror::Error)]
 pub enum PreflightError {
     /// The process could not be set up.
     #[error("setting up the process: {0}")]
     Process(std::io::Error),
-    /// What holds objects could not be printed.
+    /// The result could not be printed.
     #[error("printing the result: {0}")]
     Print(std::io::Error),
-    /// Somebody still needs it.
+    /// Objects with our finalizer remain.
     #[error("{0} would be stuck without the operator: nothing is uninstalled")]
     Needed(String),
-    /// There is no way to the cluster, so nobody was asked.
+    /// The client for the cluster could not be set up.
     #[error("the check could not find out if VpcConnector objects remain, so nothing is uninstalled: {0}")]
     NoCluster(#[from] StartError),
-    /// It is not known whether somebody does.
+    /// The objects could not be listed.
     #[error(
         "the check could not find out if VpcConnector objects remain, so nothing is uninstalled: {0}. Correct this and try \
          again; to uninstall without this check: helm uninstall --no-hooks"
@@ -43,67 +42,53 @@ pub enum PreflightError {
     Unknown(String),
 }
 
-/// An object that our finalizer holds.
+/// An object that has our finalizer.
 #[derive(Debug, PartialEq, Eq)]
-struct Held {
+struct FinalizedObject {
     namespace: String,
     name: String,
     reason: String,
     deleting: bool,
 }
 
-/// Looks for objects that our finalizer holds, and fails while there are any.
+/// Lists the objects that have our finalizer, and fails if there are any.
 pub fn uninstall(args: &UninstallArgs) -> Result<(), PreflightError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(PreflightError::Process)?;
-    let held = runtime.block_on(look(args));
-    // A cluster that never answered is not waited for.
+    let finalized = runtime.block_on(find_finalized(args));
+    // The process does not wait for an API server that never answered.
     runtime.shutdown_background();
-    let held = held?;
-    std::io::stdout().write_all(told(&held, args).as_bytes()).map_err(PreflightError::Print)?;
-    match held.len() {
+    let finalized = finalized?;
+    std::io::stdout().write_all(render(&finalized, args).as_bytes()).map_err(PreflightError::Print)?;
+    match finalized.len() {
         0 => Ok(()),
         1 => Err(PreflightError::Needed("1 object".into())),
         number => Err(PreflightError::Needed(format!("{number} objects"))),
     }
 }
 
-async fn look(args: &UninstallArgs) -> Result<Vec<Held>, PreflightError> {
+async fn find_finalized(args: &UninstallArgs) -> Result<Vec<FinalizedObject>, PreflightError> {
     let client = client::connect_in_time(&args.access).await?;
-    held_in(client, &args.namespaces).await.map_err(PreflightError::Unknown)
+    find_in(&client, &args.namespaces).await.map_err(PreflightError::Unknown)
 }
 
-/// Those in these namespaces, or in all where none is named.
-async fn held_in(client: Client, namespaces: &[String]) -> Result<Vec<Held>, String> {
-    let mut held = Vec::new();
-    // Without a type, so that an object that does not parse counts as well.
-    let kind = ApiResource::erase::<VpcConnector>(&());
-    if namespaces.is_empty() {
-        collect(&client, &Api::all_with(client.clone(), &kind), &mut held).await?;
-    }
-    for namespace in namespaces {
-        collect(&client, &Api::namespaced_with(client.clone(), namespace, &kind), &mut held).await?;
-    }
-    Ok(held)
-}
-
-async fn collect(client: &Client, api: &Api<DynamicObject>, held: &mut Vec<Held>) -> Result<(), String> {
-    let mut params = ListParams::default().limit(PAGE);
-    loop {
-        let page = match within_deadline("list VpcConnector objects", api.list(&params)).await {
-            Err(Error::Gone | Error::NotServed { .. }) => return without_crd(client).await,
-            page => page.map_err(|error| error.to_string())?,
-        };
-        held.extend(page.items.iter().filter_map(of));
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => params.continue_token = Some(token),
-            None => return Ok(()),
+/// The objects in these namespaces, or in all namespaces without one.
+async fn find_in(client: &Client, namespaces: &[String]) -> Result<Vec<FinalizedObject>, String> {
+    let mut finalized = Vec::new();
+    let all = namespaces.is_empty().then_some(None);
+    for namespace in all.into_iter().chain(namespaces.iter().map(|namespace| Some(namespace.as_str()))) {
+        match for_each_object(client, namespace, |listed| finalized.extend(from(listed))).await {
+            Err(Error::Gone | Error::NotServed { .. }) => assert_group_absent(client).await?,
+            listed => listed.map_err(|error| error.to_string())?,
         }
     }
+    Ok(finalized)
 }
 
-/// Where there is no CRD there is no object. That the list is not found does not prove it: whatever stands between may
-/// have said so. That the API server tells all its groups, and not this one, does.
-async fn without_crd(client: &Client) -> Result<(), String> {
+/// Proves that there are no objects, because the API server does not have their group.
+///
+/// A list that is not found is no proof, because a proxy in between may have answered. A list of all API groups without this
+/// group is a proof.
+async fn assert_group_absent(client: &Client) -> Result<(), String> {
     let group = VpcConnector::group(&());
     let groups =
         within_deadline("list API groups", client.list_api_groups()).await.map_err(|error| error.to_string())?;
@@ -113,8 +98,8 @@ async fn without_crd(client: &Client) -> Result<(), String> {
     Ok(())
 }
 
-fn of(listed: &DynamicObject) -> Option<Held> {
-    listed.finalizers().iter().any(|finalizer| finalizer == FINALIZER).then(|| Held {
+fn from(listed: &DynamicObject) -> Option<FinalizedObject> {
+    listed.finalizers().iter().any(|finalizer| finalizer == FINALIZER).then(|| FinalizedObject {
         namespace: listed.namespace().unwrap_or_default(),
         name: listed.name_any(),
         reason: reason(listed).unwrap_or("-").to_owned(),
@@ -122,55 +107,55 @@ fn of(listed: &DynamicObject) -> Option<Held> {
     })
 }
 
-/// The reason of its Ready condition, if that is a word: anybody's text may stand there.
+/// The reason of the Ready condition, if it is alphanumeric. Other clients can write any text there.
 fn reason(listed: &DynamicObject) -> Option<&str> {
     let conditions = listed.data.pointer("/status/conditions")?.as_array()?;
     let ready = conditions.iter().find(|condition| condition["type"] == "Ready")?;
     ready["reason"].as_str().filter(|word| word.chars().all(|c| c.is_ascii_alphanumeric()))
 }
 
-fn told(held: &[Held], args: &UninstallArgs) -> String {
-    if held.is_empty() {
+fn render(finalized: &[FinalizedObject], args: &UninstallArgs) -> String {
+    if finalized.is_empty() {
         return "The operator holds no VpcConnector object: it can be uninstalled.\n".into();
     }
     let mut text = String::from("Without the operator, these VpcConnector objects can't be deleted:\n\n");
-    let wide = |heading: &str, part: fn(&Held) -> &str| {
-        held.iter().take(SHOWN).map(|held| part(held).len()).max().unwrap_or_default().max(heading.len())
+    let width = |heading: &str, field: fn(&FinalizedObject) -> &str| {
+        finalized.iter().take(MAX_SHOWN).map(|object| field(object).len()).max().unwrap_or_default().max(heading.len())
     };
-    let (namespace, name) = (wide("NAMESPACE", |held| &held.namespace), wide("NAME", |held| &held.name));
+    let (namespace, name) = (width("NAMESPACE", |object| &object.namespace), width("NAME", |object| &object.name));
     let mut row = |one: &str, two: &str, three: &str| {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "    {one:namespace$}   {two:name$}   {three}");
     };
     row("NAMESPACE", "NAME", "REASON");
-    for Held { namespace, name, reason, deleting } in held.iter().take(SHOWN) {
+    for FinalizedObject { namespace, name, reason, deleting } in finalized.iter().take(MAX_SHOWN) {
         row(namespace, name, &if *deleting { format!("{reason}, being deleted") } else { reason.clone() });
     }
-    if held.len() > SHOWN {
-        let _ = writeln!(text, "    and {} more", held.len() - SHOWN);
+    if finalized.len() > MAX_SHOWN {
+        let _ = writeln!(text, "    and {} more", finalized.len() - MAX_SHOWN);
     }
-    text + WAYS_OUT + &restore(args)
+    text + REMEDIES + &restore(args)
 }
 
-/// How to restore the release that Helm leaves half uninstalled.
+/// Text that restores the release, which Helm leaves half uninstalled.
 ///
-/// The command names the revision: without a number Helm goes back to the revision before the current one, which has
-/// other values, or does not exist.
+/// The command names the revision, because `helm rollback` without a revision restores the one before the current one, which
+/// has other values or does not exist.
 fn restore(args: &UninstallArgs) -> String {
-    let told = "Helm leaves a refused release in state `uninstalling`. To restore it with the values it has:\n";
+    let intro = "Helm leaves a refused release in state `uninstalling`. To restore it with the values it has:\n";
     match (&args.release, &args.release_namespace, args.release_revision) {
         (Some(release), Some(namespace), Some(revision)) => format!(
-            "{told}    helm rollback {release} {revision} --namespace {namespace}\n\nIf Helm no longer has that revision, \
+            "{intro}    helm rollback {release} {revision} --namespace {namespace}\n\nIf Helm no longer has that revision, \
              use the last one of: helm history {release} --namespace {namespace}\n\n"
         ),
         _ => format!(
-            "{told}    helm rollback RELEASE REVISION --namespace NAMESPACE\n\nREVISION is the last one of: helm history \
+            "{intro}    helm rollback RELEASE REVISION --namespace NAMESPACE\n\nREVISION is the last one of: helm history \
              RELEASE --namespace NAMESPACE\n\n"
         ),
     }
 }
 
-const WAYS_OUT: &str = "
+const REMEDIES: &str = "
 Remedies, while the operator runs:
 
 - Delete the objects, and with them their connectors in AWS; the command waits until the objects are deleted:
@@ -187,12 +172,12 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn held(namespace: &str, name: &str) -> Held {
-        Held { namespace: namespace.into(), name: name.into(), reason: "InUse".into(), deleting: true }
+    fn finalized(namespace: &str, name: &str) -> FinalizedObject {
+        FinalizedObject { namespace: namespace.into(), name: name.into(), reason: "InUse".into(), deleting: true }
     }
 
     #[test]
-    fn what_our_finalizer_holds_counts_also_when_it_does_not_parse() {
+    fn an_object_with_our_finalizer_counts_even_if_it_does_not_parse() {
         let listed = |finalizers: &[&str]| -> DynamicObject {
             serde_json::from_value(json!({
                 "metadata": {"name": "egress", "namespace": "shop", "finalizers": finalizers},
@@ -201,16 +186,16 @@ mod tests {
             }))
             .unwrap()
         };
-        let expected = Held { reason: "-".into(), deleting: false, ..held("shop", "egress") };
-        assert_eq!(of(&listed(&["another/finalizer", FINALIZER])), Some(expected));
-        assert_eq!(of(&listed(&["another/finalizer"])), None);
+        let expected = FinalizedObject { reason: "-".into(), deleting: false, ..finalized("shop", "egress") };
+        assert_eq!(from(&listed(&["another/finalizer", FINALIZER])), Some(expected));
+        assert_eq!(from(&listed(&["another/finalizer"])), None);
     }
 
     #[test]
-    fn what_is_told_fits_a_screen_and_says_what_to_do() {
-        let many: Vec<_> = (0..70).map(|n| held("shop", &format!("egress-{n}"))).collect();
+    fn the_output_names_at_most_50_objects_and_the_remedies() {
+        let many: Vec<_> = (0..70).map(|n| finalized("shop", &format!("egress-{n}"))).collect();
         let bare = UninstallArgs::default();
-        let text = told(&many, &bare);
+        let text = render(&many, &bare);
         assert!(
             text.contains("    NAMESPACE   NAME        REASON\n    shop        egress-0    InUse, being deleted\n"),
             "{text}"
@@ -223,8 +208,8 @@ mod tests {
             release_revision: Some(7),
             ..bare
         };
-        let text = told(&many, &release);
+        let text = render(&many, &release);
         assert!(text.contains("    helm rollback vpcc 7 --namespace jobs\n") && !text.contains("REVISION"), "{text}");
-        assert!(told(&[], &release).contains("it can be uninstalled"));
+        assert!(render(&[], &release).contains("it can be uninstalled"));
     }
 }

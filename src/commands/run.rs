@@ -1,4 +1,4 @@
-//! From settings to a running operator, and down again.
+//! `apprunner-operator run`: sets the operator up from its flags, runs it, and shuts it down.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,20 +24,20 @@ use crate::core::lease::LeaseTimings;
 use crate::core::ownership::ClusterId;
 use crate::leadership::{Leadership, MayAct};
 use crate::telemetry::health::{HEARTBEAT, Health, ListenError, SnapshotFn, serve};
-use crate::telemetry::incidents::{Incidents, OPERATOR, Trouble};
+use crate::telemetry::incidents::{Incidents, OPERATOR, SharedFailure};
 use crate::telemetry::metrics::{Metrics, Snapshot};
 use crate::{cluster, controller, telemetry};
 
-/// Calls under way are over within this time: each has a shorter deadline of its own.
+/// Time for the calls in progress at a shutdown. Each call has a shorter deadline of its own.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(35);
-/// Events still in the queue are given this long.
+/// Time for the Events in the queue at a shutdown.
 const EVENTS_WITHIN: Duration = Duration::from_secs(2);
-/// Threads that run tasks.
+/// Threads that run tasks. The operator waits far more than it computes, so more cores need no more threads.
 const THREADS: usize = 2;
-/// Between attempts to reach the API server at the start.
+/// Interval between attempts to reach the API server at the start.
 const START_AGAIN: Duration = Duration::from_secs(2);
 
-/// Says why the operator did not start.
+/// Why the operator did not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The log could not be set up.
@@ -46,24 +46,23 @@ pub enum RunError {
     /// The process could not be set up.
     #[error("setting up the process: {0}")]
     Process(#[from] std::io::Error),
-    /// What is to be told can't be told there.
+    /// A probe or metrics address could not be bound.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// Another operator may be working by now.
+    /// The operator lost the Lease, so another operator may lead.
     #[error("the Lease was lost, so another operator may be working by now")]
     LeaseLost,
-    /// The cluster can't be reached or does not let us in.
+    /// The cluster could not be reached, or refused access.
     #[error(transparent)]
     Start(#[from] StartError),
 }
 
-/// Runs the operator until SIGTERM or SIGINT, and then until the calls under way are finished.
+/// Runs the operator until SIGTERM or SIGINT, and then until the calls in progress are finished.
 pub fn run(args: &RunArgs) -> Result<(), RunError> {
     telemetry::log::start(args.log_format, &args.log).map_err(RunError::Log)?;
-    // It waits far more than it computes, however many cores the node has.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
     let result = runtime.block_on(run_operator(args));
-    // What still hangs on a connection has nothing left to say.
+    // The process does not wait for connections that are still open.
     runtime.shutdown_background();
     result
 }
@@ -72,7 +71,7 @@ async fn run_operator(args: &RunArgs) -> Result<(), RunError> {
     let stopping = stop_on_signal()?;
     let client = client::connect(&AccessArgs::default()).await?;
     let (diagnostics, metrics) = (Arc::<Diagnostics>::default(), Arc::<Metrics>::default());
-    let election = (args.leader_election == Switch::On).then(|| enter(args, &client));
+    let election = (args.leader_election == Switch::On).then(|| start_election(args, &client));
     let leadership = election.as_ref().map_or_else(Leadership::always, LeaderElector::leadership);
     let may_act = Arc::new(MayAct { stopping, leadership });
     let intervals = intervals(args);
@@ -99,7 +98,7 @@ async fn run_operator(args: &RunArgs) -> Result<(), RunError> {
     Ok(())
 }
 
-fn enter(args: &RunArgs, client: &Client) -> LeaderElector {
+fn start_election(args: &RunArgs, client: &Client) -> LeaderElector {
     let namespace = args.lease_namespace.as_deref().unwrap_or(client.default_namespace());
     let election = LeaderElector::new(client, namespace, &args.lease_name, LeaseTimings::default());
     info!(namespace, lease = args.lease_name, identity = election.identity(), "waiting for the Lease");
@@ -122,7 +121,7 @@ fn snapshot_fn(diagnostics: Arc<Diagnostics>, aws: Arc<Aws>, may_act: Arc<MayAct
     })
 }
 
-/// Waits until this operator leads; `false` when it is to stop before that.
+/// Waits until this operator leads; `false` if the shutdown begins before that.
 async fn wait_for_leadership(may_act: &MayAct, health: &Health) -> bool {
     loop {
         tokio::select! {
@@ -135,17 +134,17 @@ async fn wait_for_leadership(may_act: &MayAct, health: &Health) -> bool {
     true
 }
 
-/// Works until asked to stop, and then until the calls under way are over.
+/// Runs `work` until it ends, at most [`SHUTDOWN_GRACE`] after the shutdown began.
 async fn until_stopped(may_act: &MayAct, work: impl Future<Output = ()>) {
     tokio::select! {
         () = work => {}
         () = async { may_act.stopping.cancelled().await; tokio::time::sleep(SHUTDOWN_GRACE).await } => {
-            warn!("calls are still under way; what became of them is looked up at the next start");
+            warn!("calls are still in progress; the operator reads their effects at its next start");
         }
     }
 }
 
-/// Works while the Lease is ours, and gives it back afterwards.
+/// Runs `work` while this operator holds the Lease, and releases the Lease afterwards.
 async fn run_while_leading(
     election: Option<LeaderElector>,
     health: &Arc<Health>,
@@ -156,7 +155,7 @@ async fn run_while_leading(
         return Ok(());
     };
     let (done, health) = (CancellationToken::new(), health.clone());
-    // A task of its own: it must be renewed whatever else there is to do.
+    // The election is a task of its own, so that slow work does not delay the renewal of the Lease.
     let mut electing = tokio::spawn(election.run(done.clone(), move || health.lease_known()));
     tokio::select! {
         biased;
@@ -201,7 +200,7 @@ fn intervals(args: &RunArgs) -> Intervals {
     Intervals { resync: args.resync, ..Intervals::default() }.divided_by(args.aws.pace_divisor)
 }
 
-/// Waits for an API server that is not up yet; one that refuses is a mistake somebody must mend.
+/// Reads the cluster id; waits while the API server does not answer. A refusal ends the operator, because a user must act.
 async fn read_cluster_id(
     client: &Client,
     stopping: &CancellationToken,
@@ -215,7 +214,7 @@ async fn read_cluster_id(
                 incidents.no_answer(OPERATOR, verb, &message);
             }
             other => {
-                incidents.over(&Trouble::ApiServer);
+                incidents.ended(&SharedFailure::ApiServer);
                 return other.map(Some);
             }
         }
@@ -226,22 +225,22 @@ async fn read_cluster_id(
     }
 }
 
-/// The first signal asks for an orderly end, the second for an end.
+/// The first signal starts the shutdown, the second one ends the process.
 fn stop_on_signal() -> std::io::Result<CancellationToken> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stopping = CancellationToken::new();
-    let told = stopping.clone();
+    let signalled = stopping.clone();
     tokio::spawn(async move {
-        for last in [false, true] {
+        for is_second in [false, true] {
             tokio::select! {
                 _ = term.recv() => {}
                 _ = int.recv() => {}
             }
-            if last {
+            if is_second {
                 std::process::exit(1);
             }
-            info!("stopping: no call is begun any more, and those under way are finished");
-            told.cancel();
+            info!("shutting down: the operator starts no further calls and finishes those in progress");
+            signalled.cancel();
         }
     });
     Ok(stopping)

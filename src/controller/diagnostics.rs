@@ -14,35 +14,36 @@ use crate::telemetry::health::Health;
 /// The health of the controller and the objects that it watches.
 #[derive(Default)]
 pub struct Diagnostics {
-    /// Its health.
-    pub health: Arc<Health>,
+    /// The state behind `/livez` and `/readyz`.
+    pub(crate) health: Arc<Health>,
     stores: Mutex<Vec<Store<Guarded>>>,
     synced: AtomicUsize,
     waiting: AtomicI64,
 }
 
-/// The number of objects.
+/// Numbers of objects.
 #[derive(Debug, Default)]
-pub struct ObjectCounts {
-    /// By the reason of their Ready condition; New without one, and Malformed where the object does not parse.
-    pub reasons: BTreeMap<String, i64>,
-    /// Those that are being deleted, by the reason of their Ready condition, or Paused.
-    pub waiting: BTreeMap<String, i64>,
-    /// Those that are stalled.
-    pub stalled: i64,
+pub(crate) struct ObjectCounts {
+    /// Objects by the reason of their Ready condition; New without one, and Malformed if the object does not parse.
+    pub(crate) reasons: BTreeMap<String, i64>,
+    /// Objects that are being deleted, by the reason of their Ready condition, or Paused.
+    pub(crate) waiting: BTreeMap<String, i64>,
+    /// Objects that are stalled.
+    pub(crate) stalled: i64,
 }
 
-/// An object that waits for a worker, as long as this is kept.
-pub struct WaitsForWorker<'a>(&'a Diagnostics);
+/// Counts an object that waits for a worker, until it is dropped.
+pub(crate) struct WaitsForWorker<'a>(&'a Diagnostics);
 
 impl Diagnostics {
     /// Adds the store of a watch.
-    pub fn add(&self, store: Store<Guarded>) {
+    pub(crate) fn add(&self, store: Store<Guarded>) {
         lock(&self.stores).push(store);
     }
 
-    /// Notes that one more watch has listed its objects. (kube's `wait_until_ready` wakes only the last of several waiters.)
-    pub fn synced(&self) {
+    /// Records that one more watch has listed its objects. kube's `wait_until_ready` is not used, because it wakes only the last
+    /// of several waiters.
+    pub(crate) fn synced(&self) {
         let synced = self.synced.fetch_add(1, Ordering::Relaxed) + 1;
         if synced >= lock(&self.stores).len() {
             self.health.synced();
@@ -50,34 +51,34 @@ impl Diagnostics {
     }
 
     /// Counts an object that waits for a worker.
-    pub fn waiting(&self) -> WaitsForWorker<'_> {
+    pub(crate) fn waiting(&self) -> WaitsForWorker<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         WaitsForWorker(self)
     }
 
     /// The number of objects that wait for a worker.
-    pub fn queue(&self) -> i64 {
+    pub(crate) fn queue(&self) -> i64 {
         self.waiting.load(Ordering::Relaxed)
     }
 
     /// Counts the objects in the stores.
-    pub fn objects(&self) -> ObjectCounts {
+    pub(crate) fn objects(&self) -> ObjectCounts {
         let mut counts = ObjectCounts::default();
         for object in lock(&self.stores).iter().flat_map(Store::state) {
             let (status, metadata) = match &object.0 {
                 Ok(object) => (object.status.as_ref(), &object.metadata),
                 Err(invalid) => (None, &invalid.metadata),
             };
-            let holds = |condition| status.is_some_and(|status| status.condition(condition).is_some());
+            let has = |condition| status.is_some_and(|status| status.condition(condition).is_some());
             let ready = status.and_then(VpcConnectorStatus::ready_reason);
             let reason = if object.0.is_err() { "Malformed" } else { ready.unwrap_or("New") };
             *counts.reasons.entry(reason.to_owned()).or_default() += 1;
             if metadata.deletion_timestamp.is_some() {
-                // The Ready condition of a paused object is from before.
-                let waits_for = if holds(condition::PAUSED) { "Paused" } else { reason };
-                *counts.waiting.entry(waits_for.to_owned()).or_default() += 1;
+                // The Ready condition of a paused object is from before the pause.
+                let reason = if has(condition::PAUSED) { "Paused" } else { reason };
+                *counts.waiting.entry(reason.to_owned()).or_default() += 1;
             }
-            counts.stalled += i64::from(holds(condition::STALLED));
+            counts.stalled += i64::from(has(condition::STALLED));
         }
         counts
     }

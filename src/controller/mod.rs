@@ -36,7 +36,7 @@ use crate::core::arn::{AccountRegion, ConnectorArn};
 use crate::core::intervals::millis;
 use crate::sync::lock;
 use crate::telemetry::health::HEARTBEAT;
-use crate::telemetry::incidents::Trouble;
+use crate::telemetry::incidents::SharedFailure;
 
 /// The state that all reconciles share.
 struct Shared {
@@ -262,7 +262,7 @@ impl Shared {
                 cluster::Error::NoAnswer { verb, message } | cluster::Error::NotServed { verb, message },
             )) => incidents.no_answer(uid.as_str(), verb, message),
             Err(ReconcileError::Panicked) => {}
-            Ok(_) | Err(ReconcileError::Cluster(_)) => incidents.end(&Trouble::ApiServer, uid.as_str()),
+            Ok(_) | Err(ReconcileError::Cluster(_)) => incidents.end(&SharedFailure::ApiServer, uid.as_str()),
         }
     }
 
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn each_cause_is_logged_once_in_a_row_and_an_outage_by_no_object() {
+    fn each_cause_is_logged_once_in_a_row_and_an_outage_not_at_all() {
         let refused = |message: &str| {
             ReconcileError::Cluster(cluster::Error::Refused { verb: "get", code: 403, message: message.to_owned() })
         };
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_region_gets_half_of_the_workers_and_leaves_the_rest() {
+    async fn a_region_gets_at_most_half_of_the_workers() {
         let workers = Workers::new(4);
         let arn = |region: &str| {
             format!("arn:aws:apprunner:{region}:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef")

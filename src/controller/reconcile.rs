@@ -33,7 +33,7 @@ use crate::core::state::{ObjectState, Wait};
 use crate::core::status::{self, EventReason, PendingEvent};
 use crate::core::{transition, wait};
 use crate::leadership::MayAct;
-use crate::telemetry::incidents::{Incidents, Trouble};
+use crate::telemetry::incidents::{Incidents, SharedFailure};
 use crate::telemetry::metrics::Metrics;
 
 /// Far more passes than any object takes; reaching it is a defect, and is logged as one.
@@ -92,7 +92,7 @@ impl Reconciler {
         let same = || shown().filter(|now| now.id() == uid);
         let (result, attempt) = self.run_to_wait(same, &mut state, attempt).await;
         if !attempt.write_refused() {
-            self.incidents.end(&Trouble::WriteRefused, uid.as_str());
+            self.incidents.end(&SharedFailure::WriteRefused, uid.as_str());
         }
         self.states.put(uid, state);
         match result {
@@ -117,7 +117,7 @@ impl Reconciler {
         let uid = Uid::from(Some(uid.to_owned()));
         self.objects.deleted(uid.clone());
         self.scans.unsubscribe(&uid);
-        self.incidents.gone(uid.as_str());
+        self.incidents.forget(uid.as_str());
         self.states.remove(uid.as_str());
     }
 
@@ -215,7 +215,7 @@ impl Reconciler {
         self.metrics.write_refused(&refusal);
         debug!(error = %refusal, "the API server refused a write");
         let kind = format!("{} {}", refusal.write.in_words(), refusal.code);
-        self.incidents.begin(&Trouble::WriteRefused, pass.object.id().as_str(), &kind, &refusal.to_string());
+        self.incidents.begin(&SharedFailure::WriteRefused, pass.object.id().as_str(), &kind, &refusal.to_string());
         if !pass.evidence.attempt.write_refused() {
             refusal::refused(&mut pass.evidence, refusal);
             return Ok(None);
@@ -245,7 +245,7 @@ impl Reconciler {
             self.scans.unsubscribe(&uid);
         }
         if !acts {
-            self.incidents.held(uid.as_str(), wrong_account(decision));
+            self.incidents.note_wrong_account(uid.as_str(), wrong_account(decision));
         }
     }
 

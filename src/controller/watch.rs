@@ -1,12 +1,13 @@
-//! What the API server shows, and which of it wakes an object.
+//! The watch of the objects, and the changes that trigger a reconcile.
 //!
-//! kube's watcher keeps a store up to date and goes on after errors. What it leaves open is closed here. A watch that went
-//! silent stays silent (an API server restored from a backup answers a watch from its own future so): so each watch is
-//! begun anew after a few minutes. One that can't be started is repeated from where it was for ever, also where nothing is
-//! there any more (a 410, or a CRD that is created again): so that one is begun anew at once, with a list. The objects of a
-//! list stand in the store only once the list is whole: so they wake nobody before that. And an object is woken by what
-//! others change about it, never by our own status writes: of its status only what is missing wakes it, since the operator
-//! takes nothing out.
+//! kube's watcher keeps a store up to date and continues after errors. This module adds four things:
+//! - A silent watch stays silent, for example when an API server that was restored from a backup has not reached the
+//!   resource version of the watch again. So each watch is restarted after `Intervals::watch`.
+//! - kube repeats a watch that cannot be started from the same resource version for ever, even if the API server no longer
+//!   has it (a 410, or a CRD that was created again). So such a watch is restarted at once, with a list.
+//! - The store contains the objects of a list only when the list is complete. So a list triggers reconciles only then.
+//! - A reconcile is triggered by changes of others, never by the operator's own status writes. Of the status only missing
+//!   parts trigger one, because the operator removes none of these.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -27,34 +28,35 @@ use crate::cluster::own_writes::version;
 use crate::cluster::writes::strip_metadata;
 use crate::core::intervals::Intervals;
 
-/// An object, or why it does not parse.
-pub type Guarded = DeserializeGuard<VpcConnector>;
+/// An object, or the error why it does not parse.
+pub(crate) type Guarded = DeserializeGuard<VpcConnector>;
 
-/// What is to be told of the objects that the watch shows.
-pub trait WatchHandler: Send + Sync + 'static {
-    /// An object is gone, by uid.
+/// Receives the events of a watch.
+pub(crate) trait WatchHandler: Send + Sync + 'static {
+    /// The object with this uid was deleted.
     fn deleted(&self, uid: &str);
-    /// The objects are known for the first time.
+    /// The first list is complete.
     fn synced(&self);
-    /// An object stands in a list that began then; says whether it is to be looked at again, changed or not.
+    /// The object is in a list that started at this time; returns whether to reconcile the object even if it is unchanged.
     fn relisted(&self, object: &VpcConnector, list_started: Instant) -> bool;
 }
 
-/// Watches, and gives the objects to look at; begins anew after a time, give or take a fifth.
-pub fn watch(
+/// Watches the objects, and returns a stream of those to reconcile, and their store. The watch is restarted after
+/// `Intervals::watch`, plus or minus 20 %.
+pub(crate) fn watch(
     api: Api<Guarded>,
     intervals: &Intervals,
     handler: Arc<impl WatchHandler>,
 ) -> (impl Stream<Item = watcher::Result<Guarded>> + Send + 'static, Store<Guarded>) {
     let (store, writer) = reflector::store();
     let (rebuild, again) = (intervals.watch, WatchBackoff::new(intervals.watch_again));
-    let begin = move || {
+    let start = move || {
         let lifetime = rebuild.mul_f64(0.8 + 0.4 * rand::random::<f64>());
         let watching = watcher(api.clone(), watcher::Config::default().timeout(WATCH_SECONDS));
         until_it_cannot_start(watching.boxed()).take_until(tokio::time::sleep(lifetime))
     };
     let mut filter = ResourceVersionFilter::default();
-    let woken = stream::repeat_with(begin)
+    let changed = stream::repeat_with(start)
         .flatten()
         .backoff(again)
         .filter(move |event| std::future::ready(event.as_ref().map_or(true, |event| filter.accepts(event))))
@@ -67,10 +69,10 @@ pub fn watch(
         .scan(ChangeFilter::default(), move |changes, event| std::future::ready(Some(changes.apply(event, &*handler))))
         .flat_map(stream::iter)
         .map(Ok);
-    (woken, store)
+    (changed, store)
 }
 
-/// A watch up to and including the failure to start it again.
+/// The events of a watch, up to and including the error that it cannot be started.
 fn until_it_cannot_start(
     watching: BoxStream<'static, watcher::Result<Event<Guarded>>>,
 ) -> impl Stream<Item = watcher::Result<Event<Guarded>>> + Send {
@@ -82,10 +84,10 @@ fn until_it_cannot_start(
     })
 }
 
-/// Lets events pass in the order of their resource versions.
+/// Accepts events in the order of their resource versions.
 ///
-/// An event that comes again would bring back an object that is gone, or take its namesake out of the store, which knows
-/// names only.
+/// A repeated event would add a deleted object to the store again, or remove a new object of the same name: the store has
+/// names as keys, not uids.
 #[derive(Default)]
 struct ResourceVersionFilter {
     highest: u128,
@@ -107,10 +109,10 @@ impl ResourceVersionFilter {
     }
 }
 
-/// Remembers what was last shown of each object that is there.
+/// Returns the objects to reconcile: those whose last event differs from the one before.
 #[derive(Default)]
 struct ChangeFilter {
-    known: HashMap<String, Shown>,
+    known: HashMap<String, Seen>,
     listed: Vec<Guarded>,
     list_started: Option<Instant>,
     synced: bool,
@@ -118,10 +120,10 @@ struct ChangeFilter {
 }
 
 impl ChangeFilter {
-    /// The objects that an event wakes.
+    /// The objects to reconcile after an event.
     fn apply(&mut self, event: watcher::Result<Event<Guarded>>, handler: &impl WatchHandler) -> Vec<Guarded> {
         match &event {
-            // It comes before a list is asked for, also before one that fails.
+            // kube sends Init before it requests a list, which may then fail.
             Ok(Event::Init) => {}
             Ok(_) => self.outage.ended(),
             Err(error) => self.outage.failed(error),
@@ -144,24 +146,24 @@ impl ChangeFilter {
                 Vec::new()
             }
             Ok(Event::InitDone) => self.apply_list(handler),
-            // To the controller a failure would be a reason to rest, for up to a minute and whatever else wakes an object.
+            // The controller does not receive the error: it would pause all reconciles for up to a minute.
             Err(_) => Vec::new(),
         }
     }
 
     fn apply_list(&mut self, handler: &impl WatchHandler) -> Vec<Guarded> {
         let list_started = self.list_started.unwrap_or_else(Instant::now);
-        let mut before = std::mem::take(&mut self.known);
+        let mut previous = std::mem::take(&mut self.known);
         let listed = std::mem::take(&mut self.listed);
         for object in &listed {
             let uid = object.uid().unwrap_or_default();
-            let last = before.remove(&uid);
-            let again = object.0.as_ref().is_ok_and(|object| handler.relisted(object, list_started));
-            if let Some(last) = last.filter(|_| !again) {
+            let last = previous.remove(&uid);
+            let reconcile = object.0.as_ref().is_ok_and(|object| handler.relisted(object, list_started));
+            if let Some(last) = last.filter(|_| !reconcile) {
                 self.known.insert(uid, last);
             }
         }
-        for uid in before.keys() {
+        for uid in previous.keys() {
             handler.deleted(uid);
         }
         if !std::mem::replace(&mut self.synced, true) {
@@ -171,29 +173,29 @@ impl ChangeFilter {
     }
 
     fn changed(&mut self, object: Guarded) -> Option<Guarded> {
-        let now = Shown::of(&object);
+        let now = Seen::new(&object);
         let last = self.known.insert(object.uid().unwrap_or_default(), now);
         last.is_none_or(|last| now.differs_from(last)).then_some(object)
     }
 }
 
-/// What was shown of an object, as far as a change of it may wake the object.
+/// The parts of an object whose change may trigger a reconcile.
 #[derive(Clone, Copy)]
-struct Shown {
-    /// Everything that a decision depends on and that others write.
+struct Seen {
+    /// Hash of the fields that decisions depend on and that others write.
     decisive: u64,
     /// The status has a Ready condition.
     ready: bool,
     /// The status has a Paused condition.
     paused: bool,
-    /// `.status.arn`
+    /// Hash of `.status.arn`.
     claim: Option<u64>,
-    /// The metadata that a policy may go by, while a write is refused.
+    /// Hash of the metadata that an admission policy may depend on; only while a write is refused.
     refused: Option<u64>,
 }
 
-impl Shown {
-    fn of(object: &Guarded) -> Self {
+impl Seen {
+    fn new(object: &Guarded) -> Self {
         let meta = object.meta();
         let finalizer = meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
         let annotations = meta.annotations.iter().flatten().filter(|(key, _)| key.starts_with(GROUP));
@@ -217,14 +219,14 @@ impl Shown {
         let wiped = last.ready && !self.ready
             || last.paused && !self.paused
             || last.claim.is_some() && self.claim != last.claim;
-        let admissible = last.refused.is_some() && self.refused.is_some() && self.refused != last.refused;
-        self.decisive != last.decisive || wiped || admissible
+        let may_be_admitted = last.refused.is_some() && self.refused.is_some() && self.refused != last.refused;
+        self.decisive != last.decisive || wiped || may_be_admitted
     }
 }
 
-fn hash(of: &impl Hash) -> u64 {
+fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
+    value.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -248,17 +250,17 @@ mod tests {
         DeserializeGuard(Ok(VpcConnector { metadata, ..VpcConnector::default() }))
     }
 
-    /// Notes who is gone, and wants this one object looked at again.
+    /// Records the calls, and asks for a reconcile of the `restored` object.
     #[derive(Default)]
     struct Notes {
-        gone: Mutex<Vec<String>>,
+        deleted: Mutex<Vec<String>>,
         synced: Mutex<u32>,
         restored: Option<&'static str>,
     }
 
     impl WatchHandler for Notes {
         fn deleted(&self, uid: &str) {
-            self.gone.lock().unwrap().push(uid.to_owned());
+            self.deleted.lock().unwrap().push(uid.to_owned());
         }
 
         fn synced(&self) {
@@ -270,55 +272,55 @@ mod tests {
         }
     }
 
-    fn woken_with(notes: &Notes, wakes: &mut ChangeFilter, event: Event<Guarded>) -> Vec<String> {
-        wakes.apply(Ok(event), notes).iter().map(ResourceExt::name_any).collect()
+    fn triggered_with(notes: &Notes, filter: &mut ChangeFilter, event: Event<Guarded>) -> Vec<String> {
+        filter.apply(Ok(event), notes).iter().map(ResourceExt::name_any).collect()
     }
 
-    fn woken(wakes: &mut ChangeFilter, event: Event<Guarded>) -> Vec<String> {
-        woken_with(&Notes::default(), wakes, event)
-    }
-
-    #[test]
-    fn a_list_wakes_nobody_before_it_is_whole() {
-        let mut wakes = ChangeFilter::default();
-        assert!(woken(&mut wakes, Event::Init).is_empty());
-        assert!(woken(&mut wakes, Event::InitApply(object("a", 1))).is_empty());
-        assert!(woken(&mut wakes, Event::InitApply(object("b", 1))).is_empty());
-        assert_eq!(woken(&mut wakes, Event::InitDone), ["a", "b"]);
+    fn triggered(filter: &mut ChangeFilter, event: Event<Guarded>) -> Vec<String> {
+        triggered_with(&Notes::default(), filter, event)
     }
 
     #[test]
-    fn the_objects_are_known_once_the_first_list_is_whole() {
-        let (mut wakes, notes) = (ChangeFilter::default(), Notes::default());
-        woken_with(&notes, &mut wakes, Event::Init);
-        woken_with(&notes, &mut wakes, Event::InitApply(object("a", 1)));
+    fn a_list_triggers_reconciles_when_it_is_complete() {
+        let mut filter = ChangeFilter::default();
+        assert!(triggered(&mut filter, Event::Init).is_empty());
+        assert!(triggered(&mut filter, Event::InitApply(object("a", 1))).is_empty());
+        assert!(triggered(&mut filter, Event::InitApply(object("b", 1))).is_empty());
+        assert_eq!(triggered(&mut filter, Event::InitDone), ["a", "b"]);
+    }
+
+    #[test]
+    fn the_watch_is_synced_when_the_first_list_is_complete() {
+        let (mut filter, notes) = (ChangeFilter::default(), Notes::default());
+        triggered_with(&notes, &mut filter, Event::Init);
+        triggered_with(&notes, &mut filter, Event::InitApply(object("a", 1)));
         assert_eq!(*notes.synced.lock().unwrap(), 0);
-        woken_with(&notes, &mut wakes, Event::InitDone);
-        woken_with(&notes, &mut wakes, Event::InitDone);
-        assert_eq!(*notes.synced.lock().unwrap(), 1, "and told once");
+        triggered_with(&notes, &mut filter, Event::InitDone);
+        triggered_with(&notes, &mut filter, Event::InitDone);
+        assert_eq!(*notes.synced.lock().unwrap(), 1, "and reported once");
     }
 
     #[test]
-    fn a_list_that_was_cut_off_is_forgotten() {
-        let mut wakes = ChangeFilter::default();
-        woken(&mut wakes, Event::InitApply(object("a", 1)));
-        woken(&mut wakes, Event::Init);
-        woken(&mut wakes, Event::InitApply(object("b", 1)));
-        assert_eq!(woken(&mut wakes, Event::InitDone), ["b"]);
+    fn an_incomplete_list_is_discarded() {
+        let mut filter = ChangeFilter::default();
+        triggered(&mut filter, Event::InitApply(object("a", 1)));
+        triggered(&mut filter, Event::Init);
+        triggered(&mut filter, Event::InitApply(object("b", 1)));
+        assert_eq!(triggered(&mut filter, Event::InitDone), ["b"]);
     }
 
     #[test]
-    fn only_what_changed_is_woken() {
-        let mut wakes = ChangeFilter::default();
-        assert_eq!(woken(&mut wakes, Event::Apply(object("a", 1))), ["a"]);
-        assert!(woken(&mut wakes, Event::Apply(object("a", 1))).is_empty());
-        assert_eq!(woken(&mut wakes, Event::Apply(object("a", 2))), ["a"]);
-        woken(&mut wakes, Event::InitApply(object("a", 2)));
-        woken(&mut wakes, Event::InitApply(object("b", 1)));
-        assert_eq!(woken(&mut wakes, Event::InitDone), ["b"]);
+    fn only_a_changed_object_is_reconciled() {
+        let mut filter = ChangeFilter::default();
+        assert_eq!(triggered(&mut filter, Event::Apply(object("a", 1))), ["a"]);
+        assert!(triggered(&mut filter, Event::Apply(object("a", 1))).is_empty());
+        assert_eq!(triggered(&mut filter, Event::Apply(object("a", 2))), ["a"]);
+        triggered(&mut filter, Event::InitApply(object("a", 2)));
+        triggered(&mut filter, Event::InitApply(object("b", 1)));
+        assert_eq!(triggered(&mut filter, Event::InitDone), ["b"]);
     }
 
-    /// The object with a status of these conditions and this claim.
+    /// The object with these conditions and this claim in its status.
     fn with_status(reasons: &[(&str, Reason)], arn: Option<&str>) -> Guarded {
         let mut object = object("a", 1);
         let conditions = reasons.iter().map(|(type_, reason)| Condition {
@@ -339,9 +341,9 @@ mod tests {
     }
 
     #[test]
-    fn our_own_status_writes_wake_nobody() {
-        let mut wakes = ChangeFilter::default();
-        woken(&mut wakes, Event::Apply(object("a", 1)));
+    fn our_own_status_writes_trigger_no_reconcile() {
+        let mut filter = ChangeFilter::default();
+        triggered(&mut filter, Event::Apply(object("a", 1)));
         for written in [
             with_status(&[], None),
             with_status(&[("Ready", Reason::Adopting)], None),
@@ -350,67 +352,71 @@ mod tests {
             with_status(&[("Ready", Reason::WriteRefused)], Some("arn")),
             with_status(&[("Ready", Reason::Available)], Some("arn")),
         ] {
-            assert!(woken(&mut wakes, Event::Apply(written)).is_empty());
+            assert!(triggered(&mut filter, Event::Apply(written)).is_empty());
         }
     }
 
     #[test]
-    fn a_status_that_lost_its_condition_or_its_claim_wakes_its_object() {
-        let whole = || with_status(&[("Ready", Reason::InUse)], Some("arn"));
+    fn a_status_that_lost_its_condition_or_its_claim_triggers_a_reconcile() {
+        let complete = || with_status(&[("Ready", Reason::InUse)], Some("arn"));
         for wiped in [object("a", 1), with_status(&[], Some("arn")), with_status(&[("Ready", Reason::InUse)], None)] {
-            let mut wakes = ChangeFilter::default();
-            woken(&mut wakes, Event::Apply(whole()));
-            assert_eq!(woken(&mut wakes, Event::Apply(wiped.clone())), ["a"]);
-            assert!(woken(&mut wakes, Event::Apply(wiped.clone())).is_empty(), "once");
-            assert!(woken(&mut wakes, Event::Apply(whole())).is_empty(), "and not when it is whole again");
-            woken(&mut wakes, Event::InitApply(wiped));
-            assert_eq!(woken(&mut wakes, Event::InitDone), ["a"], "a list shows it too");
-            woken(&mut wakes, Event::Apply(whole()));
+            let mut filter = ChangeFilter::default();
+            triggered(&mut filter, Event::Apply(complete()));
+            assert_eq!(triggered(&mut filter, Event::Apply(wiped.clone())), ["a"]);
+            assert!(triggered(&mut filter, Event::Apply(wiped.clone())).is_empty(), "once");
+            assert!(triggered(&mut filter, Event::Apply(complete())).is_empty(), "and not when it is complete again");
+            triggered(&mut filter, Event::InitApply(wiped));
+            assert_eq!(triggered(&mut filter, Event::InitDone), ["a"], "a list shows it too");
+            triggered(&mut filter, Event::Apply(complete()));
             let moved = with_status(&[("Ready", Reason::InUse)], Some("another"));
-            assert_eq!(woken(&mut wakes, Event::Apply(moved)), ["a"]);
+            assert_eq!(triggered(&mut filter, Event::Apply(moved)), ["a"]);
         }
     }
 
     #[test]
-    fn a_change_of_labels_and_annotations_wakes_an_object_only_while_a_write_is_refused() {
+    fn labels_and_annotations_trigger_a_reconcile_only_while_a_write_is_refused() {
         let labelled = |reason, team: &str| {
             let mut object = with_status(&[("Ready", reason)], None);
             object.meta_mut().labels = Some([("team".to_owned(), team.to_owned())].into());
             object.meta_mut().annotations = Some([("example.org/team".to_owned(), team.to_owned())].into());
             DeserializeGuard(Ok(strip_metadata(object.0.unwrap())))
         };
-        let mut wakes = ChangeFilter::default();
-        woken(&mut wakes, Event::Apply(labelled(Reason::Available, "a")));
-        assert!(woken(&mut wakes, Event::Apply(labelled(Reason::Available, "b"))).is_empty());
-        assert!(woken(&mut wakes, Event::Apply(labelled(Reason::WriteRefused, "b"))).is_empty(), "our own write");
-        assert_eq!(woken(&mut wakes, Event::Apply(labelled(Reason::WriteRefused, "c"))), ["a"]);
-        assert!(woken(&mut wakes, Event::Apply(labelled(Reason::Available, "d"))).is_empty());
+        let mut filter = ChangeFilter::default();
+        triggered(&mut filter, Event::Apply(labelled(Reason::Available, "a")));
+        assert!(triggered(&mut filter, Event::Apply(labelled(Reason::Available, "b"))).is_empty());
+        assert!(triggered(&mut filter, Event::Apply(labelled(Reason::WriteRefused, "b"))).is_empty(), "our own write");
+        assert_eq!(triggered(&mut filter, Event::Apply(labelled(Reason::WriteRefused, "c"))), ["a"]);
+        assert!(triggered(&mut filter, Event::Apply(labelled(Reason::Available, "d"))).is_empty());
     }
 
     #[test]
-    fn an_object_that_comes_back_from_a_backup_is_woken_again() {
-        let (mut wakes, notes) = (ChangeFilter::default(), Notes::default());
-        woken(&mut wakes, Event::Apply(object("a", 1)));
-        woken_with(&notes, &mut wakes, Event::Delete(object("a", 1)));
-        assert_eq!(*notes.gone.lock().unwrap(), ["a"]);
-        woken(&mut wakes, Event::InitApply(object("a", 1)));
-        assert_eq!(woken(&mut wakes, Event::InitDone), ["a"]);
+    fn an_object_restored_from_a_backup_is_reconciled_again() {
+        let (mut filter, notes) = (ChangeFilter::default(), Notes::default());
+        triggered(&mut filter, Event::Apply(object("a", 1)));
+        triggered_with(&notes, &mut filter, Event::Delete(object("a", 1)));
+        assert_eq!(*notes.deleted.lock().unwrap(), ["a"]);
+        triggered(&mut filter, Event::InitApply(object("a", 1)));
+        assert_eq!(triggered(&mut filter, Event::InitDone), ["a"]);
         let restored = Notes { restored: Some("a"), ..Notes::default() };
-        woken(&mut wakes, Event::InitApply(object("a", 1)));
-        assert_eq!(woken_with(&restored, &mut wakes, Event::InitDone), ["a"], "as it was, but not as we left it");
+        triggered(&mut filter, Event::InitApply(object("a", 1)));
+        assert_eq!(
+            triggered_with(&restored, &mut filter, Event::InitDone),
+            ["a"],
+            "unchanged, but older than our last write"
+        );
     }
 
     #[test]
-    fn an_object_whose_end_was_missed_is_gone_with_the_next_list() {
-        let (mut wakes, notes) = (ChangeFilter::default(), Notes::default());
-        woken(&mut wakes, Event::Apply(object("a", 1)));
-        woken(&mut wakes, Event::Init);
-        woken_with(&notes, &mut wakes, Event::InitDone);
-        assert_eq!(*notes.gone.lock().unwrap(), ["a"]);
+    fn an_object_that_is_not_in_the_next_list_counts_as_deleted() {
+        let (mut filter, notes) = (ChangeFilter::default(), Notes::default());
+        triggered(&mut filter, Event::Apply(object("a", 1)));
+        triggered(&mut filter, Event::Init);
+        triggered_with(&notes, &mut filter, Event::InitDone);
+        assert_eq!(*notes.deleted.lock().unwrap(), ["a"]);
     }
 
     #[test]
-    fn events_pass_in_order_and_only_once() {
+    fn events_are_accepted_in_order_and_only_once() {
         let at = |version: &str| {
             let mut object = object("a", 1);
             object.meta_mut().resource_version = Some(version.into());
@@ -421,8 +427,8 @@ mod tests {
         assert!(!filter.accepts(&Event::Apply(at("9"))), "older than the list");
         assert!(filter.accepts(&Event::Apply(at("11"))));
         assert!(filter.accepts(&Event::Delete(at("12"))));
-        assert!(!filter.accepts(&Event::Apply(at("11"))), "shown again");
-        assert!(!filter.accepts(&Event::Delete(at("12"))), "shown again");
+        assert!(!filter.accepts(&Event::Apply(at("11"))), "repeated");
+        assert!(!filter.accepts(&Event::Delete(at("12"))), "repeated");
         assert!(filter.accepts(&Event::Init) && filter.accepts(&Event::InitApply(at("3"))));
         assert!(filter.accepts(&Event::Apply(at("4"))), "a server from a backup counts from an earlier number");
         assert!(filter.accepts(&Event::Apply(at("not-a-number"))));

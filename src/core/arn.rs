@@ -1,12 +1,12 @@
-//! ARNs, parsed once: what follows never splits a string again.
+//! The parsed ARN of a connector, and its account and region.
 //!
-//! The account and the region in an ARN decide which credentials may be believed about it, so a text that is not
-//! surely a connector's ARN never becomes one of these types.
+//! The account and the region in an ARN decide which credentials can prove anything about the connector. So only a text
+//! that has exactly the form of a connector's ARN parses.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The regions App Runner exists in. Source: AWS General Reference, App Runner endpoints.
+/// The regions of App Runner. Source: AWS General Reference, App Runner endpoints.
 pub const APP_RUNNER_REGIONS: [&str; 11] = [
     "us-east-1",
     "us-east-2",
@@ -21,7 +21,7 @@ pub const APP_RUNNER_REGIONS: [&str; 11] = [
     "eu-west-3",
 ];
 
-/// A twelve-digit AWS account.
+/// An AWS account of twelve digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountId(String);
 
@@ -29,7 +29,7 @@ pub struct AccountId(String);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Region(String);
 
-/// One account in one region: what AWS counts calls for, lists services of, and may be slow in.
+/// An account in a region. AWS limits calls, lists services, and has outages for each account and region.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountRegion {
     /// The account.
@@ -48,7 +48,7 @@ pub struct ConnectorArn {
     named: Named,
 }
 
-/// What stands behind `vpcconnector/` in an ARN.
+/// The part of an ARN after `vpcconnector/`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Named {
     name: String,
@@ -56,7 +56,7 @@ struct Named {
     id: String,
 }
 
-/// Says why a text is no such ARN.
+/// Why a text does not parse.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ArnError(String);
@@ -67,12 +67,12 @@ impl ConnectorArn {
         &self.text
     }
 
-    /// The partition: `aws`, and nothing else where App Runner exists today.
+    /// The partition; today App Runner exists in `aws` only.
     pub fn partition(&self) -> &str {
         &self.partition
     }
 
-    /// The region whose endpoint knows the connector.
+    /// The region whose endpoint serves the connector.
     pub fn region(&self) -> &Region {
         &self.region
     }
@@ -87,12 +87,12 @@ impl ConnectorArn {
         &self.named.name
     }
 
-    /// Its revision, a number.
+    /// The connector's revision, a number.
     pub fn revision(&self) -> &str {
         &self.named.revision
     }
 
-    /// What no other connector has. Every one that was seen has 32 hexadecimal digits, which nobody guarantees.
+    /// The connector's unique id. All ids seen so far have 32 hexadecimal digits; AWS does not document their form.
     pub fn id(&self) -> &str {
         &self.named.id
     }
@@ -102,7 +102,7 @@ impl ConnectorArn {
         AccountRegion { account: self.account.clone(), region: self.region.clone() }
     }
 
-    /// Whether that is its account and region.
+    /// True if the connector is in this account and region.
     pub fn is_in(&self, account_region: &AccountRegion) -> bool {
         self.account == account_region.account && self.region == account_region.region
     }
@@ -116,7 +116,7 @@ impl AccountId {
 }
 
 impl Region {
-    /// The partition whose credentials the region takes.
+    /// The partition whose credentials the region accepts.
     pub fn partition(&self) -> &'static str {
         match self.as_str() {
             name if name.starts_with("cn-") => "aws-cn",
@@ -182,13 +182,16 @@ fn connector(resource: &str) -> Option<Named> {
     let &["vpcconnector", name, revision, id] = parts.as_slice() else {
         return None;
     };
-    let is_named = (4..=40).contains(&name.len())
+    let valid_name = (4..=40).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    let revised = (1..=9).contains(&revision.len()) && revision.bytes().all(|b| b.is_ascii_digit());
-    let identified = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let whole = is_named && revised && identified;
-    whole.then(|| Named { name: name.to_owned(), revision: revision.to_owned(), id: id.to_owned() })
+    let valid_revision = (1..=9).contains(&revision.len()) && revision.bytes().all(|b| b.is_ascii_digit());
+    let valid_id = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    (valid_name && valid_revision && valid_id).then(|| Named {
+        name: name.to_owned(),
+        revision: revision.to_owned(),
+        id: id.to_owned(),
+    })
 }
 
 macro_rules! display_as_text {
@@ -219,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_may_have_what_app_runner_allows_and_nothing_else() {
+    fn a_name_has_the_characters_that_app_runner_allows() {
         let named = |name: &str| GOOD.replace("/shop/", &format!("/{name}/")).parse::<ConnectorArn>().is_ok();
         for good in ["shop", "Shop-1_x", "0000", &"n".repeat(40)] {
             assert!(named(good), "{good}");
@@ -237,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_may_be_of_another_form_than_those_that_were_seen() {
+    fn an_id_may_have_another_form_than_the_known_ids() {
         let identified = |id: &str| GOOD.replace("0123456789abcdef0123456789abcdef", id).parse::<ConnectorArn>();
         for good in ["0", "A-Z", "6d0f4fd8-3c1e-4b52-9f4a-0c5cb0a1d9e7", "0123456789ABCDEF", &"x".repeat(64)] {
             assert_eq!(identified(good).unwrap().id(), good);
@@ -248,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_is_of_one_partition() {
+    fn a_region_belongs_to_one_partition() {
         let partition = |region: &str| region.parse::<Region>().unwrap().partition();
         assert_eq!(partition("eu-west-1"), "aws");
         assert_eq!(partition("cn-north-1"), "aws-cn");
@@ -258,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_surely_a_connector_does_not_parse() {
+    fn a_text_that_is_not_the_arn_of_a_connector_does_not_parse() {
         for bad in [
             "",
             "shop",

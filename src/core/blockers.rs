@@ -252,7 +252,7 @@ impl ServiceScan {
         let failure = match outcome.into_result() {
             Ok(_) if self.is_endless() => {
                 self.listing = None;
-                Failure::new(Operation::ListServices, ErrorClass::Unproven, "Unproven", "the list has no end")
+                Failure::unproven(Operation::ListServices, "the list has no end")
             }
             Ok(page) => {
                 self.apply_page(first, page, time);

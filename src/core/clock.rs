@@ -1,7 +1,7 @@
 //! The two clocks of a decision.
 //!
-//! Waits, backoff and due times are measured by a clock that only runs forward, so that setting the wall clock neither
-//! holds an object back nor releases it too early. Wall-clock times are written into statuses, for people to read.
+//! Waits, backoff and due times use a monotonic clock, so that a change of the wall clock makes no wait longer or shorter.
+//! Statuses contain wall-clock times, for users.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use jiff::Timestamp;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(Duration);
 
-/// The present, by both clocks.
+/// The current time by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
-    /// Monotonic: what decisions compare.
+    /// Monotonic time, for decisions.
     pub moment: Moment,
-    /// Wall clock: what people read.
+    /// Wall-clock time, for statuses.
     pub wall: Timestamp,
 }
 
@@ -42,7 +42,7 @@ impl Moment {
 }
 
 impl Now {
-    /// What the wall clock will show at a moment, unless it is set before.
+    /// The wall-clock time at a later moment, unless the wall clock is changed before.
     pub fn wall_at(self, moment: Moment) -> Timestamp {
         self.wall.checked_add(moment.since(self.moment)).unwrap_or(Timestamp::MAX)
     }

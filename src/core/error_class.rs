@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_and_messages_are_compared_without_regard_to_case() {
+    fn codes_and_messages_are_compared_without_case() {
         for (code, expected) in [
             ("resourcenotfoundexception", ErrorClass::NotFound),
             ("com.amazonaws.apprunner#RESOURCENOTFOUNDEXCEPTION", ErrorClass::NotFound),
@@ -285,13 +285,13 @@ mod tests {
     }
 
     #[test]
-    fn a_connector_in_use_is_known_by_the_message() {
+    fn a_connector_in_use_is_recognized_by_the_message() {
         let message = "Provided VPC connector arn is being used by other services. ARN:  arn:aws:…";
         assert_eq!(class(400, "InvalidRequestException", message), ErrorClass::InUse);
     }
 
     #[test]
-    fn a_reply_without_a_code_is_classed_by_its_status() {
+    fn a_reply_without_a_code_is_classified_by_its_http_status() {
         for (status, expected) in [
             (403, ErrorClass::InvalidRequest),
             (408, ErrorClass::ServiceError),
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_of_awss_own_is_one_under_every_http_status() {
+    fn internal_failures_of_aws_are_recognized_with_every_http_status() {
         // Were it a refusal, it would prove that nothing has happened.
         for code in ["InternalServiceErrorException", "InternalFailure", "InternalServerError", "ServiceUnavailable"] {
             assert_eq!(class(400, code, ""), ErrorClass::ServiceError, "{code}");
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn each_class_has_a_name_a_reason_and_codes_of_its_own() {
+    fn each_class_has_its_own_name_reason_and_codes() {
         let rows = ErrorClass::ALL.map(|class| (class, class.handling()));
         for (class, row) in &rows {
             assert_eq!(class.as_str(), format!("{class:?}"));

@@ -1,12 +1,12 @@
-//! The annotations that hold an object while they are `"true"`, and the Events for values that are neither true nor false.
+//! The annotations `paused` and `protected`, and the Events for values of them that are neither true nor false.
 
 use super::status::{EventReason, PendingEvent};
 use crate::api::{PAUSED, PROTECTED, VpcConnector};
 
-/// No more of a value than this is quoted.
-const MOST_QUOTED: usize = 60;
+/// Characters of a value that a message quotes at most.
+const MAX_QUOTED: usize = 60;
 
-/// The values of these annotations that hold an object and are not just `"true"`, by annotation.
+/// The values that take effect and are not exactly `"true"`, by annotation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unusual(Vec<(&'static str, String)>);
 
@@ -17,7 +17,7 @@ impl Unusual {
         Self(holding.filter(|(_, value)| value != "true").collect())
     }
 
-    /// An annotation as a message names it: with its value, where that is unusual.
+    /// The name of an annotation for a message, with its value if that is unusual.
     pub fn named(&self, annotation: &str) -> String {
         match self.0.iter().find(|(name, _)| *name == annotation) {
             Some((_, value)) => format!("{annotation} ({})", quoted(value)),
@@ -43,7 +43,7 @@ fn event((name, value): &(&'static str, String)) -> PendingEvent {
 }
 
 fn quoted(value: &str) -> String {
-    match value.char_indices().nth(MOST_QUOTED) {
+    match value.char_indices().nth(MAX_QUOTED) {
         Some((end, _)) => format!("{:?}…", &value[..end]),
         None => format!("{value:?}"),
     }
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn all_values_but_false_and_the_empty_one_hold() {
+    fn all_values_except_false_and_empty_take_effect() {
         for (value, holds) in [
             ("true", true),
             ("True", true),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_quoted_where_it_is_not_just_true() {
+    fn a_value_is_quoted_unless_it_is_exactly_true() {
         for (value, named) in [("true", PAUSED.to_owned()), ("True", format!("{PAUSED} (\"True\")"))] {
             assert_eq!(Unusual::read(&with(&[(PAUSED, value)])).named(PAUSED), named);
         }
@@ -97,21 +97,21 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_value_is_told_once_and_again_when_it_changes() {
-        let mut told = Unusual::default();
+    fn an_unknown_value_is_published_once_and_again_when_it_changes() {
+        let mut published = Unusual::default();
         let yes = Unusual::read(&with(&[(PAUSED, "yes"), (PROTECTED, "True")]));
-        let notes_of_yes = notes(&yes, &mut told);
+        let notes_of_yes = notes(&yes, &mut published);
         assert_eq!(notes_of_yes.len(), 1, "True is known: {notes_of_yes:?}");
         assert!(notes_of_yes[0].contains(&format!("{PAUSED} is \"yes\"")), "{notes_of_yes:?}");
-        assert_eq!(notes(&yes, &mut told).len(), 0, "it was told");
+        assert_eq!(notes(&yes, &mut published).len(), 0, "it was published");
         let both = Unusual::read(&with(&[(PAUSED, "yes"), (PROTECTED, "no")]));
-        assert_eq!(notes(&both, &mut told).len(), 1, "the other one");
+        assert_eq!(notes(&both, &mut published).len(), 1, "the other one");
         assert_eq!(
-            notes(&Unusual::read(&with(&[(PAUSED, "on"), (PROTECTED, "no")])), &mut told).len(),
+            notes(&Unusual::read(&with(&[(PAUSED, "on"), (PROTECTED, "no")])), &mut published).len(),
             1,
             "it changed"
         );
-        assert_eq!(notes(&Unusual::read(&with(&[])), &mut told).len(), 0);
-        assert_eq!(notes(&both, &mut told).len(), 2, "they are back");
+        assert_eq!(notes(&Unusual::read(&with(&[])), &mut published).len(), 0);
+        assert_eq!(notes(&both, &mut published).len(), 2, "they are back");
     }
 }

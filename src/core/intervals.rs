@@ -177,7 +177,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn defaults_are_as_documented() {
+    fn the_default_intervals_are_as_documented() {
         let intervals = Intervals::default();
         let seconds = |backoff: Backoff| (backoff.initial.as_secs(), backoff.max.as_secs());
         assert_eq!([intervals.retry, intervals.in_use].map(seconds), [(1, 60), (60, 300)]);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn dividing_by_ten_and_by_zero() {
+    fn division_of_intervals_by_ten_and_by_zero() {
         let whole = Intervals::default();
         let tenth = whole.divided_by(10);
         assert_eq!(tenth.retry, Backoff { initial: Duration::from_millis(100), max: Duration::from_secs(6) });

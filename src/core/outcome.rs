@@ -1,8 +1,8 @@
-//! What came of one call, and what an answer of AWS's means.
+//! The outcome of a call to AWS, and the data of its reply.
 //!
-//! The one distinction everything else rests on is whether the call can have taken effect. A refusal proves that it did
-//! not, a call that was never sent cannot have, and everything else is `Unknown`: there the operator looks before it
-//! acts again. A new answer from AWS becomes a line in [`classify`].
+//! An outcome tells whether the call can have taken effect. A refusal proves that it did not. A call that was not sent
+//! cannot have taken effect. Everything else is `Unknown`, and then the operator describes the connector before it repeats
+//! the call. To handle a new error of AWS, add a line to [`ErrorClass::of`].
 
 use std::fmt;
 
@@ -12,16 +12,16 @@ use super::error_class::{ErrorClass, strip_namespace};
 use super::words;
 use crate::api::ConnectorStatus;
 
-/// AWS's text is cut to this many characters before it goes anywhere.
-const LONGEST_MESSAGE: usize = 700;
-/// The same for its codes and request ids.
-const LONGEST_CODE: usize = 100;
-/// The code where no source of credentials has any.
+/// A message of AWS is cut to this many characters.
+const MAX_MESSAGE: usize = 700;
+/// Codes and request ids of AWS are cut to this many characters.
+const MAX_CODE: usize = 100;
+/// Code of a failure: no source has credentials.
 pub const NO_CREDENTIALS: &str = "NoCredentials";
-/// The code where STS says that the credentials are of another account.
+/// Code of a failure: STS reports another account for the credentials.
 pub const WRONG_ACCOUNT: &str = "WrongAccount";
 
-/// The calls this operator makes.
+/// The calls to AWS that the operator makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// Source: App Runner API, `DeleteVpcConnector`.
@@ -42,12 +42,12 @@ pub enum Operation {
     DescribeService,
     /// Source: STS API, `GetCallerIdentity`; needs no permission.
     GetCallerIdentity,
-    /// Finding credentials at all: no call to App Runner, though it may call STS or a metadata endpoint.
+    /// The search for credentials. It does not call App Runner, but may call STS or a metadata endpoint.
     ResolveCredentials,
 }
 
 impl Operation {
-    /// The name in statuses, logs and metrics, which is AWS's.
+    /// AWS's name of the call; statuses, logs and metrics show it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::DeleteVpcConnector => "DeleteVpcConnector",
@@ -78,7 +78,7 @@ impl Operation {
         }
     }
 
-    /// Whether it changes something in AWS.
+    /// True if the call changes something in AWS.
     pub fn is_write(self) -> bool {
         match self {
             Self::DeleteVpcConnector | Self::TagResource | Self::UntagResource => true,
@@ -99,14 +99,14 @@ impl fmt::Display for Operation {
     }
 }
 
-/// The outcome of one call, and above all whether it can have taken effect.
+/// The outcome of one call: the reply, or whether the failed call can have taken effect.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome<T> {
-    /// AWS did it, or answered.
+    /// AWS carried out the call and replied.
     Done(T),
-    /// AWS refused: nothing has happened.
+    /// AWS refused the call, which had no effect.
     Refused(Failure),
-    /// The request was not sent: nothing can have happened.
+    /// The request was not sent, so the call cannot have had an effect.
     NotSent(Failure),
     /// The request was sent and its effect is unknown.
     Unknown(Failure),
@@ -155,36 +155,36 @@ impl<T> Outcome<T> {
     }
 }
 
-/// A part of a list.
+/// One page of a list.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page<T> {
-    /// What stands on it.
+    /// The items of the page.
     pub items: Vec<T>,
-    /// What the next part is asked for with; none after the last.
+    /// The token for the next page; none on the last one.
     pub next: Option<String>,
 }
 
-/// A service as App Runner lists it, which is without its network.
+/// A service as App Runner lists it, without its network configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
     /// `ServiceArn`
     pub arn: String,
     /// `ServiceName`
     pub name: String,
-    /// `Status`, in App Runner's own word.
+    /// `Status`, unchanged.
     pub status: String,
     /// `UpdatedAt`
     pub updated_at: Option<Timestamp>,
 }
 
 impl Service {
-    /// Whether it is gone, and only still listed.
+    /// True if the service is deleted; App Runner still lists it for a time.
     pub fn is_deleted(&self) -> bool {
         words::same(&self.status, "DELETED")
     }
 }
 
-/// A connector as App Runner describes it; its model requires no member, so none is.
+/// A connector as App Runner describes it. Every member is optional, because the API model requires none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Connector {
     /// `VpcConnectorArn`
@@ -205,74 +205,79 @@ pub struct Connector {
     pub deleted_at: Option<Timestamp>,
 }
 
-/// A call that did not succeed, in words fit for a status, a log and an Event.
+/// A failed call, with text that is safe for statuses, logs and Events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What was called.
+    /// The call.
     pub operation: Operation,
-    /// What kind of failure it is.
+    /// The class of the failure.
     pub class: ErrorClass,
-    /// AWS's code, or our word where no answer came.
+    /// AWS's code, or the operator's word if AWS did not answer.
     pub code: String,
-    /// AWS's message, cut, and free of anything secret.
+    /// AWS's message, cut, and without secrets.
     pub message: String,
-    /// The id AWS support asks for.
+    /// The request id, which AWS support asks for.
     pub request_id: Option<String>,
 }
 
 impl Failure {
-    /// Whether App Runner refused a delete because the connector is, or may be, in use.
+    /// True if App Runner refused a delete because the connector is, or may be, in use.
     pub fn refuses_the_delete(&self) -> bool {
         self.operation == Operation::DeleteVpcConnector
             && matches!(self.class, ErrorClass::InUse | ErrorClass::InvalidRequest)
     }
 
-    /// Whether because of it the owner tag cannot be read.
+    /// True if the failure keeps the operator from reading the owner tag.
     pub fn hides_the_owner(&self) -> bool {
         use Operation::{GetCallerIdentity, ListTagsForResource, ResolveCredentials};
         matches!(self.operation, ResolveCredentials | GetCallerIdentity | ListTagsForResource)
     }
 
-    /// Whether AWS refuses the signature and not the key: it is of another region or another time, as that of any other
-    /// key would be. STS has taken the same credentials, so they are kept.
+    /// True if AWS refuses the signature and not the key: the signature is for another region or time, and so would be that
+    /// of any other key. STS accepted the same credentials, so the operator keeps them.
     pub fn is_of_signature(&self) -> bool {
         words::says(&self.code, "Signature")
     }
 
-    /// AWS's code, and its message where there is one.
+    /// AWS's code, and its message if there is one.
     pub fn code_and_message(&self) -> String {
         if self.message.is_empty() { self.code.clone() } else { format!("{}: {}", self.code, self.message) }
     }
 
-    /// Makes a failure of whatever text there is.
+    /// A failure with a text from any source; the text is sanitized.
     pub fn new(operation: Operation, class: ErrorClass, code: impl Into<String>, message: &str) -> Self {
-        let code = code.into().chars().take(LONGEST_CODE).collect();
+        let code = code.into().chars().take(MAX_CODE).collect();
         Self { operation, class, code, message: sanitize(message), request_id: None }
+    }
+
+    /// The failure of a reply that proves nothing about the connector or the account.
+    pub fn unproven(operation: Operation, why: &str) -> Self {
+        Self::new(operation, ErrorClass::Unproven, "Unproven", why)
     }
 
     /// Adds the request id.
     #[must_use]
     pub fn with_request_id(mut self, id: Option<String>) -> Self {
-        self.request_id = id.map(|id| id.chars().take(LONGEST_CODE).collect());
+        self.request_id = id.map(|id| id.chars().take(MAX_CODE).collect());
         self
     }
 }
 
-/// An error as it stands on the wire.
+/// An error reply of AWS.
 #[derive(Clone, Debug, Default)]
 pub struct WireError<'a> {
     /// The HTTP status.
     pub http_status: u16,
-    /// The code of the body or the header, if either has one.
+    /// The code in the body or the header.
     pub code: Option<&'a str>,
-    /// The message of the body.
+    /// The message in the body.
     pub message: Option<&'a str>,
-    /// The request id of the header.
+    /// The request id in the header.
     pub request_id: Option<&'a str>,
 }
 
-/// Says what an error answer means. Total: every answer has a class, and all but `ServiceError` prove that nothing
-/// was done.
+/// Classifies an error reply. Every reply has a class, and every class except `ServiceError` proves that the call had no
+/// effect.
 pub fn classify(operation: Operation, error: &WireError<'_>) -> Failure {
     let code = error.code.map(strip_namespace);
     let message = error.message.unwrap_or_default();
@@ -281,13 +286,13 @@ pub fn classify(operation: Operation, error: &WireError<'_>) -> Failure {
     Failure::new(operation, class, shown, message).with_request_id(error.request_id.map(str::to_owned))
 }
 
-/// Cuts AWS's text, and leaves out what it echoes of a signed request: a session token may stand in it.
+/// Cuts a message of AWS, and removes the signed request that it may quote, which may contain a session token.
 pub(super) fn sanitize(message: &str) -> String {
     const SECRET_MARKERS: [&str; 4] = ["The Canonical String", "Authorization=", "Credential=", "X-Amz-Security-Token"];
     let end =
         SECRET_MARKERS.iter().filter_map(|marker| words::position(message, marker)).min().unwrap_or(message.len());
     let printable = message.get(..end).unwrap_or_default().trim_end().chars();
-    printable.map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_MESSAGE).collect()
+    printable.map(|c| if c.is_control() { ' ' } else { c }).take(MAX_MESSAGE).collect()
 }
 
 #[cfg(test)]
@@ -295,13 +300,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_action_is_of_the_service_that_it_asks() {
+    fn an_iam_action_belongs_to_the_called_service() {
         assert_eq!(Operation::DeleteVpcConnector.iam_action(), "apprunner:DeleteVpcConnector");
         assert_eq!(Operation::GetCallerIdentity.iam_action(), "sts:GetCallerIdentity");
     }
 
     #[test]
-    fn what_changes_something_is_known() {
+    fn only_delete_and_tag_calls_are_writes() {
         let changes = [Operation::DeleteVpcConnector, Operation::TagResource, Operation::UntagResource];
         let reads = [
             Operation::DescribeVpcConnector,
@@ -316,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_cut_and_never_echo_a_signed_request() {
+    fn messages_are_cut_and_do_not_quote_a_signed_request() {
         assert_eq!(sanitize(&"ä".repeat(2000)).chars().count(), 700);
         assert_eq!(sanitize("no\nbreaks"), "no breaks");
         let echo = "The signature does not match. The Canonical String for this request should have been \
@@ -327,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_call_came_to_is_logged_as_one_word() {
+    fn an_outcome_is_logged_as_one_word() {
         let failure = || Failure::new(Operation::DeleteVpcConnector, ErrorClass::Unreachable, "Timeout", "");
         let outcomes =
             [Outcome::Done(()), Outcome::Refused(failure()), Outcome::NotSent(failure()), Outcome::Unknown(failure())];
@@ -342,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_without_a_code_is_shown_by_its_status() {
+    fn the_code_of_a_reply_without_one_is_its_http_status() {
         let error = WireError { http_status: 502, ..WireError::default() };
         assert_eq!(classify(Operation::DeleteVpcConnector, &error).code, "HTTP 502");
         let namespaced = WireError { code: Some("com.amazonaws.apprunner#X:http://internal/"), ..error };

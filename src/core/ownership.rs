@@ -1,7 +1,7 @@
-//! Whose connector it is: what the owner tag in AWS says, read from one object's point of view.
+//! The owner tag of a connector in AWS, and its meaning for one object.
 //!
-//! The tag's value is `<cluster id>/<namespace>/<name>`. A re-created object of the same name is the same owner, which
-//! is what makes moving an object between Git repositories, or restoring a cluster under its old id, keep its connector.
+//! The tag's value is `<cluster id>/<namespace>/<name>`. A re-created object of the same name is the same owner, so an object
+//! keeps its connector when it moves between Git repositories, or when a cluster is restored under its old id.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,13 +10,13 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterId(String);
 
-/// Says why a text is no cluster id.
+/// The text is not a cluster id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is not a cluster id: 1 to 64 letters, digits, '.', '_' or '-'")]
 pub struct ClusterIdError(String);
 
 impl ClusterId {
-    /// The id as it stands in tags.
+    /// The id in owner tags.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -43,7 +43,7 @@ pub struct OwnerTag {
     name: String,
 }
 
-/// What a tag's value says, read by one object.
+/// The meaning of an owner tag for one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// There is no tag.
@@ -59,21 +59,21 @@ pub enum Owner {
         /// The tag's value.
         tag: String,
     },
-    /// The tag names another cluster, or nothing that can be read.
+    /// The tag names another cluster, or does not parse.
     OtherCluster {
         /// The tag's value.
         tag: String,
     },
 }
 
-/// The state of the other object that a tag names, read from the API server.
+/// The state of the other object that a tag names, from the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherObjectState {
-    /// It is gone, or names another connector by now.
+    /// It does not exist, or names another connector.
     Released,
     /// It exists and names this connector.
     Claims,
-    /// The API server does not let us look.
+    /// The API server does not allow the operator to read it.
     Unreadable,
 }
 
@@ -83,7 +83,7 @@ impl OwnerTag {
         Self { cluster, namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
-    /// Reads another tag's value from this object's point of view.
+    /// Interprets the value of a tag for this object.
     pub fn read(&self, tag: Option<&str>) -> Owner {
         let Some(tag) = tag else { return Owner::Nobody };
         let parts: Vec<&str> = tag.split('/').collect();
@@ -100,7 +100,7 @@ impl OwnerTag {
     }
 }
 
-/// What cannot be the name of an object is not looked up as one.
+/// True if the text can be the name of a namespace or an object. The operator does not fetch an object with any other name.
 fn is_name(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
     let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_is_read_from_the_objects_point_of_view() {
+    fn a_tag_is_interpreted_for_the_object_that_reads_it() {
         assert_eq!(ours().read(None), Owner::Nobody);
         assert_eq!(ours().read(Some(&ours().to_string())), Owner::Us);
         let other_object =
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_id_never_breaks_the_tag_apart() {
+    fn a_cluster_id_has_no_characters_that_separate_the_tag() {
         for bad in ["", "a/b", "a b", &"x".repeat(65)] {
             assert!(bad.parse::<ClusterId>().is_err(), "{bad}");
         }

@@ -221,7 +221,7 @@ fn apply_written_tag(evidence: &mut Evidence) {
 
 /// Reads a description; only the ARN that was asked for, with a Status of the API model, proves anything.
 fn observe(connector: Connector, arn: &ConnectorArn, operation: Operation) -> Result<Observed, Failure> {
-    let unproven = |why: &str| Err(Failure::new(operation, ErrorClass::Unproven, "Unproven", why));
+    let unproven = |why: &str| Err(Failure::unproven(operation, why));
     match (&connector.arn, connector.status.as_ref().map(|status| (status.state(), status.as_str()))) {
         (Some(other), _) if other != arn.as_str() => {
             unproven(&format!("the answer describes another connector, {other}"))

@@ -1,22 +1,21 @@
-//! AWS's words, compared in one place and without regard to case.
+//! Case-insensitive comparison of words and phrases from AWS.
 //!
-//! The API model spells a Status in upper case, and a tool that runs against the real App Runner reports lower case. Nobody
-//! has confirmed either, so the case of a letter never decides anything. What AWS wrote is shown as it is; what it means
-//! is asked here.
+//! The API model spells a Status in upper case, and a tool that runs against the real App Runner reports lower case. Neither
+//! is confirmed, so all comparisons ignore case. The operator shows AWS's text unchanged.
 
-/// Whether a word of AWS's is this one.
+/// True if a word from AWS is the known word.
 pub(crate) fn same(word: &str, known: &str) -> bool {
     word.eq_ignore_ascii_case(known)
 }
 
-/// Whether a text of AWS's holds this phrase.
+/// True if a text from AWS contains the phrase.
 pub(crate) fn says(text: &str, phrase: &str) -> bool {
     position(text, phrase).is_some()
 }
 
-/// Where a phrase begins in a text of AWS's, in bytes.
+/// The byte position of a phrase in a text from AWS.
 pub(crate) fn position(text: &str, phrase: &str) -> Option<usize> {
-    // Only ASCII letters change, so every byte stays where it was.
+    // Only ASCII letters change, so all byte positions stay the same.
     text.to_ascii_lowercase().find(&phrase.to_ascii_lowercase())
 }
 
@@ -25,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_case_of_a_letter_never_matters() {
+    fn words_and_phrases_are_compared_without_case() {
         assert!(same("inactive", "INACTIVE") && same("Inactive", "INACTIVE") && !same("ACTIVE", "INACTIVE"));
         assert!(says("Is Being USED by other services", "is being used by") && !says("is used", "is being used by"));
         assert_eq!(position("süß Authorization=", "authorization="), Some(6));

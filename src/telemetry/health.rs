@@ -1,8 +1,8 @@
-//! What the operator tells those who run it: whether it lives, whether it is ready, and what it counts.
+//! HTTP endpoints for probes and metrics.
 //!
-//! `/livez` fails when the loop that drives everything has not turned for three watch timeouts; a restart helps then, and
-//! only then: never because the API server or AWS is away. `/readyz` says whether the objects are known, or another
-//! operator leads; AWS has no part in it either.
+//! `/livez` fails when the main loop has had no heartbeat for three watch timeouts, because only then a restart helps. It
+//! does not depend on the API server or AWS. `/readyz` succeeds once the operator has listed the objects, or while another
+//! operator leads; it does not depend on AWS.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,23 +22,24 @@ use tracing::{info, warn};
 use crate::cluster::WATCH_SECONDS;
 use crate::telemetry::metrics::{Metrics, Snapshot};
 
-/// The loop turns far more often, whether anything happens or not.
+/// Without a heartbeat for this time, `/livez` fails. A loop that works has one at least every [`HEARTBEAT`].
 const DEAD_AFTER: Duration = Duration::from_secs(3 * WATCH_SECONDS as u64);
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 128;
-/// How often it turns at least.
-pub const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Maximum interval between two heartbeats of the main loop.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// How the operator is.
+/// The state behind `/livez` and `/readyz`.
 pub struct Health {
     started: Instant,
+    /// Seconds from the start to the last heartbeat.
     heartbeat_at: AtomicU64,
     lease_known: AtomicBool,
     leads: AtomicBool,
     synced: AtomicBool,
 }
 
-/// Says why nothing is told.
+/// Binding an HTTP listener failed.
 #[derive(Debug, thiserror::Error)]
 #[error("listening on {address}: {source}. Choose another with --health-address or --metrics-address")]
 pub struct ListenError {
@@ -46,8 +47,8 @@ pub struct ListenError {
     source: std::io::Error,
 }
 
-/// Looks up what is told and not counted.
-pub type SnapshotFn = Arc<dyn Fn() -> Snapshot + Send + Sync>;
+/// Computes the gauges at scrape time.
+pub(crate) type SnapshotFn = Arc<dyn Fn() -> Snapshot + Send + Sync>;
 
 impl Default for Health {
     fn default() -> Self {
@@ -57,46 +58,50 @@ impl Default for Health {
 }
 
 impl Health {
-    /// The loop turned.
-    pub fn heartbeat(&self) {
+    /// Records a heartbeat of the main loop.
+    pub(crate) fn heartbeat(&self) {
         self.heartbeat_at.store(self.started.elapsed().as_secs(), Ordering::Relaxed);
     }
 
-    /// It is known who leads.
-    pub fn lease_known(&self) {
+    /// Records that the operator has read the Lease.
+    pub(crate) fn lease_known(&self) {
         self.lease_known.store(true, Ordering::Relaxed);
     }
 
-    /// We do.
-    pub fn leads(&self) {
+    /// Records that this operator leads.
+    pub(crate) fn leads(&self) {
         self.lease_known();
         self.leads.store(true, Ordering::Relaxed);
     }
 
-    /// All objects are known.
-    pub fn synced(&self) {
+    /// Records that all objects are listed.
+    pub(crate) fn synced(&self) {
         self.synced.store(true, Ordering::Relaxed);
     }
 
-    fn lives(&self) -> Result<(), String> {
+    fn live(&self) -> Result<(), String> {
         let silent =
             self.started.elapsed().saturating_sub(Duration::from_secs(self.heartbeat_at.load(Ordering::Relaxed)));
-        if silent < DEAD_AFTER { Ok(()) } else { Err(format!("the loop has not turned for {} s", silent.as_secs())) }
+        if silent < DEAD_AFTER {
+            Ok(())
+        } else {
+            Err(format!("no heartbeat of the main loop for {} s", silent.as_secs()))
+        }
     }
 
-    /// One who waits for the Lease is as ready as can be.
+    /// An operator that waits for the Lease is ready, because it can do nothing more until it leads.
     fn ready(&self) -> Result<(), String> {
         let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         match (is(&self.lease_known), is(&self.leads), is(&self.synced)) {
-            (false, ..) => Err("it is not known yet who leads".into()),
-            (_, true, false) => Err("the objects are not known yet".into()),
+            (false, ..) => Err("the Lease has not been read yet".into()),
+            (_, true, false) => Err("the objects have not been listed yet".into()),
             _ => Ok(()),
         }
     }
 }
 
-/// Serves `/livez` and `/readyz` at one address and `/metrics` at the other, or all at one, from now on.
-pub fn serve(
+/// Serves `/livez` and `/readyz` at one address and `/metrics` at the other, or all of them at one address.
+pub(crate) fn serve(
     health_at: Option<SocketAddr>,
     metrics_at: Option<SocketAddr>,
     health: Arc<Health>,
@@ -105,7 +110,7 @@ pub fn serve(
 ) -> Result<(), ListenError> {
     let probes = Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).with_state(health);
     let scrapes = Router::new().route("/metrics", get(scrape)).with_state((metrics, snapshot));
-    // Port 0 is a port of its own each time.
+    // With port 0, each listener gets a port of its own.
     if health_at == metrics_at && health_at.is_some_and(|address| address.port() != 0) {
         return listen(health_at, probes.merge(scrapes));
     }
@@ -116,21 +121,21 @@ pub fn serve(
 fn listen(address: Option<SocketAddr>, router: Router) -> Result<(), ListenError> {
     let Some(address) = address else { return Ok(()) };
     let failed = |source| ListenError { address, source };
-    let listener = open(address, bound).and_then(TcpListener::from_std).map_err(failed)?;
+    let listener = open(address, bind).and_then(TcpListener::from_std).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     info!(%address, "listening");
-    // It serves until the process ends, and has no other end.
+    // The server runs until the process ends.
     tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(())
 }
 
-/// Opens a listener. `[::]` is for IPv6 and IPv4, or for IPv4 alone where the kernel has no IPv6.
+/// Opens a listener. `[::]` is for IPv6 and IPv4, or for IPv4 alone if the kernel has no IPv6.
 fn open<L>(address: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<L>) -> io::Result<L> {
     let error = match bind(address) {
         Err(error) if address.is_ipv6() && address.ip().is_unspecified() => error,
         bound => return bound,
     };
-    // These are about the port, which IPv4 would not have either.
+    // These errors concern the port, so IPv4 would fail as well.
     if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) {
         return Err(error);
     }
@@ -138,8 +143,8 @@ fn open<L>(address: SocketAddr, bind: impl Fn(SocketAddr) -> io::Result<L>) -> i
     bind((Ipv4Addr::UNSPECIFIED, address.port()).into())
 }
 
-/// A listener for both families where the address is `[::]`, whatever the kernel's default (`bindv6only`) is.
-fn bound(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+/// Binds a socket. For `[::]` it accepts both families, independent of the kernel's default (`bindv6only`).
+fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
@@ -152,14 +157,14 @@ fn bound(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 async fn livez(State(health): State<Arc<Health>>) -> Response {
-    told(health.lives())
+    respond(health.live())
 }
 
 async fn readyz(State(health): State<Arc<Health>>) -> Response {
-    told(health.ready())
+    respond(health.ready())
 }
 
-fn told(state: Result<(), String>) -> Response {
+fn respond(state: Result<(), String>) -> Response {
     match state {
         Ok(()) => "ok\n".into_response(),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why + "\n").into_response(),
@@ -179,9 +184,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_standby_is_ready_and_a_leader_is_once_it_knows_the_objects() {
+    fn a_standby_is_ready_and_a_leader_is_once_it_has_listed_the_objects() {
         let health = Health::default();
-        assert!(health.ready().unwrap_err().contains("who leads"));
+        assert!(health.ready().unwrap_err().contains("Lease"));
         health.lease_known();
         assert_eq!(health.ready(), Ok(()));
         health.leads();
@@ -191,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn without_ipv6_the_wildcard_address_is_that_of_ipv4() {
+    fn without_ipv6_the_wildcard_address_is_for_ipv4() {
         let kernel = |errno: i32| {
             move |address: SocketAddr| {
                 if address.is_ipv6() { Err(io::Error::from_raw_os_error(errno)) } else { Ok(address.to_string()) }
@@ -202,24 +207,24 @@ mod tests {
         let (taken, missing) = (98, [97, 99]);
         for missing in missing {
             assert_eq!(open(address("[::]:8081"), kernel(missing)).unwrap(), "0.0.0.0:8081");
-            // Somebody who names an address means that one.
+            // A specific address has no IPv4 equivalent.
             assert!(open(address("[::1]:8081"), kernel(missing)).is_err());
         }
-        // A port that is taken is not another family's.
+        // A port in use is in use for IPv4 as well.
         assert!(open(address("[::]:8081"), kernel(taken)).is_err());
         assert_eq!(open(address("10.0.0.1:80"), kernel(97)).unwrap(), "10.0.0.1:80");
     }
 
     #[test]
-    fn a_loop_that_has_not_turned_for_three_watch_timeouts_is_dead() {
+    fn livez_fails_after_three_watch_timeouts_without_a_heartbeat() {
         let ago = |seconds| Health {
             started: Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap(),
             ..Health::default()
         };
-        assert_eq!(ago(179).lives(), Ok(()));
-        assert!(ago(181).lives().is_err());
-        let turning = ago(3_600);
-        turning.heartbeat();
-        assert_eq!(turning.lives(), Ok(()));
+        assert_eq!(ago(179).live(), Ok(()));
+        assert!(ago(181).live().is_err());
+        let beating = ago(3_600);
+        beating.heartbeat();
+        assert_eq!(beating.live(), Ok(()));
     }
 }

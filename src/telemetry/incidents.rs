@@ -1,9 +1,9 @@
-//! Troubles that many objects share, logged once when they begin and once when they are over.
+//! Failures that many objects share, logged once when they begin and once when they end.
 //!
-//! The conditions of each object say what holds it. If every failed attempt of every object were also logged, an outage
-//! would fill the log. So whoever meets a trouble that is not one object's alone reports it here, each time, in the words
-//! of the conditions: the first report becomes a warning, repeated ones only a debug line, and when nobody has the trouble
-//! any more, one line says that it is over.
+//! The conditions of each object show why it waits. If the operator also logged every failed attempt of every object, an
+//! outage would fill the log. So every part of the operator that meets a shared failure reports it here, each time, with
+//! the message of the conditions. The first report is logged as a warning and repeated ones at debug. When no object is
+//! affected any longer, one line logs the end.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
@@ -21,23 +21,23 @@ use crate::core::outcome::{Failure, Operation};
 use crate::core::wait::{explain, is_of_clock};
 use crate::sync::lock;
 
-/// A trouble that comes and goes is not logged again before this time has passed.
+/// An intermittent failure is logged at most once in this time.
 const LOG_AGAIN: Duration = Duration::from_mins(1);
-/// A trouble that was not met for this long is over, though nobody has reported its end.
+/// A failure that was not reported for this long counts as ended, even if its end was not reported.
 const FORGET_AFTER: Duration = Duration::from_hours(1);
-/// Who has a trouble that is the whole operator's.
+/// In place of an object's uid: the failure affects the whole operator.
 pub(crate) const OPERATOR: &str = "";
 
-/// What may go wrong for many objects at once.
+/// A failure that can affect many objects at once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Trouble {
-    /// There are no credentials, or STS does not say whose they are.
+pub(crate) enum SharedFailure {
+    /// There are no credentials, or STS does not report their account.
     Credentials,
-    /// STS can't be asked, so the account that the credentials carry is believed.
+    /// STS cannot be reached, so the operator uses the account that the credentials carry.
     UnconfirmedAccount,
     /// App Runner of an account and region rejects the credentials, or does not answer.
     AppRunner(AccountRegion),
-    /// The operator acts for another account or other regions than objects name; the words of their conditions.
+    /// The operator acts for another account or other regions than objects name; with the message of their conditions.
     WrongAccount(String),
     /// The API server does not answer.
     ApiServer,
@@ -45,41 +45,43 @@ pub enum Trouble {
     WriteRefused,
 }
 
-/// The troubles that last, and those that were logged a short time ago.
+/// The shared failures that last, and those that were logged in the last minute.
 #[derive(Default)]
 pub struct Incidents {
-    all: Mutex<HashMap<Trouble, Incident>>,
+    all: Mutex<HashMap<SharedFailure, Incident>>,
 }
 
 #[derive(Default)]
 struct Incident {
     began: Moment,
-    met: Moment,
-    /// Who has the trouble; it is over once nobody has it.
-    parties: HashSet<String>,
-    /// How many had it at once.
+    /// The time of the last report.
+    reported: Moment,
+    /// The uids of the affected objects, or [`OPERATOR`]; the incident ends when the set is empty.
+    affected: HashSet<String>,
+    /// The largest number of affected objects at once.
     most: usize,
-    /// When each kind of it was last logged.
+    /// The time of the last log line, by kind.
     logged: HashMap<String, Moment>,
-    /// The kind that was last logged, and its words.
+    /// The kind that was logged last.
     kind: String,
-    words: String,
+    /// The error text that was logged last.
+    error: String,
 }
 
 /// The end of an incident that was logged.
 #[derive(Debug, PartialEq, Eq)]
-struct Over {
-    trouble: Trouble,
-    /// How many objects had it at once, if it was the trouble of objects.
+struct EndedIncident {
+    failure: SharedFailure,
+    /// The largest number of affected objects at once; none if the failure affected the whole operator.
     objects: Option<usize>,
     lasted: Duration,
     kind: String,
-    words: String,
+    error: String,
 }
 
-impl Trouble {
-    /// The account and the region where it is, if it is in one only.
-    fn place(&self) -> (Option<&str>, Option<&str>) {
+impl SharedFailure {
+    /// The account and the region, if the failure is in one account and region only.
+    fn account_and_region(&self) -> (Option<&str>, Option<&str>) {
         match self {
             Self::AppRunner(AccountRegion { account, region }) => (Some(account.as_str()), Some(region.as_str())),
             _ => (None, None),
@@ -88,130 +90,133 @@ impl Trouble {
 }
 
 impl Incidents {
-    /// Takes note of a failed call that is the whole operator's trouble.
-    pub fn failed(&self, trouble: &Trouble, failure: &Failure) {
-        self.begin(trouble, OPERATOR, &kind(failure), &explain(failure));
+    /// Reports a failed call that affects the whole operator.
+    pub(crate) fn failed(&self, shared: &SharedFailure, failure: &Failure) {
+        self.begin(shared, OPERATOR, &kind(failure), &explain(failure));
     }
 
-    /// Takes note that the API server did not answer a call that somebody needs.
-    pub fn no_answer(&self, party: &str, verb: &str, message: &str) {
-        let words = format!("the API server does not answer; what needs it is tried again: {verb}: {message}");
-        self.begin(&Trouble::ApiServer, party, "ApiServer", &words);
+    /// Reports that the API server did not answer a call for an object, or for [`OPERATOR`].
+    pub(crate) fn no_answer(&self, affected: &str, verb: &str, message: &str) {
+        let error = format!("the API server does not answer; the operator tries again: {verb}: {message}");
+        self.begin(&SharedFailure::ApiServer, affected, "ApiServer", &error);
     }
 
-    /// Takes note that somebody has a trouble; another kind of it is worth another line.
-    pub fn begin(&self, trouble: &Trouble, party: &str, kind: &str, words: &str) {
-        let log = note(&mut lock(&self.all), trouble, (party, kind, words), clock::now().moment);
-        let (account, region) = trouble.place();
+    /// Reports that a shared failure affects an object, or [`OPERATOR`]. Each kind of it is logged.
+    pub(crate) fn begin(&self, shared: &SharedFailure, affected: &str, kind: &str, error: &str) {
+        let log = note(&mut lock(&self.all), shared, (affected, kind, error), clock::now().moment);
+        let (account, region) = shared.account_and_region();
         if log {
-            warn!(trouble = kind, account, region, "{words}");
+            warn!(trouble = kind, account, region, error, "shared failure");
         } else {
-            debug!(trouble = kind, account, region, "still: {words}");
+            debug!(trouble = kind, account, region, error, "shared failure continues");
         }
     }
 
-    /// Takes note that the whole operator does not have a trouble, or not any more.
-    pub fn over(&self, trouble: &Trouble) {
-        self.end(trouble, OPERATOR);
+    /// Reports that a shared failure does not affect the whole operator.
+    pub(crate) fn ended(&self, shared: &SharedFailure) {
+        self.end(shared, OPERATOR);
     }
 
-    /// Takes note that somebody does not have a trouble, or not any more.
-    pub fn end(&self, trouble: &Trouble, party: &str) {
-        self.leave(party, |other| other == trouble);
+    /// Reports that a shared failure does not affect an object.
+    pub(crate) fn end(&self, shared: &SharedFailure, affected: &str) {
+        self.end_all(affected, |other| other == shared);
     }
 
-    /// Takes note of the words that hold an object because of its account or region, if any do.
-    pub fn held(&self, uid: &str, words: Option<&str>) {
-        let now = words.map(|words| Trouble::WrongAccount(words.to_owned()));
-        self.leave(uid, |other| matches!(other, Trouble::WrongAccount(_)) && Some(other) != now.as_ref());
-        if let (Some(trouble), Some(words)) = (now, words) {
-            self.begin(&trouble, uid, "WrongAccount", words);
+    /// Reports the message of an object that waits because of its account or region, or that it does not wait for those.
+    pub(crate) fn note_wrong_account(&self, uid: &str, error: Option<&str>) {
+        let now = error.map(|error| SharedFailure::WrongAccount(error.to_owned()));
+        self.end_all(uid, |other| matches!(other, SharedFailure::WrongAccount(_)) && Some(other) != now.as_ref());
+        if let (Some(shared), Some(error)) = (now, error) {
+            self.begin(&shared, uid, "WrongAccount", error);
         }
     }
 
-    /// Takes note that an object is gone, and with it whatever trouble it had.
-    pub fn gone(&self, uid: &str) {
-        self.leave(uid, |_| true);
+    /// Forgets a deleted object, which no failure affects.
+    pub(crate) fn forget(&self, uid: &str) {
+        self.end_all(uid, |_| true);
     }
 
-    fn leave(&self, party: &str, which: impl Fn(&Trouble) -> bool) {
-        let over = leave(&mut lock(&self.all), party, which, clock::now().moment);
-        for Over { trouble, objects, lasted, kind, words } in over {
-            let (account, region) = trouble.place();
-            info!(trouble = kind, account, region, objects, lasted_ms = millis(lasted), "over: {words}");
+    fn end_all(&self, affected: &str, which: impl Fn(&SharedFailure) -> bool) {
+        let ended = remove(&mut lock(&self.all), affected, which, clock::now().moment);
+        for EndedIncident { failure, objects, lasted, kind, error } in ended {
+            let (account, region) = failure.account_and_region();
+            let lasted_ms = millis(lasted);
+            info!(trouble = kind, account, region, error, objects, lasted_ms, "shared failure ended");
         }
     }
 }
 
 impl Incident {
     fn lasts(&self) -> bool {
-        !self.parties.is_empty()
+        !self.affected.is_empty()
     }
 
-    /// Whether this kind was logged since the trouble began.
+    /// True if this kind was logged since the incident began.
     fn has_logged(&self, kind: &str) -> bool {
         self.logged.get(kind).is_some_and(|at| *at >= self.began)
     }
 }
 
-/// Whether this is to be logged.
+/// Notes a report, and returns whether it is logged as a warning.
 fn note(
-    all: &mut HashMap<Trouble, Incident>,
-    trouble: &Trouble,
-    (party, kind, words): (&str, &str, &str),
+    all: &mut HashMap<SharedFailure, Incident>,
+    shared: &SharedFailure,
+    (affected, kind, error): (&str, &str, &str),
     now: Moment,
 ) -> bool {
-    all.retain(|_, it| now.since(it.met) < if it.lasts() { FORGET_AFTER } else { LOG_AGAIN });
-    if *trouble == Trouble::Credentials
+    all.retain(|_, incident| now.since(incident.reported) < if incident.lasts() { FORGET_AFTER } else { LOG_AGAIN });
+    if *shared == SharedFailure::Credentials
         && kind != Reason::Unreachable.to_string()
         && let Some(logged) = rejected_by_app_runner(all, kind)
     {
-        all.insert(Trouble::Credentials, logged);
+        all.insert(SharedFailure::Credentials, logged);
     }
-    let it = all.entry(trouble.clone()).or_default();
-    if !it.lasts() {
-        (it.began, it.most) = (now, 0);
+    let incident = all.entry(shared.clone()).or_default();
+    if !incident.lasts() {
+        (incident.began, incident.most) = (now, 0);
     }
-    it.met = now;
-    it.parties.insert(party.to_owned());
-    it.most = it.most.max(it.parties.len());
-    let recently = it.logged.get(kind).is_some_and(|at| now.since(*at) < LOG_AGAIN);
-    let log = !recently && !it.has_logged(kind);
+    incident.reported = now;
+    incident.affected.insert(affected.to_owned());
+    incident.most = incident.most.max(incident.affected.len());
+    let recently = incident.logged.get(kind).is_some_and(|at| now.since(*at) < LOG_AGAIN);
+    let log = !recently && !incident.has_logged(kind);
     if log {
-        it.logged.insert(kind.to_owned(), now);
-        (it.kind, it.words) = (kind.to_owned(), words.to_owned());
+        incident.logged.insert(kind.to_owned(), now);
+        (incident.kind, incident.error) = (kind.to_owned(), error.to_owned());
     }
     log
 }
 
-/// The incidents that are over now that somebody does not have these troubles any more.
-fn leave(
-    all: &mut HashMap<Trouble, Incident>,
-    party: &str,
-    which: impl Fn(&Trouble) -> bool,
+/// Removes an object from incidents, and returns those that ended with it and were logged.
+fn remove(
+    all: &mut HashMap<SharedFailure, Incident>,
+    affected: &str,
+    which: impl Fn(&SharedFailure) -> bool,
     now: Moment,
-) -> Vec<Over> {
-    let mut over = Vec::new();
-    for (trouble, it) in all.iter_mut().filter(|(trouble, _)| which(trouble)) {
-        let ended = it.parties.remove(party) && !it.lasts();
-        if ended && it.has_logged(&it.kind) {
-            let objects = (party != OPERATOR).then_some(it.most);
-            let (trouble, lasted) = (trouble.clone(), now.since(it.began));
-            over.push(Over { trouble, objects, lasted, kind: it.kind.clone(), words: it.words.clone() });
+) -> Vec<EndedIncident> {
+    let mut ended = Vec::new();
+    for (failure, incident) in all.iter_mut().filter(|(failure, _)| which(failure)) {
+        let ends = incident.affected.remove(affected) && !incident.lasts();
+        if ends && incident.has_logged(&incident.kind) {
+            let objects = (affected != OPERATOR).then_some(incident.most);
+            let (failure, lasted) = (failure.clone(), now.since(incident.began));
+            let (kind, error) = (incident.kind.clone(), incident.error.clone());
+            ended.push(EndedIncident { failure, objects, lasted, kind, error });
         }
     }
-    over
+    ended
 }
 
-/// Where App Runner rejected credentials that STS then rejects as well, it is the same trouble, and is logged already.
-fn rejected_by_app_runner(all: &mut HashMap<Trouble, Incident>, kind: &str) -> Option<Incident> {
-    let same = |trouble: &Trouble, it: &mut Incident| {
-        matches!(trouble, Trouble::AppRunner(_)) && it.lasts() && it.has_logged(kind)
+/// Takes the incident of App Runner out, which rejected the same credentials: when STS rejects them as well, it is the same
+/// failure, and is logged already.
+fn rejected_by_app_runner(all: &mut HashMap<SharedFailure, Incident>, kind: &str) -> Option<Incident> {
+    let same = |shared: &SharedFailure, incident: &mut Incident| {
+        matches!(shared, SharedFailure::AppRunner(_)) && incident.lasts() && incident.has_logged(kind)
     };
-    all.extract_if(same).map(|(_, it)| it).min_by_key(|it| it.began)
+    all.extract_if(same).map(|(_, incident)| incident).min_by_key(|incident| incident.began)
 }
 
-/// What makes two failures the same trouble, whichever call they are of.
+/// The kind of a failure, which is the same for all calls that fail for the same cause.
 fn kind(failure: &Failure) -> String {
     match failure.class {
         ErrorClass::CredentialsRejected if is_of_clock(failure) => "WrongClock".to_owned(),
@@ -225,20 +230,20 @@ mod tests {
     use super::*;
     use crate::core::arn::ConnectorArn;
 
-    /// The troubles, and what would be logged at each second.
+    /// The incidents, with the log lines that each report would write.
     #[derive(Default)]
-    struct Log(HashMap<Trouble, Incident>);
+    struct Log(HashMap<SharedFailure, Incident>);
 
     impl Log {
-        fn begins(&mut self, at: u64, trouble: &Trouble, party: &str, kind: &str) -> bool {
-            note(&mut self.0, trouble, (party, kind, "words"), second(at))
+        fn begins(&mut self, at: u64, shared: &SharedFailure, affected: &str, kind: &str) -> bool {
+            note(&mut self.0, shared, (affected, kind, "text"), second(at))
         }
 
-        /// For each incident that is over: how many objects had it, and for how many seconds.
-        fn ends(&mut self, at: u64, trouble: &Trouble, party: &str) -> Vec<(Option<usize>, u64)> {
-            let over = leave(&mut self.0, party, |other| other == trouble, second(at));
-            assert!(over.iter().all(|it| it.trouble == *trouble && it.words == "words"), "{over:?}");
-            over.into_iter().map(|it| (it.objects, it.lasted.as_secs())).collect()
+        /// For each incident that ended: the affected objects and its seconds.
+        fn ends(&mut self, at: u64, shared: &SharedFailure, affected: &str) -> Vec<(Option<usize>, u64)> {
+            let ended = remove(&mut self.0, affected, |other| other == shared, second(at));
+            assert!(ended.iter().all(|it| it.failure == *shared && it.error == "text"), "{ended:?}");
+            ended.into_iter().map(|it| (it.objects, it.lasted.as_secs())).collect()
         }
     }
 
@@ -246,39 +251,39 @@ mod tests {
         Moment::new(Duration::from_secs(at))
     }
 
-    fn app_runner(region: &str) -> Trouble {
+    fn app_runner(region: &str) -> SharedFailure {
         let arn = format!("arn:aws:apprunner:{region}:111122223333:vpcconnector/shop/1/{}", "0".repeat(32));
-        Trouble::AppRunner(arn.parse::<ConnectorArn>().unwrap().account_region())
+        SharedFailure::AppRunner(arn.parse::<ConnectorArn>().unwrap().account_region())
     }
 
     #[test]
-    fn a_trouble_is_logged_when_it_begins_and_when_it_is_over() {
+    fn a_shared_failure_is_logged_when_it_begins_and_when_it_ends() {
         let mut log = Log::default();
-        assert_eq!(log.ends(0, &Trouble::Credentials, OPERATOR), [], "what never began");
-        assert!(log.begins(1, &Trouble::Credentials, OPERATOR, "Unreachable"));
+        assert_eq!(log.ends(0, &SharedFailure::Credentials, OPERATOR), [], "it never began");
+        assert!(log.begins(1, &SharedFailure::Credentials, OPERATOR, "Unreachable"));
         for at in 2..600 {
-            assert!(!log.begins(at, &Trouble::Credentials, OPERATOR, "Unreachable"), "second {at}");
+            assert!(!log.begins(at, &SharedFailure::Credentials, OPERATOR, "Unreachable"), "second {at}");
         }
-        assert_eq!(log.ends(600, &Trouble::Credentials, OPERATOR), [(None, 599)]);
-        assert_eq!(log.ends(601, &Trouble::Credentials, OPERATOR), []);
-        assert!(log.begins(900, &Trouble::Credentials, OPERATOR, "Unreachable"), "another time");
+        assert_eq!(log.ends(600, &SharedFailure::Credentials, OPERATOR), [(None, 599)]);
+        assert_eq!(log.ends(601, &SharedFailure::Credentials, OPERATOR), []);
+        assert!(log.begins(900, &SharedFailure::Credentials, OPERATOR, "Unreachable"), "another time");
     }
 
     #[test]
-    fn another_kind_of_it_is_logged_once() {
+    fn each_kind_of_a_shared_failure_is_logged_once() {
         let mut log = Log::default();
         let kinds = ["NoCredentials", "CredentialsRejected", "NoCredentials", "WrongClock", "CredentialsRejected"];
         let logged: Vec<_> = kinds
             .into_iter()
             .zip(0..)
-            .map(|(kind, at)| log.begins(at, &Trouble::Credentials, OPERATOR, kind))
+            .map(|(kind, at)| log.begins(at, &SharedFailure::Credentials, OPERATOR, kind))
             .collect();
         assert_eq!(logged, [true, true, false, true, false]);
-        assert_eq!(log.ends(9, &Trouble::Credentials, OPERATOR).len(), 1);
+        assert_eq!(log.ends(9, &SharedFailure::Credentials, OPERATOR).len(), 1);
     }
 
     #[test]
-    fn the_same_trouble_is_of_the_same_kind_whichever_call_it_strikes() {
+    fn the_kind_of_a_failure_does_not_depend_on_the_call() {
         use Operation::{DeleteVpcConnector, GetCallerIdentity, ResolveCredentials};
         let kind = |operation, class, message: &str| kind(&Failure::new(operation, class, "Code", message));
         let rejected = ErrorClass::CredentialsRejected;
@@ -286,83 +291,83 @@ mod tests {
             assert_eq!(kind(operation, rejected, "expired"), "CredentialsRejected");
             assert_eq!(kind(operation, ErrorClass::Unreachable, ""), "Unreachable");
         }
-        assert_eq!(kind(ResolveCredentials, rejected, ""), "Code", "AWS has no part in it");
+        assert_eq!(kind(ResolveCredentials, rejected, ""), "Code", "AWS was not called");
         for operation in [DeleteVpcConnector, GetCallerIdentity, ResolveCredentials] {
             assert_eq!(kind(operation, rejected, "Signature expired: 1"), "WrongClock");
         }
     }
 
     #[test]
-    fn it_lasts_as_long_as_any_object_has_it() {
+    fn a_shared_failure_ends_when_it_affects_no_object() {
         let mut log = Log::default();
-        assert!(log.begins(0, &Trouble::ApiServer, "a", "ApiServer"));
-        assert!(!log.begins(1, &Trouble::ApiServer, "b", "ApiServer"));
-        assert_eq!(log.ends(2, &Trouble::ApiServer, "a"), []);
-        assert_eq!(log.ends(2, &Trouble::ApiServer, "c"), [], "it never had it");
-        assert!(!log.begins(3, &Trouble::ApiServer, "c", "ApiServer"));
-        assert_eq!(log.ends(4, &Trouble::ApiServer, "b"), []);
-        assert_eq!(log.ends(5, &Trouble::ApiServer, "c"), [(Some(2), 5)]);
+        assert!(log.begins(0, &SharedFailure::ApiServer, "a", "ApiServer"));
+        assert!(!log.begins(1, &SharedFailure::ApiServer, "b", "ApiServer"));
+        assert_eq!(log.ends(2, &SharedFailure::ApiServer, "a"), []);
+        assert_eq!(log.ends(2, &SharedFailure::ApiServer, "c"), [], "it was not affected");
+        assert!(!log.begins(3, &SharedFailure::ApiServer, "c", "ApiServer"));
+        assert_eq!(log.ends(4, &SharedFailure::ApiServer, "b"), []);
+        assert_eq!(log.ends(5, &SharedFailure::ApiServer, "c"), [(Some(2), 5)]);
     }
 
     #[test]
-    fn one_that_comes_and_goes_is_logged_once_a_minute_and_one_that_stays_after_it() {
+    fn an_intermittent_failure_is_logged_once_a_minute_and_a_lasting_one_after_that() {
         let mut log = Log::default();
         let (mut begun, mut ended) = (0, 0);
         for at in 0..300 {
-            begun += u32::from(log.begins(at, &Trouble::ApiServer, "a", "ApiServer"));
-            ended += log.ends(at, &Trouble::ApiServer, "a").len();
+            begun += u32::from(log.begins(at, &SharedFailure::ApiServer, "a", "ApiServer"));
+            ended += log.ends(at, &SharedFailure::ApiServer, "a").len();
         }
         assert_eq!((begun, ended), (5, 5));
-        assert!(!log.begins(299, &Trouble::ApiServer, "a", "ApiServer"), "told at 240");
-        assert!(log.begins(300, &Trouble::ApiServer, "a", "ApiServer"), "it stays");
-        assert_eq!(log.ends(310, &Trouble::ApiServer, "a"), [(Some(1), 11)]);
+        assert!(!log.begins(299, &SharedFailure::ApiServer, "a", "ApiServer"), "logged at 240");
+        assert!(log.begins(300, &SharedFailure::ApiServer, "a", "ApiServer"), "it lasts");
+        assert_eq!(log.ends(310, &SharedFailure::ApiServer, "a"), [(Some(1), 11)]);
     }
 
     #[test]
-    fn each_region_has_its_own_and_what_sts_confirms_is_logged_already() {
+    fn each_region_has_its_own_incident_and_sts_continues_that_of_app_runner() {
         let (here, there, rejected) = (app_runner("us-east-1"), app_runner("eu-west-1"), "CredentialsRejected");
         let mut log = Log::default();
         assert!(log.begins(0, &here, OPERATOR, rejected));
         assert!(log.begins(0, &there, OPERATOR, "Unreachable"));
-        assert!(!log.begins(1, &Trouble::Credentials, OPERATOR, rejected), "the same, by way of STS");
-        assert!(log.begins(2, &Trouble::Credentials, OPERATOR, "WrongClock"), "something else");
+        assert!(!log.begins(1, &SharedFailure::Credentials, OPERATOR, rejected), "the same failure, from STS");
+        assert!(log.begins(2, &SharedFailure::Credentials, OPERATOR, "WrongClock"), "another kind");
         assert!(
-            log.begins(2, &Trouble::Credentials, OPERATOR, "Unreachable"),
+            log.begins(2, &SharedFailure::Credentials, OPERATOR, "Unreachable"),
             "STS is another service than App Runner"
         );
-        assert_eq!(log.ends(3, &Trouble::Credentials, OPERATOR), [(None, 3)]);
-        assert_eq!(log.ends(4, &here, OPERATOR), [], "it was over with the other");
+        assert_eq!(log.ends(3, &SharedFailure::Credentials, OPERATOR), [(None, 3)]);
+        assert_eq!(log.ends(4, &here, OPERATOR), [], "it ended with the other");
         assert_eq!(log.ends(5, &there, OPERATOR), [(None, 5)]);
     }
 
     #[test]
-    fn what_nobody_has_met_for_an_hour_is_forgotten() {
+    fn a_failure_that_was_not_reported_for_an_hour_is_forgotten() {
         let mut log = Log::default();
         let hour = FORGET_AFTER.as_secs();
-        assert!(log.begins(0, &Trouble::ApiServer, "a", "ApiServer"));
-        assert!(!log.begins(hour - 1, &Trouble::ApiServer, "a", "ApiServer"));
-        assert!(log.begins(2 * hour, &Trouble::ApiServer, "b", "ApiServer"));
-        assert_eq!(log.ends(2 * hour + 1, &Trouble::ApiServer, "b"), [(Some(1), 1)]);
-        assert!(log.begins(4 * hour, &Trouble::Credentials, OPERATOR, "Unreachable"));
-        assert_eq!(log.0.len(), 1, "the others take no memory any more");
+        assert!(log.begins(0, &SharedFailure::ApiServer, "a", "ApiServer"));
+        assert!(!log.begins(hour - 1, &SharedFailure::ApiServer, "a", "ApiServer"));
+        assert!(log.begins(2 * hour, &SharedFailure::ApiServer, "b", "ApiServer"));
+        assert_eq!(log.ends(2 * hour + 1, &SharedFailure::ApiServer, "b"), [(Some(1), 1)]);
+        assert!(log.begins(4 * hour, &SharedFailure::Credentials, OPERATOR, "Unreachable"));
+        assert_eq!(log.0.len(), 1, "the others are forgotten");
     }
 
     #[test]
-    fn an_object_is_held_with_the_words_of_the_moment_only() {
+    fn an_object_is_in_one_wrong_account_incident_at_a_time() {
         let incidents = Incidents::default();
-        let held = |uid: &str| {
+        let affecting = |uid: &str| {
             let all = lock(&incidents.all);
-            let by = all.iter().filter(|(_, it)| it.parties.contains(uid)).map(|(trouble, _)| trouble.clone());
+            let by = all.iter().filter(|(_, it)| it.affected.contains(uid)).map(|(shared, _)| shared.clone());
             by.collect::<Vec<_>>()
         };
-        incidents.held("a", Some("of account 1"));
-        assert_eq!(held("a"), [Trouble::WrongAccount("of account 1".into())]);
-        incidents.held("a", Some("of account 2"));
-        assert_eq!(held("a"), [Trouble::WrongAccount("of account 2".into())]);
-        incidents.begin(&Trouble::ApiServer, "a", "ApiServer", "no answer");
-        incidents.held("a", None);
-        assert_eq!(held("a"), [Trouble::ApiServer], "that is another trouble");
-        incidents.gone("a");
-        assert_eq!(held("a"), []);
+        incidents.note_wrong_account("a", Some("of account 1"));
+        assert_eq!(affecting("a"), [SharedFailure::WrongAccount("of account 1".into())]);
+        incidents.note_wrong_account("a", Some("of account 2"));
+        assert_eq!(affecting("a"), [SharedFailure::WrongAccount("of account 2".into())]);
+        incidents.begin(&SharedFailure::ApiServer, "a", "ApiServer", "no answer");
+        incidents.note_wrong_account("a", None);
+        assert_eq!(affecting("a"), [SharedFailure::ApiServer], "another shared failure");
+        incidents.forget("a");
+        assert_eq!(affecting("a"), []);
     }
 }

@@ -17,7 +17,7 @@ pub enum LogFormat {
 }
 
 /// Starts logging to standard error.
-pub fn start(format: LogFormat, directives: &str) -> Result<(), String> {
+pub(crate) fn start(format: LogFormat, directives: &str) -> Result<(), String> {
     // kube's span of a reconcile repeats ours. The AWS SDK warns at each attempt to find credentials, and the operator logs
     // the result once.
     let directives = format!("kube_runtime=warn,aws_config=error,aws_runtime=error,{directives}");

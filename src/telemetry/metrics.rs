@@ -1,6 +1,7 @@
-//! What is counted, as Prometheus reads it.
+//! Metrics for Prometheus.
 //!
-//! Labels come from closed sets: operations, outcomes, reasons, regions. No name of an object is ever one.
+//! Label values come from closed sets: operations, outcomes, reasons, regions. Names of objects are never labels, so the
+//! number of series does not grow with the objects.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -22,40 +23,40 @@ const AWS_SECONDS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0
 const RECONCILE_SECONDS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 10.0, 30.0];
 const DELETION_SECONDS: [f64; 10] = [0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1_800.0, 7_200.0, 86_400.0];
 
-/// Everything that is counted.
+/// All metrics of the process.
 pub struct Metrics {
     registry: Registry,
-    aws_requests: Family<Request, Counter>,
-    aws_durations: Family<OfOperation, Histogram>,
-    deletions: Family<OfOutcome, Counter>,
+    aws_requests: Family<RequestLabels, Counter>,
+    aws_durations: Family<OperationLabels, Histogram>,
+    deletions: Family<OutcomeLabels, Counter>,
     deletion_durations: Histogram,
     reconcile_durations: Histogram,
     reconcile_errors: Counter,
-    write_refusals: Family<OfWrite, Counter>,
-    events_lost: Family<OfReason, Counter>,
-    objects: Family<OfReason, Gauge>,
-    waiting: Family<OfReason, Gauge>,
+    write_refusals: Family<WriteLabels, Counter>,
+    events_lost: Family<ReasonLabels, Counter>,
+    objects: Family<ReasonLabels, Gauge>,
+    waiting: Family<ReasonLabels, Gauge>,
     stalled: Gauge,
     queue: Gauge,
-    rates: Family<OfRegion, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    rates: Family<RegionLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
     leader: Gauge,
     credentials: Gauge,
 }
 
 /// Why an Event was not published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum EventLoss {
+pub(crate) enum EventLoss {
     /// RBAC does not allow it.
     Forbidden,
-    /// Its namespace is being deleted, and takes nothing new.
+    /// Its namespace is being deleted, and accepts no new objects.
     NamespaceTerminating,
-    /// Its namespace, or the Event that it repeats, is gone.
+    /// Its namespace, or the Event that it repeats, no longer exists.
     Gone,
     /// The API server refused it for another reason.
     Refused,
-    /// No answer came, or one that asks to come back later.
+    /// The API server did not answer, or answered that it cannot serve the request now.
     NoAnswer,
-    /// Too many waited to be published.
+    /// The queue of Events was full.
     QueueFull,
 }
 
@@ -64,64 +65,64 @@ impl EventLoss {
         [Self::Forbidden, Self::NamespaceTerminating, Self::Gone, Self::Refused, Self::NoAnswer, Self::QueueFull];
 }
 
-/// What is not counted but looked up when somebody asks.
+/// The values of the gauges at the time of a scrape.
 #[derive(Clone, Debug, Default)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// Objects by the reason of their Ready condition.
-    pub objects: BTreeMap<String, i64>,
-    /// Objects that are being deleted, by what they wait for: the reason of their Ready condition, or Paused.
-    pub waiting: BTreeMap<String, i64>,
-    /// Objects that wait for a person.
-    pub stalled: i64,
+    pub(crate) objects: BTreeMap<String, i64>,
+    /// Objects that are being deleted, by the reason of their Ready condition, or Paused.
+    pub(crate) waiting: BTreeMap<String, i64>,
+    /// Objects that need a user.
+    pub(crate) stalled: i64,
     /// Objects that wait for a worker.
-    pub queue: i64,
-    /// Calls a second that AWS may be sent now, by region.
-    pub rates: BTreeMap<String, f64>,
-    /// Whether this process leads.
-    pub leader: bool,
-    /// Whether it is known whose credentials these are.
-    pub credentials: bool,
+    pub(crate) queue: i64,
+    /// Calls a second that the rate limit allows now, by region.
+    pub(crate) rates: BTreeMap<String, f64>,
+    /// True if this process leads.
+    pub(crate) leader: bool,
+    /// True if the account of the credentials is known.
+    pub(crate) credentials: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Word(String);
+struct Label(String);
 
-impl EncodeLabelValue for Word {
+impl EncodeLabelValue for Label {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
         encoder.write_str(&self.0)
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Request {
-    operation: Word,
-    outcome: Word,
+struct RequestLabels {
+    operation: Label,
+    outcome: Label,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfOperation {
-    operation: Word,
+struct OperationLabels {
+    operation: Label,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfOutcome {
-    outcome: Word,
+struct OutcomeLabels {
+    outcome: Label,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfWrite {
-    verb: Word,
+struct WriteLabels {
+    verb: Label,
     code: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfReason {
-    reason: Word,
+struct ReasonLabels {
+    reason: Label,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfRegion {
-    region: Word,
+struct RegionLabels {
+    region: Label,
 }
 
 impl Default for Metrics {
@@ -151,122 +152,122 @@ impl Default for Metrics {
 
 impl Metrics {
     fn register(&mut self) {
-        let to = &mut self.registry;
-        to.register("aws_requests", "Calls to AWS, by operation and what came of them", self.aws_requests.clone());
+        let registry = &mut self.registry;
+        registry.register("aws_requests", "Calls to AWS, by operation and outcome", self.aws_requests.clone());
         let help = "Time until AWS answered, or until the deadline";
-        to.register_with_unit("aws_request_duration", help, Unit::Seconds, self.aws_durations.clone());
-        to.register("deletions", "Objects let go, by why they were", self.deletions.clone());
-        // To Prometheus a counter that begins with 1 has never risen: the first of a kind would be in no graph.
+        registry.register_with_unit("aws_request_duration", help, Unit::Seconds, self.aws_durations.clone());
+        registry.register("deletions", "Finalizers removed, by reason", self.deletions.clone());
+        // Each series starts at 0, because increase() does not count the first sample of a series.
         for outcome in ["Deleted", "AlreadyGone", "NotOwned", "Retained"] {
-            drop(self.deletions.get_or_create(&OfOutcome { outcome: Word(outcome.into()) }));
+            drop(self.deletions.get_or_create(&OutcomeLabels { outcome: Label(outcome.into()) }));
         }
-        let help = "Time from an object's deletionTimestamp until it was let go";
-        to.register_with_unit("deletion_duration", help, Unit::Seconds, self.deletion_durations.clone());
-        let help = "Time that one look at an object took, its calls included";
-        to.register_with_unit("reconcile_duration", help, Unit::Seconds, self.reconcile_durations.clone());
-        to.register("reconcile_errors", "Looks at an object that came to no decision", self.reconcile_errors.clone());
-        let help = "Writes to objects that the API server refused, by what was to be written and the HTTP status";
-        to.register("kubernetes_write_refusals", help, self.write_refusals.clone());
+        let help = "Time from an object's deletionTimestamp until its finalizer was removed";
+        registry.register_with_unit("deletion_duration", help, Unit::Seconds, self.deletion_durations.clone());
+        let help = "Duration of a reconcile, including its calls";
+        registry.register_with_unit("reconcile_duration", help, Unit::Seconds, self.reconcile_durations.clone());
+        registry.register("reconcile_errors", "Reconciles that failed", self.reconcile_errors.clone());
+        let help = "Writes to objects that the API server refused, by write and HTTP status";
+        registry.register("kubernetes_write_refusals", help, self.write_refusals.clone());
         for write in [ObjectWrite::AddFinalizer, ObjectWrite::RemoveFinalizer, ObjectWrite::WriteStatus] {
             for code in [403, 422] {
-                drop(self.write_refusals.get_or_create(&OfWrite::new(write, code)));
+                drop(self.write_refusals.get_or_create(&WriteLabels::new(write, code)));
             }
         }
-        to.register("events_lost", "Events that were not published, by why", self.events_lost.clone());
+        registry.register("events_lost", "Events that were not published, by reason", self.events_lost.clone());
         for loss in EventLoss::ALL {
-            drop(self.events_lost.get_or_create(&OfReason::of(loss)));
+            drop(self.events_lost.get_or_create(&ReasonLabels::from_loss(loss)));
         }
-        to.register("objects", "Objects by the reason of their Ready condition", self.objects.clone());
+        registry.register("objects", "Objects by the reason of their Ready condition", self.objects.clone());
         let help = "Objects that are being deleted, by the reason of their Ready condition, or Paused";
-        to.register("deletions_waiting", help, self.waiting.clone());
-        to.register("stalled_objects", "Objects that wait for a person", self.stalled.clone());
-        to.register("queue_depth", "Objects that wait for a worker", self.queue.clone());
-        to.register("aws_rate_limit", "Calls a second that AWS may be sent now", self.rates.clone());
-        to.register("leader", "Whether this process leads: 1, or 0", self.leader.clone());
-        let help = "Whether it is known whose AWS credentials these are: 1, or 0";
-        to.register("credentials_known", help, self.credentials.clone());
-        let build = Family::<BuildInfo, Gauge>::default();
-        build.get_or_create(&BuildInfo { version: Word(env!("CARGO_PKG_VERSION").into()) }).set(1);
-        to.register("build_info", "The version of this program", build);
+        registry.register("deletions_waiting", help, self.waiting.clone());
+        registry.register("stalled_objects", "Objects that need a user", self.stalled.clone());
+        registry.register("queue_depth", "Objects that wait for a worker", self.queue.clone());
+        registry.register("aws_rate_limit", "Calls a second that the rate limit allows now", self.rates.clone());
+        registry.register("leader", "1 if this process leads, otherwise 0", self.leader.clone());
+        let help = "1 if the account of the AWS credentials is known, otherwise 0";
+        registry.register("credentials_known", help, self.credentials.clone());
+        let build = Family::<BuildLabels, Gauge>::default();
+        build.get_or_create(&BuildLabels { version: Label(env!("CARGO_PKG_VERSION").into()) }).set(1);
+        registry.register("build_info", "The version of the operator", build);
     }
 
     /// Counts a call to AWS.
-    pub fn observe_call<T>(&self, operation: Operation, outcome: &Outcome<T>, took: Duration) {
-        let operation = Word(operation.to_string());
-        let of = Request { operation: operation.clone(), outcome: Word(outcome_label(outcome).into()) };
-        self.aws_requests.get_or_create(&of).inc();
-        self.aws_durations.get_or_create(&OfOperation { operation }).observe(took.as_secs_f64());
+    pub(crate) fn observe_call<T>(&self, operation: Operation, outcome: &Outcome<T>, took: Duration) {
+        let operation = Label(operation.to_string());
+        let labels = RequestLabels { operation: operation.clone(), outcome: Label(outcome_label(outcome).into()) };
+        self.aws_requests.get_or_create(&labels).inc();
+        self.aws_durations.get_or_create(&OperationLabels { operation }).observe(took.as_secs_f64());
     }
 
-    /// Counts an object that was let go so long after its deletion was asked for.
-    pub fn observe_release(&self, proof: &Proof, took: Duration) {
+    /// Counts a removed finalizer, and the time since the deletionTimestamp of its object.
+    pub(crate) fn observe_release(&self, proof: &Proof, took: Duration) {
         let outcome = match proof {
             Proof::Receipt => "Deleted",
             Proof::NotFound => "AlreadyGone",
             Proof::AnotherOwner { .. } => "NotOwned",
             Proof::Retained => "Retained",
         };
-        self.deletions.get_or_create(&OfOutcome { outcome: Word(outcome.into()) }).inc();
+        self.deletions.get_or_create(&OutcomeLabels { outcome: Label(outcome.into()) }).inc();
         self.deletion_durations.observe(took.as_secs_f64());
     }
 
-    /// Counts a look at an object.
-    pub fn observe_reconcile(&self, took: Duration, decided: bool) {
+    /// Counts a reconcile.
+    pub(crate) fn observe_reconcile(&self, took: Duration, succeeded: bool) {
         self.reconcile_durations.observe(took.as_secs_f64());
-        if !decided {
+        if !succeeded {
             self.reconcile_errors.inc();
         }
     }
 
     /// Counts a write to an object that the API server refused.
-    pub fn write_refused(&self, refusal: &Refusal) {
-        self.write_refusals.get_or_create(&OfWrite::new(refusal.write, refusal.code)).inc();
+    pub(crate) fn write_refused(&self, refusal: &Refusal) {
+        self.write_refusals.get_or_create(&WriteLabels::new(refusal.write, refusal.code)).inc();
     }
 
     /// Counts an Event that was not published.
-    pub fn event_lost(&self, loss: EventLoss) {
-        self.events_lost.get_or_create(&OfReason::of(loss)).inc();
+    pub(crate) fn event_lost(&self, loss: EventLoss) {
+        self.events_lost.get_or_create(&ReasonLabels::from_loss(loss)).inc();
     }
 
-    /// Writes everything down in the text format of `OpenMetrics`.
-    pub fn render(&self, now: &Snapshot) -> Result<String, std::fmt::Error> {
-        for (family, counts) in [(&self.objects, &now.objects), (&self.waiting, &now.waiting)] {
+    /// Renders all metrics in the text format of `OpenMetrics`.
+    pub(crate) fn render(&self, snapshot: &Snapshot) -> Result<String, std::fmt::Error> {
+        for (family, counts) in [(&self.objects, &snapshot.objects), (&self.waiting, &snapshot.waiting)] {
             family.clear();
             for (reason, count) in counts {
-                family.get_or_create(&OfReason { reason: Word(reason.clone()) }).set(*count);
+                family.get_or_create(&ReasonLabels { reason: Label(reason.clone()) }).set(*count);
             }
         }
-        for (region, rate) in &now.rates {
-            self.rates.get_or_create(&OfRegion { region: Word(region.clone()) }).set(*rate);
+        for (region, rate) in &snapshot.rates {
+            self.rates.get_or_create(&RegionLabels { region: Label(region.clone()) }).set(*rate);
         }
-        self.stalled.set(now.stalled);
-        self.queue.set(now.queue);
-        self.leader.set(now.leader.into());
-        self.credentials.set(now.credentials.into());
+        self.stalled.set(snapshot.stalled);
+        self.queue.set(snapshot.queue);
+        self.leader.set(snapshot.leader.into());
+        self.credentials.set(snapshot.credentials.into());
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
     }
 }
 
-impl OfReason {
-    fn of(loss: EventLoss) -> Self {
-        Self { reason: Word(format!("{loss:?}")) }
+impl ReasonLabels {
+    fn from_loss(loss: EventLoss) -> Self {
+        Self { reason: Label(format!("{loss:?}")) }
     }
 }
 
-impl OfWrite {
+impl WriteLabels {
     fn new(write: ObjectWrite, code: u16) -> Self {
-        Self { verb: Word(format!("{write:?}")), code: code.into() }
+        Self { verb: Label(format!("{write:?}")), code: code.into() }
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BuildInfo {
-    version: Word,
+struct BuildLabels {
+    version: Label,
 }
 
-/// `Done`, or the class of the failure.
+/// Label value of an outcome: `Done`, or the class of the failure.
 fn outcome_label<T>(outcome: &Outcome<T>) -> &'static str {
     outcome.failure().map_or("Done", |failure| failure.class.as_str())
 }
@@ -278,7 +279,7 @@ mod tests {
     use crate::core::outcome::Failure;
 
     #[test]
-    fn what_was_counted_is_told_under_the_names_that_alerts_and_dashboards_use() {
+    fn metrics_have_the_names_that_alerts_and_dashboards_use() {
         let metrics = Metrics::default();
         metrics.observe_call(Operation::DeleteVpcConnector, &Outcome::Done(()), Duration::from_millis(20));
         let failure = Failure::new(Operation::DeleteVpcConnector, ErrorClass::Throttled, "ThrottlingException", "");
@@ -319,30 +320,31 @@ mod tests {
             "apprunner_operator_credentials_known 1",
             &format!(r#"apprunner_operator_build_info{{version="{version}"}} 1"#),
         ] {
-            assert!(text.lines().any(|told| told == line), "{line} is missing in:\n{text}");
+            assert!(text.lines().any(|rendered| rendered == line), "{line} is missing in:\n{text}");
         }
     }
 
     #[test]
-    fn a_deletion_of_every_kind_is_told_from_zero_on() {
+    fn every_kind_of_deletion_is_counted_from_zero_on() {
         let metrics = Metrics::default();
-        let told = |count: u32| {
+        let series = |count: u32| {
             let text = metrics.render(&Snapshot::default()).unwrap();
             let lines = text.lines().filter(|line| line.starts_with("apprunner_operator_deletions_total{"));
             lines.filter(|line| line.ends_with(&format!(" {count}"))).count()
         };
-        assert_eq!((told(0), told(1)), (4, 0));
+        assert_eq!((series(0), series(1)), (4, 0));
         for proof in [Proof::Receipt, Proof::NotFound, Proof::AnotherOwner { tag: String::new() }, Proof::Retained] {
             metrics.observe_release(&proof, Duration::from_secs(2));
         }
-        assert_eq!((told(0), told(1)), (0, 4));
+        assert_eq!((series(0), series(1)), (0, 4));
     }
 
     #[test]
-    fn a_reason_that_no_object_has_any_more_is_not_told() {
+    fn a_reason_that_no_object_has_is_not_rendered() {
         let metrics = Metrics::default();
-        let told = |reason: &str| Snapshot { objects: BTreeMap::from([(reason.to_owned(), 1)]), ..Snapshot::default() };
-        metrics.render(&told("InUse")).unwrap();
-        assert!(!metrics.render(&told("Available")).unwrap().contains("InUse"));
+        let snapshot =
+            |reason: &str| Snapshot { objects: BTreeMap::from([(reason.to_owned(), 1)]), ..Snapshot::default() };
+        metrics.render(&snapshot("InUse")).unwrap();
+        assert!(!metrics.render(&snapshot("Available")).unwrap().contains("InUse"));
     }
 }

@@ -45,9 +45,9 @@ impl Running {
 
     /// Waits until the log has repeated `times` times that a failure lasts.
     async fn until_repeated(&self, trouble: &str, times: usize) {
-        let still =
-            |line: &Value| line["trouble"] == trouble && line["level"] == "DEBUG" && text(line).starts_with("still: ");
-        let enough = async || (self.lines().iter().filter(|line| still(line)).count() >= times).then_some(());
+        let repeated = || self.logged("shared failure continues").into_iter();
+        let at_debug = |line: &Value| line["trouble"] == trouble && line["level"] == "DEBUG";
+        let enough = async || (repeated().filter(at_debug).count() >= times).then_some(());
         assert!(eventually(enough).await.is_some(), "{trouble} was not repeated {times} times");
     }
 
@@ -57,22 +57,24 @@ impl Running {
     }
 
     fn endings(&self) -> Vec<Value> {
-        self.at(&["INFO"]).into_iter().filter(|line| text(line).starts_with("over: ")).collect()
+        self.at(&["INFO"]).into_iter().filter(|line| line["message"] == "shared failure ended").collect()
     }
 
     /// Checks that the log has exactly one failure, with these words, logged once when it began and once when it ended.
     fn assert_logged_once(&self, trouble: &str, words: &str) {
         let (warnings, endings) = (self.warnings(), self.endings());
-        let texts = |lines: &[Value]| lines.iter().map(|line| text(line).to_owned()).collect::<Vec<_>>();
-        assert_eq!(texts(&warnings), [words]);
-        assert_eq!(texts(&endings), [format!("over: {words}")]);
+        let errors = |lines: &[Value]| lines.iter().map(|line| error(line).to_owned()).collect::<Vec<_>>();
+        assert_eq!(errors(&warnings), [words]);
+        assert_eq!(errors(&endings), [words]);
+        assert_eq!(warnings[0]["message"], "shared failure");
         assert_eq!(warnings[0]["trouble"], trouble);
         assert!(endings[0]["lasted_ms"].as_u64().is_some(), "{}", endings[0]);
     }
 }
 
-fn text(line: &Value) -> &str {
-    line["message"].as_str().unwrap_or_default()
+/// The error of a line, in the words of the conditions.
+fn error(line: &Value) -> &str {
+    line["error"].as_str().unwrap_or_default()
 }
 
 fn expired() -> FaultKind {
@@ -155,7 +157,7 @@ async fn credentials_expired_during_the_run_are_logged_once_for_both_services() 
     operator.until_repeated("CredentialsRejected", TIMES).await;
     world.emulator.clear_faults();
     join_all(NAMES.map(|name| world.until_deleted(name))).await;
-    let words = text(&operator.warnings()[0]).to_owned();
+    let words = error(&operator.warnings()[0]).to_owned();
     assert!(words.starts_with("AWS does not accept the credentials for ListTagsForResource: "), "{words}");
     operator.assert_logged_once("CredentialsRejected", &words);
     assert_eq!(operator.logged("AWS credentials are of this account").len(), 1, "it is the same one all the time");
@@ -173,7 +175,7 @@ async fn rejection_by_app_runner_alone_is_logged_once_with_its_region() {
     assert_eq!((logged["account"].as_str(), logged["region"].as_str()), (Some(ACCOUNT), Some("us-east-1")));
     world.emulator.clear_faults();
     world.all_available().await;
-    operator.assert_logged_once("CredentialsRejected", text(&logged));
+    operator.assert_logged_once("CredentialsRejected", error(&logged));
 }
 
 #[tokio::test]
@@ -206,7 +208,7 @@ async fn account_taken_from_the_credentials_is_logged_once() {
     let logged = operator.warnings();
     assert_eq!(logged.len(), 1, "{logged:?}");
     assert_eq!(logged[0]["trouble"], "UnconfirmedAccount");
-    assert!(text(&logged[0]).contains(ACCOUNT), "{}", logged[0]);
+    assert!(error(&logged[0]).contains(ACCOUNT), "{}", logged[0]);
 }
 
 const MANY: usize = 50;
@@ -246,7 +248,7 @@ async fn silent_api_server_with_fifty_objects_is_at_most_a_few_log_lines() {
     assert!(logged.len() <= 10, "{} lines: {logged:#?}", logged.len());
     let outages: Vec<_> = logged.iter().filter(|line| line["trouble"] == "ApiServer").collect();
     assert_eq!(outages.len(), 1, "{outages:#?}");
-    assert!(text(outages[0]).starts_with("the API server does not answer; "), "{}", outages[0]);
+    assert!(error(outages[0]).starts_with("the API server does not answer; "), "{}", outages[0]);
     let endings = operator.endings();
     assert_eq!(endings.len(), 1, "{endings:#?}");
     assert!(endings[0]["objects"].as_u64() > Some(MANY as u64 / 2), "{}", endings[0]);
@@ -277,7 +279,7 @@ async fn silent_app_runner_with_fifty_objects_is_two_log_lines() {
     join_all(names.iter().map(|name| world.until_deleted(name))).await;
     let logged = operator.warnings();
     assert_eq!(logged.len(), 1, "{logged:#?}");
-    assert!(text(&logged[0]).starts_with("no answer to "), "{}", logged[0]);
+    assert!(error(&logged[0]).starts_with("no answer to "), "{}", logged[0]);
     assert_eq!(operator.endings().len(), 1);
 }
 

@@ -1,33 +1,29 @@
-//! Asks the cluster which objects there are, and what they stand for.
+//! Lists the `VpcConnector` objects of the cluster.
 
-use kube::api::{ApiResource, DynamicObject, ListParams};
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
+use kube::api::DynamicObject;
 
-use crate::api::VpcConnector;
 use crate::cli::AccessArgs;
-use crate::cluster::{Error, client, within_deadline};
+use crate::cluster::{Error, client};
+use crate::commands::listing::for_each_object;
 
 /// A `VpcConnector` object, as far as a report needs it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Object {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// The connector it is to manage.
-    pub arn: Option<String>,
-    /// The connector it has claimed.
-    pub claimed: Option<String>,
+pub(super) struct Object {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    /// `spec.arn`: the connector that the object names.
+    pub(super) arn: Option<String>,
+    /// `status.arn`: the connector that the object has claimed.
+    pub(super) claimed: Option<String>,
 }
 
-/// Lists the objects of all namespaces, or says why that can't be done.
-pub async fn read(access: &AccessArgs) -> Result<Vec<Object>, String> {
+/// Lists the objects of all namespaces; the error says why they cannot be listed.
+pub(super) async fn list(access: &AccessArgs) -> Result<Vec<Object>, String> {
     let client = client::connect_in_time(access).await.map_err(|error| error.to_string())?;
-    // Without a type, so that an object that does not parse is an object as well.
-    let kind = ApiResource::erase::<VpcConnector>(&());
-    let api = Api::<DynamicObject>::all_with(client, &kind);
-    match within_deadline("list VpcConnector objects of all namespaces", api.list(&ListParams::default())).await {
-        Ok(listed) => Ok(listed.items.iter().map(object).collect()),
+    let mut objects = Vec::new();
+    match for_each_object(&client, None, |listed| objects.push(object(listed))).await {
+        Ok(()) => Ok(objects),
         Err(Error::Gone | Error::NotServed { .. }) => {
             Err("it does not know VpcConnector objects: the CustomResourceDefinition is missing".into())
         }
@@ -36,7 +32,7 @@ pub async fn read(access: &AccessArgs) -> Result<Vec<Object>, String> {
 }
 
 fn object(listed: &DynamicObject) -> Object {
-    let text = |place: &str| listed.data.pointer(place).and_then(|value| value.as_str()).map(str::to_owned);
+    let text = |pointer: &str| listed.data.pointer(pointer).and_then(|value| value.as_str()).map(str::to_owned);
     Object {
         namespace: listed.namespace().unwrap_or_default(),
         name: listed.name_any(),
@@ -50,10 +46,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_that_does_not_parse_is_an_object_as_well() {
+    fn an_object_that_does_not_parse_is_listed() {
         let listed = serde_json::json!({
             "metadata": {"name": "egress", "namespace": "shop"},
-            "spec": {"arn": "arn:1", "deletionPolicy": {"nobody": "knows"}},
+            "spec": {"arn": "arn:1", "deletionPolicy": {"unknown": "policy"}},
             "status": {"arn": 7, "conditions": "none"},
         });
         let expected =

@@ -1,7 +1,7 @@
-//! Asks AWS: the connectors of each region, and the services that use them.
+//! Reads AWS: the connectors of each region, and the services that use them.
 //!
-//! The regions are read side by side, each within its rate limit. A report can wait, so what is likely to pass is tried a
-//! few times; then the region counts as not read, or as read in part.
+//! The regions are read concurrently, each within its rate limit. A report may take its time, so a call that failed with a
+//! transient failure is repeated up to 3 times; after that the region counts as not read, or as partly read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 
-use super::{counted, say};
+use super::{counted, eprint};
 use crate::apprunner::Aws;
 use crate::apprunner::client::{Call, Subject};
 use crate::apprunner::session::Session;
@@ -20,100 +20,99 @@ use crate::core::intervals::Intervals;
 use crate::core::outcome::{Connector, Failure, Operation, Page, Service};
 use crate::core::rate_limit::Priority;
 
-/// A call that failed this often in a row is given up.
-const MOST_TRIES: u32 = 4;
-/// More services than this take a while.
-const MANY: usize = 10;
-/// When this many services in a row were refused, the others would be as well.
-const MOST_REFUSALS: u32 = 3;
-/// Whose credentials these are is not asked again after this long.
+/// A call that failed this often in a row is not repeated.
+const MAX_TRIES: u32 = 4;
+/// With more services than this, a progress line is printed.
+const PROGRESS_ABOVE: usize = 10;
+/// After this many refused describes in a row, the remaining services are not described.
+const MAX_REFUSALS: u32 = 3;
+/// The account of the credentials is not requested again after this time.
 const IDENTIFY_WITHIN: Duration = Duration::from_secs(20);
-/// A list of more pages than this has no end.
-const MOST_PAGES: usize = 1000;
-/// What a report needs, for whoever writes the policy.
-pub const NEEDED: [Operation; 3] = [Operation::ListVpcConnectors, Operation::ListServices, Operation::DescribeService];
+/// A list with more pages counts as endless.
+const MAX_PAGES: usize = 1000;
+/// The calls that the IAM policy has to allow.
+pub(super) const REQUIRED_CALLS: [Operation; 3] =
+    [Operation::ListVpcConnectors, Operation::ListServices, Operation::DescribeService];
 
-/// What AWS told of one region.
+/// AWS's replies for one region.
 #[derive(Clone, Debug)]
-pub struct Reading {
-    /// The region.
-    pub region: Region,
-    /// Its connectors.
-    pub connectors: Part<Connector>,
-    /// Who uses them.
-    pub uses: Part<Use>,
+pub(super) struct RegionScan {
+    pub(super) region: Region,
+    pub(super) connectors: Partial<Connector>,
+    pub(super) uses: Partial<ServiceUse>,
 }
 
-/// What was read of a list, and what ended it too early.
+/// A list that may be incomplete.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Part<T> {
-    /// What was read.
-    pub items: Vec<T>,
-    /// Why there may be more.
-    pub failure: Option<Failure>,
+pub(super) struct Partial<T> {
+    /// The items that were read.
+    pub(super) items: Vec<T>,
+    /// The failure that makes the list incomplete.
+    pub(super) failure: Option<Failure>,
 }
 
 /// A service, and the connector that its outgoing traffic goes through.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Use {
-    /// The service.
-    pub service: Service,
+pub(super) struct ServiceUse {
+    pub(super) service: Service,
     /// The connector's ARN.
-    pub connector: String,
+    pub(super) connector: String,
 }
 
-struct Scan {
+struct Scanner {
     aws: Aws,
     intervals: Intervals,
     account: AccountId,
 }
 
-/// Reads the regions of the account whose credentials these are.
-pub async fn account(args: &AwsArgs) -> Result<(AccountId, Vec<Reading>), Failure> {
+/// Scans the regions of the account that the credentials belong to.
+pub(super) async fn scan_account(args: &AwsArgs) -> Result<(AccountId, Vec<RegionScan>), Failure> {
     let intervals = Intervals::default().divided_by(args.pace_divisor);
     let mut regions = args.regions.clone();
     regions.sort();
     regions.dedup();
     let (aws, account) = identify(args, &regions, &intervals).await?;
-    say(&format!("reading {} of account {account}", counted(regions.len(), "region")));
-    let scan = Scan { aws, intervals, account };
-    let readings = join_all(regions.into_iter().map(|region| scan.region(region))).await;
-    Ok((scan.account, readings))
+    eprint(&format!("reading {} of account {account}", counted(regions.len(), "region")));
+    let scanner = Scanner { aws, intervals, account };
+    let scans = join_all(regions.into_iter().map(|region| scanner.scan(region))).await;
+    Ok((scanner.account, scans))
 }
 
-/// One region that is down, or that does not know these credentials, is no reason not to ask in the next.
+/// Requests the account of the credentials in each region until one answers, because a region may be down, or may not accept
+/// these credentials.
 async fn identify(args: &AwsArgs, regions: &[Region], intervals: &Intervals) -> Result<(Aws, AccountId), Failure> {
     let started = Instant::now();
     let mut tries = 0;
     loop {
         let mut first = None;
         for region in regions {
-            // Each time anew, because a failure is remembered; what is counted is read by nobody.
+            // A new client for each try, because a client remembers its failure. Its metrics are not served.
             let aws = Aws::new(args.limits(), intervals.rate_recovery, Arc::default(), Arc::default());
             let failure = match aws.sessions.identify(region).await {
                 Ok(session) => return Ok((aws, session.account().clone())),
                 Err(failure) => failure,
             };
-            let nowhere = failure.operation == Operation::ResolveCredentials && !failure.class.is_transient();
-            if nowhere || started.elapsed() > IDENTIFY_WITHIN {
+            let no_credentials = failure.operation == Operation::ResolveCredentials && !failure.class.is_transient();
+            if no_credentials || started.elapsed() > IDENTIFY_WITHIN {
                 return Err(failure);
             }
             first = first.or(Some(failure));
         }
         tries += 1;
-        let failure = first.unwrap_or_else(|| unproven(Operation::GetCallerIdentity, "there is no region to ask in"));
-        if tries >= most_tries(failure.class) {
+        let failure =
+            first.unwrap_or_else(|| Failure::unproven(Operation::GetCallerIdentity, "there is no region to ask in"));
+        if tries >= max_tries(failure.class) {
             return Err(failure);
         }
         tokio::time::sleep(intervals.retry.jittered(tries, rand::random())).await;
     }
 }
 
-impl Scan {
-    async fn region(&self, region: Region) -> Reading {
-        let connectors = self.connectors(&region).await;
-        // What nothing can use is used by nobody.
-        let uses = if connectors.items.is_empty() { Part::default() } else { self.uses(&region).await };
+impl Scanner {
+    async fn scan(&self, region: Region) -> RegionScan {
+        let connectors = self.list_connectors(&region).await;
+        // Without connectors no service can use one.
+        let uses = if connectors.items.is_empty() { Partial::default() } else { self.list_uses(&region).await };
         let read = match connectors.failure.as_ref().or(uses.failure.as_ref()) {
             Some(failure) if failure.class == ErrorClass::SubscriptionRequired => {
                 "not subscribed to App Runner".to_owned()
@@ -121,46 +120,46 @@ impl Scan {
             Some(failure) => format!("not read to the end: {} failed with {}", failure.operation, failure.code),
             None => counted(connectors.items.len(), "connector"),
         };
-        say(&format!("{region}: {read}"));
-        Reading { region, connectors, uses }
+        eprint(&format!("{region}: {read}"));
+        RegionScan { region, connectors, uses }
     }
 
-    async fn connectors(&self, region: &Region) -> Part<Connector> {
+    async fn list_connectors(&self, region: &Region) -> Partial<Connector> {
         let list = async |session: &Session, token| session.list_connectors(region, token).await;
         self.list(region, Operation::ListVpcConnectors, list).await
     }
 
-    async fn services(&self, region: &Region) -> Part<Service> {
+    async fn list_services(&self, region: &Region) -> Partial<Service> {
         let list = async |session: &Session, token| session.list_services(region, token).await;
         self.list(region, Operation::ListServices, list).await
     }
 
-    /// App Runner lists services without their network, so each is described.
-    async fn uses(&self, region: &Region) -> Part<Use> {
-        let listed = self.services(region).await;
-        let there = listed.items.into_iter().filter(|service| !service.is_deleted());
-        let services: BTreeMap<_, _> = there.map(|service| (service.arn.clone(), service)).collect();
-        if services.len() > MANY {
-            say(&format!("{region}: looking at {} services", services.len()));
+    /// App Runner lists services without their network configuration, so each service is described.
+    async fn list_uses(&self, region: &Region) -> Partial<ServiceUse> {
+        let listed = self.list_services(region).await;
+        let existing = listed.items.into_iter().filter(|service| !service.is_deleted());
+        let services: BTreeMap<_, _> = existing.map(|service| (service.arn.clone(), service)).collect();
+        if services.len() > PROGRESS_ABOVE {
+            eprint(&format!("{region}: describing {} services", services.len()));
         }
-        let mut uses = Part { items: Vec::new(), failure: listed.failure };
+        let mut uses = Partial { items: Vec::new(), failure: listed.failure };
         let mut refusals = 0;
         for (arn, service) in services {
-            match self.egress(region, &arn).await {
+            match self.egress_connector(region, &arn).await {
                 Ok(connector) => {
                     refusals = 0;
-                    uses.items.extend(connector.map(|connector| Use { service, connector }));
+                    uses.items.extend(connector.map(|connector| ServiceUse { service, connector }));
                 }
-                // It went between the list and the look.
+                // The service was deleted after it was listed.
                 Err(failure) if failure.class == ErrorClass::NotFound => {}
-                // What is refused for one service may be granted for the next, and what lacks something may lack it
-                // for one only.
+                // An IAM policy may allow the describe of the next service, and the reply for the next service may be
+                // complete.
                 Err(failure) => {
                     refusals += 1;
-                    let of_this_one = !failure.class.is_transient() || failure.class == ErrorClass::Unproven;
-                    let hopeless = !of_this_one || refusals >= MOST_REFUSALS;
+                    let concerns_this_service = !failure.class.is_transient() || failure.class == ErrorClass::Unproven;
+                    let stop = !concerns_this_service || refusals >= MAX_REFUSALS;
                     uses.failure = uses.failure.or(Some(failure));
-                    if hopeless {
+                    if stop {
                         break;
                     }
                 }
@@ -169,7 +168,7 @@ impl Scan {
         uses
     }
 
-    async fn egress(&self, region: &Region, service: &str) -> Result<Option<String>, Failure> {
+    async fn egress_connector(&self, region: &Region, service: &str) -> Result<Option<String>, Failure> {
         self.call(region, async |session: &Session| session.describe_service(region, service).await).await
     }
 
@@ -178,21 +177,21 @@ impl Scan {
         region: &Region,
         operation: Operation,
         list: impl AsyncFn(&Session, Option<String>) -> Call<Page<T>>,
-    ) -> Part<T> {
+    ) -> Partial<T> {
         let (mut items, mut token) = (Vec::new(), None);
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let next = async |session: &Session| list(session, token.clone()).await;
             let page = match self.call(region, next).await {
                 Ok(page) => page,
-                Err(failure) => return Part { items, failure: Some(failure) },
+                Err(failure) => return Partial { items, failure: Some(failure) },
             };
             items.extend(page.items);
             token = page.next;
             if token.is_none() {
-                return Part { items, failure: None };
+                return Partial { items, failure: None };
             }
         }
-        Part { items, failure: Some(unproven(operation, "the list has no end")) }
+        Partial { items, failure: Some(Failure::unproven(operation, "the list has no end")) }
     }
 
     /// Makes a call, and repeats it after a transient failure.
@@ -204,7 +203,7 @@ impl Scan {
                 Err(failure) => failure,
             };
             tries += 1;
-            if tries >= most_tries(failure.class) {
+            if tries >= max_tries(failure.class) {
                 return Err(failure);
             }
             tokio::time::sleep(self.intervals.retry.jittered(tries, rand::random())).await;
@@ -230,21 +229,17 @@ impl Scan {
     }
 }
 
-impl<T> Default for Part<T> {
+impl<T> Default for Partial<T> {
     fn default() -> Self {
         Self { items: Vec::new(), failure: None }
     }
 }
 
-/// Credentials that were rejected may have been renewed meanwhile.
-fn most_tries(class: ErrorClass) -> u32 {
+/// Rejected credentials get a second try, because they may have been renewed after the first.
+fn max_tries(class: ErrorClass) -> u32 {
     match class {
         ErrorClass::CredentialsRejected => 2,
-        class if class.is_transient() => MOST_TRIES,
+        class if class.is_transient() => MAX_TRIES,
         _ => 1,
     }
-}
-
-fn unproven(operation: Operation, message: &str) -> Failure {
-    Failure::new(operation, ErrorClass::Unproven, "Unproven", message)
 }

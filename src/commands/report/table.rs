@@ -1,21 +1,21 @@
-//! The report as people read it: one row a connector, and a line for each service that holds it.
+//! The report as a table: one row for each connector, and a line for each further blocker.
 
-use super::found::{DEFAULT_QUOTA, Found, Holder, Inventory, Manager, Region, State};
-use super::plain;
+use super::ascii;
+use super::inventory::{Blocker, ConnectorReport, DEFAULT_QUOTA, Inventory, ManagedBy, RegionReport, State};
 
 const HEADINGS: [&str; 7] = ["REGION", "CONNECTOR", "REVISION", "STATUS", "DELETABLE", "MANAGED BY", "HELD BY"];
-/// Between two columns.
+/// Spaces between two columns.
 const GAP: usize = 3;
 
 type Row = [String; HEADINGS.len()];
 
-/// Writes the report as a table, with what does not fit into it below.
-pub fn rendered(inventory: &Inventory) -> String {
+/// Renders the report as a table, with notes about regions and the cluster below.
+pub(super) fn render(inventory: &Inventory) -> String {
     let mut text = format!("Account {}\n\n", inventory.account);
     let rows: Vec<Row> = inventory
         .regions
         .iter()
-        .flat_map(|region| region.connectors.iter().flat_map(|found| rows(region, found)))
+        .flat_map(|region| region.connectors.iter().flat_map(|connector| rows(region, connector)))
         .collect();
     if !rows.is_empty() {
         text.push_str(&aligned(&rows));
@@ -28,35 +28,35 @@ pub fn rendered(inventory: &Inventory) -> String {
     text
 }
 
-fn rows(region: &Region, found: &Found) -> Vec<Row> {
+fn rows(region: &RegionReport, connector: &ConnectorReport) -> Vec<Row> {
     let first = [
         region.region.clone(),
-        plain(&found.name),
-        found.revision.map_or_else(|| "?".into(), |revision| revision.to_string()),
-        plain(&found.status),
-        deletable(found).to_owned(),
-        managed_by(found.managed_by.as_deref()),
-        held_by(found),
+        ascii(&connector.name),
+        connector.revision.map_or_else(|| "?".into(), |revision| revision.to_string()),
+        ascii(&connector.status),
+        deletable(connector).to_owned(),
+        managed_by(connector.managed_by.as_deref()),
+        blocked_by(connector),
     ];
-    let further = found.held_by.iter().skip(1).map(|holder| {
+    let further = connector.blocked_by.iter().skip(1).map(|blocker| {
         let mut row = Row::default();
-        row[HEADINGS.len() - 1] = holder_in_words(holder);
+        row[HEADINGS.len() - 1] = blocker_text(blocker);
         row
     });
     std::iter::once(first).chain(further).collect()
 }
 
-fn deletable(found: &Found) -> &'static str {
-    match found.deletable {
-        _ if found.is_inactive() => "deleted",
+fn deletable(connector: &ConnectorReport) -> &'static str {
+    match connector.deletable {
+        _ if connector.is_inactive() => "deleted",
         Some(true) => "yes",
         Some(false) => "no",
         None => "unknown",
     }
 }
 
-fn managed_by(managers: Option<&[Manager]>) -> String {
-    let named = |manager: &Manager| {
+fn managed_by(managers: Option<&[ManagedBy]>) -> String {
+    let named = |manager: &ManagedBy| {
         let claimed = if manager.claimed { "" } else { " (not claimed)" };
         format!("{}/{}{claimed}", manager.namespace, manager.name)
     };
@@ -67,17 +67,17 @@ fn managed_by(managers: Option<&[Manager]>) -> String {
     }
 }
 
-fn held_by(found: &Found) -> String {
-    match (found.held_by.first(), found.deletable) {
-        (Some(holder), _) => holder_in_words(holder),
+fn blocked_by(connector: &ConnectorReport) -> String {
+    match (connector.blocked_by.first(), connector.deletable) {
+        (Some(blocker), _) => blocker_text(blocker),
         (None, None) => "unknown".into(),
         (None, Some(_)) => "-".into(),
     }
 }
 
-/// A service and its status.
-pub(super) fn holder_in_words(holder: &Holder) -> String {
-    plain(&format!("{} ({})", holder.name, holder.status))
+/// The name and the status of a blocking service.
+pub(super) fn blocker_text(blocker: &Blocker) -> String {
+    ascii(&format!("{} ({})", blocker.name, blocker.status))
 }
 
 fn aligned(rows: &[Row]) -> String {
@@ -94,15 +94,16 @@ fn aligned(rows: &[Row]) -> String {
 }
 
 fn notes(inventory: &Inventory) -> Vec<String> {
-    let regions = |title: &str, of: &dyn Fn(&Region) -> Option<String>| {
+    let regions = |title: &str, of: &dyn Fn(&RegionReport) -> Option<String>| {
         let named: Vec<_> = inventory.regions.iter().filter_map(of).collect();
         (!named.is_empty()).then(|| format!("{title}: {}", named.join(", ")))
     };
-    let in_state = |state| move |region: &Region| (region.state == state).then(|| region.region.clone());
-    let failed = |state| move |region: &Region| (region.state == state).then(|| failed(region));
-    let empty =
-        |region: &Region| (region.state == State::Read && region.connectors.is_empty()).then(|| region.region.clone());
-    let unread = inventory.cluster.problem.as_deref().map(plain);
+    let in_state = |state| move |region: &RegionReport| (region.state == state).then(|| region.region.clone());
+    let failed = |state| move |region: &RegionReport| (region.state == state).then(|| failed(region));
+    let empty = |region: &RegionReport| {
+        (region.state == State::Read && region.connectors.is_empty()).then(|| region.region.clone())
+    };
+    let unread = inventory.cluster.problem.as_deref().map(ascii);
     let unknown = unread.map(|why| format!("Who manages what is unknown, since the cluster could not be read: {why}"));
     [
         regions(&format!("Quota used ({DEFAULT_QUOTA} is AWS's default; yours may be higher)"), &quota),
@@ -117,13 +118,13 @@ fn notes(inventory: &Inventory) -> Vec<String> {
     .collect()
 }
 
-fn quota(region: &Region) -> Option<String> {
+fn quota(region: &RegionReport) -> Option<String> {
     let quota = region.quota.filter(|_| !region.connectors.is_empty())?;
     Some(format!("{} {} of {}", region.region, quota.used, quota.aws_default))
 }
 
-fn failed(region: &Region) -> String {
+fn failed(region: &RegionReport) -> String {
     let failures: Vec<_> =
         region.problems.iter().map(|problem| format!("{} {}", problem.operation, problem.code)).collect();
-    plain(&format!("{} ({})", region.region, failures.join("; ")))
+    ascii(&format!("{} ({})", region.region, failures.join("; ")))
 }

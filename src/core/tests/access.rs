@@ -1,4 +1,4 @@
-//! What the operator must be allowed stands in files that people take; the pages that show or explain them follow.
+//! The IAM policies and RBAC rules in `examples/` allow exactly what the operator calls, and the documentation shows them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -12,14 +12,14 @@ const README: &str = include_str!("../../../README.md");
 const AWS: &str = include_str!("../../../docs/aws.md");
 const KUBERNETES: &str = include_str!("../../../docs/kubernetes.md");
 
-/// The policies that must allow a call; a call without an answer does not compile.
+/// The policies that must allow a call. A new call does not compile without an arm here.
 fn policies(operation: Operation) -> &'static [&'static str] {
     match operation {
         Operation::DeleteVpcConnector | Operation::DescribeVpcConnector => &["delete", "ownership", "names"],
         Operation::ListTagsForResource | Operation::TagResource | Operation::UntagResource => &["ownership", "names"],
         Operation::ListServices | Operation::DescribeService => &["names", "report"],
         Operation::ListVpcConnectors => &["report"],
-        // They need no permission.
+        // These calls need no permission.
         Operation::GetCallerIdentity | Operation::ResolveCredentials => &[],
     }
 }
@@ -32,8 +32,8 @@ fn files() -> BTreeMap<String, Value> {
     paths.map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), read(&path))).collect()
 }
 
-/// Those that say what may be done, rather than by whom.
-fn allowing() -> BTreeMap<String, Value> {
+/// The permission policies, without the trust policies.
+fn permission_policies() -> BTreeMap<String, Value> {
     files().into_iter().filter(|(name, _)| !name.starts_with("trust-")).collect()
 }
 
@@ -47,7 +47,7 @@ fn actions(policy: &Value) -> BTreeSet<String> {
 }
 
 #[test]
-fn each_policy_allows_what_is_called_and_nothing_else() {
+fn each_policy_allows_exactly_the_called_actions() {
     let operations = all!(Operation:
         DeleteVpcConnector, DescribeVpcConnector, ListTagsForResource, TagResource, UntagResource, ListVpcConnectors,
         ListServices, DescribeService, GetCallerIdentity, ResolveCredentials
@@ -58,13 +58,14 @@ fn each_policy_allows_what_is_called_and_nothing_else() {
             needed.entry((*policy).to_owned()).or_default().insert(operation.iam_action());
         }
     }
-    let allowed: BTreeMap<_, _> = allowing().iter().map(|(name, policy)| (name.clone(), actions(policy))).collect();
+    let allowed: BTreeMap<_, _> =
+        permission_policies().iter().map(|(name, policy)| (name.clone(), actions(policy))).collect();
     assert_eq!(allowed, needed);
 }
 
 #[test]
-fn nothing_that_is_bound_to_an_arn_is_allowed_for_every_resource() {
-    for (name, policy) in allowing() {
+fn deletes_and_tag_writes_are_not_allowed_for_all_resources() {
+    for (name, policy) in permission_policies() {
         for statement in statements(&policy) {
             let acts = statement["Action"].as_array().unwrap().iter().any(|action| {
                 let word = action.as_str().unwrap();
@@ -76,9 +77,9 @@ fn nothing_that_is_bound_to_an_arn_is_allowed_for_every_resource() {
 }
 
 #[test]
-fn the_role_writes_no_tag_but_ours_and_describes_services_of_its_account_alone() {
+fn the_role_may_write_only_our_tag_and_describe_only_its_own_services() {
     let only_ours = serde_json::json!({"ForAllValues:StringEquals": {"aws:TagKeys": [OWNER_TAG]}});
-    for (name, policy) in allowing() {
+    for (name, policy) in permission_policies() {
         for statement in statements(&policy) {
             let acts = strings(&statement["Action"]);
             if acts.iter().any(|action| action.ends_with(":TagResource") || action.ends_with(":UntagResource")) {
@@ -94,7 +95,7 @@ fn the_role_writes_no_tag_but_ours_and_describes_services_of_its_account_alone()
 
 #[test]
 fn the_readme_shows_these_policies() {
-    let files = allowing();
+    let files = permission_policies();
     let shown: Vec<Value> = blocks(README).iter().map(|block| serde_json::from_str(block).unwrap()).collect();
     assert!(!shown.is_empty());
     for block in &shown {
@@ -111,13 +112,13 @@ fn statement_of(block: &Value, statement: &Value) -> bool {
     block == statement || block["Statement"].as_array().is_some_and(|all| all.contains(statement))
 }
 
-/// The JSON on a page.
+/// The JSON blocks of a page.
 fn blocks(page: &str) -> Vec<&str> {
     page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
 #[test]
-fn every_file_is_explained_and_the_trust_policies_let_in_the_operator_alone() {
+fn every_policy_is_documented_and_trusts_only_the_operator() {
     let service_account = ("apprunner-system", "apprunner-operator");
     for (name, policy) in files() {
         assert!(AWS.contains(&format!("[{name}.json](../examples/iam/{name}.json)")), "docs/aws.md lacks {name}.json");
@@ -144,7 +145,7 @@ fn every_file_is_explained_and_the_trust_policies_let_in_the_operator_alone() {
 }
 
 #[test]
-fn the_table_of_rights_names_each_one_and_no_other() {
+fn the_table_of_rights_is_complete_and_exact() {
     let mut given = BTreeSet::new();
     for rule in ["rbac.yaml", "leader-election.yaml"].into_iter().flat_map(rules) {
         let words = |key: &str| strings(&rule[key]);
@@ -154,7 +155,7 @@ fn the_table_of_rights_names_each_one_and_no_other() {
         }
     }
     let part = KUBERNETES.split("\n## ").find(|part| part.starts_with("Rights")).unwrap();
-    // What the chart's hook has is in none of these files.
+    // The rights of the chart's hook are in none of these files.
     let rows = part
         .lines()
         .filter(|line| !line.contains("(hook)"))

@@ -1,4 +1,4 @@
-//! The second table: every answer to a delete, and what follows.
+//! The replies to a delete, and the next decision after each.
 
 use super::evidence::{
     ARN, NOW, OTHER_ARN, claimed, connector, described, failure, not_sent, refused, scan_services, unanswered,
@@ -24,7 +24,7 @@ fn deleted_with(outcome: Outcome<Connector>) -> Evidence {
 }
 
 #[test]
-fn inactive_is_the_receipt() {
+fn inactive_is_recorded_as_the_receipt() {
     let e = deleted_with(described("INACTIVE"));
     assert_eq!(e.acts(), StatusWrite::Receipt);
     let (status, events) = status::status_after(&e, &StatusWrite::Receipt);
@@ -43,7 +43,7 @@ fn inactive_is_the_receipt() {
 }
 
 #[test]
-fn a_receipt_in_lower_case_is_a_receipt_and_shows_app_runners_word() {
+fn a_receipt_in_lower_case_counts_and_is_shown_unchanged() {
     let e = deleted_with(described("inactive"));
     assert_eq!(e.acts(), StatusWrite::Receipt);
     let (status, _) = status::status_after(&e, &StatusWrite::Receipt);
@@ -55,7 +55,7 @@ fn a_receipt_in_lower_case_is_a_receipt_and_shows_app_runners_word() {
 }
 
 #[test]
-fn not_found_is_recorded_and_nothing_is_invented() {
+fn not_found_is_recorded_without_a_status_or_a_deletion_time() {
     let e = deleted_with(refused(DELETE, ErrorClass::NotFound));
     assert_eq!(e.acts(), StatusWrite::AlreadyGone);
     let note = &status::status_after(&e, &StatusWrite::AlreadyGone).1[0].note;
@@ -67,7 +67,7 @@ fn not_found_is_recorded_and_nothing_is_invented() {
 }
 
 #[test]
-fn active_is_looked_at_until_it_is_gone_and_asked_again_after_two_minutes() {
+fn an_accepted_delete_is_polled_and_sent_again_after_two_minutes() {
     let mut e = deleted_with(described("ACTIVE"));
     let mut waits = Vec::new();
     while e.acts_after_wait() == AwsCall::Describe {
@@ -75,7 +75,7 @@ fn active_is_looked_at_until_it_is_gone_and_asked_again_after_two_minutes() {
         e = e.next_attempt().after_describe(described("ACTIVE"));
     }
     let seconds: Vec<u64> = waits.iter().map(|(_, s)| *s).collect();
-    assert_eq!(seconds, [1, 2, 4, 8, 16, 30, 30], "and the next look would be past two minutes");
+    assert_eq!(seconds, [1, 2, 4, 8, 16, 30, 30], "the next describe would be later than two minutes");
     assert!(waits.iter().all(|(reason, _)| *reason == Reason::Deleting));
     assert_eq!(e.waits().until, NOW.after(Duration::from_mins(2)));
     assert_eq!(e.next_attempt().acts_if_ours(), AwsCall::Delete);
@@ -88,14 +88,14 @@ impl Evidence {
 }
 
 #[test]
-fn active_and_then_gone_is_a_receipt() {
+fn an_accepted_delete_ends_with_inactive_or_not_found() {
     let e = deleted_with(described("ACTIVE")).next_attempt();
     assert_eq!(e.acts(), AwsCall::Describe);
     assert_eq!(e.clone().after_describe(described("INACTIVE")).acts(), StatusWrite::Receipt);
     let gone = e.clone().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
     assert_eq!(gone.acts(), StatusWrite::AlreadyGone);
     let denied = e.after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::AccessDenied));
-    assert_eq!(denied.waits().reason, Reason::Deleting, "not being allowed to look is no failure of the deletion");
+    assert_eq!(denied.waits().reason, Reason::Deleting, "a refused describe is no failure of the deletion");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_reply_that_proves_nothing_is_unproven() {
 }
 
 #[test]
-fn after_an_unknown_outcome_one_look_and_then_delete_again() {
+fn after_an_unknown_outcome_one_describe_precedes_the_next_delete() {
     for (class, reason) in
         [(ErrorClass::ServiceError, Reason::ServiceError), (ErrorClass::Unreachable, Reason::Unreachable)]
     {
@@ -145,7 +145,7 @@ fn after_an_unknown_outcome_one_look_and_then_delete_again() {
 }
 
 #[test]
-fn an_unknown_outcome_is_looked_up_also_by_the_next_process() {
+fn an_unknown_outcome_is_also_described_after_a_restart() {
     let e = deleted_with(unknown(DELETE, ErrorClass::Unreachable));
     let status = status::status_while(&e, &e.waits()).0;
     assert_eq!(ObjectState::from_status(&status).deletion, unanswered());
@@ -155,7 +155,7 @@ fn an_unknown_outcome_is_looked_up_also_by_the_next_process() {
 }
 
 #[test]
-fn what_was_not_sent_is_sent_again_without_a_look() {
+fn a_delete_that_was_not_sent_is_sent_without_a_describe() {
     for class in [ErrorClass::Unreachable, ErrorClass::CredentialsRejected] {
         let e = deleted_with(not_sent(DELETE, class));
         assert_eq!(e.waits().reason, class.reason());
@@ -163,22 +163,22 @@ fn what_was_not_sent_is_sent_again_without_a_look() {
     }
     let unknown_before = claimed().deleting().deletion(unanswered());
     let e = unknown_before.with(|e| e.attempt.described = true).after_delete(not_sent(DELETE, ErrorClass::Unreachable));
-    assert_eq!(e.next_attempt().acts(), AwsCall::Describe, "what is unknown stays unknown");
+    assert_eq!(e.next_attempt().acts(), AwsCall::Describe, "the outcome is still unknown");
 }
 
 #[test]
-fn an_unexplained_refusal_is_looked_into_once() {
+fn an_unexplained_refusal_leads_to_one_describe() {
     let e = deleted_with(refused(DELETE, ErrorClass::InvalidRequest));
     assert_eq!(e.acts(), AwsCall::Describe);
     assert_eq!(e.clone().after_describe(described("INACTIVE")).acts(), StatusWrite::Receipt);
     let gone = e.clone().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
     assert_eq!(gone.acts(), StatusWrite::AlreadyGone);
     let active = e.after_describe(described("ACTIVE"));
-    assert_eq!(active.acts(), scan_services(), "it may be in use: AWS's words for that are not documented");
+    assert_eq!(active.acts(), scan_services(), "it may be in use: AWS's message for that is not documented");
 }
 
 #[test]
-fn throttling_and_missing_rights_back_off_and_heal() {
+fn throttling_and_missing_rights_back_off_and_recover() {
     for (class, reason, seconds) in [
         (ErrorClass::Throttled, Reason::Throttled, 1),
         (ErrorClass::AccessDenied, Reason::AccessDenied, 45),
@@ -205,7 +205,7 @@ fn access_denied_names_the_action_and_a_wrong_clock_is_named() {
 }
 
 #[test]
-fn an_endpoint_of_another_region_is_named_with_its_variable_and_the_keys_are_not_blamed() {
+fn an_endpoint_of_another_region_is_reported_with_its_variable() {
     for (operation, variable) in
         [(DELETE, "AWS_ENDPOINT_URL_APPRUNNER"), (Operation::GetCallerIdentity, "AWS_ENDPOINT_URL_STS")]
     {
@@ -223,11 +223,11 @@ fn an_endpoint_of_another_region_is_named_with_its_variable_and_the_keys_are_not
             "{words}"
         );
     }
-    assert!(!failure(DELETE, ErrorClass::CredentialsRejected).is_of_signature(), "an expired token is of the keys");
+    assert!(!failure(DELETE, ErrorClass::CredentialsRejected).is_of_signature(), "an expired token concerns the keys");
 }
 
 #[test]
-fn failures_in_a_row_back_off() {
+fn consecutive_failures_back_off() {
     let mut e = claimed().deleting().with(|e| e.jitter = 1.0);
     let mut seconds = Vec::new();
     for _ in 0..8 {
@@ -240,8 +240,8 @@ fn failures_in_a_row_back_off() {
 }
 
 #[test]
-fn a_wrong_clock_is_known_by_its_code_or_its_words_and_nothing_else_is_called_one() {
-    let told = |code: &str, message: &str| {
+fn a_wrong_clock_is_recognized_by_its_code_or_message_only() {
+    let message_of = |code: &str, message: &str| {
         let rejected = failure(DELETE, ErrorClass::CredentialsRejected);
         deleted_with(Outcome::Refused(Failure { code: code.into(), message: message.into(), ..rejected }))
             .waits()
@@ -253,16 +253,16 @@ fn a_wrong_clock_is_known_by_its_code_or_its_words_and_nothing_else_is_called_on
         ("RequestTimeTooSkewed", "The difference between the request time and the current time is too large."),
         ("RequestExpired", "Request has expired."),
     ] {
-        let message = told(code, words);
+        let message = message_of(code, words);
         assert!(message.contains("clock") && message.contains(code) && !message.contains(words), "{message}");
     }
-    let message = told("ExpiredTokenException", "The token has expired");
+    let message = message_of("ExpiredTokenException", "The token has expired");
     assert!(!message.contains("clock") && message.contains("The token has expired"), "{message}");
 }
 
 #[test]
-fn what_aws_was_not_asked_is_not_laid_to_aws() {
-    let told = |class, code: &str, message: &str| {
+fn a_failure_to_find_credentials_does_not_claim_that_aws_answered() {
+    let message_of = |class, code: &str, message: &str| {
         let failure = Failure::new(Operation::ResolveCredentials, class, code, message);
         unclaimed().after_identify(Outcome::Refused(failure)).waits().message
     };
@@ -278,22 +278,26 @@ fn what_aws_was_not_asked_is_not_laid_to_aws() {
             "the source of the AWS credentials does not answer: no answer",
         ),
     ] {
-        assert_eq!(told(class, code, message), words);
+        assert_eq!(message_of(class, code, message), words);
     }
     let message =
-        told(rejected, "CredentialsNotLoaded", "SignatureDoesNotMatch: Signature expired: 1 is earlier than 2");
+        message_of(rejected, "CredentialsNotLoaded", "SignatureDoesNotMatch: Signature expired: 1 is earlier than 2");
     assert!(message.contains("clock") && !message.contains("earlier"), "{message}");
 }
 
 #[test]
-fn each_cause_of_rejected_credentials_has_a_message_of_its_own() {
-    let told = |operation, class, code: &str, message: &str| explain(&Failure::new(operation, class, code, message));
+fn each_cause_of_rejected_credentials_has_its_own_message() {
+    let message_of =
+        |operation, class, code: &str, message: &str| explain(&Failure::new(operation, class, code, message));
     let rejected = ErrorClass::CredentialsRejected;
-    assert_eq!(told(Operation::GetCallerIdentity, rejected, WRONG_ACCOUNT, "of another account"), "of another account");
-    let plain = told(DELETE, rejected, "UnrecognizedClientException", "The security token is invalid.");
-    assert!(plain.starts_with("AWS does not accept the credentials for DeleteVpcConnector: "), "{plain}");
+    assert_eq!(
+        message_of(Operation::GetCallerIdentity, rejected, WRONG_ACCOUNT, "of another account"),
+        "of another account"
+    );
+    let invalid = message_of(DELETE, rejected, "UnrecognizedClientException", "The security token is invalid.");
+    assert!(invalid.starts_with("AWS does not accept the credentials for DeleteVpcConnector: "), "{invalid}");
     let untrusted =
-        told(Operation::ResolveCredentials, ErrorClass::Untrusted, "UntrustedCertificate", "set AWS_CA_BUNDLE");
+        message_of(Operation::ResolveCredentials, ErrorClass::Untrusted, "UntrustedCertificate", "set AWS_CA_BUNDLE");
     assert_eq!(untrusted, "set AWS_CA_BUNDLE");
 }
 

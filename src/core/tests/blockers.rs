@@ -1,4 +1,4 @@
-//! Who uses a connector: what is asked of App Runner, and what the answers say.
+//! The service scan: its calls to App Runner, and the blockers that follow from the replies.
 
 use super::evidence::{ARN, NOW, OTHER_ARN, failure, refused};
 use crate::core::blockers::{Blockers, CallTime, ScanCall, ScanOutcome, ServiceScan, Services, Step};
@@ -28,18 +28,18 @@ fn describe(arn: &str) -> Step {
     Step::Call(ScanCall::Describe(arn.into()))
 }
 
-/// A scan, the time, and an App Runner whose services it looks at.
+/// A scan, the time, and the services of App Runner.
 #[derive(Clone)]
 struct World {
     scan: ServiceScan,
     now: Moment,
     services: Vec<(Service, Option<&'static str>)>,
-    asked: Vec<ScanCall>,
+    calls: Vec<ScanCall>,
 }
 
 impl World {
     fn new() -> Self {
-        Self { scan: ServiceScan::default(), now: NOW, services: Vec::new(), asked: Vec::new() }
+        Self { scan: ServiceScan::default(), now: NOW, services: Vec::new(), calls: Vec::new() }
     }
 
     fn with(mut self, name: &str, status: &str, uses: Option<&'static str>) -> Self {
@@ -47,12 +47,12 @@ impl World {
         self
     }
 
-    fn waiting(mut self) -> Self {
+    fn subscribed(mut self) -> Self {
         self.scan.watch(&arn(ARN), false, self.now);
         self
     }
 
-    /// Creates a service, or changes it.
+    /// Creates or changes a service.
     fn put(&mut self, name: &str, status: &str, uses: Option<&'static str>) {
         self.remove(name);
         let arn = format!("arn:…:service/{name}/1");
@@ -72,7 +72,7 @@ impl World {
         self.now = self.now.after(Duration::from_millis(milliseconds));
     }
 
-    /// Answers one call as App Runner does, with two services on a page, and returns the connectors that changed.
+    /// Answers one call as App Runner does, with two services per page, and returns the connectors whose blockers changed.
     fn answer(&mut self) -> Vec<String> {
         let Step::Call(call) = self.next() else { panic!("there is no call to answer") };
         let outcome = match &call {
@@ -92,7 +92,7 @@ impl World {
         self.apply(call, outcome)
     }
 
-    /// Fails one call.
+    /// Answers one call with a failure.
     fn answer_with(&mut self, failure: Outcome<()>) -> Vec<String> {
         let Step::Call(call) = self.next() else { panic!("there is no call to answer") };
         let outcome = match call.clone() {
@@ -107,21 +107,21 @@ impl World {
         self.later(10);
         let time = CallTime { sent, now: self.now, jitter: 0.0 };
         let changed = self.scan.apply(outcome, &Intervals::default(), time);
-        self.asked.push(call);
+        self.calls.push(call);
         changed.into_iter().map(|arn| arn.to_string()).collect()
     }
 
-    /// Answers until there is nothing more to ask, and gives what was asked: `L` a list, `D` a description.
+    /// Answers calls until the scan rests, and returns the calls: `L` for a page of a list, `D` for a describe.
     fn scan_all(&mut self) -> String {
-        self.asked.clear();
+        self.calls.clear();
         while !matches!(self.next(), Step::Rest(_) | Step::Done) {
             self.answer();
         }
-        self.asked.iter().map(|step| if matches!(step, ScanCall::List(_)) { 'L' } else { 'D' }).collect()
+        self.calls.iter().map(|step| if matches!(step, ScanCall::List(_)) { 'L' } else { 'D' }).collect()
     }
 
-    fn next_sweep(&mut self) -> String {
-        let Step::Rest(until) = self.next() else { panic!("it does not rest") };
+    fn next_scan(&mut self) -> String {
+        let Step::Rest(until) = self.next() else { panic!("the scan does not rest") };
         self.now = until;
         self.scan_all()
     }
@@ -139,10 +139,10 @@ impl World {
 }
 
 #[test]
-fn nothing_is_asked_while_nobody_waits() {
+fn no_service_is_listed_without_a_subscription() {
     let mut world = World::new();
     assert_eq!(world.next(), Step::Done);
-    world = world.waiting();
+    world = world.subscribed();
     assert_eq!(world.next(), list(None));
     world.scan.unwatch(&arn(ARN));
     assert_eq!(world.next(), Step::Done);
@@ -150,14 +150,14 @@ fn nothing_is_asked_while_nobody_waits() {
 }
 
 #[test]
-fn every_service_that_references_the_connector_is_named_whatever_its_state() {
+fn blockers_are_named_in_every_state_of_the_service() {
     let mut world = World::new()
         .with("web", "RUNNING", Some(ARN))
         .with("jobs", "PAUSED", Some(ARN))
         .with("other", "RUNNING", Some(OTHER_ARN))
         .with("public", "RUNNING", None)
         .with("api", "OPERATION_IN_PROGRESS", Some(ARN))
-        .waiting();
+        .subscribed();
     assert_eq!(world.scan_all(), "LLLDDDDD");
     assert_eq!(world.names(), ["api", "jobs", "web"], "sorted by ARN");
     assert_ne!(world.blockers().services, Services::Unknown);
@@ -165,19 +165,19 @@ fn every_service_that_references_the_connector_is_named_whatever_its_state() {
 
 #[test]
 fn a_service_is_described_again_only_when_its_status_or_its_time_changed() {
-    let mut world = World::new().with("web", "RUNNING", Some(ARN)).with("jobs", "RUNNING", Some(ARN)).waiting();
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).with("jobs", "RUNNING", Some(ARN)).subscribed();
     assert_eq!(world.scan_all(), "LDD");
-    assert_eq!(world.next_sweep(), "L");
+    assert_eq!(world.next_scan(), "L");
     world.put("web", "PAUSED", Some(ARN));
-    assert_eq!(world.next_sweep(), "LD");
+    assert_eq!(world.next_scan(), "LD");
     world.put("jobs", "RUNNING", None);
-    assert_eq!(world.next_sweep(), "LD", "the same status at another time");
+    assert_eq!(world.next_scan(), "LD", "the same status at another time");
     assert_eq!(world.names(), ["web"]);
 }
 
 #[test]
-fn a_sweep_begins_every_five_seconds_also_while_services_are_still_to_be_described() {
-    let mut world = World::new().with("a", "RUNNING", None).with("b", "RUNNING", None).waiting();
+fn a_list_begins_every_five_seconds_even_if_describes_are_due() {
+    let mut world = World::new().with("a", "RUNNING", None).with("b", "RUNNING", None).subscribed();
     world.answer();
     assert_eq!(world.next(), describe("arn:…:service/a/1"));
     world.later(5_000);
@@ -185,41 +185,41 @@ fn a_sweep_begins_every_five_seconds_also_while_services_are_still_to_be_describ
 }
 
 #[test]
-fn many_pages_are_listed_less_often_so_that_half_of_the_rate_is_left() {
-    let mut world = World::new().waiting();
+fn a_list_of_many_pages_uses_at_most_half_of_the_rate() {
+    let mut world = World::new().subscribed();
     for n in 0..40 {
         world.put(&format!("s{n:02}"), "RUNNING", None);
     }
     world.scan_all();
     let begun = NOW;
-    let Step::Rest(until) = world.next() else { panic!("it rests") };
+    let Step::Rest(until) = world.next() else { panic!("the scan does not rest") };
     assert_eq!(until.since(begun).as_secs(), 8, "20 pages at 5 a second, twice over");
 }
 
 #[test]
-fn letting_go_and_changing_are_reasons_to_try_again_and_coming_is_none() {
-    let mut world = World::new().with("web", "RUNNING", Some(ARN)).with("jobs", "RUNNING", Some(ARN)).waiting();
+fn released_and_changed_blockers_are_reasons_to_retry_and_new_ones_are_not() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).with("jobs", "RUNNING", Some(ARN)).subscribed();
     world.scan_all();
-    assert_eq!(world.blockers().released_at, None, "what holds it was there all along");
+    assert_eq!(world.blockers().released_at, None, "the blockers were there from the start");
     world.put("new", "RUNNING", Some(ARN));
-    world.next_sweep();
+    world.next_scan();
     assert_eq!((world.names().len(), world.blockers().released_at), (3, None));
     world.put("web", "PAUSED", Some(ARN));
-    world.next_sweep();
+    world.next_scan();
     let changed = world.blockers().released_at.expect("a status that changed");
     world.remove("jobs");
-    world.next_sweep();
-    let went = world.blockers().released_at.expect("a service that went");
-    assert!(went > changed);
+    world.next_scan();
+    let deleted = world.blockers().released_at.expect("a deleted service");
+    assert!(deleted > changed);
     world.put("new", "RUNNING", None);
-    world.next_sweep();
-    assert!(world.blockers().released_at.expect("a service that goes another way now") > went);
+    world.next_scan();
+    assert!(world.blockers().released_at.expect("a service that no longer uses the connector") > deleted);
     assert_eq!(world.names(), ["web"]);
 }
 
 #[test]
-fn a_connector_that_nobody_references_is_found_so_by_the_first_whole_look_that_began_after_it_was_asked_for() {
-    let mut world = World::new().with("web", "RUNNING", None).waiting();
+fn first_complete_scan_after_the_request_reports_no_blockers() {
+    let mut world = World::new().with("web", "RUNNING", None).subscribed();
     world.answer();
     assert_eq!(world.blockers().services, Services::Unknown, "one service is still to be described");
     assert_eq!(world.answer(), [ARN]);
@@ -231,14 +231,14 @@ fn a_connector_that_nobody_references_is_found_so_by_the_first_whole_look_that_b
     let other =
         |world: &World| world.scan.blockers_of(&arn(OTHER_ARN), &Intervals::default(), SHARE, world.now).unwrap();
     assert_eq!(other(&world).services, Services::Unknown, "the last list is older than the subscription");
-    world.next_sweep();
+    world.next_scan();
     assert_eq!(other(&world).services, Services::None);
     assert!(other(&world).unreferenced_at.is_some());
 }
 
 #[test]
-fn what_is_known_already_is_told_at_once() {
-    let mut world = World::new().with("web", "RUNNING", Some(OTHER_ARN)).waiting();
+fn known_blockers_are_reported_at_the_subscription() {
+    let mut world = World::new().with("web", "RUNNING", Some(OTHER_ARN)).subscribed();
     world.scan_all();
     world.scan.watch(&arn(OTHER_ARN), false, world.now);
     let other = world.scan.blockers_of(&arn(OTHER_ARN), &Intervals::default(), SHARE, world.now).unwrap();
@@ -246,24 +246,24 @@ fn what_is_known_already_is_told_at_once() {
 }
 
 #[test]
-fn only_those_are_told_for_whom_something_changed() {
-    let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
+fn only_subscribers_whose_blockers_changed_are_triggered() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).subscribed();
     world.scan.watch(&arn(OTHER_ARN), false, world.now);
-    assert!(world.answer().is_empty(), "a list without descriptions says nothing");
-    assert_eq!(world.answer().len(), 2, "one has a user, and the other is known to have none");
-    let Step::Rest(until) = world.next() else { panic!("it rests") };
+    assert!(world.answer().is_empty(), "a list without descriptions changes nothing");
+    assert_eq!(world.answer().len(), 2, "one has a blocker, and the other is known to have none");
+    let Step::Rest(until) = world.next() else { panic!("the scan does not rest") };
     world.now = until;
     assert!(world.answer().is_empty(), "nothing changed");
 }
 
 #[test]
-fn after_an_unexplained_refusal_any_change_of_a_service_is_news() {
+fn after_an_unexplained_refusal_any_change_of_a_service_is_reported() {
     let mut world = World::new().with("web", "RUNNING", None).with("jobs", "RUNNING", None);
     world.scan.watch(&arn(ARN), true, world.now);
     world.scan.watch(&arn(OTHER_ARN), false, world.now);
     world.scan_all();
     assert_eq!(world.blockers().changed_at, None, "the first list changes nothing");
-    assert_eq!(world.blockers().retry_since(true), None, "and being unused is no reason to try again");
+    assert_eq!(world.blockers().retry_since(true), None, "an unused connector is no reason to retry");
     let changes: [fn(&mut World); 3] = [
         |world| world.put("web", "PAUSED", None),
         |world| world.remove("jobs"),
@@ -272,9 +272,9 @@ fn after_an_unexplained_refusal_any_change_of_a_service_is_news() {
     for change in changes {
         let before = world.blockers().changed_at;
         change(&mut world);
-        let Step::Rest(until) = world.next() else { panic!("it rests") };
+        let Step::Rest(until) = world.next() else { panic!("the scan does not rest") };
         world.now = until;
-        assert_eq!(world.answer(), [ARN], "only to the one that asked for it");
+        assert_eq!(world.answer(), [ARN], "only the subscriber that waits for any change");
         assert!(
             world.blockers().changed_at > before && world.blockers().retry_since(true) == world.blockers().changed_at
         );
@@ -283,20 +283,20 @@ fn after_an_unexplained_refusal_any_change_of_a_service_is_news() {
 }
 
 #[test]
-fn a_service_that_is_deleted_uses_nothing_even_if_it_is_still_listed() {
-    let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
+fn a_deleted_service_that_is_still_listed_blocks_nothing() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).subscribed();
     world.scan_all();
     for word in ["DELETED", "deleted"] {
         let mut world = world.clone();
         world.put("web", word, Some(ARN));
-        assert_eq!(world.next_sweep(), "L");
+        assert_eq!(world.next_scan(), "L");
         assert!(world.names().is_empty() && world.blockers().released_at.is_some(), "{word}");
     }
 }
 
 #[test]
-fn a_service_that_vanishes_between_list_and_look_is_no_error() {
-    let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
+fn a_service_deleted_between_list_and_describe_is_no_error() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).subscribed();
     world.answer();
     world.remove("web");
     assert_eq!(world.scan_all(), "D");
@@ -304,26 +304,26 @@ fn a_service_that_vanishes_between_list_and_look_is_no_error() {
 }
 
 #[test]
-fn a_missing_right_hides_the_users_until_it_is_given() {
-    let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
+fn blockers_are_unreadable_while_a_right_is_missing() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).subscribed();
     world.scan_all();
-    let Step::Rest(until) = world.next() else { panic!("it rests") };
+    let Step::Rest(until) = world.next() else { panic!("the scan does not rest") };
     world.now = until;
-    assert_eq!(world.answer_with(refused(LIST, ErrorClass::AccessDenied)), [ARN], "that is news");
+    assert_eq!(world.answer_with(refused(LIST, ErrorClass::AccessDenied)), [ARN], "the failure is reported");
     assert!(world.names().is_empty());
     assert_eq!(world.blockers().services, Services::Unreadable(failure(LIST, ErrorClass::AccessDenied)));
     let retry = world.blockers().retry_since(false);
-    assert_eq!(world.next_sweep(), "L", "tried again after a while");
+    assert_eq!(world.next_scan(), "L", "the list is repeated");
     assert_eq!(world.names(), ["web"]);
-    assert_eq!(world.blockers().retry_since(false), retry, "not seeing is not letting go");
+    assert_eq!(world.blockers().retry_since(false), retry, "an unreadable blocker is not a released one");
 }
 
 #[test]
-fn being_allowed_to_list_is_not_being_allowed_to_describe() {
-    let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
+fn blockers_are_unreadable_without_the_right_to_describe() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).subscribed();
     world.answer();
     world.answer_with(refused(DESCRIBE, ErrorClass::AccessDenied));
-    let Step::Rest(until) = world.next() else { panic!("it waits") };
+    let Step::Rest(until) = world.next() else { panic!("the scan does not wait") };
     world.now = until;
     world.answer();
     assert_eq!(
@@ -336,23 +336,23 @@ fn being_allowed_to_list_is_not_being_allowed_to_describe() {
 }
 
 #[test]
-fn what_could_not_be_described_and_is_gone_stands_in_nobodys_way() {
-    let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
+fn a_deleted_service_that_could_not_be_described_is_forgotten() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).subscribed();
     world.answer();
     world.answer_with(refused(DESCRIBE, ErrorClass::AccessDenied));
     world.remove("web");
-    assert_eq!(world.next_sweep(), "L");
+    assert_eq!(world.next_scan(), "L");
     assert_eq!(world.blockers().services, Services::None);
 }
 
 #[test]
-fn a_hiccup_in_the_middle_of_a_list_is_tried_again_from_there() {
+fn a_transient_failure_repeats_only_the_failed_page_of_a_list() {
     let mut world = World::new().with("a", "RUNNING", Some(ARN)).with("b", "RUNNING", None).with("c", "RUNNING", None);
-    world = world.waiting();
+    world = world.subscribed();
     world.answer();
     assert_eq!(world.next(), list(Some("2".into())));
     world.answer_with(refused(LIST, ErrorClass::Throttled));
-    let Step::Rest(until) = world.next() else { panic!("it waits") };
+    let Step::Rest(until) = world.next() else { panic!("the scan does not wait") };
     assert_eq!(until.since(world.now).as_secs(), 1);
     world.now = until;
     assert_eq!(world.next(), list(Some("2".into())));
@@ -361,10 +361,10 @@ fn a_hiccup_in_the_middle_of_a_list_is_tried_again_from_there() {
 }
 
 #[test]
-fn a_token_that_is_refused_and_a_page_that_fails_three_times_begin_the_list_anew() {
+fn a_refused_token_or_three_failures_of_a_page_restart_the_list() {
     for (class, times) in [(ErrorClass::InvalidRequest, 1), (ErrorClass::ServiceError, 3)] {
         let mut world = World::new().with("a", "RUNNING", None).with("b", "RUNNING", None).with("c", "RUNNING", None);
-        world = world.waiting();
+        world = world.subscribed();
         world.answer();
         for _ in 0..times {
             assert_eq!(world.next(), list(Some("2".into())));
@@ -378,8 +378,8 @@ fn a_token_that_is_refused_and_a_page_that_fails_three_times_begin_the_list_anew
 }
 
 #[test]
-fn one_service_that_cannot_be_described_does_not_hold_up_the_others() {
-    let mut world = World::new().with("a", "RUNNING", None).with("b", "RUNNING", Some(ARN)).waiting();
+fn a_failed_describe_does_not_delay_the_other_services() {
+    let mut world = World::new().with("a", "RUNNING", None).with("b", "RUNNING", Some(ARN)).subscribed();
     world.answer();
     world.answer_with(refused(DESCRIBE, ErrorClass::ServiceError));
     world.later(1_000);
@@ -390,24 +390,24 @@ fn one_service_that_cannot_be_described_does_not_hold_up_the_others() {
 }
 
 #[test]
-fn what_was_seen_counts_through_a_hiccup_and_not_for_ever() {
-    let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
+fn known_blockers_count_for_half_a_minute_of_failures() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).subscribed();
     world.scan_all();
-    let Step::Rest(until) = world.next() else { panic!("it rests") };
+    let Step::Rest(until) = world.next() else { panic!("the scan does not rest") };
     world.now = until;
     world.answer_with(refused(LIST, ErrorClass::ServiceError));
     assert_eq!(world.names(), ["web"]);
     world.later(30_000);
-    assert!(world.names().is_empty(), "after half a minute nobody knows any more");
-    assert_eq!(world.answer_with(refused(LIST, ErrorClass::ServiceError)), [ARN], "and that is news");
+    assert!(world.names().is_empty(), "after half a minute the blockers are unknown");
+    assert_eq!(world.answer_with(refused(LIST, ErrorClass::ServiceError)), [ARN], "the failure is reported");
     world.later(1_000);
     assert!(world.answer_with(refused(LIST, ErrorClass::ServiceError)).is_empty(), "once");
     assert_eq!(world.blockers().services, Services::Unreadable(failure(LIST, ErrorClass::ServiceError)));
 }
 
 #[test]
-fn a_list_without_an_end_is_given_up() {
-    let mut world = World::new().waiting();
+fn an_endless_list_is_restarted() {
+    let mut world = World::new().subscribed();
     for _ in 0..=500 {
         let page = Page { items: Vec::new(), next: Some("again".into()) };
         let Step::Call(ScanCall::List(token)) = world.next() else { panic!("not a list") };
@@ -415,46 +415,46 @@ fn a_list_without_an_end_is_given_up() {
     }
     assert!(matches!(world.next(), Step::Rest(_)));
     world.later(1_000);
-    assert_eq!(world.next(), list(None), "and begun anew");
+    assert_eq!(world.next(), list(None), "the list starts again");
 }
 
 #[test]
-fn an_object_that_needs_any_change_keeps_that_when_another_subscribes() {
+fn a_second_subscription_keeps_the_wait_for_any_change() {
     let mut world = World::new().with("web", "RUNNING", None);
     world.scan.watch(&arn(ARN), true, world.now);
     world.scan.watch(&arn(ARN), false, world.now);
     world.scan_all();
     world.later(1_000);
     world.put("web", "PAUSED", None);
-    let Step::Rest(until) = world.next() else { panic!("it rests") };
+    let Step::Rest(until) = world.next() else { panic!("the scan does not rest") };
     world.now = until;
     assert_eq!(world.answer(), [ARN]);
 }
 
 #[test]
-fn a_service_in_place_of_another_is_a_change() {
-    let mut world = World::new().with("web", "RUNNING", None).waiting();
+fn a_service_that_replaces_another_is_a_change() {
+    let mut world = World::new().with("web", "RUNNING", None).subscribed();
     world.scan_all();
     world.remove("web");
     world.put("new", "RUNNING", None);
-    let Step::Rest(until) = world.next() else { panic!("it rests") };
+    let Step::Rest(until) = world.next() else { panic!("the scan does not rest") };
     world.now = until;
     world.answer();
     assert_eq!(world.blockers().changed_at, Some(world.now));
     let before = world.blockers().changed_at;
     world.scan_all();
-    world.next_sweep();
-    assert_eq!(world.blockers().changed_at, before, "the same list again is none");
+    world.next_scan();
+    assert_eq!(world.blockers().changed_at, before, "an unchanged list is no change");
 }
 
 #[test]
-fn a_connector_is_unreferenced_from_the_first_time_that_this_is_certain() {
-    let mut world = World::new().with("web", "RUNNING", Some(ARN)).waiting();
+fn a_released_connector_is_not_reported_as_unreferenced() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).subscribed();
     world.scan_all();
     assert_eq!(world.blockers().unreferenced_at, None, "it is used");
     world.remove("web");
-    world.next_sweep();
+    world.next_scan();
     assert_eq!(world.blockers().services, Services::None);
-    assert_eq!(world.blockers().unreferenced_at, None, "it was released, which is another reason");
+    assert_eq!(world.blockers().unreferenced_at, None, "it was released, so `released_at` is set instead");
     assert!(world.blockers().released_at.is_some());
 }

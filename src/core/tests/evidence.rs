@@ -1,4 +1,4 @@
-//! Builders: evidence, and the outcomes that are applied to it.
+//! Builders for evidence, and for outcomes to apply to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(super) const OTHER_ARN: &str =
 pub(super) const NOW: Moment = Moment::new(Duration::from_hours(100));
 const WALL: Timestamp = Timestamp::constant(1_795_000_000, 0);
 
-/// An object that holds our finalizer, has said Adopting, and claims nothing yet.
+/// An object with our finalizer and the reason Adopting, and without a claim.
 pub(super) fn unclaimed() -> Evidence {
     let status = VpcConnectorStatus { conditions: vec![ready("False", "Adopting")], ..VpcConnectorStatus::default() };
     Evidence {
@@ -61,7 +61,7 @@ pub(super) fn unclaimed() -> Evidence {
     }
 }
 
-/// An object that owns its connector.
+/// An object that has claimed its connector.
 pub(super) fn claimed() -> Evidence {
     let mut e = unclaimed();
     e.object.status.arn = Some(ARN.into());
@@ -83,14 +83,14 @@ fn ready(status: &str, reason: &str) -> Condition {
 }
 
 impl Now {
-    /// Both clocks, once the monotonic one has come to a moment.
+    /// The time by both clocks at a moment of the monotonic clock.
     pub(super) fn at(self, moment: Moment) -> Self {
         Self { moment, wall: self.wall_at(moment) }
     }
 }
 
 impl Evidence {
-    /// The same, this many seconds later.
+    /// The evidence this many seconds later.
     pub(super) fn later(self, seconds: u64) -> Self {
         self.with(|e| e.now = e.now.at(e.from_now(Duration::from_secs(seconds))))
     }
@@ -122,13 +122,13 @@ impl Evidence {
         self.with(|e| e.caller = Caller::Account(account.parse().unwrap()))
     }
 
-    /// Applies an outcome, as the reconcile loop does: a write shows in the object.
+    /// Applies an outcome as the reconcile loop does; a write also changes the object.
     pub(super) fn after(mut self, completed: Completed) -> Self {
         perform(&mut self, completed);
         self
     }
 
-    /// The object's ARN, or the usual one if it has none.
+    /// The ARN of the object, or [`ARN`] if that does not parse.
     pub(super) fn arn(&self) -> ConnectorArn {
         self.object.target.arn().cloned().unwrap_or_else(|| ARN.parse().unwrap())
     }
@@ -138,7 +138,7 @@ impl Evidence {
         self.after(Completed::Aws(outcome, arn))
     }
 
-    /// Without the subscription to the service scan that follows a refusal.
+    /// Applies the outcome of a delete, without the subscription to the service scan that follows a refusal.
     pub(super) fn after_delete_only(self, outcome: Outcome<Connector>) -> Self {
         self.after_aws(AwsOutcome::Delete(outcome))
     }
@@ -194,23 +194,23 @@ impl Evidence {
         self.attempt = self.state.start_reconcile(&self.object, self.now.moment);
     }
 
-    /// Woken again while it waits for what it decided to wait for.
-    pub(super) fn woken(self) -> Self {
+    /// Starts a reconcile before the end of the wait.
+    pub(super) fn reconciled_early(self) -> Self {
         self.with(|e| {
             e.state.wait = Some(e.waits());
             e.reconcile();
         })
     }
 
-    /// Woken because somebody asks for an attempt.
-    pub(super) fn asked(self, value: &str) -> Self {
+    /// Starts a reconcile that a user requested with this annotation value.
+    pub(super) fn requested_with(self, value: &str) -> Self {
         self.with(|e| {
             e.object.request = Some(value.into());
             e.reconcile();
         })
     }
 
-    /// The next attempt, at its time.
+    /// Starts the next attempt at its time.
     pub(super) fn next_attempt(self) -> Self {
         self.with(|e| {
             let wait = e.waits();
@@ -232,12 +232,12 @@ impl Evidence {
         }
     }
 
-    /// The owner tag is read in this attempt, and is ours.
+    /// Applies a read of the owner tag that names this object.
     pub(super) fn ours(self) -> Self {
         self.after_tags(tag(Some("c1/shop/egress")))
     }
 
-    /// What is done once the owner tag was read and is ours, if it has to be read first.
+    /// The next effect; after a read of our owner tag, if that is the next effect.
     #[track_caller]
     pub(super) fn acts_if_ours(&self) -> Effect {
         match self.acts() {
@@ -254,7 +254,7 @@ impl Evidence {
         }
     }
 
-    /// The wait and how many seconds it lasts.
+    /// The reason of the wait, and its seconds.
     #[track_caller]
     pub(super) fn waits_for(&self) -> (crate::api::Reason, u64) {
         let wait = self.waits();
@@ -262,7 +262,7 @@ impl Evidence {
     }
 }
 
-/// Applies an outcome, as the reconcile loop does.
+/// Applies an outcome as the reconcile loop does.
 pub(super) fn perform(e: &mut Evidence, completed: Completed) {
     if let Completed::Kube(write) = &completed {
         match write {
@@ -286,7 +286,7 @@ impl From<Proof> for KubeWrite {
     }
 }
 
-/// A call, whichever connector it names.
+/// Compares the call, and ignores the connector that it names.
 impl PartialEq<AwsCall> for Effect {
     fn eq(&self, call: &AwsCall) -> bool {
         matches!(self, Self::Aws(this, _) if this == call)
@@ -305,7 +305,7 @@ impl PartialEq<StatusWrite> for Effect {
     }
 }
 
-/// The removal of the finalizer.
+/// Compares the proof of a removal of the finalizer.
 impl PartialEq<Proof> for Effect {
     fn eq(&self, proof: &Proof) -> bool {
         matches!(self, Self::Kube(KubeWrite::RemoveFinalizer(this)) if this == proof)
@@ -332,7 +332,7 @@ pub(super) fn written() -> Outcome<()> {
     Outcome::Done(())
 }
 
-/// A description with a Status of this word.
+/// A description with this Status.
 pub(super) fn described(word: &str) -> Outcome<Connector> {
     Outcome::Done(connector(word))
 }

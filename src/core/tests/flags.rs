@@ -1,4 +1,4 @@
-//! The annotations that hold an object, as the conditions tell of them.
+//! The annotations `paused` and `protected` in the conditions.
 
 use super::evidence::claimed;
 use crate::api::{PAUSED, PROTECTED, VpcConnector, VpcConnectorSpec, condition};
@@ -7,8 +7,8 @@ use crate::core::flags::Unusual;
 use crate::core::state::ObjectState;
 use crate::core::status;
 
-/// An object that is being deleted and that both annotations hold, with this value.
-fn held_by(value: &str) -> Evidence {
+/// An object that is being deleted, with this value of both annotations.
+fn paused_and_protected_by(value: &str) -> Evidence {
     let annotations = [PAUSED, PROTECTED].map(|name| (name.to_owned(), value.to_owned()));
     let mut object = VpcConnector::new("egress", VpcConnectorSpec::default());
     object.metadata.annotations = Some(annotations.into());
@@ -18,15 +18,19 @@ fn held_by(value: &str) -> Evidence {
     })
 }
 
-/// The same without the pause, which comes first.
+/// An object that is being deleted, with this value of `protected`.
 fn protected_by(value: &str) -> Evidence {
-    held_by(value).with(|e| e.object.paused = false)
+    paused_and_protected_by(value).with(|e| e.object.paused = false)
 }
 
 #[test]
-fn what_holds_an_object_is_quoted_where_it_is_not_just_true() {
+fn an_annotation_value_is_quoted_unless_it_is_exactly_true() {
     for (value, quoted) in [("true", ""), ("True", " (\"True\")"), ("yes", " (\"yes\")")] {
-        let paused = status::status_while_paused(&held_by(value)).condition(condition::PAUSED).unwrap().message.clone();
+        let paused = status::status_while_paused(&paused_and_protected_by(value))
+            .condition(condition::PAUSED)
+            .unwrap()
+            .message
+            .clone();
         assert_eq!(paused, format!("held by the annotation {PAUSED}{quoted}"));
         let protected = protected_by(value).waits().message;
         assert_eq!(protected, format!("deletion is held by the annotation {PROTECTED}{quoted}; remove it to continue"));
@@ -34,9 +38,9 @@ fn what_holds_an_object_is_quoted_where_it_is_not_just_true() {
 }
 
 #[test]
-fn another_value_is_written_at_once() {
+fn a_changed_annotation_value_is_written_at_once() {
     let of = [
-        |value: &str| (held_by(value), status::status_while_paused(&held_by(value))),
+        |value: &str| (paused_and_protected_by(value), status::status_while_paused(&paused_and_protected_by(value))),
         |value: &str| {
             let e = protected_by(value);
             let (status, _) = status::status_while(&e, &e.waits());
@@ -55,8 +59,8 @@ fn another_value_is_written_at_once() {
 }
 
 #[test]
-fn what_was_told_stays_told_when_the_deletion_begins() {
-    let e = held_by("yes");
+fn published_values_are_not_published_again_when_the_deletion_begins() {
+    let e = paused_and_protected_by("yes");
     let mut state = ObjectState::default();
     assert_eq!(e.object.unusual.take_events(&mut state.published).len(), 2);
     state.start_reconcile(&e.object, e.now.moment);

@@ -1,4 +1,4 @@
-//! What Argo CD and tools that follow kstatus take an object for, in every state that it can tell of.
+//! The health of an object in Argo CD and in tools that follow kstatus, for every reason.
 
 use super::evidence::{ARN, claim, claimed, described, refused, tag, unclaimed, unknown, written};
 use crate::core::blockers::{Blockers, Services};
@@ -19,8 +19,8 @@ use verdicts::{Health, Kstatus, argo, checked, kstatus};
 const DELETE: Operation = Operation::DeleteVpcConnector;
 const DESCRIBE: Operation = Operation::DescribeVpcConnector;
 
-/// A state, and what it is to be taken for. Of what is being deleted everybody says just that; then it is what our check
-/// would say.
+/// A status and its expected health. All tools show an object that is being deleted as such; then `health` is the result
+/// of our health check.
 struct Case {
     e: Evidence,
     status: VpcConnectorStatus,
@@ -38,14 +38,14 @@ fn case(e: Evidence, status: VpcConnectorStatus, health: Health) -> Case {
     Case { e, status, health, kstatus }
 }
 
-/// Of an object that waits.
+/// Case for an object that waits.
 fn waiting(e: Evidence, health: Health) -> Case {
     let status = status::status_while(&e, &e.waits()).0;
     case(e, status, health)
 }
 
-/// Of an object that something was written about.
-fn entered(e: Evidence, write: StatusWrite, health: Health) -> Case {
+/// Case for an object after a status write.
+fn stored(e: Evidence, write: StatusWrite, health: Health) -> Case {
     let status = status::status_after(&e, &write).0;
     case(e, status, health)
 }
@@ -54,7 +54,7 @@ fn deleting() -> Evidence {
     claimed().deleting()
 }
 
-/// What fails a look before the claim, and the delete after it, and passes.
+/// Cases for a transient failure of a describe or a delete.
 fn passing(class: ErrorClass) -> Vec<Case> {
     vec![
         waiting(unclaimed().after_describe(refused(DESCRIBE, class)), Health::Progressing),
@@ -63,7 +63,7 @@ fn passing(class: ErrorClass) -> Vec<Case> {
     ]
 }
 
-/// What a person must mend: the first time it may be a hiccup, then it is none.
+/// Cases for a failure that needs a user: it stalls from the second failure on, after `stall_after`.
 fn lasting(class: ErrorClass) -> Vec<Case> {
     let twice = |e: Evidence, fail: fn(Evidence, ErrorClass) -> Evidence| {
         let e = fail(fail(e, class).next_attempt(), class);
@@ -81,18 +81,18 @@ fn lasting(class: ErrorClass) -> Vec<Case> {
     ]
 }
 
-/// Every way in which the Ready condition can have a reason; a reason without a verdict does not compile.
+/// All states with a reason. A new reason does not compile without an arm here.
 fn cases(reason: Reason) -> Vec<Case> {
     use Health::{Degraded, Healthy, Progressing};
     match reason {
         Reason::Available => vec![
             waiting(claimed(), Healthy),
             waiting(claimed().next_attempt().after_describe(described("ACTIVE")).ours(), Healthy),
-            entered(unclaimed().without_tags().after_describe(described("ACTIVE")), claim(), Healthy),
+            stored(unclaimed().without_tags().after_describe(described("ACTIVE")), claim(), Healthy),
         ],
         Reason::Adopting => vec![
-            entered(unclaimed().with(|e| e.object.status.conditions.clear()), StatusWrite::Adopting, Progressing),
-            entered(
+            stored(unclaimed().with(|e| e.object.status.conditions.clear()), StatusWrite::Adopting, Progressing),
+            stored(
                 claimed().with(|e| e.object.status.arn = Some("another".into())),
                 StatusWrite::Correction,
                 Progressing,
@@ -107,22 +107,22 @@ fn cases(reason: Reason) -> Vec<Case> {
                     .after_scan_start(),
                 Progressing,
             ),
-            entered(unclaimed().deleting().after_describe(described("ACTIVE")), claim(), Progressing),
+            stored(unclaimed().deleting().after_describe(described("ACTIVE")), claim(), Progressing),
         ],
         Reason::Deleted => {
-            vec![entered(deleting().after_delete(described("INACTIVE")), StatusWrite::Receipt, Progressing)]
+            vec![stored(deleting().after_delete(described("INACTIVE")), StatusWrite::Receipt, Progressing)]
         }
-        Reason::AlreadyGone => vec![entered(
+        Reason::AlreadyGone => vec![stored(
             deleting().after_delete(refused(DELETE, ErrorClass::NotFound)),
             StatusWrite::AlreadyGone,
             Progressing,
         )],
         Reason::InUse => vec![waiting(deleting().after_delete(refused(DELETE, ErrorClass::InUse)), Progressing)],
         Reason::Protected => vec![waiting(deleting().with(|e| e.object.protected = true), Progressing)],
-        // The object is gone, unless somebody else's finalizer holds it and ours was refused to come off at first.
+        // Such an object still exists only if it has another finalizer, and the removal of ours was refused at first.
         Reason::Retained => {
             let e = deleting().retained().after_refusal(Write::RemoveFinalizer);
-            vec![entered(e, StatusWrite::Released, Progressing)]
+            vec![stored(e, StatusWrite::Released, Progressing)]
         }
         Reason::NotFound => {
             vec![waiting(unclaimed().after_describe(refused(DESCRIBE, ErrorClass::NotFound)), Degraded)]
@@ -186,12 +186,12 @@ fn cases(reason: Reason) -> Vec<Case> {
     }
 }
 
-/// All of them; one that is missing here fails the test of the runbook, which has an entry for each.
+/// All reasons. The test of the runbook fails if one is missing, because the runbook has an entry for each.
 fn reasons() -> Vec<Reason> {
     super::runbook::reasons()
 }
 
-/// The object as the API server gives it.
+/// The object as the API server returns it.
 fn object(e: &Evidence, status: Option<&VpcConnectorStatus>) -> Value {
     let deleted = e.object.deleting.then_some("2026-11-24T08:00:00Z");
     let mut object = json!({
@@ -210,16 +210,16 @@ fn object(e: &Evidence, status: Option<&VpcConnectorStatus>) -> Value {
 }
 
 #[test]
-fn every_reason_is_taken_for_what_it_is() {
+fn every_reason_has_the_expected_health() {
     for reason in reasons() {
         for Case { e, status, health, kstatus: expected } in cases(reason) {
             let ready = status.condition(condition::READY).unwrap();
-            let told = if health == Health::Healthy { Reason::Available } else { reason };
-            assert_eq!(ready.reason, told.to_string());
+            let expected_reason = if health == Health::Healthy { Reason::Available } else { reason };
+            assert_eq!(ready.reason, expected_reason.to_string());
             let object = object(&e, Some(&status));
             let (said, words) = checked(&object);
             assert_eq!(said, health, "{object:#}");
-            assert_eq!(words, format!("{told}: {}", ready.message));
+            assert_eq!(words, format!("{expected_reason}: {}", ready.message));
             assert_eq!(kstatus(Some(&object)), expected, "{object:#}");
             let shown = if e.object.deleting { Health::Progressing } else { health };
             assert_eq!(argo(&object).0, shown);
@@ -229,7 +229,7 @@ fn every_reason_is_taken_for_what_it_is() {
 }
 
 #[test]
-fn a_reason_that_stalls_is_degraded_at_last_and_no_other_is() {
+fn only_reasons_that_stall_become_degraded() {
     for reason in reasons() {
         let degraded = cases(reason).iter().any(|case| case.health == Health::Degraded);
         assert_eq!(degraded, status::stalls(reason), "{reason}");
@@ -237,14 +237,14 @@ fn a_reason_that_stalls_is_degraded_at_last_and_no_other_is() {
 }
 
 #[test]
-fn an_object_that_nobody_has_looked_at_is_not_finished() {
+fn an_object_that_was_never_reconciled_is_in_progress() {
     let e = unclaimed();
     let fresh = VpcConnectorStatus { observed_generation: Some(-1), ..VpcConnectorStatus::default() };
     let fresh = object(&e, Some(&fresh));
     assert_eq!((checked(&fresh).0, kstatus(Some(&fresh))), (Health::Progressing, Kstatus::InProgress));
-    // Without the default of the CRD kstatus can't know better; the check does.
+    // Without the default of the CRD kstatus reports such an object as current; our health check does not.
     let mut silent = status::status_while(&claimed(), &claimed().waits()).0;
-    silent.conditions[0].type_ = "Unheard".into();
+    silent.conditions[0].type_ = "Unknown".into();
     for status in [None, Some(&VpcConnectorStatus::default()), Some(&silent)] {
         let bare = object(&e, status);
         assert_eq!((checked(&bare).0, kstatus(Some(&bare))), (Health::Progressing, Kstatus::Current));
@@ -252,7 +252,7 @@ fn an_object_that_nobody_has_looked_at_is_not_finished() {
 }
 
 #[test]
-fn what_was_changed_since_is_not_finished_whatever_was_said_before() {
+fn an_object_changed_since_the_last_reconcile_is_in_progress() {
     for e in [claimed(), unclaimed().of_account("999999999999")] {
         let status = status::status_while(&e, &e.waits()).0;
         let changed = e.with(|e| e.object.generation = Some(2));
@@ -263,7 +263,7 @@ fn what_was_changed_since_is_not_finished_whatever_was_said_before() {
 }
 
 #[test]
-fn a_paused_object_is_suspended_and_one_that_was_never_looked_at_is_not_finished() {
+fn a_paused_object_is_suspended_and_a_new_paused_one_is_in_progress() {
     let paused = |e: Evidence| e.with(|e| e.object.paused = true);
     for (e, expected) in [
         (paused(claimed()), Kstatus::Current),
@@ -281,7 +281,7 @@ fn a_paused_object_is_suspended_and_one_that_was_never_looked_at_is_not_finished
     assert_eq!(waiting(unpaused, Health::Healthy).status.condition(condition::PAUSED), None);
 }
 
-/// What their pages say of them; the API server of the tests knows neither kind.
+/// The examples keep the promises of docs/gitops.md. The API server of the tests knows neither kind.
 #[test]
 fn the_examples_put_the_operator_first_and_never_prune_it() {
     let read = |text: &str| -> [Value; 2] {
@@ -301,7 +301,7 @@ fn the_examples_put_the_operator_first_and_never_prune_it() {
 }
 
 #[test]
-fn what_is_gone_is_not_found() {
+fn a_deleted_object_is_not_found() {
     assert_eq!(kstatus(None), Kstatus::NotFound);
     let e = deleting().retained().ours().after_untag(written());
     assert!(matches!(e.acts(), Effect::Kube(KubeWrite::RemoveFinalizer(_))));

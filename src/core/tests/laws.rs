@@ -21,7 +21,7 @@ use crate::api::{DeletionPolicy, Reason};
 use crate::core::arn::{AccountId, ConnectorArn};
 use crate::core::clock::Moment;
 
-/// Far more passes than any object takes.
+/// More passes than any reconcile needs.
 const MAX_PASSES: usize = 16;
 
 /// One reply to every call, of which a call takes its own.
@@ -278,7 +278,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_reply_breaks_a_law_and_every_reconcile_ends(
+    fn every_reconcile_keeps_the_laws_and_ends_for_all_replies(
         mut e in any_evidence(),
         replies in prop::collection::vec(any_replies(), MAX_PASSES),
         refused_write in prop::option::of(0..MAX_PASSES),
@@ -303,7 +303,7 @@ proptest! {
     }
 
     #[test]
-    fn deciding_twice_changes_nothing(
+    fn a_repeated_decision_is_the_same(
         mut e in any_evidence(),
         replies in prop::collection::vec(any_replies(), MAX_PASSES),
     ) {
@@ -315,9 +315,9 @@ proptest! {
                 Decision::Wait(wait) => {
                     e.state.wait = Some(wait.clone());
                     e.reconcile();
-                    prop_assert!(wait.until > e.now.moment, "a wait lies ahead");
+                    prop_assert!(wait.until > e.now.moment, "a wait ends in the future");
                     if !e.object.requested() {
-                        prop_assert_eq!(decide(&e), Decision::Wait(wait), "and holds until its time");
+                        prop_assert_eq!(decide(&e), Decision::Wait(wait), "the wait does not change before its end");
                     }
                     break;
                 }
@@ -327,7 +327,7 @@ proptest! {
     }
 
     #[test]
-    fn setting_the_wall_clock_changes_no_decision(e in any_evidence(), seconds in -100_000_000..100_000_000_i64) {
+    fn a_change_of_the_wall_clock_changes_no_decision(e in any_evidence(), seconds in -100_000_000..100_000_000_i64) {
         let decided = decide(&e);
         let set = e.with(|e| e.now.wall = e.now.wall.saturating_add(SignedDuration::from_secs(seconds)).unwrap());
         prop_assert_eq!(decide(&set), decided);

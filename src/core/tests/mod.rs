@@ -2,7 +2,7 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "builders read better without ampersands")]
 
-/// The variants of an enum, all of them: one that is missing here does not compile.
+/// All variants of an enum. A call that lacks a variant does not compile.
 macro_rules! all {
     ($enum:ident: $($variant:ident),+ $(; but $other:pat)?) => {{
         let _complete = |each: $enum| match each { $($enum::$variant => (),)+ $($other => (),)? };

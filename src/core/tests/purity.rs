@@ -1,8 +1,8 @@
 use std::path::Path;
 
-/// What decides must be the same function in a test, in a model and in production.
+/// Tests, models and the running operator must execute the same function.
 #[test]
-fn the_core_touches_no_client_no_runtime_no_clock_and_no_chance() {
+fn the_core_uses_no_client_runtime_clock_or_randomness() {
     const FORBIDDEN: [&str; 13] = [
         "kube::Client",
         "kube::Api",

@@ -20,13 +20,13 @@ fn refusal(write: Write) -> Refusal {
 }
 
 impl Evidence {
-    /// Takes a refused write in, as the reconciler does.
+    /// Applies a refused write, as the reconciler does.
     pub(super) fn after_refusal(self, write: Write) -> Self {
         self.with(|e| refusal::refused(e, refusal(write)))
     }
 
-    /// Takes in what was told of it, and begins the reconcile after it.
-    fn told_and_again(self) -> Self {
+    /// Writes the status that reports the refusal, and starts the next reconcile at its time.
+    fn reported_and_reconciled(self) -> Self {
         self.with(|e| {
             let wait = e.waits();
             e.object.status = status::status_while(e, &wait).0;
@@ -37,13 +37,13 @@ impl Evidence {
     }
 }
 
-/// Deleted in AWS, with the receipt, and held by our finalizer.
+/// An object whose status has the receipt, and that still has our finalizer.
 fn receipt() -> Evidence {
     claimed().deleting().after_delete(described("INACTIVE")).after_write(StatusWrite::Receipt)
 }
 
 #[test]
-fn a_refused_write_is_told_in_the_servers_words_and_not_tried_again_at_once() {
+fn a_refused_write_is_reported_in_the_servers_words_and_backs_off() {
     for (e, write) in [
         (receipt(), Write::RemoveFinalizer),
         (unclaimed().with(|e| e.object.finalizer = Finalizer::Absent), Write::AddFinalizer),
@@ -64,90 +64,91 @@ fn a_refused_write_is_told_in_the_servers_words_and_not_tried_again_at_once() {
 }
 
 #[test]
-fn the_receipt_stays_while_the_finalizer_does_not_come_off() {
+fn the_receipt_stays_while_the_finalizer_cannot_be_removed() {
     let e = receipt().after_refusal(Write::RemoveFinalizer);
     let (status, _) = status::status_while(&e, &e.waits());
     assert_eq!((status.status.as_deref(), status.deleted_at.is_some()), (Some("INACTIVE"), true));
-    let again = e.told_and_again();
-    assert_eq!(again.acts(), Proof::Receipt, "and AWS is not asked again");
+    let again = e.reported_and_reconciled();
+    assert_eq!(again.acts(), Proof::Receipt, "without a call to AWS");
 }
 
 #[test]
-fn a_refused_write_is_tried_again_at_its_time_and_whenever_the_object_is_looked_at() {
+fn a_refused_write_is_repeated_at_its_time_and_at_every_reconcile() {
     let e = unclaimed().with(|e| e.object.finalizer = Finalizer::Absent).after_refusal(Write::AddFinalizer);
     assert_eq!(e.waits_for(), (Reason::WriteRefused, 1));
-    let woken = e.clone().with(Evidence::reconcile);
-    assert_eq!(woken.acts(), KubeWrite::AddFinalizer);
-    let second = e.told_and_again().after_refusal(Write::AddFinalizer);
+    let early = e.clone().with(Evidence::reconcile);
+    assert_eq!(early.acts(), KubeWrite::AddFinalizer);
+    let second = e.reported_and_reconciled().after_refusal(Write::AddFinalizer);
     assert_eq!(second.waits_for(), (Reason::WriteRefused, 2));
-    let tenth = (0..8).fold(second, |e, _| e.told_and_again().after_refusal(Write::AddFinalizer));
-    assert_eq!(tenth.waits_for(), (Reason::WriteRefused, 30), "half of the longest: the jitter is drawn at its middle");
+    let tenth = (0..8).fold(second, |e, _| e.reported_and_reconciled().after_refusal(Write::AddFinalizer));
+    assert_eq!(tenth.waits_for(), (Reason::WriteRefused, 30), "half of the maximum: the jitter is in its middle");
 }
 
 #[test]
-fn a_refusal_does_not_bring_the_next_call_to_aws_forward() {
+fn a_refused_write_does_not_shorten_the_wait_for_aws() {
     let in_use = claimed().deleting().after_delete(aws_refuses(Operation::DeleteVpcConnector, ErrorClass::InUse));
-    let waiting = in_use.woken();
-    let again = waiting.clone().after_refusal(Write::WriteStatus).told_and_again();
-    assert_eq!(again.waits().reason, Reason::InUse, "the status is written again, and AWS is not asked");
+    let waiting = in_use.reconciled_early();
+    let again = waiting.clone().after_refusal(Write::WriteStatus).reported_and_reconciled();
+    assert_eq!(again.waits().reason, Reason::InUse, "the status is written again, without a call to AWS");
 }
 
 #[test]
-fn a_lasting_refusal_stalls_from_the_second_one_and_after_a_minute() {
+fn a_write_stalls_after_two_refusals_and_a_minute() {
     let stalled = |e: &Evidence| status::status_while(e, &e.waits()).0.condition(condition::STALLED).is_some();
     let once = receipt().after_refusal(Write::RemoveFinalizer);
-    assert!(!stalled(&once.clone().later(3_600)), "one hiccup is no stall");
+    assert!(!stalled(&once.clone().later(3_600)), "one refusal is no stall");
     let due = once.from_now(Duration::from_mins(1));
-    let twice = once.told_and_again().after_refusal(Write::RemoveFinalizer);
+    let twice = once.reported_and_reconciled().after_refusal(Write::RemoveFinalizer);
     assert!(!stalled(&twice));
     assert_eq!(status::stalls_at(&twice, &twice.waits()), Some(due));
     assert!(stalled(&twice.later(60)));
 }
 
 #[test]
-fn a_write_that_succeeds_ends_its_own_refusals_and_no_others() {
+fn a_successful_write_ends_only_its_own_refusals() {
     let refused = receipt().after_refusal(Write::RemoveFinalizer);
-    assert!(refused.clone().told_and_again().state.refusals.is_some(), "telling it is no end of it");
-    let again = refused.told_and_again();
+    assert!(refused.clone().reported_and_reconciled().state.refusals.is_some(), "reporting it does not end it");
+    let again = refused.reported_and_reconciled();
     assert!(again.clone().after_write(StatusWrite::Receipt).state.refusals.is_some());
-    let let_go = again.after_write(Proof::Receipt);
-    assert_eq!(let_go.state.refusals, None);
-    let other = receipt().after_refusal(Write::RemoveFinalizer).told_and_again().after_refusal(Write::WriteStatus);
-    assert_eq!(other.state.refusals.unwrap().failures, 1, "each write has a patience of its own");
+    let released = again.after_write(Proof::Receipt);
+    assert_eq!(released.state.refusals, None);
+    let other =
+        receipt().after_refusal(Write::RemoveFinalizer).reported_and_reconciled().after_refusal(Write::WriteStatus);
+    assert_eq!(other.state.refusals.unwrap().failures, 1, "each write has its own backoff");
 }
 
 #[test]
-fn what_the_status_cannot_tell_is_told_by_an_event_now_and_then() {
+fn a_refused_status_write_is_reported_by_events_with_backoff() {
     let mut e = receipt();
-    let mut told = Vec::new();
+    let mut published = Vec::new();
     for attempt in 1..=9 {
         e = e.after_refusal(Write::RemoveFinalizer);
         if let Some(event) = refusal::unreported(&e.state) {
             assert!(event.warning && event.reason.to_string() == "WriteRefused" && event.note.contains(WORDS));
-            told.push(attempt);
+            published.push(attempt);
         }
         e = e.with(Evidence::reconcile);
     }
-    assert_eq!(told, [1, 2, 4, 8]);
+    assert_eq!(published, [1, 2, 4, 8]);
 }
 
 #[test]
-fn once_it_has_healed_the_object_goes_on_where_it_was() {
+fn after_the_last_refusal_the_object_continues_where_it_stopped() {
     let again = unclaimed()
         .with(|e| e.object.finalizer = Finalizer::Absent)
         .after_refusal(Write::AddFinalizer)
-        .told_and_again();
-    let held = again.after_write(KubeWrite::AddFinalizer);
-    assert_eq!(held.acts(), AwsCall::Describe);
-    let active = held.after_describe(described("ACTIVE")).after_tags(tag(Some("c1/shop/egress")));
+        .reported_and_reconciled();
+    let added = again.after_write(KubeWrite::AddFinalizer);
+    assert_eq!(added.acts(), AwsCall::Describe);
+    let active = added.after_describe(described("ACTIVE")).after_tags(tag(Some("c1/shop/egress")));
     let claimed = active.after_claim();
     assert_eq!(claimed.object.status.ready_reason(), Some("Available"));
 }
 
 #[test]
-fn a_status_that_tells_of_a_refusal_is_corrected_where_others_still_hold_the_object() {
+fn a_reported_refusal_is_corrected_if_another_finalizer_remains() {
     let off = |e: Evidence| {
-        e.told_and_again().with(|e| {
+        e.reported_and_reconciled().with(|e| {
             e.object.finalizer = Finalizer::Absent;
             e.reconcile();
         })
@@ -168,7 +169,7 @@ fn a_status_that_tells_of_a_refusal_is_corrected_where_others_still_hold_the_obj
         assert_eq!(corrected.object.status.ready_reason(), Some(reason));
         assert_eq!(corrected.object.status.condition(condition::STALLED), None);
         assert_eq!(corrected.decision(), Decision::Nothing);
-        assert_eq!(e.after_refusal(Write::WriteStatus).decision(), Decision::Nothing, "that is no reason to go on");
+        assert_eq!(e.after_refusal(Write::WriteStatus).decision(), Decision::Nothing, "no further action");
     }
 }
 

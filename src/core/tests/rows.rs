@@ -1,4 +1,4 @@
-//! The first table: what is known, and what is done about it. One test a row, in the order of the table.
+//! The decision table: the evidence, and the decision. One test for each row, in the order of the table.
 
 use super::evidence::{
     ARN, OTHER_ARN, claim, claimed, connector, described, read_other_object, refused, tag, unanswered, unclaimed,
@@ -17,13 +17,13 @@ use crate::api::{DeletionPolicy, Reason};
 use crate::core::status;
 
 #[test]
-fn an_object_let_go_of_is_left_alone() {
+fn a_released_object_needs_no_action() {
     assert_eq!(claimed().deleting().with(|e| e.object.finalizer = Finalizer::Absent).decision(), Decision::Nothing);
     assert_eq!(claimed().deleting().with(|e| e.object.finalizer = Finalizer::Removed).decision(), Decision::Nothing);
 }
 
 #[test]
-fn retain_takes_the_tag_off_what_is_surely_ours_and_then_the_finalizer() {
+fn retain_removes_our_tag_and_then_the_finalizer() {
     let off = Proof::Retained;
     let e = claimed().deleting().retained();
     assert_eq!(e.acts(), AwsCall::ReadTags);
@@ -32,7 +32,7 @@ fn retain_takes_the_tag_off_what_is_surely_ours_and_then_the_finalizer() {
     let untagged = e.clone().after_untag(written());
     assert_eq!(untagged.acts(), off);
     let failed = e.after_untag(unknown(Operation::UntagResource, ErrorClass::Unreachable));
-    assert_eq!(failed.acts(), off, "a tag that stays is no reason to stay");
+    assert_eq!(failed.acts(), off, "a tag that remains does not block the release");
     for not_ours in [tag(None), tag(Some("c2/shop/egress")), tag(Some("c1/shop/other"))] {
         assert_eq!(claimed().deleting().retained().after_tags(not_ours).acts(), off);
     }
@@ -41,11 +41,11 @@ fn retain_takes_the_tag_off_what_is_surely_ours_and_then_the_finalizer() {
 }
 
 #[test]
-fn retain_lets_go_whatever_else_holds() {
+fn retain_releases_the_object_even_if_something_else_blocks_its_deletion() {
     let off = Proof::Retained;
     let e = || claimed().deleting().retained();
     assert_eq!(e().without_tags().acts(), off);
-    assert_eq!(unclaimed().deleting().retained().acts_if_ours(), AwsCall::RemoveTag, "a claim was under way");
+    assert_eq!(unclaimed().deleting().retained().acts_if_ours(), AwsCall::RemoveTag, "a claim was in progress");
     assert_eq!(e().of_account("999999999999").acts(), off);
     assert_eq!(e().with(|e| e.object.paused = true).acts_if_ours(), AwsCall::RemoveTag);
     assert_eq!(e().with(|e| e.object.protected = true).acts_if_ours(), AwsCall::RemoveTag);
@@ -60,7 +60,7 @@ fn retain_lets_go_whatever_else_holds() {
 }
 
 #[test]
-fn paused_does_nothing_at_all() {
+fn a_paused_object_gets_no_call_and_no_finalizer_change() {
     for e in [claimed(), claimed().deleting(), unclaimed(), unclaimed().deleting()] {
         assert_eq!(e.with(|e| e.object.paused = true).decision(), Decision::Pause);
     }
@@ -75,11 +75,15 @@ fn the_finalizer_comes_before_any_call_to_aws() {
 }
 
 #[test]
-fn a_receipt_in_the_status_lets_go_without_asking_aws() {
+fn a_receipt_in_the_status_releases_the_object_without_a_call_to_aws() {
     let receipt = claimed().deleting().with(|e| e.object.status.status = Some("INACTIVE".into()));
     let off = Proof::Receipt;
     assert_eq!(receipt.acts(), off);
-    assert_eq!(receipt.clone().with(|e| e.object.protected = true).acts(), off, "it is gone, protected or not");
+    assert_eq!(
+        receipt.clone().with(|e| e.object.protected = true).acts(),
+        off,
+        "the connector is deleted, protected or not"
+    );
     assert_eq!(receipt.of_account("999999999999").acts(), off);
     let lower = claimed().deleting().with(|e| e.object.status.status = Some("inactive".into()));
     assert_eq!(lower.acts(), off, "App Runner's word in any case");
@@ -97,7 +101,7 @@ fn a_condition_is_no_proof() {
 }
 
 #[test]
-fn protected_holds_a_deletion_and_nothing_else() {
+fn protected_blocks_only_a_deletion() {
     let protected = |e: Evidence| e.with(|e| e.object.protected = true);
     assert_eq!(protected(claimed().deleting()).waits().reason, Reason::Protected);
     assert_eq!(protected(unclaimed().deleting()).waits().reason, Reason::Protected);
@@ -113,13 +117,13 @@ fn a_status_of_another_connector_counts_as_no_claim() {
         assert_eq!(corrected.object.status.arn, None);
         assert_eq!(corrected.object.status.status, None);
         assert_eq!(corrected.acts(), AwsCall::Describe);
-        let told = (!corrected.object.deleting).then_some("Adopting");
-        assert_eq!(corrected.object.status.ready_reason(), told, "nobody takes it for a finished one");
+        let reason = (!corrected.object.deleting).then_some("Adopting");
+        assert_eq!(corrected.object.status.ready_reason(), reason, "no tool takes it for a finished object");
     }
 }
 
 #[test]
-fn a_receipt_of_another_connector_lets_nothing_go() {
+fn a_receipt_of_another_connector_releases_no_object() {
     let e = claimed().deleting().with(|e| {
         e.object.status.arn = Some(OTHER_ARN.into());
         e.object.status.status = Some("INACTIVE".into());
@@ -128,17 +132,21 @@ fn a_receipt_of_another_connector_lets_nothing_go() {
 }
 
 #[test]
-fn what_cannot_be_acted_on_is_held_and_says_so() {
+fn an_unusable_spec_is_reported_and_not_acted_on() {
     let unreadable = unclaimed().with(|e| e.object.target = Target::of("nonsense"));
     assert_eq!(unreadable.waits().reason, Reason::InvalidRequest);
     assert_eq!(unreadable.deleting().waits().reason, Reason::InvalidRequest);
     let unknown_policy = claimed().with(|e| e.object.policy = DeletionPolicy::Other("Orphan".into()));
-    assert_eq!(unknown_policy.waits().reason, Reason::Available, "it matters only once the object is deleted");
+    assert_eq!(
+        unknown_policy.waits().reason,
+        Reason::Available,
+        "the policy matters only once the object is being deleted"
+    );
     assert!(unknown_policy.deleting().waits().message.contains("'Orphan'"));
 }
 
 #[test]
-fn with_another_accounts_credentials_nothing_is_called() {
+fn credentials_of_another_account_make_no_call() {
     for e in [claimed(), claimed().deleting(), unclaimed(), unclaimed().deleting()] {
         let wait = e.of_account("999999999999").waits();
         assert_eq!(wait.reason, Reason::WrongAccount);
@@ -147,7 +155,7 @@ fn with_another_accounts_credentials_nothing_is_called() {
 }
 
 #[test]
-fn a_region_or_partition_that_is_not_served_is_not_called() {
+fn no_call_is_made_to_another_region_or_partition() {
     for arn in [ARN.replace("us-east-1", "eu-north-1"), ARN.replace("arn:aws:", "arn:aws-cn:")] {
         let e = unclaimed().with(|e| e.object.target = Target::of(&arn));
         assert_eq!(e.waits().reason, Reason::WrongAccount, "{arn}");
@@ -155,7 +163,7 @@ fn a_region_or_partition_that_is_not_served_is_not_called() {
 }
 
 #[test]
-fn the_account_is_asked_before_anything_names_an_arn() {
+fn the_account_is_known_before_any_call_names_an_arn() {
     for e in [claimed().deleting(), unclaimed(), unclaimed().deleting()] {
         let e = e.with(|e| e.caller = Caller::Unknown);
         assert_eq!(e.acts(), AwsCall::Identify);
@@ -163,65 +171,65 @@ fn the_account_is_asked_before_anything_names_an_arn() {
         assert!(matches!(known.acts(), Effect::Aws(AwsCall::Describe | AwsCall::ReadTags, _)));
         let in_vain = e.after_identify(refused(Operation::ResolveCredentials, ErrorClass::CredentialsRejected));
         assert_eq!(in_vain.waits_for(), (Reason::CredentialsRejected, 45));
-        let waiting = in_vain.woken();
-        assert_eq!(waiting.waits().reason, Reason::CredentialsRejected, "and not asked again before its time");
+        let waiting = in_vain.reconciled_early();
+        assert_eq!(waiting.waits().reason, Reason::CredentialsRejected, "no repeated call before its time");
     }
 }
 
 #[test]
-fn what_waits_is_left_alone_until_its_time_or_until_asked() {
+fn a_waiting_object_makes_no_call_before_its_time_unless_requested() {
     let e = claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::InUse));
-    assert_eq!(e.clone().woken().waits(), e.waits());
-    let asked = e.clone().woken().asked("now");
+    assert_eq!(e.clone().reconciled_early().waits(), e.waits());
+    let asked = e.clone().reconciled_early().requested_with("now");
     assert_eq!(asked.acts_if_ours(), AwsCall::Delete);
     assert_eq!(e.next_attempt().acts_if_ours(), AwsCall::Delete);
-    let lost = claimed().woken().with(|e| e.object.status = unclaimed().object.status);
-    assert_eq!(lost.acts(), AwsCall::Describe, "what was true of a claim ends with it");
+    let lost = claimed().reconciled_early().with(|e| e.object.status = unclaimed().object.status);
+    assert_eq!(lost.acts(), AwsCall::Describe, "the wait of a claimed object ends with its claim");
 }
 
 #[test]
-fn an_attempt_that_was_asked_for_runs_to_its_end() {
-    let held = || {
+fn a_requested_attempt_runs_to_its_end() {
+    let waiting = || {
         let e = unclaimed().after_describe(described("ACTIVE")).after_tags(tag(Some("c2/shop/egress")));
-        e.woken().asked("t1")
+        e.reconciled_early().requested_with("t1")
     };
     let claim = |e: Evidence| e.after_describe(described("ACTIVE")).after_tags(tag(None));
-    let written_tag = claim(held()).after_tag_write(written());
-    assert_eq!(written_tag.waits().reason, Reason::Adopting, "and not what it waited for before");
+    let written_tag = claim(waiting()).after_tag_write(written());
+    assert_eq!(written_tag.waits().reason, Reason::Adopting, "not the reason of the wait before");
     let adopted = written_tag.next_attempt().ours().after_claim();
     assert_eq!(adopted.object.status.last_handled_reconcile_at.as_deref(), Some("t1"));
     assert_eq!(adopted.waits().reason, Reason::Available);
-    let deleting = claim(held().deleting()).after_claim();
+    let deleting = claim(waiting().deleting()).after_claim();
     assert_eq!(deleting.acts(), AwsCall::Delete);
 }
 
 #[test]
-fn a_request_that_comes_during_an_attempt_is_answered_by_the_next() {
-    let e = claimed().woken().asked("t1").after_describe(described("ACTIVE")).ours();
+fn a_request_during_an_attempt_is_handled_by_the_next_attempt() {
+    let e = claimed().reconciled_early().requested_with("t1").after_describe(described("ACTIVE")).ours();
     let (status, _) = status::status_while(&e.clone().with(|e| e.object.request = Some("t2".into())), &e.waits());
     assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("t1"));
 }
 
 #[test]
-fn after_a_restart_only_what_was_well_is_taken_on_trust() {
+fn after_a_restart_only_an_available_object_waits_for_its_resync() {
     let well = claimed();
     assert_eq!(well.waits().reason, Reason::Available);
     let gone = well.clone().with(|e| e.object.status.conditions[0].reason = Reason::Gone.to_string());
     assert_eq!(gone.acts(), AwsCall::Describe);
     let changed = well.clone().with(|e| e.object.generation = Some(2));
     assert_eq!(changed.acts(), AwsCall::Describe);
-    assert_eq!(well.asked("now").acts(), AwsCall::Describe);
+    assert_eq!(well.requested_with("now").acts(), AwsCall::Describe);
 }
 
 #[test]
-fn a_look_that_fails_is_told_where_nothing_was_well() {
+fn a_failed_describe_is_reported_unless_the_object_was_available() {
     let gone = claimed().with(|e| e.object.status.conditions[0].reason = Reason::Gone.to_string());
     let failed = gone.after_describe(unknown(Operation::DescribeVpcConnector, ErrorClass::ServiceError));
     assert_eq!(failed.waits().reason, Reason::ServiceError);
 }
 
 #[test]
-fn a_look_that_fails_takes_nothing_back() {
+fn a_failed_describe_keeps_an_available_object_available() {
     let due = || claimed().next_attempt();
     let failed = due().after_describe(unknown(Operation::DescribeVpcConnector, ErrorClass::ServiceError));
     assert_eq!(failed.waits().reason, Reason::Available);
@@ -229,17 +237,17 @@ fn a_look_that_fails_takes_nothing_back() {
     assert_eq!((status.ready_reason(), events), (Some("Available"), Vec::new()));
     assert_eq!(status.last_error.unwrap().operation, "DescribeVpcConnector");
     let denied = due().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::AccessDenied));
-    assert_eq!(denied.waits().reason, Reason::AccessDenied, "that does not pass by itself");
+    assert_eq!(denied.waits().reason, Reason::AccessDenied, "this failure is not transient");
 }
 
 #[test]
-fn retain_in_the_middle_of_a_deletion_that_hangs_still_takes_the_tag_off() {
+fn retain_during_an_unanswered_delete_still_removes_the_tag() {
     let hung = claimed().deleting().after_delete(unknown(Operation::DeleteVpcConnector, ErrorClass::Unreachable));
     assert_eq!(hung.retained().acts_if_ours(), AwsCall::RemoveTag);
 }
 
 #[test]
-fn what_was_said_of_another_arn_lets_nothing_go() {
+fn a_confirmed_deletion_of_another_arn_releases_no_object() {
     let gone = claimed().deleting().after_delete(described("INACTIVE"));
     let moved = gone.with(|e| {
         e.object.target = Target::of(OTHER_ARN);
@@ -249,7 +257,7 @@ fn what_was_said_of_another_arn_lets_nothing_go() {
 }
 
 #[test]
-fn deleting_unclaimed_looks_first() {
+fn deleting_an_unclaimed_object_describes_the_connector_first() {
     let e = unclaimed().deleting();
     assert_eq!(e.acts(), AwsCall::Describe);
     let missing = e.clone().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
@@ -260,7 +268,7 @@ fn deleting_unclaimed_looks_first() {
     let inactive = e.clone().after_describe(described("INACTIVE"));
     assert_eq!(inactive.acts(), StatusWrite::Receipt);
     let recorded = inactive.after_write(StatusWrite::Receipt);
-    assert_eq!(recorded.object.status.arn, None, "it was not this object that owned it");
+    assert_eq!(recorded.object.status.arn, None, "this object did not own it");
     assert_eq!(recorded.object.status.ready_reason(), Some("AlreadyGone"));
     assert_eq!(recorded.acts(), Proof::Receipt);
     let refused = e.after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::AccessDenied));
@@ -268,7 +276,7 @@ fn deleting_unclaimed_looks_first() {
 }
 
 #[test]
-fn deleting_unclaimed_claims_what_is_free_without_tagging_it() {
+fn deleting_an_unclaimed_object_claims_a_free_connector_without_a_tag() {
     let active = || unclaimed().deleting().after_describe(described("ACTIVE"));
     assert_eq!(active().acts(), AwsCall::ReadTags);
     assert_eq!(active().without_tags().acts(), claim());
@@ -281,7 +289,7 @@ fn deleting_unclaimed_claims_what_is_free_without_tagging_it() {
 }
 
 #[test]
-fn deleting_unclaimed_lets_go_of_what_is_anothers() {
+fn deleting_an_unclaimed_object_owned_by_another_releases_it() {
     let read = |value: &str| {
         let e = unclaimed().deleting().after_describe(described("ACTIVE"));
         e.after_tags(tag(Some(value)))
@@ -298,7 +306,7 @@ fn deleting_unclaimed_lets_go_of_what_is_anothers() {
 }
 
 #[test]
-fn deleting_claimed_reads_the_tag_and_deletes_what_is_not_anothers() {
+fn deleting_a_claimed_object_reads_the_tag_before_the_delete() {
     let e = || claimed().deleting();
     assert_eq!(e().acts(), AwsCall::ReadTags);
     assert_eq!(e().without_tags().acts(), AwsCall::Delete);
@@ -316,7 +324,7 @@ fn deleting_claimed_reads_the_tag_and_deletes_what_is_not_anothers() {
 }
 
 #[test]
-fn deleting_is_held_while_the_tag_cannot_be_read() {
+fn no_delete_is_sent_while_the_owner_tag_cannot_be_read() {
     for (class, reason) in [
         (ErrorClass::AccessDenied, Reason::AccessDenied),
         (ErrorClass::Throttled, Reason::Throttled),
@@ -324,12 +332,12 @@ fn deleting_is_held_while_the_tag_cannot_be_read() {
     ] {
         let e = claimed().deleting().after_tags(refused(Operation::ListTagsForResource, class));
         assert_eq!(e.waits().reason, reason);
-        assert_eq!(e.next_attempt().acts(), AwsCall::ReadTags, "and read again before anything is deleted");
+        assert_eq!(e.next_attempt().acts(), AwsCall::ReadTags, "the tag is read before the delete");
     }
 }
 
 #[test]
-fn tags_that_are_not_found_have_the_connector_looked_at() {
+fn tags_that_are_not_found_lead_to_a_describe() {
     for class in [ErrorClass::NotFound, ErrorClass::InvalidRequest] {
         let e = claimed().deleting().after_tags(refused(Operation::ListTagsForResource, class));
         assert_eq!(e.acts(), AwsCall::Describe);
@@ -343,23 +351,23 @@ fn tags_that_are_not_found_have_the_connector_looked_at() {
 }
 
 #[test]
-fn a_retry_while_in_use_relies_on_a_tag_that_was_read_within_a_minute() {
+fn a_repeated_delete_of_a_connector_in_use_trusts_a_tag_read_within_a_minute() {
     let refused = claimed().deleting().ours().after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::InUse));
-    assert_eq!(refused.clone().later(59).asked("now").acts(), AwsCall::Delete);
-    assert_eq!(refused.clone().later(60).asked("now").acts(), AwsCall::ReadTags);
-    let moved = refused.later(60).asked("now").after_tags(tag(Some("c2/shop/egress")));
+    assert_eq!(refused.clone().later(59).requested_with("now").acts(), AwsCall::Delete);
+    assert_eq!(refused.clone().later(60).requested_with("now").acts(), AwsCall::ReadTags);
+    let moved = refused.later(60).requested_with("now").after_tags(tag(Some("c2/shop/egress")));
     assert!(matches!(moved.acts(), Effect::Kube(KubeWrite::RemoveFinalizer(Proof::AnotherOwner { .. }))));
     let failed =
         claimed().deleting().ours().after_delete(unknown(Operation::DeleteVpcConnector, ErrorClass::Unreachable));
     assert_eq!(
         failed.next_attempt().after_describe(described("ACTIVE")).acts(),
         AwsCall::ReadTags,
-        "nothing else does"
+        "the tag is read again after any other failure"
     );
 }
 
 #[test]
-fn a_new_object_says_so_before_anybody_takes_it_for_finished() {
+fn a_new_object_is_first_reported_as_adopting() {
     let e = unclaimed().with(|e| e.object.status.conditions.clear());
     assert_eq!(e.acts(), StatusWrite::Adopting);
     let said = e.after_write(StatusWrite::Adopting);
@@ -377,9 +385,9 @@ fn adopting_describes_reads_the_tag_writes_it_and_claims() {
     assert_eq!(free.acts(), AwsCall::WriteTag);
     let tagged = free.after_tag_write(written());
     assert_eq!(tagged.waits_for(), (Reason::Adopting, 2));
-    assert_eq!(status::status_while(&tagged, &tagged.waits()).0, tagged.object.status, "no write is spent on that");
+    assert_eq!(status::status_while(&tagged, &tagged.waits()).0, tagged.object.status, "no status write");
     let tagged = tagged.next_attempt();
-    assert_eq!(tagged.acts(), AwsCall::ReadTags, "another may have written theirs in the same moment");
+    assert_eq!(tagged.acts(), AwsCall::ReadTags, "another owner may have written its tag at the same time");
     let tagged = tagged.ours();
     assert_eq!(tagged.acts(), claim());
     let ours = active.clone().after_tags(tag(Some("c1/shop/egress")));
@@ -395,7 +403,7 @@ fn adopting_describes_reads_the_tag_writes_it_and_claims() {
 }
 
 #[test]
-fn adopting_stops_at_what_is_not_there_or_not_ours() {
+fn adopting_waits_if_the_connector_is_missing_or_owned_by_another() {
     let missing = unclaimed().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
     assert_eq!(missing.waits_for(), (Reason::NotFound, 300));
     let inactive = unclaimed().after_describe(described("INACTIVE"));
@@ -408,11 +416,15 @@ fn adopting_stops_at_what_is_not_there_or_not_ours() {
     let found = |n| read("c1/shop/other").after_other_object(n);
     assert_eq!(found(OtherObjectState::Claims).waits().reason, Reason::OwnedByAnother);
     assert_eq!(found(OtherObjectState::Unreadable).waits().reason, Reason::OwnedByAnother);
-    assert_eq!(found(OtherObjectState::Released).acts(), AwsCall::WriteTag, "what its owner let go of is taken over");
+    assert_eq!(
+        found(OtherObjectState::Released).acts(),
+        AwsCall::WriteTag,
+        "a connector that its owner released is claimed"
+    );
 }
 
 #[test]
-fn adopting_that_is_refused_says_by_whom() {
+fn a_refused_adoption_names_the_missing_iam_action() {
     let active = || unclaimed().after_describe(described("ACTIVE"));
     let refusals = [
         unclaimed().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::AccessDenied)),
@@ -428,7 +440,7 @@ fn adopting_that_is_refused_says_by_whom() {
 }
 
 #[test]
-fn a_claimed_connector_is_looked_at_every_resync() {
+fn a_claimed_connector_is_described_at_every_resync() {
     let fresh = claimed();
     assert_eq!(fresh.waits_for(), (Reason::Available, 300), "spread over the first resync after a restart");
     let due = fresh.next_attempt();
@@ -446,15 +458,16 @@ fn tag_written(outcome: Outcome<()>) -> Completed {
 }
 
 #[test]
-fn a_claimed_connector_with_the_tag_of_another_is_claimed_no_more() {
+fn a_claimed_connector_with_another_owners_tag_loses_its_claim() {
     let read = |value: &str| claimed().next_attempt().after_describe(described("ACTIVE")).after_tags(tag(Some(value)));
     let lost = read("c2/shop/egress");
     let wait = lost.waits();
     assert_eq!((wait.reason, lost.waits_for().1), (Reason::OwnedByAnother, 600));
     let (status, events) = status::status_while(&lost, &wait);
     assert_eq!((status.arn.as_deref(), events[0].warning), (None, true));
-    let given_up = lost.clone().with(|e| (e.object.status, e.state.phase) = (status, Phase::Claimed)).woken();
-    assert_eq!(given_up.waits(), wait, "our own write is no reason to look again");
+    let given_up =
+        lost.clone().with(|e| (e.object.status, e.state.phase) = (status, Phase::Claimed)).reconciled_early();
+    assert_eq!(given_up.waits(), wait, "our own write is no reason for a describe");
     let other = read("c1/shop/other");
     assert_eq!(other.acts(), read_other_object());
     let found = |n| other.clone().after_other_object(n);
@@ -488,7 +501,7 @@ fn a_missing_tag_is_written_again_at_most_once_an_hour() {
 }
 
 #[test]
-fn tags_that_cannot_be_read_or_written_at_a_resync_become_a_stall() {
+fn an_unusable_owner_tag_at_a_resync_becomes_a_stall() {
     let described = |e: Evidence| e.next_attempt().after_describe(described("ACTIVE"));
     let unreadable =
         |e: Evidence| described(e).after_tags(refused(Operation::ListTagsForResource, ErrorClass::AccessDenied));
@@ -506,23 +519,23 @@ fn tags_that_cannot_be_read_or_written_at_a_resync_become_a_stall() {
 }
 
 #[test]
-fn a_claim_is_recorded_only_once_its_tag_is_read_back() {
+fn a_claim_is_recorded_after_its_tag_is_read_back() {
     let written_tag = || {
         let active = unclaimed().after_describe(described("ACTIVE")).after_tags(tag(None));
         active.after_tag_write(written()).next_attempt()
     };
     let lost = written_tag().after_tags(tag(Some("c2/shop/egress")));
-    assert_eq!(lost.waits().reason, Reason::OwnedByAnother, "the other wrote later");
+    assert_eq!(lost.waits().reason, Reason::OwnedByAnother, "the other owner wrote its tag later");
     assert_eq!(written_tag().after_tags(tag(Some("c1/shop/other"))).acts(), read_other_object());
     let gone = refused(Operation::ListTagsForResource, ErrorClass::NotFound);
     assert_eq!(written_tag().after_tags(gone).next_attempt().acts(), AwsCall::Describe);
     let read_back = written_tag().ours();
     let (status, _) = status::status_after(&read_back, &claim());
-    assert_eq!(status.subnets.len(), 2, "as it was described before");
+    assert_eq!(status.subnets.len(), 2, "from the description before");
 }
 
 #[test]
-fn a_tag_that_is_not_shown_yet_is_read_again_with_backoff_and_not_written_in_a_loop() {
+fn a_written_tag_that_is_not_shown_yet_is_read_again_with_backoff() {
     let active = unclaimed().with(|e| e.jitter = 1.0).after_describe(described("ACTIVE"));
     let mut e = active.after_tags(tag(None)).after_tag_write(written()).next_attempt();
     let mut seconds = Vec::new();
@@ -542,7 +555,7 @@ fn a_tag_that_is_not_shown_yet_is_read_again_with_backoff_and_not_written_in_a_l
 }
 
 #[test]
-fn the_tag_of_a_released_object_that_is_still_shown_is_not_overwritten_in_a_loop() {
+fn the_old_tag_of_a_released_object_is_not_overwritten_twice() {
     let old = || tag(Some("c1/shop/other"));
     let read = unclaimed().after_describe(described("ACTIVE")).after_tags(old());
     let taken = read.after_other_object(OtherObjectState::Released).after_tag_write(written());
@@ -554,28 +567,28 @@ fn the_tag_of_a_released_object_that_is_still_shown_is_not_overwritten_in_a_loop
 }
 
 #[test]
-fn a_connector_that_was_described_long_ago_is_described_again_before_its_claim_is_recorded() {
+fn an_old_description_is_renewed_before_a_claim_is_recorded() {
     let active = unclaimed().after_describe(described("ACTIVE")).after_tags(tag(None));
     let written_tag = active.after_tag_write(written());
     assert_eq!(written_tag.clone().next_attempt().ours().acts(), claim());
-    let late = written_tag.later(60).asked("now").ours();
+    let late = written_tag.later(60).requested_with("now").ours();
     assert_eq!(late.acts(), AwsCall::Describe);
     assert_eq!(late.clone().after_describe(described("INACTIVE")).waits().reason, Reason::Inactive);
     assert_eq!(late.after_describe(described("ACTIVE")).acts(), claim());
 }
 
 #[test]
-fn retain_after_the_deletion_was_confirmed_gives_the_receipt() {
+fn retain_after_a_confirmed_deletion_writes_the_receipt() {
     let e = claimed().deleting().after_delete(described("INACTIVE")).retained();
     assert_eq!(e.acts(), StatusWrite::Receipt);
     assert_eq!(e.with(|e| e.object.paused = true).acts(), StatusWrite::Receipt);
 }
 
 #[test]
-fn what_is_known_of_a_deletion_outlives_a_change_of_phase() {
+fn the_state_of_a_deletion_survives_a_change_of_phase() {
     let unknown = claimed().deleting().deletion(unanswered());
     let gone = claimed().deleting().after_delete(described("INACTIVE"));
-    // The watch may show an object as it was before its deletion, and then as it is.
+    // The watch may show an older version of the object, from before its deletion, and then the current one.
     for e in [unknown, gone] {
         let deletion = e.state.deletion.clone();
         let back = e.with(|e| e.object.deleting = false).with(Evidence::reconcile);
@@ -592,7 +605,7 @@ fn tags_that_are_not_found_at_a_resync_end_the_attempt() {
 }
 
 #[test]
-fn a_delete_that_is_due_again_is_not_described_first() {
+fn a_delete_that_is_due_again_is_sent_without_a_describe() {
     let accepted = claimed().deleting().after_delete(described("ACTIVE"));
     let just_before = accepted.clone().with(|e| e.now = e.now.at(e.from_now(Duration::from_millis(119_999))));
     let due = accepted.later(120);
@@ -606,7 +619,7 @@ fn a_delete_that_is_due_again_is_not_described_first() {
 }
 
 #[test]
-fn an_owner_tag_ends_the_failures_of_a_claimed_object_only_at_a_resync() {
+fn an_owner_tag_ends_failures_of_a_claimed_object_only_at_a_resync() {
     let failed =
         |e: Evidence| e.after_tags(refused(Operation::ListTagsForResource, ErrorClass::Throttled)).next_attempt();
     let resynced = failed(claimed().next_attempt().after_describe(described("ACTIVE")));
@@ -618,7 +631,7 @@ fn an_owner_tag_ends_the_failures_of_a_claimed_object_only_at_a_resync() {
 }
 
 #[test]
-fn a_description_ends_the_failures_where_no_tag_is_to_be_read() {
+fn a_description_ends_failures_if_no_tag_has_to_be_read() {
     let failed =
         |e: Evidence| e.after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::Throttled)).next_attempt();
     let failures = |e: Evidence| e.state.failures.is_some();
@@ -634,7 +647,7 @@ fn a_claim_uses_a_description_that_is_less_than_six_seconds_old() {
     let written_tag = active.after_tag_write(written());
     let after = |millis| {
         let e = written_tag.clone().with(|e| e.now = e.now.at(e.from_now(Duration::from_millis(millis))));
-        e.asked("now").ours().acts()
+        e.requested_with("now").ours().acts()
     };
     assert_eq!(after(5_999), claim());
     assert_eq!(after(6_000), AwsCall::Describe);

@@ -1,4 +1,4 @@
-//! Whoever is woken at night finds the word they read in `docs/runbook.md`.
+//! Every reason and every Event has an entry in `docs/runbook.md`.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::core::status::EventReason;
 
 const RUNBOOK: &str = include_str!("../../../docs/runbook.md");
 
-/// The entries of one part of the runbook, by heading.
+/// The entries of a part of the runbook, by heading.
 fn entries(part: &str) -> BTreeMap<&'static str, &'static str> {
     let parts = RUNBOOK.split("\n## ").filter_map(|text| text.split_once('\n'));
     let (_, text) = parts.into_iter().find(|(heading, _)| *heading == part).unwrap();
@@ -21,7 +21,7 @@ fn sorted(words: impl IntoIterator<Item = impl ToString>) -> Vec<String> {
     words
 }
 
-/// Every reason there is.
+/// All reasons.
 pub(super) fn reasons() -> Vec<Reason> {
     let reasons = all!(Reason:
         Available, Adopting, Deleting, Deleted, AlreadyGone, InUse, Protected, Retained, NotFound, Inactive, Gone,
@@ -46,7 +46,7 @@ fn every_reason_has_an_entry_in_the_runbook_that_says_whether_it_stalls() {
 }
 
 #[test]
-fn every_event_has_one_as_well() {
+fn every_event_has_an_entry_in_the_runbook() {
     let events = all!(EventReason: OwnershipTaken, OwnerTagRestored, StatusCorrected, NotOwned, Malformed,
         UnknownAnnotationValue; but EventReason::State(_));
     assert_eq!(sorted(entries("Events that are no reasons").keys()), sorted(events));

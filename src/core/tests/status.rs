@@ -1,4 +1,4 @@
-//! What is told: statuses, Events, and when a status is worth a write.
+//! Statuses, Events, and the rule when a status is written.
 
 use super::evidence::{
     ARN, claim, claimed, connector, described, failure, refused, tag, unanswered, unclaimed, unknown, written,
@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::api::{Reason, VpcConnectorStatus, condition};
 use crate::core::status::{self, PendingEvent};
 
-fn told(e: &Evidence) -> (VpcConnectorStatus, Vec<PendingEvent>) {
+fn reported(e: &Evidence) -> (VpcConnectorStatus, Vec<PendingEvent>) {
     status::status_while(e, &e.waits())
 }
 
@@ -26,8 +26,8 @@ fn denied() -> Evidence {
 }
 
 #[test]
-fn a_failure_is_told_in_aws_words() {
-    let (status, events) = told(&denied());
+fn the_status_shows_a_failure_in_the_words_of_aws() {
+    let (status, events) = reported(&denied());
     let error = status.last_error.unwrap();
     assert_eq!(error.operation, "DeleteVpcConnector");
     assert_eq!((error.code.as_str(), error.message.as_str()), ("AccessDeniedException", "AWS's words"));
@@ -39,17 +39,17 @@ fn a_failure_is_told_in_aws_words() {
 }
 
 #[test]
-fn an_event_is_told_once_for_each_reason() {
+fn an_event_is_published_once_for_each_reason() {
     let e = denied();
-    let (status, first) = told(&e);
+    let (status, first) = reported(&e);
     assert_eq!(first.len(), 1);
-    let (_, again) = told(&e.with(|e| e.object.status = status));
+    let (_, again) = reported(&e.with(|e| e.object.status = status));
     assert_eq!(again, []);
 }
 
 #[test]
-fn success_clears_what_was_said_of_the_failure() {
-    let status = told(&denied()).0;
+fn a_success_clears_the_reported_failure() {
+    let status = reported(&denied()).0;
     let e = claimed().deleting().with(|e| e.object.status = status).after_delete(described("INACTIVE"));
     let (status, _) = status::status_after(&e, &StatusWrite::Receipt);
     assert_eq!((status.last_error, status.attempts, status.next_attempt_time), (None, None, None));
@@ -57,8 +57,8 @@ fn success_clears_what_was_said_of_the_failure() {
 }
 
 #[test]
-fn a_hiccup_of_access_is_no_stall_and_a_lasting_one_is() {
-    let stalled = |e: &Evidence| told(e).0.condition(condition::STALLED).is_some();
+fn a_missing_right_stalls_after_two_refusals_and_a_minute() {
+    let stalled = |e: &Evidence| reported(e).0.condition(condition::STALLED).is_some();
     let first = denied();
     assert!(!stalled(&first));
     let second = first.after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::AccessDenied));
@@ -66,27 +66,27 @@ fn a_hiccup_of_access_is_no_stall_and_a_lasting_one_is() {
     assert_eq!(status::stalls_at(&second, &second.waits()), Some(second.from_now(Duration::from_mins(1))));
     let late = second.later(60);
     assert!(stalled(&late));
-    let restarted = denied().with(|e| e.object.status = told(&late).0);
-    assert!(stalled(&restarted), "a restart does not unsay it");
+    let restarted = denied().with(|e| e.object.status = reported(&late).0);
+    assert!(stalled(&restarted), "a restart does not end a stall");
 }
 
 #[test]
-fn a_hiccup_after_an_hour_of_other_trouble_is_a_hiccup() {
+fn a_first_failure_after_many_of_another_class_is_no_stall() {
     let mut e = claimed().deleting();
     for _ in 0..20 {
         e = e.after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::InUse)).next_attempt();
     }
     let e = e.after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::AccessDenied));
-    let (status, _) = told(&e);
+    let (status, _) = reported(&e);
     assert_eq!(status.condition(condition::STALLED), None);
     assert_eq!(status.attempts, Some(21));
-    assert_eq!(e.waits_for(), (Reason::AccessDenied, 45), "and its backoff is its own");
+    assert_eq!(e.waits_for(), (Reason::AccessDenied, 45), "with its own backoff");
 }
 
 #[test]
-fn what_only_a_person_can_end_stalls_at_once_and_is_removed_when_it_ends() {
+fn a_wait_for_a_user_is_a_stall_from_the_start_to_its_end() {
     let missing = unclaimed().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
-    let (status, _) = told(&missing);
+    let (status, _) = reported(&missing);
     assert_eq!(status.condition(condition::STALLED).unwrap().status, "True");
     assert_eq!(status.ready_reason(), Some("NotFound"));
     let found = missing.with(|e| (e.object.status, e.attempt.observed) = (status, None));
@@ -95,55 +95,55 @@ fn what_only_a_person_can_end_stalls_at_once_and_is_removed_when_it_ends() {
 }
 
 #[test]
-fn a_pause_keeps_what_is_known_and_ends_without_a_trace() {
+fn a_pause_keeps_the_ready_condition_and_removes_its_own_at_the_end() {
     let e = claimed().with(|e| e.object.paused = true);
     let paused = status::status_while_paused(&e);
     assert_eq!(paused.condition(condition::PAUSED).unwrap().status, "True");
     assert_eq!(paused.ready_reason(), Some("Available"));
     let resumed = claimed().with(|e| e.object.status = paused);
-    assert_eq!(told(&resumed).0.condition(condition::PAUSED), None);
+    assert_eq!(reported(&resumed).0.condition(condition::PAUSED), None);
 }
 
 #[test]
-fn a_transition_keeps_its_time_while_the_status_stays() {
-    let first = told(&claimed()).0;
+fn the_transition_time_changes_only_with_the_condition() {
+    let first = reported(&claimed()).0;
     assert_eq!(first.condition(condition::READY).unwrap().last_transition_time.0.as_second(), 0);
-    let held = told(&denied()).0;
-    assert!(held.condition(condition::READY).unwrap().last_transition_time.0.as_second() > 0);
+    let waiting = reported(&denied()).0;
+    assert!(waiting.condition(condition::READY).unwrap().last_transition_time.0.as_second() > 0);
 }
 
 #[test]
-fn numbers_and_times_alone_are_written_at_most_every_30_seconds() {
+fn changes_of_only_numbers_and_times_are_written_every_30_seconds() {
     let in_use = |e: Evidence| e.after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::InUse));
     let first = in_use(claimed().deleting());
-    let status = told(&first).0;
+    let status = reported(&first).0;
     assert!(status::needs_write(&first, &status));
     let again = in_use(first.with(|e| {
         e.object.status = status.clone();
         e.state.status_written_at = Some(e.now.moment);
     }));
-    let next = told(&again).0;
+    let next = reported(&again).0;
     assert_ne!(next, status);
     assert!(!status::needs_write(&again, &next));
     let later = again.clone().later(30);
     assert!(status::needs_write(&later, &next));
     let other =
         again.with(|e| e.attempt.end = End::Failed(failure(Operation::DeleteVpcConnector, ErrorClass::Throttled)));
-    assert!(status::needs_write(&other, &told(&other).0), "another reason is news");
-    assert!(!status::needs_write(&later, &later.object.status), "the same is not");
+    assert!(status::needs_write(&other, &reported(&other).0), "another reason is written at once");
+    assert!(!status::needs_write(&later, &later.object.status), "an unchanged status is not written");
 }
 
 #[test]
-fn an_attempt_that_was_asked_for_is_answered() {
-    let e = claimed().woken().asked("t1").after_describe(described("ACTIVE")).ours();
+fn a_requested_attempt_is_acknowledged_in_the_status() {
+    let e = claimed().reconciled_early().requested_with("t1").after_describe(described("ACTIVE")).ours();
     assert!(e.object.requested());
-    let (status, _) = told(&e);
+    let (status, _) = reported(&e);
     assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("t1"));
     assert!(!e.with(|e| e.object.status = status).object.requested());
 }
 
 #[test]
-fn a_retained_connector_is_named_with_what_is_not_known_of_it() {
+fn the_event_of_a_retained_connector_names_everything_that_is_unknown() {
     let e = claimed().deleting().retained().deletion(unanswered()).ours();
     let e = e.after_untag(unknown(Operation::UntagResource, ErrorClass::Unreachable));
     let note = status::release_event(&e, &Proof::Retained).unwrap().note;
@@ -161,7 +161,7 @@ fn a_retained_connector_is_named_with_what_is_not_known_of_it() {
     let unread = |e: Evidence| status::release_event(&e, &Proof::Retained).unwrap().note;
     for silent in [claimed().without_tags(), unclaimed(), unclaimed().without_tags()] {
         let note = unread(silent.deleting().retained());
-        assert!(!note.contains("owner tag"), "nothing of a tag that cannot be ours: {note}");
+        assert!(!note.contains("owner tag"), "the note names no tag, because it cannot be ours: {note}");
     }
     let throttled = claimed().deleting().after_delete(refused_delete(ErrorClass::Throttled)).retained();
     assert!(unread(throttled).contains("does not act"), "a failure of another call hides no tag");
@@ -170,25 +170,25 @@ fn a_retained_connector_is_named_with_what_is_not_known_of_it() {
 }
 
 #[test]
-fn letting_go_of_anothers_connector_names_owner_and_arn() {
+fn the_release_of_anothers_connector_names_its_owner_and_arn() {
     let event = status::release_event(&unclaimed().deleting(), &Proof::AnotherOwner { tag: "c2/a/b".into() }).unwrap();
     assert_eq!(event.reason.to_string(), "NotOwned");
     assert!(event.note.contains(ARN) && event.note.contains("c2/a/b"));
 }
 
 #[test]
-fn gone_behind_our_back_is_told_with_what_aws_says() {
+fn a_connector_deleted_by_others_is_reported_with_awss_status() {
     let e = claimed().with(|e| e.state.wait = None).after_describe(described("INACTIVE"));
-    let (status, _) = told(&e);
+    let (status, _) = reported(&e);
     assert_eq!((status.status.as_deref(), status.ready_reason()), (Some("INACTIVE"), Some("Gone")));
     let e = claimed().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
-    let (status, _) = told(&e);
-    assert_eq!((status.status, status.arn.as_deref()), (None, Some(ARN)), "no receipt, and still the claim");
+    let (status, _) = reported(&e);
+    assert_eq!((status.status, status.arn.as_deref()), (None, Some(ARN)), "no receipt, and the claim remains");
     assert_eq!(e.waits().reason, Reason::Gone);
 }
 
 #[test]
-fn what_passes_by_itself_is_no_stall() {
+fn a_transient_reason_is_no_stall() {
     use Reason::{
         Available, Deleting, Gone, InUse, Inactive, InvalidRequest, NotFound, OwnedByAnother, Protected, ServiceError,
         SubscriptionRequired, Throttled, Unproven, Unreachable, UntrustedCertificate, WriteRefused, WrongAccount,
@@ -213,27 +213,27 @@ fn what_passes_by_itself_is_no_stall() {
 }
 
 #[test]
-fn a_status_says_when_aws_is_asked_again_unless_all_is_well() {
+fn a_status_shows_the_next_attempt_unless_the_object_is_available() {
     let accepted = claimed().deleting().after_delete(described("ACTIVE"));
-    let (status, _) = told(&accepted);
+    let (status, _) = reported(&accepted);
     assert_eq!((status.ready_reason(), status.attempts), (Some("Deleting"), Some(0)));
     let next = status.next_attempt_time.unwrap().0;
     assert_eq!(next, accepted.now.wall.checked_add(1.seconds()).unwrap());
-    let (well, _) = told(&claimed().next_attempt().after_describe(described("ACTIVE")).ours());
-    assert_eq!(well.ready_reason(), Some("Available"));
-    assert_eq!((well.attempts, well.next_attempt_time), (None, None));
+    let (available, _) = reported(&claimed().next_attempt().after_describe(described("ACTIVE")).ours());
+    assert_eq!(available.ready_reason(), Some("Available"));
+    assert_eq!((available.attempts, available.next_attempt_time), (None, None));
 }
 
 #[test]
-fn an_event_warns_of_what_failed_and_of_what_a_person_must_do() {
-    let warns = |e: &Evidence| told(e).1[0].warning;
+fn failures_and_waits_for_a_user_are_warning_events() {
+    let warns = |e: &Evidence| reported(e).1[0].warning;
     assert!(warns(&claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::InUse))));
     assert!(warns(&unclaimed().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound))));
     assert!(!warns(&claimed().deleting().after_delete(described("ACTIVE"))));
 }
 
 #[test]
-fn a_claim_is_told_where_it_is_the_end_and_not_on_the_way_to_a_deletion() {
+fn a_claim_is_published_unless_the_object_is_being_deleted() {
     let claim = |e: Evidence| {
         let e = e.without_tags().after_describe(described("ACTIVE"));
         status::status_after(&e, &claim())
@@ -249,9 +249,9 @@ fn a_claim_is_told_where_it_is_the_end_and_not_on_the_way_to_a_deletion() {
 }
 
 #[test]
-fn one_refusal_never_stalls_and_a_stall_that_is_there_is_waited_for_no_more() {
+fn one_refusal_is_no_stall_and_a_stall_has_no_later_start() {
     let once = denied().later(3_600);
-    assert_eq!(told(&once).0.condition(condition::STALLED), None);
+    assert_eq!(reported(&once).0.condition(condition::STALLED), None);
     let twice = denied().after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::AccessDenied));
     let twice = twice.later(60);
     assert_eq!(status::stalls_at(&twice, &twice.waits()), None);
@@ -266,10 +266,10 @@ fn the_connector_of_a_claim_in_progress_is_not_written() {
     let waiting = unclaimed().after_describe(described("ACTIVE")).after_tags(tag(None)).after_tag_write(written());
     let shown = waiting.next_attempt().after_tags(tag(None));
     let described_again = shown.with(|e| e.attempt.observed = Some(Observed::Active(connector("ACTIVE"))));
-    let (status, _) = told(&described_again);
+    let (status, _) = reported(&described_again);
     assert_eq!((status.name, status.arn), (None, None), "the claim writes them together");
     let another = unclaimed().after_describe(described("ACTIVE")).after_tags(tag(Some("c2/a/b")));
-    assert_eq!(told(&another).0.name.as_deref(), Some("shop"));
+    assert_eq!(reported(&another).0.name.as_deref(), Some("shop"));
 }
 
 #[test]
@@ -278,22 +278,22 @@ fn a_claim_that_waits_for_its_tag_rewrites_no_other_status() {
         let e = unclaimed().after_describe(described("ACTIVE")).after_tags(tag(None)).after_tag_write(written());
         e.with(|e| e.object.generation = Some(3))
     };
-    assert_eq!(told(&pending()).0.observed_generation, None, "it says Adopting already");
+    assert_eq!(reported(&pending()).0.observed_generation, None, "the reason is Adopting already");
     let other = pending().with(|e| e.object.status.conditions[0].reason = Reason::NotFound.to_string());
-    assert_eq!(told(&other).0.observed_generation, Some(3));
+    assert_eq!(reported(&other).0.observed_generation, Some(3));
 }
 
 #[test]
-fn the_time_of_the_next_attempt_stays_while_it_differs_by_less_than_a_second() {
+fn the_next_attempt_time_changes_only_by_more_than_a_second() {
     let first = denied();
-    let written = told(&first).0;
+    let written = reported(&first).0;
     let at = |seconds: i64| {
         let old = written.next_attempt_time.clone().unwrap().0.checked_add(seconds.seconds()).unwrap();
         let e = first.clone().with(|e| {
             e.object.status = written.clone();
             e.object.status.next_attempt_time = Some(Time(old));
         });
-        (old, told(&e).0.next_attempt_time.unwrap().0)
+        (old, reported(&e).0.next_attempt_time.unwrap().0)
     };
     for kept in [-1, 0, 1] {
         let (old, new) = at(kept);
@@ -306,7 +306,7 @@ fn the_time_of_the_next_attempt_stays_while_it_differs_by_less_than_a_second() {
 }
 
 #[test]
-fn a_claim_of_a_released_connector_is_published_also_on_the_way_to_a_deletion() {
+fn a_claim_of_a_released_connector_is_published_during_a_deletion_too() {
     let read = unclaimed().deleting().after_describe(described("ACTIVE")).after_tags(tag(Some("c1/shop/other")));
     let released = read.after_other_object(OtherObjectState::Released);
     let (_, events) = status::status_after(&released, &claim());

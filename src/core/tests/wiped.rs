@@ -1,4 +1,4 @@
-//! A status that somebody wiped: what it said is written again, and a claim that it held is established anew.
+//! A status that another client wiped: the operator writes it again, and makes a lost claim again.
 
 use super::evidence::{ARN, claimed, described, refused, tag, unclaimed, unknown};
 use crate::api::{Reason, VpcConnectorStatus};
@@ -12,7 +12,7 @@ use crate::core::outcome::{Operation, Service};
 use crate::core::status;
 
 impl Evidence {
-    /// Woken because its conditions are gone.
+    /// Starts a reconcile because the conditions are missing.
     fn without_conditions(self) -> Self {
         self.with(|e| {
             e.object.status.conditions.clear();
@@ -20,7 +20,7 @@ impl Evidence {
         })
     }
 
-    /// Woken because its whole status is gone.
+    /// Starts a reconcile because the status is missing.
     fn wiped(self) -> Self {
         self.with(|e| {
             e.object.status = VpcConnectorStatus::default();
@@ -33,28 +33,31 @@ fn in_use() -> Evidence {
     let service = Service { name: "shop".into(), ..Service::default() };
     let e = claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::InUse));
     e.with(|e| e.blockers = Some(Blockers { services: Services::Blocking(vec![service]), ..Blockers::default() }))
-        .woken()
+        .reconciled_early()
 }
 
-fn anothers() -> Evidence {
+fn owned_by_another() -> Evidence {
     let e = unclaimed().after_describe(described("ACTIVE")).after_tags(tag(Some("c2/shop/egress")));
-    e.woken()
+    e.reconciled_early()
 }
 
 #[test]
-fn what_is_remembered_is_told_again_without_a_call_to_aws() {
-    is_told_again(&claimed().woken().without_conditions(), Reason::Available);
-    is_told_again(&in_use().without_conditions(), Reason::InUse);
-    is_told_again(&anothers().without_conditions(), Reason::OwnedByAnother);
-    is_told_again(&anothers().wiped(), Reason::OwnedByAnother);
+fn a_wiped_status_is_written_again_without_a_call_to_aws() {
+    assert_reported_again(&claimed().reconciled_early().without_conditions(), Reason::Available);
+    assert_reported_again(&in_use().without_conditions(), Reason::InUse);
+    assert_reported_again(&owned_by_another().without_conditions(), Reason::OwnedByAnother);
+    assert_reported_again(&owned_by_another().wiped(), Reason::OwnedByAnother);
     let unreachable =
         claimed().deleting().after_delete(unknown(Operation::DeleteVpcConnector, ErrorClass::Unreachable));
-    is_told_again(&unreachable.woken().without_conditions(), Reason::Unreachable);
-    is_told_again(&claimed().deleting().with(|e| e.object.protected = true).wiped(), Reason::Protected);
-    is_told_again(&claimed().of_account("999999999999").woken().without_conditions(), Reason::WrongAccount);
+    assert_reported_again(&unreachable.reconciled_early().without_conditions(), Reason::Unreachable);
+    assert_reported_again(&claimed().deleting().with(|e| e.object.protected = true).wiped(), Reason::Protected);
+    assert_reported_again(
+        &claimed().of_account("999999999999").reconciled_early().without_conditions(),
+        Reason::WrongAccount,
+    );
 }
 
-fn is_told_again(e: &Evidence, reason: Reason) {
+fn assert_reported_again(e: &Evidence, reason: Reason) {
     let wait = e.waits();
     assert_eq!(wait.reason, reason);
     let (status, _) = status::status_while(e, &wait);
@@ -63,15 +66,15 @@ fn is_told_again(e: &Evidence, reason: Reason) {
 }
 
 #[test]
-fn a_claim_that_was_wiped_is_established_anew_at_once() {
-    let adopting = claimed().woken().wiped();
-    assert_eq!(adopting.acts(), StatusWrite::Adopting, "an attempt begins, and nobody takes it for a finished one");
+fn a_wiped_claim_is_made_again_at_once() {
+    let adopting = claimed().reconciled_early().wiped();
+    assert_eq!(adopting.acts(), StatusWrite::Adopting, "an attempt begins, and no tool takes it for a finished object");
     let adopting = adopting.after_write(StatusWrite::Adopting);
     let active = adopting.after_describe(described("ACTIVE")).after_tags(tag(Some("c1/shop/egress")));
     let again = active.after_claim();
     assert_eq!(again.object.status.arn.as_deref(), Some(ARN));
     assert_eq!(again.waits().reason, Reason::Available);
-    let only_the_arn = claimed().woken().with(|e| {
+    let only_the_arn = claimed().reconciled_early().with(|e| {
         e.object.status.arn = None;
         e.reconcile();
     });
@@ -79,29 +82,29 @@ fn a_claim_that_was_wiped_is_established_anew_at_once() {
 }
 
 #[test]
-fn a_claim_that_was_wiped_while_services_hold_it_is_no_reason_to_delete_again() {
+fn a_wiped_claim_of_a_blocked_connector_sends_no_delete() {
     let wiped = in_use().wiped();
     assert_eq!(wiped.acts(), AwsCall::Describe);
-    let looked = wiped.after_describe(described("ACTIVE"));
-    let again = looked.after_tags(tag(Some("c1/shop/egress"))).after_claim();
+    let active = wiped.after_describe(described("ACTIVE"));
+    let again = active.after_tags(tag(Some("c1/shop/egress"))).after_claim();
     let wait = again.waits();
     assert_eq!(wait.reason, Reason::InUse);
     let (status, _) = status::status_while(&again, &wait);
-    assert_eq!(status.blocked_by.len(), 1, "and they are named again");
+    assert_eq!(status.blocked_by.len(), 1, "the blockers are named again");
 }
 
 #[test]
-fn a_claim_that_is_lost_for_good_is_no_reason_to_ask_again_and_again() {
-    let wiped = claimed().woken().wiped().after_write(StatusWrite::Adopting);
+fn a_claim_lost_to_another_owner_makes_no_repeated_calls() {
+    let wiped = claimed().reconciled_early().wiped().after_write(StatusWrite::Adopting);
     let theirs = wiped.after_describe(described("ACTIVE")).after_tags(tag(Some("c2/shop/egress")));
     assert_eq!(theirs.waits().reason, Reason::OwnedByAnother);
-    let woken = theirs.woken();
-    assert_eq!(woken.attempt.trigger, Trigger::Early);
-    assert!(matches!(woken.decision(), Decision::Wait(_)));
+    let early = theirs.reconciled_early();
+    assert_eq!(early.attempt.trigger, Trigger::Early);
+    assert!(matches!(early.decision(), Decision::Wait(_)));
 }
 
 #[test]
-fn a_claim_of_this_reconcile_that_is_wiped_at_once_is_noticed() {
+fn a_claim_wiped_right_after_it_was_made_is_made_again() {
     let active = unclaimed().without_tags().after_describe(described("ACTIVE"));
     let just_claimed = active.after_claim();
     let waiting = just_claimed.with(|e| e.state.wait = Some(e.waits()));
