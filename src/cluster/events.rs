@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 
 use super::{Error, within_deadline};
-use crate::core::status::PendingEvent;
+use crate::core::event::PendingEvent;
 use crate::telemetry::metrics::{EventLoss, Metrics};
 
 /// The most Events that wait to be sent; a longer queue would not make the API server faster.

@@ -16,10 +16,11 @@ use crate::core::arn::ConnectorArn;
 use crate::core::decide::calls_of_attempt;
 use crate::core::effect::{AwsCall, AwsOutcome, Completed, Effect, KubeWrite, Proof};
 use crate::core::error_class::ErrorClass;
+use crate::core::event::{self, PendingEvent};
 use crate::core::evidence::Object;
 use crate::core::outcome::{Failure, Operation, Outcome};
 use crate::core::rate_limit::Priority;
-use crate::core::status::{self, PendingEvent};
+use crate::core::status::{self};
 
 impl Reconciler {
     /// Takes the calls of the attempt from the rate limit, once, or returns the time until they are allowed.
@@ -122,7 +123,7 @@ impl Reconciler {
         let (arn, status) = (&pass.object.spec.arn, status.status.as_deref());
         // Together with the Event this line is the receipt once the object is gone.
         info!(namespace, name, arn, ?proof, status, deleted_at, "released the object");
-        if let Some(event) = status::release_event(&pass.evidence, proof) {
+        if let Some(event) = event::release_event(&pass.evidence, proof) {
             self.publish(&pass.object, event);
         }
         Ok(())

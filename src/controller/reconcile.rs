@@ -27,10 +27,11 @@ use crate::core::attempt::Attempt;
 use crate::core::clock::Moment;
 use crate::core::decide::{Decision, decide};
 use crate::core::effect::Effect;
+use crate::core::event::{self, EventReason, PendingEvent};
 use crate::core::evidence::{Caller, Evidence, Object, Rules};
 use crate::core::refusal::{self, Refusal, Write};
 use crate::core::state::{ObjectState, Wait};
-use crate::core::status::{self, EventReason, PendingEvent};
+use crate::core::{stall, status};
 use crate::core::{transition, wait};
 use crate::leadership::MayAct;
 use crate::telemetry::incidents::{Incidents, SharedFailure};
@@ -201,7 +202,7 @@ impl Reconciler {
             return self.wait_for_rate_limit(pass, allowed_in).await.map(Some);
         }
         let completed = self.execute(pass, effect).await?;
-        if let Some(event) = status::tag_event(&pass.evidence, &completed) {
+        if let Some(event) = event::tag_event(&pass.evidence, &completed) {
             self.publish(&pass.object, event);
         }
         transition::apply(&mut pass.evidence, completed);
@@ -253,7 +254,7 @@ impl Reconciler {
         let (status, events) = status::status_while(&pass.evidence, wait);
         self.write_status_if_changed(pass, status, events).await?;
         // At the end of the wait, or before that when it becomes a stall.
-        let stalls_at = status::stalls_at(&pass.evidence, wait);
+        let stalls_at = stall::stalls_at(&pass.evidence, wait);
         Ok(requeue_at(stalls_at.map_or(wait.until, |at| at.min(wait.until))))
     }
 

@@ -148,3 +148,33 @@ impl AwsCall {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_calls_to_aws_but_the_identification_name_an_arn() {
+        let arn: ConnectorArn =
+            "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef"
+                .parse()
+                .unwrap();
+        let calls = [
+            AwsCall::Identify,
+            AwsCall::Describe,
+            AwsCall::ReadTags,
+            AwsCall::WriteTag,
+            AwsCall::RemoveTag,
+            AwsCall::Delete,
+        ];
+        assert_eq!(calls.map(AwsCall::names_an_arn), [false, true, true, true, true, true]);
+        assert!(calls.into_iter().all(|call| Effect::Aws(call, arn.clone()).calls_aws()));
+        let (namespace, name) = ("shop".to_owned(), "egress".to_owned());
+        let others = [
+            Effect::Kube(KubeWrite::AddFinalizer),
+            Effect::ReadOtherObject { namespace, name, arn: arn.clone() },
+            Effect::ScanServices(arn),
+        ];
+        assert!(!others.iter().any(Effect::calls_aws));
+    }
+}

@@ -1,6 +1,6 @@
 //! The annotations `paused` and `protected`, and the Events for values of them that are neither true nor false.
 
-use super::status::{EventReason, PendingEvent};
+use super::event::{EventReason, PendingEvent};
 use crate::api::{PAUSED, PROTECTED, VpcConnector};
 
 /// Characters of a value that a message quotes at most.

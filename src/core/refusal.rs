@@ -8,10 +8,10 @@ use super::attempt::End;
 use super::clock::Moment;
 use super::decide::Decision;
 use super::effect::KubeWrite;
+use super::event::{EventReason, PendingEvent};
 use super::evidence::{Evidence, Finalizer};
 use super::outcome::sanitize;
 use super::state::{ObjectState, Wait};
-use super::status::{EventReason, PendingEvent};
 use crate::api::Reason;
 
 /// The writes that are made to an object.
@@ -26,6 +26,15 @@ pub enum Write {
 }
 
 impl Write {
+    /// The name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AddFinalizer => "AddFinalizer",
+            Self::RemoveFinalizer => "RemoveFinalizer",
+            Self::WriteStatus => "WriteStatus",
+        }
+    }
+
     /// The write in a sentence.
     pub fn in_words(self) -> &'static str {
         match self {

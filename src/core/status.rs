@@ -7,13 +7,14 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::arn::ConnectorArn;
-use super::attempt::{Observed, Ownership, Untag};
+use super::attempt::{Observed, Ownership};
 use super::blockers::Services;
 use super::clock::Moment;
-use super::effect::{AwsOutcome, Completed, Proof, StatusWrite};
-use super::error_class::{ErrorClass, Stall};
+use super::effect::StatusWrite;
+use super::event::{EventReason, PendingEvent, taken_over};
 use super::evidence::Evidence;
-use super::outcome::{Connector, Failure, Outcome, Service};
+use super::outcome::{Connector, Failure, Service};
+use super::stall::{is_stalled, stalls};
 use super::state::{Confirmation, Deletion, Wait};
 use super::wait::AVAILABLE;
 use crate::api::{self, BlockingService, LastError, Reason, VpcConnectorStatus, condition, whole_seconds};
@@ -27,67 +28,6 @@ const OUR_WORDS: [&str; 3] = ["InUse", "Protected", "Paused"];
 
 /// Tools that follow kstatus take an object without a Ready condition for a finished one, so there is always one.
 const LOOKED_UP: &str = "the connector is being looked up";
-
-/// An Event to publish.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PendingEvent {
-    /// Its type is Warning rather than Normal.
-    pub warning: bool,
-    /// Its reason.
-    pub reason: EventReason,
-    /// Its note.
-    pub note: String,
-}
-
-/// The reasons of Events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EventReason {
-    /// The Ready condition took this reason, or the object was released for it.
-    State(Reason),
-    /// The connector carried the tag of an object that released it.
-    OwnershipTaken,
-    /// The owner tag of a claimed connector was missing, and was written again.
-    OwnerTagRestored,
-    /// The status named another connector than the spec.
-    StatusCorrected,
-    /// The object was released because another owner has the connector.
-    NotOwned,
-    /// The object does not parse.
-    Malformed,
-    /// An annotation that should be true or false is neither.
-    UnknownAnnotationValue,
-}
-
-impl EventReason {
-    /// The name that users see.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::State(reason) => reason.as_str(),
-            Self::OwnershipTaken => "OwnershipTaken",
-            Self::OwnerTagRestored => "OwnerTagRestored",
-            Self::StatusCorrected => "StatusCorrected",
-            Self::NotOwned => "NotOwned",
-            Self::Malformed => "Malformed",
-            Self::UnknownAnnotationValue => "UnknownAnnotationValue",
-        }
-    }
-}
-
-impl std::fmt::Display for EventReason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl PendingEvent {
-    fn normal(reason: EventReason, note: impl Into<String>) -> Self {
-        Self { warning: false, reason, note: note.into() }
-    }
-
-    fn warning(reason: EventReason, note: impl Into<String>) -> Self {
-        Self { warning: true, reason, note: note.into() }
-    }
-}
 
 /// The status that a status write makes, and the Events to publish once it is written.
 pub fn status_after(evidence: &Evidence, write: &StatusWrite) -> (VpcConnectorStatus, Vec<PendingEvent>) {
@@ -168,34 +108,6 @@ pub fn status_while_paused(evidence: &Evidence) -> VpcConnectorStatus {
     status
 }
 
-/// The Event for an object that is released although its connector was not deleted.
-pub fn release_event(evidence: &Evidence, proof: &Proof) -> Option<PendingEvent> {
-    let (target, sent) = (&evidence.object.target, unconfirmed_delete(evidence));
-    match proof {
-        Proof::Receipt | Proof::NotFound => None,
-        Proof::AnotherOwner { tag } => {
-            let note = format!("released without deleting anything: {target} is owned by {tag}{sent}");
-            Some(PendingEvent::warning(EventReason::NotOwned, note))
-        }
-        Proof::Retained => {
-            let note = format!("left in AWS: {target}{sent}{}", owner_tag_result(evidence));
-            Some(PendingEvent::normal(EventReason::State(Reason::Retained), note))
-        }
-    }
-}
-
-/// The Event for an owner tag that was written to a claimed connector: it was missing, or named an object that released it.
-pub fn tag_event(evidence: &Evidence, completed: &Completed) -> Option<PendingEvent> {
-    let arn = evidence.object.claimed()?;
-    let Completed::Aws(AwsOutcome::WriteTag(Outcome::Done(())), _) = completed else { return None };
-    if let Ownership::Released { tag } = &evidence.attempt.ownership {
-        return Some(taken_over(tag));
-    }
-    let note =
-        format!("the owner tag of {arn} was missing and is written again; if another tool removes it, see the runbook");
-    Some(PendingEvent::warning(EventReason::OwnerTagRestored, note))
-}
-
 /// Whether a status is worth a write: it has a new meaning, or the last write is long enough ago.
 pub fn needs_write(evidence: &Evidence, new: &VpcConnectorStatus) -> bool {
     let old = &evidence.object.status;
@@ -205,60 +117,6 @@ pub fn needs_write(evidence: &Evidence, new: &VpcConnectorStatus) -> bool {
     let refresh = evidence.rules.intervals.status_refresh;
     let due = evidence.state.status_written_at.is_none_or(|at| evidence.now.moment >= at.after(refresh));
     due || semantic_part(old) != semantic_part(new)
-}
-
-/// Whether a reason can count as a stall, which asks a user to act.
-pub fn stalls(reason: Reason) -> bool {
-    stall_of(reason) != Stall::Never
-}
-
-/// The moment at which a wait will count as a stall, if that is still to come.
-pub fn stalls_at(evidence: &Evidence, wait: &Wait) -> Option<Moment> {
-    if stall_of(wait.reason) != Stall::AfterAMinute {
-        return None;
-    }
-    let (failures, since) = if wait.reason == Reason::WriteRefused {
-        evidence.state.refusals.as_ref().map(|refusals| (refusals.failures, refusals.since))?
-    } else {
-        evidence.state.failures.map(|failures| (failures.of_class, failures.since))?
-    };
-    if failures < 2 {
-        return Some(Moment::NEVER);
-    }
-    Some(since.after(evidence.rules.intervals.stall_after)).filter(|at| evidence.now.moment < *at)
-}
-
-/// Whether a wait counts as a stall. Once it does, it remains one as long as the reason stays the same.
-fn is_stalled(evidence: &Evidence, wait: &Wait) -> bool {
-    let stalled = evidence.object.status.condition(condition::STALLED);
-    let before = stalled.is_some_and(|condition| condition.reason == wait.reason.as_str());
-    let due = || stalls_at(evidence, wait).is_none_or(|at| evidence.now.moment >= at);
-    stalls(wait.reason) && (before || due())
-}
-
-fn stall_of(reason: Reason) -> Stall {
-    match reason {
-        Reason::Inactive | Reason::Gone | Reason::OwnedByAnother | Reason::WrongAccount => Stall::AtOnce,
-        Reason::WriteRefused => Stall::AfterAMinute,
-        Reason::Available
-        | Reason::Adopting
-        | Reason::Deleting
-        | Reason::Deleted
-        | Reason::AlreadyGone
-        | Reason::Protected
-        | Reason::Retained => Stall::Never,
-        Reason::NotFound
-        | Reason::InUse
-        | Reason::InvalidRequest
-        | Reason::Throttled
-        | Reason::AccessDenied
-        | Reason::CredentialsRejected
-        | Reason::SubscriptionRequired
-        | Reason::ServiceError
-        | Reason::Unreachable
-        | Reason::UntrustedCertificate
-        | Reason::Unproven => ErrorClass::with_reason(reason).map_or(Stall::Never, |class| class.handling().stall),
-    }
 }
 
 /// The time of the next attempt. It stays as it was written while it differs by less than a second: the two clocks do not
@@ -309,38 +167,6 @@ fn clear_blocked_by(status: &mut VpcConnectorStatus) {
     status.blocked_by.clear();
     status.blocked_by_count = None;
     status.blocked_by_summary = None;
-}
-
-fn unconfirmed_delete(evidence: &Evidence) -> &'static str {
-    if evidence.state.deletion.is_unconfirmed() {
-        "; a DeleteVpcConnector was sent before, and its result is not known"
-    } else {
-        ""
-    }
-}
-
-fn owner_tag_result(evidence: &Evidence) -> String {
-    let attempt = &evidence.attempt;
-    let acts_here = evidence.rules.cluster_id.is_some() && evidence.object.claimed().is_some();
-    match (&attempt.untag, &attempt.ownership, attempt.failure()) {
-        (Untag::Failed(failure), ..) => {
-            format!("; its owner tag could not be removed: {}", failure.code_and_message())
-        }
-        (_, Ownership::OfObject { .. } | Ownership::Another { .. }, _) => {
-            "; its owner tag names another owner and remains".to_owned()
-        }
-        (Untag::NotTried, Ownership::Unread, Some(failure)) if failure.hides_the_owner() => {
-            format!("; its owner tag could not be read and remains: {}", failure.code_and_message())
-        }
-        (Untag::NotTried, Ownership::Unread, _) if acts_here => {
-            "; its owner tag remains: this operator does not act for its account and region".to_owned()
-        }
-        _ => String::new(),
-    }
-}
-
-fn taken_over(tag: &str) -> PendingEvent {
-    PendingEvent::normal(EventReason::OwnershipTaken, format!("taken over from {tag}, which released it"))
 }
 
 /// A status without the fields that change with every attempt.

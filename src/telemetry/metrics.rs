@@ -63,6 +63,17 @@ pub(crate) enum EventLoss {
 impl EventLoss {
     const ALL: [Self; 6] =
         [Self::Forbidden, Self::NamespaceTerminating, Self::Gone, Self::Refused, Self::NoAnswer, Self::QueueFull];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Forbidden => "Forbidden",
+            Self::NamespaceTerminating => "NamespaceTerminating",
+            Self::Gone => "Gone",
+            Self::Refused => "Refused",
+            Self::NoAnswer => "NoAnswer",
+            Self::QueueFull => "QueueFull",
+        }
+    }
 }
 
 /// The values of the gauges at the time of a scrape.
@@ -252,13 +263,13 @@ impl Metrics {
 
 impl ReasonLabels {
     fn from_loss(loss: EventLoss) -> Self {
-        Self { reason: Label(format!("{loss:?}")) }
+        Self { reason: Label(loss.as_str().into()) }
     }
 }
 
 impl WriteLabels {
     fn new(write: ObjectWrite, code: u16) -> Self {
-        Self { verb: Label(format!("{write:?}")), code: code.into() }
+        Self { verb: Label(write.as_str().into()), code: code.into() }
     }
 }
 

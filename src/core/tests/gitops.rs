@@ -7,6 +7,7 @@ use crate::core::error_class::ErrorClass;
 use crate::core::evidence::{Evidence, Finalizer, Target};
 use crate::core::outcome::Operation;
 use crate::core::refusal::Write;
+use crate::core::stall;
 use serde_json::{Value, json};
 
 use crate::api::{Reason, VpcConnectorStatus, condition};
@@ -232,7 +233,7 @@ fn every_reason_has_the_expected_health() {
 fn only_reasons_that_stall_become_degraded() {
     for reason in reasons() {
         let degraded = cases(reason).iter().any(|case| case.health == Health::Degraded);
-        assert_eq!(degraded, status::stalls(reason), "{reason}");
+        assert_eq!(degraded, stall::stalls(reason), "{reason}");
     }
 }
 

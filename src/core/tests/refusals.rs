@@ -7,6 +7,7 @@ use crate::core::error_class::ErrorClass;
 use crate::core::evidence::{Evidence, Finalizer};
 use crate::core::outcome::Operation;
 use crate::core::refusal::{self, Refusal, Write};
+use crate::core::stall;
 use crate::core::state::{ObjectState, Wait};
 use std::time::Duration;
 
@@ -100,7 +101,7 @@ fn a_write_stalls_after_two_refusals_and_a_minute() {
     let due = once.from_now(Duration::from_mins(1));
     let twice = once.reported_and_reconciled().after_refusal(Write::RemoveFinalizer);
     assert!(!stalled(&twice));
-    assert_eq!(status::stalls_at(&twice, &twice.waits()), Some(due));
+    assert_eq!(stall::stalls_at(&twice, &twice.waits()), Some(due));
     assert!(stalled(&twice.later(60)));
 }
 

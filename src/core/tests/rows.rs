@@ -8,6 +8,7 @@ use crate::core::attempt::{Attempt, Observed};
 use crate::core::decide::Decision;
 use crate::core::effect::{AwsCall, AwsOutcome, Completed, Effect, KubeWrite, Proof, StatusWrite};
 use crate::core::error_class::ErrorClass;
+use crate::core::event;
 use crate::core::evidence::{Caller, Evidence, Finalizer, Phase, Target};
 use crate::core::outcome::{Operation, Outcome};
 use crate::core::ownership::OtherObjectState;
@@ -475,7 +476,7 @@ fn a_claimed_connector_with_another_owners_tag_loses_its_claim() {
     assert_eq!(found(OtherObjectState::Unreadable).waits().reason, Reason::OwnedByAnother);
     let released = found(OtherObjectState::Released);
     assert_eq!(released.acts(), AwsCall::WriteTag);
-    let event = status::tag_event(&released, &tag_written(written())).unwrap();
+    let event = event::tag_event(&released, &tag_written(written())).unwrap();
     assert_eq!(event.reason.to_string(), "OwnershipTaken");
     assert_eq!(released.after_tag_write(written()).waits().reason, Reason::Available);
 }
@@ -485,9 +486,9 @@ fn a_missing_tag_is_written_again_at_most_once_an_hour() {
     let untagged = |e: Evidence| e.next_attempt().after_describe(described("ACTIVE")).after_tags(tag(None));
     let first = untagged(claimed());
     assert_eq!(first.acts(), AwsCall::WriteTag);
-    let event = status::tag_event(&first, &tag_written(written())).unwrap();
+    let event = event::tag_event(&first, &tag_written(written())).unwrap();
     assert_eq!((event.reason.to_string().as_str(), event.warning), ("OwnerTagRestored", true));
-    assert_eq!(status::tag_event(&first, &tag_written(unknown(Operation::TagResource, ErrorClass::Unreachable))), None);
+    assert_eq!(event::tag_event(&first, &tag_written(unknown(Operation::TagResource, ErrorClass::Unreachable))), None);
     let restored = first.after_tag_write(written());
     assert_eq!(restored.waits().reason, Reason::Available);
     let mut stripped = untagged(restored);

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::api::Reason;
-use crate::core::status;
-use crate::core::status::EventReason;
+use crate::core::event::EventReason;
+use crate::core::stall;
 
 const RUNBOOK: &str = include_str!("../../../docs/runbook.md");
 
@@ -38,7 +38,7 @@ fn every_reason_has_an_entry_in_the_runbook_that_says_whether_it_stalls() {
     assert_eq!(sorted(entries.keys()), sorted(&reasons));
     for reason in reasons {
         let entry = entries[reason.to_string().as_str()];
-        let stalls = if status::stalls(reason) { "**Stalls:** yes" } else { "**Stalls:** no" };
+        let stalls = if stall::stalls(reason) { "**Stalls:** yes" } else { "**Stalls:** no" };
         for words in ["**By itself:**", "**Yours:**", stalls] {
             assert!(entry.contains(words), "the entry of {reason} lacks {words}");
         }

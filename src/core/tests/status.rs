@@ -9,13 +9,15 @@ use crate::core::error_class::ErrorClass;
 use crate::core::evidence::{Caller, Evidence};
 use crate::core::outcome::{Connector, Operation, Outcome};
 use crate::core::ownership::OtherObjectState;
+use crate::core::stall;
 use std::time::Duration;
 
 use jiff::ToSpan;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::{Reason, VpcConnectorStatus, condition};
-use crate::core::status::{self, PendingEvent};
+use crate::core::event::{self, PendingEvent};
+use crate::core::status::{self};
 
 fn reported(e: &Evidence) -> (VpcConnectorStatus, Vec<PendingEvent>) {
     status::status_while(e, &e.waits())
@@ -63,7 +65,7 @@ fn a_missing_right_stalls_after_two_refusals_and_a_minute() {
     assert!(!stalled(&first));
     let second = first.after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::AccessDenied));
     assert!(!stalled(&second), "the second refusal, but not yet a minute");
-    assert_eq!(status::stalls_at(&second, &second.waits()), Some(second.from_now(Duration::from_mins(1))));
+    assert_eq!(stall::stalls_at(&second, &second.waits()), Some(second.from_now(Duration::from_mins(1))));
     let late = second.later(60);
     assert!(stalled(&late));
     let restarted = denied().with(|e| e.object.status = reported(&late).0);
@@ -146,19 +148,19 @@ fn a_requested_attempt_is_acknowledged_in_the_status() {
 fn the_event_of_a_retained_connector_names_everything_that_is_unknown() {
     let e = claimed().deleting().retained().deletion(unanswered()).ours();
     let e = e.after_untag(unknown(Operation::UntagResource, ErrorClass::Unreachable));
-    let note = status::release_event(&e, &Proof::Retained).unwrap().note;
+    let note = event::release_event(&e, &Proof::Retained).unwrap().note;
     assert!(note.contains(ARN) && note.contains("not known") && note.contains("could not be removed"), "{note}");
     let refused = refused(Operation::GetCallerIdentity, ErrorClass::Unreachable);
     let unknown_caller = claimed().deleting().retained().with(|e| e.caller = Caller::Unknown);
-    let note = status::release_event(&unknown_caller.after_identify(refused), &Proof::Retained).unwrap().note;
+    let note = event::release_event(&unknown_caller.after_identify(refused), &Proof::Retained).unwrap().note;
     assert!(note.contains("could not be read and remains"), "{note}");
     let other_account = claimed().deleting().retained().of_account("999999999999");
-    let note = status::release_event(&other_account, &Proof::Retained).unwrap().note;
+    let note = event::release_event(&other_account, &Proof::Retained).unwrap().note;
     assert!(note.contains("its owner tag remains"), "{note}");
     let theirs = claimed().deleting().retained().after_tags(tag(Some("c2/shop/egress")));
-    let note = status::release_event(&theirs, &Proof::Retained).unwrap().note;
+    let note = event::release_event(&theirs, &Proof::Retained).unwrap().note;
     assert!(note.ends_with("names another owner and remains"), "{note}");
-    let unread = |e: Evidence| status::release_event(&e, &Proof::Retained).unwrap().note;
+    let unread = |e: Evidence| event::release_event(&e, &Proof::Retained).unwrap().note;
     for silent in [claimed().without_tags(), unclaimed(), unclaimed().without_tags()] {
         let note = unread(silent.deleting().retained());
         assert!(!note.contains("owner tag"), "the note names no tag, because it cannot be ours: {note}");
@@ -166,12 +168,12 @@ fn the_event_of_a_retained_connector_names_everything_that_is_unknown() {
     let throttled = claimed().deleting().after_delete(refused_delete(ErrorClass::Throttled)).retained();
     assert!(unread(throttled).contains("does not act"), "a failure of another call hides no tag");
     let plain = claimed().deleting().retained().ours().after_untag(written());
-    assert_eq!(status::release_event(&plain, &Proof::Retained).unwrap().note, format!("left in AWS: {ARN}"));
+    assert_eq!(event::release_event(&plain, &Proof::Retained).unwrap().note, format!("left in AWS: {ARN}"));
 }
 
 #[test]
 fn the_release_of_anothers_connector_names_its_owner_and_arn() {
-    let event = status::release_event(&unclaimed().deleting(), &Proof::AnotherOwner { tag: "c2/a/b".into() }).unwrap();
+    let event = event::release_event(&unclaimed().deleting(), &Proof::AnotherOwner { tag: "c2/a/b".into() }).unwrap();
     assert_eq!(event.reason.to_string(), "NotOwned");
     assert!(event.note.contains(ARN) && event.note.contains("c2/a/b"));
 }
@@ -194,7 +196,7 @@ fn a_transient_reason_is_no_stall() {
         SubscriptionRequired, Throttled, Unproven, Unreachable, UntrustedCertificate, WriteRefused, WrongAccount,
     };
     for reason in [Available, Deleting, InUse, Protected, ServiceError, Throttled, Unproven, Unreachable] {
-        assert!(!status::stalls(reason), "{reason}");
+        assert!(!stall::stalls(reason), "{reason}");
     }
     let stalling = [
         Gone,
@@ -208,7 +210,7 @@ fn a_transient_reason_is_no_stall() {
         WrongAccount,
     ];
     for reason in stalling {
-        assert!(status::stalls(reason), "{reason}");
+        assert!(stall::stalls(reason), "{reason}");
     }
 }
 
@@ -254,7 +256,7 @@ fn one_refusal_is_no_stall_and_a_stall_has_no_later_start() {
     assert_eq!(reported(&once).0.condition(condition::STALLED), None);
     let twice = denied().after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::AccessDenied));
     let twice = twice.later(60);
-    assert_eq!(status::stalls_at(&twice, &twice.waits()), None);
+    assert_eq!(stall::stalls_at(&twice, &twice.waits()), None);
 }
 
 fn refused_delete(class: ErrorClass) -> Outcome<Connector> {
