@@ -11,7 +11,7 @@ use crate::clock;
 use crate::core::intervals::millis;
 
 /// The conditions for every call of the operator.
-pub struct MayAct {
+pub(crate) struct MayAct {
     /// Cancelled when the process shuts down: no call to AWS is begun after that.
     pub stopping: CancellationToken,
     /// The leadership.
@@ -20,36 +20,36 @@ pub struct MayAct {
 
 impl MayAct {
     /// Returns whether AWS may be called.
-    pub fn granted(&self) -> bool {
+    pub(crate) fn granted(&self) -> bool {
         !self.stopping.is_cancelled() && self.leadership.held()
     }
 }
 
 /// The leadership of this operator by its own clock: a process that was frozen knows at once that it no longer leads.
-pub struct Leadership {
-    /// In milliseconds of [`Leadership::now`].
+pub(crate) struct Leadership {
+    /// In milliseconds of [`clock::since_boot`], which also counts while the machine is suspended.
     until: AtomicU64,
     changed: Notify,
 }
 
 impl Leadership {
     /// The leadership of an operator without leader election.
-    pub fn always() -> Arc<Self> {
+    pub(crate) fn always() -> Arc<Self> {
         Arc::new(Self { until: AtomicU64::new(u64::MAX), changed: Notify::new() })
     }
 
     /// The leadership of an operator that has to be elected first.
-    pub fn elected() -> Arc<Self> {
+    pub(crate) fn elected() -> Arc<Self> {
         Arc::new(Self { until: AtomicU64::new(0), changed: Notify::new() })
     }
 
     /// Returns whether this operator leads now.
-    pub fn held(&self) -> bool {
-        millis(self.now()) < self.until.load(Ordering::Acquire)
+    pub(crate) fn held(&self) -> bool {
+        millis(clock::since_boot()) < self.until.load(Ordering::Acquire)
     }
 
     /// Waits until this operator leads.
-    pub async fn acquired(&self) {
+    pub(crate) async fn acquired(&self) {
         loop {
             let changed = self.changed.notified();
             if self.held() {
@@ -59,13 +59,8 @@ impl Leadership {
         }
     }
 
-    /// The clock of [`Leadership::set_until`], which also runs while the machine is suspended.
-    pub fn now(&self) -> Duration {
-        clock::since_boot()
-    }
-
     /// Sets the end of the leadership.
-    pub fn set_until(&self, until: Option<Duration>) {
+    pub(crate) fn set_until(&self, until: Option<Duration>) {
         self.until.store(until.map_or(0, millis), Ordering::Release);
         self.changed.notify_waiters();
     }
@@ -81,9 +76,9 @@ mod tests {
     fn leadership_ends_at_its_time_without_a_call() {
         let leadership = Leadership::elected();
         assert!(!leadership.held());
-        leadership.set_until(Some(leadership.now() + Duration::from_mins(1)));
+        leadership.set_until(Some(clock::since_boot() + Duration::from_mins(1)));
         assert!(leadership.held() && leadership.acquired().now_or_never().is_some());
-        leadership.set_until(Some(leadership.now()));
+        leadership.set_until(Some(clock::since_boot()));
         assert!(!leadership.held() && leadership.acquired().now_or_never().is_none());
         assert!(Leadership::always().held());
     }

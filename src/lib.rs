@@ -40,13 +40,15 @@
 //! - **own writes**: the versions that our writes returned, used until the watch shows them.
 
 pub mod api;
-pub mod apprunner;
+mod apprunner;
 pub mod cli;
 mod clock;
-pub mod cluster;
+mod cluster;
 pub mod commands;
-pub mod controller;
-pub mod core;
-pub mod leadership;
+mod controller;
+mod core;
+mod leadership;
 mod sync;
-pub mod telemetry;
+mod telemetry;
+#[doc(hidden)]
+pub mod testing;

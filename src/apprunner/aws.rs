@@ -14,7 +14,7 @@ use crate::telemetry::incidents::{Incidents, SharedFailure};
 use crate::telemetry::metrics::Metrics;
 
 /// The parts that all calls to AWS share.
-pub struct Aws {
+pub(crate) struct Aws {
     /// The credentials, with the account that they belong to.
     pub(crate) sessions: Sessions,
     /// The rate limit of each account and region.
@@ -27,7 +27,7 @@ pub struct Aws {
 
 impl Aws {
     /// Shared parts without credentials yet. Every `recovery`, a reduced rate rises by a tenth of the full rate.
-    pub fn new(limits: Limits, recovery: Duration, metrics: Arc<Metrics>, incidents: Arc<Incidents>) -> Self {
+    pub(crate) fn new(limits: Limits, recovery: Duration, metrics: Arc<Metrics>, incidents: Arc<Incidents>) -> Self {
         let sessions = Sessions::new(metrics.clone(), incidents.clone());
         Self { sessions, rate_limits: RateLimits::new(limits, recovery), metrics, incidents }
     }

@@ -17,14 +17,14 @@ mod environment;
 mod error_text;
 mod exchange;
 pub(crate) mod rate;
-pub mod service_scans;
+pub(crate) mod service_scans;
 pub(crate) mod session;
 mod trust;
 mod wire;
 
 use std::time::Duration;
 
-pub use aws::Aws;
+pub(crate) use aws::Aws;
 
 /// The deadline of a connection. A call without a connection was not sent.
 pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_secs(3);

@@ -28,14 +28,14 @@ use crate::sync::lock;
 
 /// An object that waits for services to release its connector.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subscriber {
+pub(crate) struct Subscriber {
     pub(crate) uid: Uid,
     pub(crate) namespace: String,
     pub(crate) name: String,
 }
 
 /// The scans in progress.
-pub struct ServiceScans {
+pub(crate) struct ServiceScans {
     shared: Arc<Shared>,
 }
 
@@ -62,7 +62,7 @@ struct Task {
 
 impl ServiceScans {
     /// Returns the scans, and a receiver of the objects whose blockers changed.
-    pub fn new(
+    pub(crate) fn new(
         aws: Arc<Aws>,
         may_act: Arc<MayAct>,
         intervals: Intervals,

@@ -27,14 +27,14 @@ const MAX_KEPT: usize = 128;
 
 /// The queue of Events. It drops Events when it is full.
 #[derive(Clone)]
-pub struct Events {
+pub(crate) struct Events {
     queue: mpsc::Sender<(ObjectReference, PendingEvent)>,
     metrics: Arc<Metrics>,
 }
 
 impl Events {
     /// Starts the task that publishes Events; the task ends when every `Events` is dropped and the queue is empty.
-    pub fn start(client: Client, metrics: Arc<Metrics>) -> (Self, JoinHandle<()>) {
+    pub(crate) fn start(client: Client, metrics: Arc<Metrics>) -> (Self, JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
         let publishing =
             tokio::spawn(publish_loop(client, waiting, Losses { metrics: metrics.clone(), logged: BTreeSet::new() }));

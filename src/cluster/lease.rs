@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{Error, within};
+use crate::clock;
 use crate::core::lease::{Candidate, LeaseSnapshot, LeaseSpec, LeaseTimings, Response, Step};
 use crate::leadership::Leadership;
 
@@ -80,10 +81,10 @@ impl LeaderElector {
         let mut candidate = Candidate::new(self.identity.clone(), self.timings);
         let (mut acquired, mut failing) = (Timestamp::now(), false);
         loop {
-            let step = candidate.next(self.now());
+            let step = candidate.next(clock::since_boot());
             let wait = match step {
                 Step::Lost => return ElectionEnd::Lost,
-                Step::Sleep(until) => until.saturating_sub(self.now()),
+                Step::Sleep(until) => until.saturating_sub(clock::since_boot()),
                 _ => Duration::ZERO,
             };
             tokio::select! {
@@ -101,14 +102,14 @@ impl LeaderElector {
             if !led {
                 acquired = Timestamp::now();
             }
-            let sent = self.now();
+            let sent = clock::since_boot();
             let response = self.call(&step, acquired, candidate.call_deadline(sent)).await;
             if response.is_ok() {
                 on_response();
             }
             let failure = response.as_ref().err().map(Error::to_string);
             let written = matches!(response, Ok(Response::Written(_)));
-            candidate.apply(&step, response.unwrap_or(Response::Failed), sent, self.now());
+            candidate.apply(&step, response.unwrap_or(Response::Failed), sent, clock::since_boot());
             let leads = candidate.leads_until();
             self.leadership.set_until(leads);
             let too_slow = (written && leads.is_none()).then_some("the answer came too late to start leading");
@@ -130,10 +131,6 @@ impl LeaderElector {
             None => {}
         }
         *failing = failure.is_some();
-    }
-
-    fn now(&self) -> Duration {
-        self.leadership.now()
     }
 
     async fn call(&self, step: &Step, acquired: Timestamp, deadline: Duration) -> Result<Response, Error> {

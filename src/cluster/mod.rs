@@ -10,12 +10,12 @@
 
 mod access;
 pub(crate) mod client;
-pub mod events;
+pub(crate) mod events;
 pub(crate) mod lease;
 pub(crate) mod outage;
 pub(crate) mod own_writes;
 mod proxy;
-pub mod writes;
+pub(crate) mod writes;
 
 use std::time::Duration;
 

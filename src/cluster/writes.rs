@@ -16,17 +16,17 @@ use super::own_writes::{Latest, OwnWrites};
 use super::{Error, within_deadline};
 use crate::api::{FINALIZER, GROUP, Reason, Uid, VpcConnector, VpcConnectorStatus};
 use crate::core::ownership::OtherObjectState;
-use crate::core::refusal::{Refusal, Write};
+use crate::core::refusal::{Refusal, WriteKind};
 
 /// Reads and writes `VpcConnector` objects.
-pub struct VpcConnectorClient {
+pub(crate) struct VpcConnectorClient {
     client: Client,
     own: OwnWrites,
 }
 
 impl VpcConnectorClient {
     /// A client with an empty read-your-writes cache.
-    pub fn new(client: Client) -> Self {
+    pub(crate) fn new(client: Client) -> Self {
         Self { client, own: OwnWrites::default() }
     }
 
@@ -54,10 +54,10 @@ impl VpcConnectorClient {
         };
         // Without this test the write would overwrite the first finalizer of another controller that was added since.
         let unchanged = test("/metadata/finalizers", json!(read));
-        let patched = self.patch(Write::AddFinalizer, object, vec![unchanged, add]).await?;
+        let patched = self.patch(WriteKind::AddFinalizer, object, vec![unchanged, add]).await?;
         let undone = patched.finalizer_index().is_none();
         self.own.store_version(strip_metadata(patched));
-        if undone { Err(undone_by_policy(Write::AddFinalizer)) } else { Ok(()) }
+        if undone { Err(undone_by_policy(WriteKind::AddFinalizer)) } else { Ok(()) }
     }
 
     /// Removes our finalizer, which releases the object.
@@ -65,7 +65,7 @@ impl VpcConnectorClient {
         let Some(index) = object.finalizer_index() else { return Ok(()) };
         let entry = format!("/metadata/finalizers/{index}");
         let operations = vec![test(&entry, json!(FINALIZER)), remove(&entry)];
-        let patched = self.patch(Write::RemoveFinalizer, object, operations).await?;
+        let patched = self.patch(WriteKind::RemoveFinalizer, object, operations).await?;
         if patched.finalizer_index().is_none() {
             self.own.store_released(object.id());
             return Ok(());
@@ -73,7 +73,7 @@ impl VpcConnectorClient {
         // A user may have added our finalizer twice by hand; then the object has one less now.
         let undone = finalizer_count(&patched) >= finalizer_count(object);
         self.own.store_version(strip_metadata(patched));
-        if undone { Err(undone_by_policy(Write::RemoveFinalizer)) } else { Ok(()) }
+        if undone { Err(undone_by_policy(WriteKind::RemoveFinalizer)) } else { Ok(()) }
     }
 
     /// Writes the whole status; the operator is its only writer.
@@ -92,7 +92,7 @@ impl VpcConnectorClient {
     }
 
     async fn patch_status(&self, object: &VpcConnector, patch: Vec<PatchOperation>) -> Result<(), Error> {
-        let written = self.patch(Write::WriteStatus, object, patch).await?;
+        let written = self.patch(WriteKind::WriteStatus, object, patch).await?;
         self.own.store_version(strip_metadata(written));
         Ok(())
     }
@@ -125,7 +125,7 @@ impl VpcConnectorClient {
 
     async fn patch(
         &self,
-        write: Write,
+        write: WriteKind,
         object: &VpcConnector,
         operations: Vec<PatchOperation>,
     ) -> Result<VpcConnector, Error> {
@@ -136,8 +136,8 @@ impl VpcConnectorClient {
         let params = PatchParams::default();
         let call = async {
             match write {
-                Write::WriteStatus => api.patch_status(&name, &params, &patch).await,
-                Write::AddFinalizer | Write::RemoveFinalizer => api.patch(&name, &params, &patch).await,
+                WriteKind::WriteStatus => api.patch_status(&name, &params, &patch).await,
+                WriteKind::AddFinalizer | WriteKind::RemoveFinalizer => api.patch(&name, &params, &patch).await,
             }
         };
         match within_deadline(write.in_words(), call).await {
@@ -165,7 +165,7 @@ fn finalizer_count(object: &VpcConnector) -> usize {
 }
 
 /// The refusal of a write that the API server answered with 200 and an object without the change.
-fn undone_by_policy(write: Write) -> Error {
+fn undone_by_policy(write: WriteKind) -> Error {
     let message = "it was accepted and undone at once, as by a mutating admission policy or webhook".to_owned();
     Error::WriteRefused(Refusal { write, code: 200, message })
 }

@@ -13,7 +13,7 @@ use crate::telemetry::health::Health;
 
 /// The health of the controller and the objects that it watches.
 #[derive(Default)]
-pub struct Diagnostics {
+pub(crate) struct Diagnostics {
     /// The state behind `/livez` and `/readyz`.
     pub(crate) health: Arc<Health>,
     stores: Mutex<Vec<Store<Guarded>>>,

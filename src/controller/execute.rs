@@ -175,7 +175,8 @@ impl Reconciler {
         arn: &ConnectorArn,
         make: impl AsyncFnOnce(&Session) -> Call<T>,
     ) -> Outcome<T> {
-        let Some(session) = &pass.session else { return not_sent() };
+        let session = pass.session.as_ref().filter(|session| session.account() == arn.account());
+        let Some(session) = session else { return not_sent() };
         let call = make(session).await;
         let Object { namespace, name, .. } = &pass.evidence.object;
         let subject = Subject { namespace: Some(namespace), name: Some(name), arn: Some(arn.as_str()) };
@@ -189,7 +190,7 @@ fn priority(object: &VpcConnector) -> Priority {
     object.metadata.deletion_timestamp.as_ref().map_or(Priority::Other, |since| Priority::Deletion(since.0))
 }
 
-/// No call is decided without a session; should it be, nothing is sent.
+/// No call is decided without a session of the connector's account; should it be, nothing is sent.
 fn not_sent<T>() -> Outcome<T> {
     let message = "the credentials changed while the call was prepared";
     Outcome::NotSent(Failure::new(Operation::ResolveCredentials, ErrorClass::Unreachable, "NotSent", message))

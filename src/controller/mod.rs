@@ -4,12 +4,12 @@
 //! leaves open. The workers are bounded, and one account and region gets at most half of them. A panic or an object that
 //! does not parse ends its own reconcile only. A shutdown finishes the calls in progress.
 
-pub mod diagnostics;
+pub(crate) mod diagnostics;
 mod execute;
 mod lock;
 mod memory;
-pub mod reconcile;
-pub mod watch;
+pub(crate) mod reconcile;
+pub(crate) mod watch;
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -63,7 +63,7 @@ struct Context {
 
 /// The namespaces that are watched, and the number of workers.
 #[derive(Clone, Copy, Debug)]
-pub struct Scope<'a> {
+pub(crate) struct Scope<'a> {
     /// The namespaces; all of them when there are none.
     pub namespaces: &'a [String],
     /// The workers.
@@ -82,7 +82,7 @@ enum ReconcileError {
 /// Runs until the operator shuts down, and then until the calls of every reconcile in progress are finished.
 ///
 /// `triggers` receives the objects to reconcile because the blockers of their connector changed.
-pub async fn run(
+pub(crate) async fn run(
     client: Client,
     reconciler: Reconciler,
     triggers: UnboundedReceiver<Subscriber>,

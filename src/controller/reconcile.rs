@@ -29,7 +29,7 @@ use crate::core::decide::{Decision, decide};
 use crate::core::effect::Effect;
 use crate::core::event::{self, EventReason, PendingEvent};
 use crate::core::evidence::{Caller, Evidence, Object, Rules};
-use crate::core::refusal::{self, Refusal, Write};
+use crate::core::refusal::{self, Refusal, WriteKind};
 use crate::core::state::{ObjectState, Wait};
 use crate::core::{stall, status};
 use crate::core::{transition, wait};
@@ -43,7 +43,7 @@ const MAX_PASSES: usize = 24;
 const ARN_LOCK_REQUEUE: Duration = Duration::from_secs(1);
 
 /// Reconciles objects.
-pub struct Reconciler {
+pub(crate) struct Reconciler {
     pub(super) objects: VpcConnectorClient,
     pub(super) events: Events,
     pub(super) aws: Arc<Aws>,
@@ -65,7 +65,7 @@ pub(super) struct Pass {
 
 impl Reconciler {
     /// A reconciler that has seen no object yet.
-    pub fn new(
+    pub(crate) fn new(
         objects: VpcConnectorClient,
         events: Events,
         aws: Arc<Aws>,
@@ -82,7 +82,7 @@ impl Reconciler {
     ///
     /// `shown` returns the object as the watch shows it at that moment. It is read before every pass, so that a change by a
     /// user during a call counts before the next call.
-    pub async fn reconcile(&self, shown: impl Fn() -> Option<Arc<VpcConnector>>) -> Result<Action, Error> {
+    pub(crate) async fn reconcile(&self, shown: impl Fn() -> Option<Arc<VpcConnector>>) -> Result<Action, Error> {
         let Some(object) = shown() else { return Ok(self.requeue_later()) };
         let Some(_lock) = self.locks.acquire(&object.spec.arn) else { return Ok(Action::requeue(ARN_LOCK_REQUEUE)) };
         let uid = object.id();
@@ -105,7 +105,7 @@ impl Reconciler {
     }
 
     /// Reports an object that does not parse, once. It keeps its finalizer, since its connector is not known.
-    pub fn report_unparsable(&self, object: &InvalidObject) {
+    pub(crate) fn report_unparsable(&self, object: &InvalidObject) {
         let about = kube::core::ObjectMeta::clone(&object.metadata);
         let about = VpcConnector { metadata: about, ..VpcConnector::default() };
         error!(error = object.error, "the object does not parse");
@@ -114,7 +114,7 @@ impl Reconciler {
     }
 
     /// Forgets an object whose DELETED event came.
-    pub fn forget(&self, uid: &str) {
+    pub(crate) fn forget(&self, uid: &str) {
         let uid = Uid::from(Some(uid.to_owned()));
         self.objects.deleted(uid.clone());
         self.scans.unsubscribe(&uid);
@@ -278,7 +278,7 @@ impl Reconciler {
             return Ok(());
         }
         self.write_status(pass, status, events).await?;
-        refusal::succeeded(&mut pass.evidence, Write::WriteStatus);
+        refusal::succeeded(&mut pass.evidence, WriteKind::WriteStatus);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The regions of App Runner. Source: AWS General Reference, App Runner endpoints.
-pub const APP_RUNNER_REGIONS: [&str; 11] = [
+pub(crate) const APP_RUNNER_REGIONS: [&str; 11] = [
     "us-east-1",
     "us-east-2",
     "us-west-2",
@@ -23,7 +23,7 @@ pub const APP_RUNNER_REGIONS: [&str; 11] = [
 
 /// An AWS account of twelve digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AccountId(String);
+pub(crate) struct AccountId(String);
 
 /// An AWS region's name, such as `eu-west-1`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,7 +31,7 @@ pub struct Region(String);
 
 /// An account in a region. AWS limits calls, lists services, and has outages for each account and region.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AccountRegion {
+pub(crate) struct AccountRegion {
     /// The account.
     pub account: AccountId,
     /// The region.
@@ -40,7 +40,7 @@ pub struct AccountRegion {
 
 /// The full ARN of one VPC connector, revision and id included.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnectorArn {
+pub(crate) struct ConnectorArn {
     text: String,
     partition: String,
     region: Region,
@@ -63,54 +63,54 @@ pub struct ArnError(String);
 
 impl ConnectorArn {
     /// The ARN as AWS writes it.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
 
     /// The partition; today App Runner exists in `aws` only.
-    pub fn partition(&self) -> &str {
+    pub(crate) fn partition(&self) -> &str {
         &self.partition
     }
 
     /// The region whose endpoint serves the connector.
-    pub fn region(&self) -> &Region {
+    pub(crate) fn region(&self) -> &Region {
         &self.region
     }
 
     /// The account that owns the connector.
-    pub fn account(&self) -> &AccountId {
+    pub(crate) fn account(&self) -> &AccountId {
         &self.account
     }
 
     /// The connector's name.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.named.name
     }
 
     /// The connector's revision, a number.
-    pub fn revision(&self) -> &str {
+    pub(crate) fn revision(&self) -> &str {
         &self.named.revision
     }
 
     /// The connector's unique id. All ids seen so far have 32 hexadecimal digits; AWS does not document their form.
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.named.id
     }
 
     /// The account and region of the connector.
-    pub fn account_region(&self) -> AccountRegion {
+    pub(crate) fn account_region(&self) -> AccountRegion {
         AccountRegion { account: self.account.clone(), region: self.region.clone() }
     }
 
     /// True if the connector is in this account and region.
-    pub fn is_in(&self, account_region: &AccountRegion) -> bool {
+    pub(crate) fn is_in(&self, account_region: &AccountRegion) -> bool {
         self.account == account_region.account && self.region == account_region.region
     }
 }
 
 impl AccountId {
     /// The twelve digits.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

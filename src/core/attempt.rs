@@ -6,7 +6,7 @@ use super::ownership::{OtherObjectState, Owner};
 
 /// What was observed in one reconcile; the next one starts afresh.
 #[derive(Clone, Debug, Default)]
-pub struct Attempt {
+pub(crate) struct Attempt {
     /// Why it began.
     pub trigger: Trigger,
     /// The connector was described in the course of a deletion, whatever the outcome.
@@ -23,7 +23,7 @@ pub struct Attempt {
 
 /// Why a reconcile began, settled once when it does: an attempt that has begun runs to its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Trigger {
+pub(crate) enum Trigger {
     /// Its time has come.
     #[default]
     Due,
@@ -35,7 +35,7 @@ pub enum Trigger {
 
 /// The connector as described in this attempt.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Observed {
+pub(crate) enum Observed {
     /// It can be used.
     Active(Connector),
     /// It was deleted.
@@ -46,7 +46,7 @@ pub enum Observed {
 
 /// The meaning of the owner tag for an object, as far as this attempt knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Ownership {
+pub(crate) enum Ownership {
     /// The tag has not been read.
     #[default]
     Unread,
@@ -82,7 +82,7 @@ pub enum Ownership {
 
 /// Removal of the owner tag with Retain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Untag {
+pub(crate) enum Untag {
     /// It was not tried.
     #[default]
     NotTried,
@@ -94,7 +94,7 @@ pub enum Untag {
 
 /// What ended an attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// Nothing yet.
     #[default]
     Open,
@@ -106,12 +106,12 @@ pub enum End {
 
 impl Attempt {
     /// An attempt that begins now.
-    pub fn new(trigger: Trigger) -> Self {
+    pub(crate) fn new(trigger: Trigger) -> Self {
         Self { trigger, ..Self::default() }
     }
 
     /// The failure that ended it.
-    pub fn failure(&self) -> Option<&Failure> {
+    pub(crate) fn failure(&self) -> Option<&Failure> {
         match &self.end {
             End::Failed(failure) => Some(failure),
             End::Open | End::WriteRefused => None,
@@ -119,12 +119,12 @@ impl Attempt {
     }
 
     /// Whether a write to the object was refused.
-    pub fn write_refused(&self) -> bool {
+    pub(crate) fn write_refused(&self) -> bool {
         self.end == End::WriteRefused
     }
 
     /// The value of the annotation that this attempt answers.
-    pub fn answers(&self) -> Option<&str> {
+    pub(crate) fn answers(&self) -> Option<&str> {
         match &self.trigger {
             Trigger::Requested(value) => Some(value),
             Trigger::Due | Trigger::Early => None,
@@ -134,14 +134,14 @@ impl Attempt {
 
 impl Trigger {
     /// A request of a user, if the object has one that was not answered yet.
-    pub fn requested(object: &Object) -> Option<Self> {
+    pub(crate) fn requested(object: &Object) -> Option<Self> {
         object.request.clone().filter(|_| object.requested()).map(Self::Requested)
     }
 }
 
 impl Ownership {
     /// Whether the connector is ours, or no owner claims it.
-    pub fn is_ours_or_free(&self) -> bool {
+    pub(crate) fn is_ours_or_free(&self) -> bool {
         match self {
             Self::Ours { .. } | Self::Untagged | Self::Released { .. } => true,
             Self::Unread | Self::Written | Self::OfObject { .. } | Self::Another { .. } => false,
@@ -150,7 +150,7 @@ impl Ownership {
 
     /// The meaning once the other object that the tag names has been read.
     #[must_use]
-    pub fn with_other_object(self, state: OtherObjectState) -> Self {
+    pub(crate) fn with_other_object(self, state: OtherObjectState) -> Self {
         match (self, state) {
             (Self::OfObject { tag, .. }, OtherObjectState::Released) => Self::Released { tag },
             (Self::OfObject { tag, .. }, OtherObjectState::Claims | OtherObjectState::Unreadable) => {

@@ -25,7 +25,7 @@ const MAX_PAGES: u32 = 500;
 
 /// The services of one account and region, as far as they matter to the objects that wait.
 #[derive(Clone, Debug, Default)]
-pub struct ServiceScan {
+pub(crate) struct ServiceScan {
     services: BTreeMap<String, CachedService>,
     watched: BTreeMap<ConnectorArn, WatchedConnector>,
     listing: Option<Listing>,
@@ -38,7 +38,7 @@ pub struct ServiceScan {
 
 /// The next step of a scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// A call to App Runner.
     Call(ScanCall),
     /// Nothing before this time.
@@ -49,7 +49,7 @@ pub enum Step {
 
 /// A call of a scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ScanCall {
+pub(crate) enum ScanCall {
     /// `ListServices`, from the beginning or with the token of the next page.
     List(Option<String>),
     /// `DescribeService`
@@ -58,7 +58,7 @@ pub enum ScanCall {
 
 /// A call of a scan with its outcome.
 #[derive(Clone, Debug)]
-pub enum ScanOutcome {
+pub(crate) enum ScanOutcome {
     /// Of `ListServices`.
     List {
         /// The token that it was called with.
@@ -77,7 +77,7 @@ pub enum ScanOutcome {
 
 /// The services that block one connector.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Blockers {
+pub(crate) struct Blockers {
     /// The services.
     pub services: Services,
     /// When a service that used the connector last released it or changed its status.
@@ -93,7 +93,7 @@ pub struct Blockers {
 
 /// The services that use a connector, as far as the scan knows them.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Services {
+pub(crate) enum Services {
     /// None was found, and not every service has been described yet.
     #[default]
     Unknown,
@@ -107,7 +107,7 @@ pub enum Services {
 
 /// The times of a call, and a number drawn from 0 to 1.
 #[derive(Clone, Copy, Debug)]
-pub struct CallTime {
+pub(crate) struct CallTime {
     /// When it was sent.
     pub sent: Moment,
     /// When it was answered.
@@ -166,7 +166,7 @@ struct Failing {
 
 impl ServiceScan {
     /// Starts to look for the services of a connector; with `any_change`, every change of a service is reported for it.
-    pub fn watch(&mut self, connector: &ConnectorArn, any_change: bool, now: Moment) {
+    pub(crate) fn watch(&mut self, connector: &ConnectorArn, any_change: bool, now: Moment) {
         let watched = self.watched.entry(connector.clone()).or_insert_with(|| WatchedConnector {
             since: now,
             complete: false,
@@ -180,12 +180,12 @@ impl ServiceScan {
     }
 
     /// Stops looking for the services of a connector.
-    pub fn unwatch(&mut self, connector: &ConnectorArn) {
+    pub(crate) fn unwatch(&mut self, connector: &ConnectorArn) {
         self.watched.remove(connector);
     }
 
     /// The blockers of a connector that is watched.
-    pub fn blockers_of(
+    pub(crate) fn blockers_of(
         &self,
         connector: &ConnectorArn,
         intervals: &Intervals,
@@ -210,7 +210,7 @@ impl ServiceScan {
     }
 
     /// Names the next step. At this many calls a second, lists take at most half of them.
-    pub fn next(&self, intervals: &Intervals, rate: f64, now: Moment) -> Step {
+    pub(crate) fn next(&self, intervals: &Intervals, rate: f64, now: Moment) -> Step {
         if self.watched.is_empty() {
             return Step::Done;
         }
@@ -231,7 +231,12 @@ impl ServiceScan {
     }
 
     /// Applies the outcome of a call, and returns the connectors whose blockers changed.
-    pub fn apply(&mut self, outcome: ScanOutcome, intervals: &Intervals, time: CallTime) -> BTreeSet<ConnectorArn> {
+    pub(crate) fn apply(
+        &mut self,
+        outcome: ScanOutcome,
+        intervals: &Intervals,
+        time: CallTime,
+    ) -> BTreeSet<ConnectorArn> {
         match outcome {
             ScanOutcome::List { token, outcome } => self.apply_list_call(token.is_none(), outcome, intervals, time),
             ScanOutcome::Describe { arn, outcome } => self.apply_describe(&arn, outcome, intervals, time),
@@ -382,7 +387,7 @@ impl Blockers {
     /// The last change that is a reason to repeat the delete.
     ///
     /// After a refusal that does not say "in use", being unreferenced is not a reason, and any change of a service is one.
-    pub fn retry_since(&self, unexplained: bool) -> Option<Moment> {
+    pub(crate) fn retry_since(&self, unexplained: bool) -> Option<Moment> {
         self.released_at.max(if unexplained { self.changed_at } else { self.unreferenced_at })
     }
 }

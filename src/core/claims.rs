@@ -91,7 +91,7 @@ fn restored_recently(evidence: &Evidence) -> bool {
 /// The next resync: after a share of its interval, and up to another share of it later.
 pub(super) fn next_resync(evidence: &Evidence, share: f64, spread: f64) -> Moment {
     let jitter = evidence.jitter.clamp(0.0, 1.0);
-    evidence.from_now(evidence.rules.intervals.resync.mul_f64(share + spread * jitter))
+    evidence.moment_after(evidence.rules.intervals.resync.mul_f64(share + spread * jitter))
 }
 
 fn read_other_object(namespace: &str, name: &str, arn: &ConnectorArn) -> Decision {

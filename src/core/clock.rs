@@ -9,11 +9,11 @@ use jiff::Timestamp;
 
 /// A time by the machine's monotonic clock, which also runs while the machine is suspended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Moment(Duration);
+pub(crate) struct Moment(Duration);
 
 /// The current time by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Now {
+pub(crate) struct Now {
     /// Monotonic time, for decisions.
     pub moment: Moment,
     /// Wall-clock time, for statuses.
@@ -22,28 +22,28 @@ pub struct Now {
 
 impl Moment {
     /// Later than any other.
-    pub const NEVER: Self = Self(Duration::MAX);
+    pub(crate) const NEVER: Self = Self(Duration::MAX);
 
     /// The moment this long after the machine started.
-    pub const fn new(since_start: Duration) -> Self {
+    pub(crate) const fn new(since_start: Duration) -> Self {
         Self(since_start)
     }
 
     /// The moment this much later.
     #[must_use]
-    pub fn after(self, wait: Duration) -> Self {
+    pub(crate) fn after(self, wait: Duration) -> Self {
         Self(self.0.saturating_add(wait))
     }
 
     /// The time from an earlier moment until this one; zero if the other is not earlier.
-    pub fn since(self, earlier: Self) -> Duration {
+    pub(crate) fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
 }
 
 impl Now {
     /// The wall-clock time at a later moment, unless the wall clock is changed before.
-    pub fn wall_at(self, moment: Moment) -> Timestamp {
+    pub(crate) fn wall_at(self, moment: Moment) -> Timestamp {
         self.wall.checked_add(moment.since(self.moment)).unwrap_or(Timestamp::MAX)
     }
 }

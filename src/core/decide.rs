@@ -28,7 +28,7 @@ use crate::api::{DeletionPolicy, PROTECTED, Reason, condition};
 
 /// The next step.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Decision {
+pub(crate) enum Decision {
     /// Nothing, until the object changes.
     Nothing,
     /// One call.
@@ -72,7 +72,7 @@ const ARN_GUARDS: [ArnGuard; 8] = [
 ];
 
 /// Decides the next step.
-pub fn decide(evidence: &Evidence) -> Decision {
+pub(crate) fn decide(evidence: &Evidence) -> Decision {
     if let Some(decision) = GUARDS.iter().find_map(|guard| guard(evidence)) {
         return decision;
     }
@@ -337,7 +337,7 @@ fn is_due(evidence: &Evidence) -> bool {
 /// The calls to App Runner that an attempt may make which begins with this call.
 ///
 /// They are taken from the rate limit together, so that an attempt that has begun can run to its end.
-pub fn calls_of_attempt(evidence: &Evidence, call: AwsCall) -> u32 {
+pub(crate) fn calls_of_attempt(evidence: &Evidence, call: AwsCall) -> u32 {
     let tags = u32::from(evidence.rules.cluster_id.is_some());
     match (call, evidence.object.phase()) {
         // STS has no rate limit of ours.

@@ -9,7 +9,7 @@ use super::ownership::OtherObjectState;
 
 /// One call, to the API server or to AWS.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// A write to the object.
     Kube(KubeWrite),
     /// A GET of the other object that an owner tag names.
@@ -29,7 +29,7 @@ pub enum Effect {
 
 /// A write to the object, guarded by its uid.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KubeWrite {
+pub(crate) enum KubeWrite {
     /// Adds our finalizer.
     AddFinalizer,
     /// Removes our finalizer, which releases the object.
@@ -40,7 +40,7 @@ pub enum KubeWrite {
 
 /// The status writes that a decision asks for; a wait writes its status by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StatusWrite {
+pub(crate) enum StatusWrite {
     /// Writes the reason Adopting, so that no tool takes a new object for a finished one.
     Adopting,
     /// Removes the fields that belong to another connector than the spec names.
@@ -57,7 +57,7 @@ pub enum StatusWrite {
 
 /// The calls to AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AwsCall {
+pub(crate) enum AwsCall {
     /// `GetCallerIdentity`
     Identify,
     /// `DescribeVpcConnector`
@@ -74,7 +74,7 @@ pub enum AwsCall {
 
 /// The four proofs that allow the finalizer to be removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Proof {
+pub(crate) enum Proof {
     /// INACTIVE for the object's own ARN.
     Receipt,
     /// `ResourceNotFound`, from the right account and region.
@@ -90,7 +90,7 @@ pub enum Proof {
 
 /// An effect that was carried out, with its outcome. A refused write is an error of the API server instead.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Completed {
+pub(crate) enum Completed {
     /// The API server accepted the write.
     Kube(KubeWrite),
     /// The state of the other object.
@@ -103,7 +103,7 @@ pub enum Completed {
 
 /// The outcome of each call to AWS.
 #[derive(Clone, Debug, PartialEq)]
-pub enum AwsOutcome {
+pub(crate) enum AwsOutcome {
     /// Of [`AwsCall::Identify`]: the account of the credentials.
     Identify(Outcome<AccountId>),
     /// Of [`AwsCall::Describe`].
@@ -120,7 +120,7 @@ pub enum AwsOutcome {
 
 impl Effect {
     /// Whether AWS is called: while the operator shuts down, no such call is begun.
-    pub fn calls_aws(&self) -> bool {
+    pub(crate) fn calls_aws(&self) -> bool {
         match self {
             Self::Aws(..) => true,
             Self::Kube(_) | Self::ReadOtherObject { .. } | Self::ScanServices(_) => false,
@@ -131,20 +131,10 @@ impl Effect {
 impl StatusWrite {
     /// Whether the write must fail if the object has changed since it was read. Another operator may have recorded a receipt,
     /// and AWS no longer knows the connector: that receipt is all there is.
-    pub fn requires_same_version(&self) -> bool {
+    pub(crate) fn requires_same_version(&self) -> bool {
         match self {
             Self::AlreadyGone => true,
             Self::Adopting | Self::Correction | Self::Claim(_) | Self::Receipt | Self::Released => false,
-        }
-    }
-}
-
-impl AwsCall {
-    /// Whether the call names an ARN. Such a call is decided only with the credentials of the connector's account.
-    pub fn names_an_arn(self) -> bool {
-        match self {
-            Self::Identify => false,
-            Self::Describe | Self::ReadTags | Self::WriteTag | Self::RemoveTag | Self::Delete => true,
         }
     }
 }
@@ -154,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_calls_to_aws_but_the_identification_name_an_arn() {
+    fn only_calls_to_aws_stop_at_a_shutdown() {
         let arn: ConnectorArn =
             "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef"
                 .parse()
@@ -167,7 +157,6 @@ mod tests {
             AwsCall::RemoveTag,
             AwsCall::Delete,
         ];
-        assert_eq!(calls.map(AwsCall::names_an_arn), [false, true, true, true, true, true]);
         assert!(calls.into_iter().all(|call| Effect::Aws(call, arn.clone()).calls_aws()));
         let (namespace, name) = ("shop".to_owned(), "egress".to_owned());
         let others = [

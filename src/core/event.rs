@@ -8,7 +8,7 @@ use crate::api::Reason;
 
 /// An Event to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PendingEvent {
+pub(crate) struct PendingEvent {
     /// Its type is Warning rather than Normal.
     pub warning: bool,
     /// Its reason.
@@ -19,7 +19,7 @@ pub struct PendingEvent {
 
 /// The reasons of Events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EventReason {
+pub(crate) enum EventReason {
     /// The Ready condition took this reason, or the object was released for it.
     State(Reason),
     /// The connector carried the tag of an object that released it.
@@ -38,7 +38,7 @@ pub enum EventReason {
 
 impl EventReason {
     /// The name that users see.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::State(reason) => reason.as_str(),
             Self::OwnershipTaken => "OwnershipTaken",
@@ -68,7 +68,7 @@ impl PendingEvent {
 }
 
 /// The Event for an object that is released although its connector was not deleted.
-pub fn release_event(evidence: &Evidence, proof: &Proof) -> Option<PendingEvent> {
+pub(crate) fn release_event(evidence: &Evidence, proof: &Proof) -> Option<PendingEvent> {
     let (target, sent) = (&evidence.object.target, unconfirmed_delete(evidence));
     match proof {
         Proof::Receipt | Proof::NotFound => None,
@@ -84,7 +84,7 @@ pub fn release_event(evidence: &Evidence, proof: &Proof) -> Option<PendingEvent>
 }
 
 /// The Event for an owner tag that was written to a claimed connector: it was missing, or named an object that released it.
-pub fn tag_event(evidence: &Evidence, completed: &Completed) -> Option<PendingEvent> {
+pub(crate) fn tag_event(evidence: &Evidence, completed: &Completed) -> Option<PendingEvent> {
     let arn = evidence.object.claimed()?;
     let Completed::Aws(AwsOutcome::WriteTag(Outcome::Done(())), _) = completed else { return None };
     if let Ownership::Released { tag } = &evidence.attempt.ownership {

@@ -18,7 +18,7 @@ use crate::api::{self, ConnectorState, ConnectorStatus, DeletionPolicy, Reason, 
 
 /// Everything that a decision is made from.
 #[derive(Clone, Debug)]
-pub struct Evidence {
+pub(crate) struct Evidence {
     /// The object as the API server shows it.
     pub object: Object,
     /// The account of the operator's credentials.
@@ -39,7 +39,7 @@ pub struct Evidence {
 
 /// The operator's settings, as far as decisions depend on them.
 #[derive(Clone, Debug)]
-pub struct Rules {
+pub(crate) struct Rules {
     /// Its intervals.
     pub intervals: Intervals,
     /// The regions that it calls.
@@ -50,7 +50,7 @@ pub struct Rules {
 
 /// The account of the operator's credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Caller {
+pub(crate) enum Caller {
     /// STS was not asked yet, or did not answer.
     Unknown,
     /// Credentials of this account.
@@ -59,7 +59,7 @@ pub enum Caller {
 
 /// The object: its metadata and spec, parsed, and its status as last written.
 #[derive(Clone, Debug)]
-pub struct Object {
+pub(crate) struct Object {
     /// `metadata.namespace`
     pub namespace: String,
     /// `metadata.name`
@@ -88,7 +88,7 @@ pub struct Object {
 
 /// Our finalizer on the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finalizer {
+pub(crate) enum Finalizer {
     /// The object does not have it.
     Absent,
     /// The object has it.
@@ -99,7 +99,7 @@ pub enum Finalizer {
 
 /// The connector that the spec names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// An existing connector, by `spec.arn`.
     Existing(ConnectorArn),
     /// `spec.arn` is not the ARN of a connector.
@@ -108,7 +108,7 @@ pub enum Target {
 
 /// Where an object is in its life: with or without a claim, living or being deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// It owns no connector yet.
     #[default]
     Unclaimed,
@@ -122,7 +122,7 @@ pub enum Phase {
 
 impl Phase {
     /// Whether the object is being deleted.
-    pub fn is_deleting(self) -> bool {
+    pub(crate) fn is_deleting(self) -> bool {
         match self {
             Self::DeletingUnclaimed | Self::DeletingClaimed => true,
             Self::Unclaimed | Self::Claimed => false,
@@ -130,7 +130,7 @@ impl Phase {
     }
 
     /// Whether the object owns its connector.
-    pub fn is_claimed(self) -> bool {
+    pub(crate) fn is_claimed(self) -> bool {
         match self {
             Self::Claimed | Self::DeletingClaimed => true,
             Self::Unclaimed | Self::DeletingUnclaimed => false,
@@ -140,12 +140,12 @@ impl Phase {
 
 impl Target {
     /// Parses `spec.arn`.
-    pub fn of(arn: &str) -> Self {
+    pub(crate) fn of(arn: &str) -> Self {
         arn.parse().map_or_else(Self::Invalid, Self::Existing)
     }
 
     /// The ARN of the connector, if it has one.
-    pub fn arn(&self) -> Option<&ConnectorArn> {
+    pub(crate) fn arn(&self) -> Option<&ConnectorArn> {
         match self {
             Self::Existing(arn) => Some(arn),
             Self::Invalid(_) => None,
@@ -164,14 +164,14 @@ impl std::fmt::Display for Target {
 
 impl Rules {
     /// Whether this operator calls the region of a connector, and as the partition that the ARN has.
-    pub fn serves(&self, arn: &ConnectorArn) -> bool {
+    pub(crate) fn serves(&self, arn: &ConnectorArn) -> bool {
         self.regions.contains(arn.region()) && arn.partition() == arn.region().partition()
     }
 }
 
 impl Object {
     /// Reads an object. It cannot fail, since an object that cannot be acted on must still be reported on.
-    pub fn read(object: &VpcConnector, finalizer_removed: bool) -> Self {
+    pub(crate) fn read(object: &VpcConnector, finalizer_removed: bool) -> Self {
         let meta = &object.metadata;
         Self {
             namespace: meta.namespace.clone().unwrap_or_default(),
@@ -194,12 +194,12 @@ impl Object {
     }
 
     /// The connector that this object owns: recorded in its status, and still the one that its spec names.
-    pub fn claimed(&self) -> Option<&ConnectorArn> {
+    pub(crate) fn claimed(&self) -> Option<&ConnectorArn> {
         self.target.arn().filter(|arn| self.status.arn.as_deref() == Some(arn.as_str()))
     }
 
     /// Where the object is in its life.
-    pub fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         match (self.deleting, self.claimed()) {
             (false, None) => Phase::Unclaimed,
             (false, Some(_)) => Phase::Claimed,
@@ -209,37 +209,37 @@ impl Object {
     }
 
     /// Whether it is being deleted and its connector is to remain.
-    pub fn is_retained(&self) -> bool {
+    pub(crate) fn is_retained(&self) -> bool {
         self.deleting && self.policy == DeletionPolicy::Retain
     }
 
     /// Whether the status holds the receipt of the connector that this object owns.
-    pub fn has_receipt(&self) -> bool {
+    pub(crate) fn has_receipt(&self) -> bool {
         let state = self.status.status.as_ref().map(ConnectorStatus::state);
         self.claimed().is_some() && state == Some(ConnectorState::Inactive)
     }
 
     /// Whether the status says Available for the current generation, and no attempt is requested.
-    pub fn is_reported_available(&self) -> bool {
+    pub(crate) fn is_reported_available(&self) -> bool {
         let current = self.status.observed_generation == self.generation;
         self.status.says(Reason::Available) && current && !self.requested()
     }
 
     /// Whether a user requested an attempt that was not answered yet.
-    pub fn requested(&self) -> bool {
+    pub(crate) fn requested(&self) -> bool {
         self.request.is_some() && self.request != self.status.last_handled_reconcile_at
     }
 }
 
 impl Evidence {
     /// The tag that this object writes, unless ownership tags are off.
-    pub fn owner_tag(&self) -> Option<OwnerTag> {
+    pub(crate) fn owner_tag(&self) -> Option<OwnerTag> {
         let cluster = self.rules.cluster_id.clone()?;
         Some(OwnerTag::new(cluster, &self.object.namespace, &self.object.name))
     }
 
     /// A time from now.
-    pub fn from_now(&self, wait: Duration) -> Moment {
+    pub(crate) fn moment_after(&self, wait: Duration) -> Moment {
         self.now.moment.after(wait)
     }
 }

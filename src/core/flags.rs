@@ -8,17 +8,17 @@ const MAX_QUOTED: usize = 60;
 
 /// The values that take effect and are not exactly `"true"`, by annotation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unusual(Vec<(&'static str, String)>);
+pub(crate) struct Unusual(Vec<(&'static str, String)>);
 
 impl Unusual {
     /// Reads the annotations of an object.
-    pub fn read(object: &VpcConnector) -> Self {
+    pub(crate) fn read(object: &VpcConnector) -> Self {
         let holding = [PAUSED, PROTECTED].into_iter().filter_map(|name| Some((name, object.held_by(name)?.to_owned())));
         Self(holding.filter(|(_, value)| value != "true").collect())
     }
 
     /// The name of an annotation for a message, with its value if that is unusual.
-    pub fn named(&self, annotation: &str) -> String {
+    pub(crate) fn named(&self, annotation: &str) -> String {
         match self.0.iter().find(|(name, _)| *name == annotation) {
             Some((_, value)) => format!("{annotation} ({})", quoted(value)),
             None => annotation.to_owned(),
@@ -26,7 +26,7 @@ impl Unusual {
     }
 
     /// The Events for values that are neither true nor false and were not published before.
-    pub fn take_events(&self, published: &mut Self) -> Vec<PendingEvent> {
+    pub(crate) fn take_events(&self, published: &mut Self) -> Vec<PendingEvent> {
         let unknown: Vec<_> = self.0.iter().filter(|(_, value)| !value.eq_ignore_ascii_case("true")).cloned().collect();
         let events = unknown.iter().filter(|unknown| !published.0.contains(unknown)).map(event).collect();
         *published = Self(unknown);

@@ -10,7 +10,7 @@ use super::error_class::{ErrorClass, Retry};
 
 /// A wait that doubles from `initial` up to `max`.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     /// The first wait, and the lower bound of every wait.
     pub initial: Duration,
     /// The upper bound of every wait.
@@ -19,7 +19,7 @@ pub struct Backoff {
 
 /// A wait that is longer after [`Intervals::step_after`].
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stepped {
+pub(crate) struct Stepped {
     /// The wait until then.
     pub first: Duration,
     /// The wait from then on.
@@ -31,7 +31,7 @@ macro_rules! intervals {
     ($($(#[$doc:meta])* $name:ident: $type:ty = $default:expr,)*) => {
         /// The operator's intervals.
         #[derive(Clone, Debug, PartialEq)]
-        pub struct Intervals {
+        pub(crate) struct Intervals {
             $($(#[$doc])* pub $name: $type,)*
         }
 
@@ -44,7 +44,7 @@ macro_rules! intervals {
         impl Intervals {
             /// The same intervals, each divided: tests run at these.
             #[must_use]
-            pub fn divided_by(&self, by: u32) -> Self {
+            pub(crate) fn divided_by(&self, by: u32) -> Self {
                 let by = by.max(1);
                 Self { $($name: self.$name / by,)* }
             }
@@ -115,12 +115,12 @@ const fn stepped(first: u64, then: u64) -> Stepped {
 
 impl Intervals {
     /// The step of a wait that has lasted this long already.
-    pub fn step(&self, wait: Stepped, lasted: Duration) -> Duration {
+    pub(crate) fn step(&self, wait: Stepped, lasted: Duration) -> Duration {
         if lasted < self.step_after { wait.first } else { wait.then }
     }
 
     /// The wait after the `attempts`-th consecutive failure of this class; `jitter` is drawn from 0 to 1.
-    pub fn after_failure(&self, class: ErrorClass, attempts: u32, jitter: f64) -> Duration {
+    pub(crate) fn after_failure(&self, class: ErrorClass, attempts: u32, jitter: f64) -> Duration {
         match class.handling().retry {
             Retry::Soon => self.retry.jittered(attempts, jitter),
             Retry::Access => self.access.jittered(attempts, jitter),
@@ -132,18 +132,18 @@ impl Intervals {
 
 impl Backoff {
     /// Doubles with each attempt after the first, up to the maximum.
-    pub fn without_jitter(self, attempts: u32) -> Duration {
+    pub(crate) fn without_jitter(self, attempts: u32) -> Duration {
         let doublings = attempts.saturating_sub(1).min(16);
         self.initial.saturating_mul(1 << doublings).min(self.max)
     }
 
     /// Draws evenly from the whole range, without growing.
-    pub fn drawn(self, jitter: f64) -> Duration {
+    pub(crate) fn drawn(self, jitter: f64) -> Duration {
         self.initial + self.max.saturating_sub(self.initial).mul_f64(jitter.clamp(0.0, 1.0))
     }
 
     /// Draws between the initial wait and twice the wait without jitter, at most the maximum.
-    pub fn jittered(self, attempts: u32, jitter: f64) -> Duration {
+    pub(crate) fn jittered(self, attempts: u32, jitter: f64) -> Duration {
         let ceiling = self.without_jitter(attempts.saturating_add(1));
         let spread = ceiling.saturating_sub(self.initial);
         self.initial + spread.mul_f64(jitter.clamp(0.0, 1.0))
@@ -167,7 +167,7 @@ impl Div<u32> for Stepped {
 }
 
 /// A duration in whole milliseconds, for logs and metrics.
-pub fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -17,9 +17,9 @@ const MAX_MESSAGE: usize = 700;
 /// Codes and request ids of AWS are cut to this many characters.
 const MAX_CODE: usize = 100;
 /// Code of a failure: no source has credentials.
-pub const NO_CREDENTIALS: &str = "NoCredentials";
+pub(crate) const NO_CREDENTIALS: &str = "NoCredentials";
 /// Code of a failure: STS reports another account for the credentials.
-pub const WRONG_ACCOUNT: &str = "WrongAccount";
+pub(crate) const WRONG_ACCOUNT: &str = "WrongAccount";
 
 /// The calls to AWS that the operator makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,7 +101,7 @@ impl fmt::Display for Operation {
 
 /// The outcome of one call: the reply, or whether the failed call can have taken effect.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome<T> {
+pub(crate) enum Outcome<T> {
     /// AWS carried out the call and replied.
     Done(T),
     /// AWS refused the call, which had no effect.
@@ -114,7 +114,7 @@ pub enum Outcome<T> {
 
 impl<T> Outcome<T> {
     /// The failure, if it is one.
-    pub fn failure(&self) -> Option<&Failure> {
+    pub(crate) fn failure(&self) -> Option<&Failure> {
         match self {
             Self::Done(_) => None,
             Self::Refused(failure) | Self::NotSent(failure) | Self::Unknown(failure) => Some(failure),
@@ -122,7 +122,7 @@ impl<T> Outcome<T> {
     }
 
     /// The reply, or the failure.
-    pub fn into_result(self) -> Result<T, Failure> {
+    pub(crate) fn into_result(self) -> Result<T, Failure> {
         match self {
             Self::Done(reply) => Ok(reply),
             Self::Refused(failure) | Self::NotSent(failure) | Self::Unknown(failure) => Err(failure),
@@ -130,22 +130,12 @@ impl<T> Outcome<T> {
     }
 
     /// The failure, if it is one.
-    pub fn into_failure(self) -> Option<Failure> {
+    pub(crate) fn into_failure(self) -> Option<Failure> {
         self.into_result().err()
     }
 
-    /// The same outcome with another reply.
-    pub fn map<U>(self, reply: impl FnOnce(T) -> U) -> Outcome<U> {
-        match self {
-            Self::Done(done) => Outcome::Done(reply(done)),
-            Self::Refused(failure) => Outcome::Refused(failure),
-            Self::NotSent(failure) => Outcome::NotSent(failure),
-            Self::Unknown(failure) => Outcome::Unknown(failure),
-        }
-    }
-
     /// The name in logs.
-    pub fn as_str(&self) -> &'static str {
+    pub(crate) fn as_str(&self) -> &'static str {
         match self {
             Self::Done(_) => "Done",
             Self::Refused(_) => "Refused",
@@ -157,7 +147,7 @@ impl<T> Outcome<T> {
 
 /// One page of a list.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Page<T> {
+pub(crate) struct Page<T> {
     /// The items of the page.
     pub items: Vec<T>,
     /// The token for the next page; none on the last one.
@@ -166,7 +156,7 @@ pub struct Page<T> {
 
 /// A service as App Runner lists it, without its network configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Service {
+pub(crate) struct Service {
     /// `ServiceArn`
     pub arn: String,
     /// `ServiceName`
@@ -179,14 +169,14 @@ pub struct Service {
 
 impl Service {
     /// True if the service is deleted; App Runner still lists it for a time.
-    pub fn is_deleted(&self) -> bool {
+    pub(crate) fn is_deleted(&self) -> bool {
         words::same(&self.status, "DELETED")
     }
 }
 
 /// A connector as App Runner describes it. Every member is optional, because the API model requires none.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Connector {
+pub(crate) struct Connector {
     /// `VpcConnectorArn`
     pub arn: Option<String>,
     /// `VpcConnectorName`
@@ -265,7 +255,7 @@ impl Failure {
 
 /// An error reply of AWS.
 #[derive(Clone, Debug, Default)]
-pub struct WireError<'a> {
+pub(crate) struct WireError<'a> {
     /// The HTTP status.
     pub http_status: u16,
     /// The code in the body or the header.
@@ -278,7 +268,7 @@ pub struct WireError<'a> {
 
 /// Classifies an error reply. Every reply has a class, and every class except `ServiceError` proves that the call had no
 /// effect.
-pub fn classify(operation: Operation, error: &WireError<'_>) -> Failure {
+pub(crate) fn classify(operation: Operation, error: &WireError<'_>) -> Failure {
     let code = error.code.map(strip_namespace);
     let message = error.message.unwrap_or_default();
     let class = ErrorClass::of(error.http_status, code, message);

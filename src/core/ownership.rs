@@ -37,7 +37,7 @@ impl FromStr for ClusterId {
 
 /// The value this object writes into the owner tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnerTag {
+pub(crate) struct OwnerTag {
     cluster: ClusterId,
     namespace: String,
     name: String,
@@ -45,7 +45,7 @@ pub struct OwnerTag {
 
 /// The meaning of an owner tag for one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Owner {
+pub(crate) enum Owner {
     /// There is no tag.
     Nobody,
     /// The tag names this object.
@@ -68,7 +68,7 @@ pub enum Owner {
 
 /// The state of the other object that a tag names, from the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OtherObjectState {
+pub(crate) enum OtherObjectState {
     /// It does not exist, or names another connector.
     Released,
     /// It exists and names this connector.
@@ -79,12 +79,12 @@ pub enum OtherObjectState {
 
 impl OwnerTag {
     /// Makes the tag of one object.
-    pub fn new(cluster: ClusterId, namespace: &str, name: &str) -> Self {
+    pub(crate) fn new(cluster: ClusterId, namespace: &str, name: &str) -> Self {
         Self { cluster, namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
     /// Interprets the value of a tag for this object.
-    pub fn read(&self, tag: Option<&str>) -> Owner {
+    pub(crate) fn read(&self, tag: Option<&str>) -> Owner {
         let Some(tag) = tag else { return Owner::Nobody };
         let parts: Vec<&str> = tag.split('/').collect();
         match parts.as_slice() {

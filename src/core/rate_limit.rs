@@ -176,7 +176,7 @@ impl Limiter {
 }
 
 /// The time in which the rate allows twice this many calls.
-pub fn half_of_the_rate(calls: u32, rate: f64) -> Duration {
+pub(crate) fn half_of_the_rate(calls: u32, rate: f64) -> Duration {
     Duration::from_secs_f64(2.0 * f64::from(calls) / rate.max(LOWEST_RATE))
 }
 

@@ -16,7 +16,7 @@ use crate::api::Reason;
 
 /// The writes that are made to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Write {
+pub enum WriteKind {
     /// Puts our finalizer on.
     AddFinalizer,
     /// Takes our finalizer off.
@@ -25,7 +25,7 @@ pub enum Write {
     WriteStatus,
 }
 
-impl Write {
+impl WriteKind {
     /// The name in metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ impl Write {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// What was to be written.
-    pub write: Write,
+    pub write: WriteKind,
     /// The HTTP status of the answer.
     pub code: u16,
     /// The message of the answer.
@@ -65,7 +65,7 @@ impl std::fmt::Display for Refusal {
 
 /// The refusals of one write in a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusals {
+pub(crate) struct Refusals {
     /// The last of them.
     pub last: Refusal,
     /// How many there were.
@@ -76,17 +76,17 @@ pub struct Refusals {
 
 impl KubeWrite {
     /// The kind of write, by which refusals are counted.
-    pub fn kind(&self) -> Write {
+    pub(crate) fn kind(&self) -> WriteKind {
         match self {
-            Self::AddFinalizer => Write::AddFinalizer,
-            Self::RemoveFinalizer(_) => Write::RemoveFinalizer,
-            Self::Status(_) => Write::WriteStatus,
+            Self::AddFinalizer => WriteKind::AddFinalizer,
+            Self::RemoveFinalizer(_) => WriteKind::RemoveFinalizer,
+            Self::Status(_) => WriteKind::WriteStatus,
         }
     }
 }
 
 /// Applies a refused write to the evidence.
-pub fn refused(evidence: &mut Evidence, refusal: Refusal) {
+pub(crate) fn refused(evidence: &mut Evidence, refusal: Refusal) {
     let before = evidence.state.refusals.take().filter(|before| before.last.write == refusal.write);
     let (failures, since) = before.map_or((0, evidence.now.moment), |before| (before.failures, before.since));
     evidence.state.refusals = Some(Refusals { last: refusal, failures: failures.saturating_add(1), since });
@@ -96,7 +96,7 @@ pub fn refused(evidence: &mut Evidence, refusal: Refusal) {
 /// Applies a successful write to the evidence: the refusals of that kind of write are over.
 ///
 /// The status that says `WriteRefused` is written in the reconcile of the refusal, and does not end it.
-pub fn succeeded(evidence: &mut Evidence, write: Write) {
+pub(crate) fn succeeded(evidence: &mut Evidence, write: WriteKind) {
     if !evidence.attempt.write_refused() {
         evidence.state.refusals.take_if(|refusals| refusals.last.write == write);
     }
@@ -108,7 +108,7 @@ pub(super) fn write_refused(evidence: &Evidence) -> Option<Decision> {
     Some(Decision::Blocked(Wait {
         reason: Reason::WriteRefused,
         message: refusals.last.to_string(),
-        until: evidence.from_now(evidence.rules.intervals.retry.jittered(refusals.failures, evidence.jitter)),
+        until: evidence.moment_after(evidence.rules.intervals.retry.jittered(refusals.failures, evidence.jitter)),
         failure: None,
     }))
 }
@@ -123,7 +123,7 @@ pub(super) fn outlived(evidence: &Evidence) -> bool {
 /// The Event for a refusal that the status cannot report, because status writes are refused as well.
 ///
 /// It is published again after 1, 2, 4, 8 … refusals, because the API server keeps Events for an hour.
-pub fn unreported(state: &ObjectState) -> Option<PendingEvent> {
+pub(crate) fn unreported(state: &ObjectState) -> Option<PendingEvent> {
     let refusals = state.refusals.as_ref().filter(|refusals| refusals.failures.is_power_of_two())?;
     let note = refusals.last.to_string();
     Some(PendingEvent { warning: true, reason: EventReason::State(Reason::WriteRefused), note })

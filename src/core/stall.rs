@@ -7,12 +7,12 @@ use super::state::Wait;
 use crate::api::{Reason, condition};
 
 /// Whether a reason can count as a stall, which asks a user to act.
-pub fn stalls(reason: Reason) -> bool {
+pub(crate) fn stalls(reason: Reason) -> bool {
     stall_of(reason) != Stall::Never
 }
 
 /// The moment at which a wait will count as a stall, if that is still to come.
-pub fn stalls_at(evidence: &Evidence, wait: &Wait) -> Option<Moment> {
+pub(crate) fn stalls_at(evidence: &Evidence, wait: &Wait) -> Option<Moment> {
     if stall_of(wait.reason) != Stall::AfterAMinute {
         return None;
     }

@@ -14,7 +14,7 @@ use crate::api::{Reason, VpcConnectorStatus};
 
 /// The state that the process keeps of one object between reconciles.
 #[derive(Clone, Debug, Default)]
-pub struct ObjectState {
+pub(crate) struct ObjectState {
     /// The deletion of the connector.
     pub deletion: Deletion,
     /// A claim whose owner tag has to be read back.
@@ -39,7 +39,7 @@ pub struct ObjectState {
 
 /// The deletion of one connector. At most one request of ours is in flight.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub enum Deletion {
+pub(crate) enum Deletion {
     /// No request of ours can be in flight.
     #[default]
     NotSent,
@@ -70,7 +70,7 @@ pub enum Deletion {
 
 /// A reply that confirms a deletion.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Confirmation {
+pub(crate) enum Confirmation {
     /// The connector was reported INACTIVE.
     Inactive(Box<Connector>),
     /// AWS does not know the connector.
@@ -82,7 +82,7 @@ pub enum Confirmation {
 /// App Runner may say that the connector is in use, or refuse the request in other words: AWS documents neither. After
 /// both, the service scan decides whether it is in use.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RefusedDelete {
+pub(crate) struct RefusedDelete {
     /// The time of the first refusal.
     pub since: Moment,
     /// The time of the last one.
@@ -93,7 +93,7 @@ pub struct RefusedDelete {
 
 /// A claim whose owner tag has to be read back: another owner may have written its tag at the same time.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PendingClaim {
+pub(crate) struct PendingClaim {
     /// The connector, if it was described just before the tag was written.
     pub connector: Option<Connector>,
     /// The tag that was replaced, of an object that no longer names the connector.
@@ -106,7 +106,7 @@ pub struct PendingClaim {
 
 /// Failed attempts since the last success.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Failures {
+pub(crate) struct Failures {
     /// Their number.
     pub attempts: u32,
     /// The class of the last one. A different class restarts the backoff.
@@ -119,7 +119,7 @@ pub struct Failures {
 
 /// A wait: its reason and message in the Ready condition, and its end.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Wait {
+pub(crate) struct Wait {
     /// The reason of the Ready condition.
     pub reason: Reason,
     /// The message of the Ready condition; it contains no time of ours.
@@ -132,7 +132,7 @@ pub struct Wait {
 
 impl ObjectState {
     /// The state of an object that this process has not seen before.
-    pub fn from_status(status: &VpcConnectorStatus) -> Self {
+    pub(crate) fn from_status(status: &VpcConnectorStatus) -> Self {
         let delete_failed =
             status.last_error.as_ref().is_some_and(|error| error.operation == Operation::DeleteVpcConnector.as_str());
         let unanswered = [Reason::ServiceError, Reason::Unreachable, Reason::Unproven];
@@ -145,7 +145,7 @@ impl ObjectState {
     ///
     /// A wait of an adoption does not delay a deletion. A claim that was lost, for example because a user wiped the status,
     /// ends every wait: it is established anew. A claim that was given up to another owner is not lost.
-    pub fn start_reconcile(&mut self, object: &Object, now: Moment) -> Attempt {
+    pub(crate) fn start_reconcile(&mut self, object: &Object, now: Moment) -> Attempt {
         let (before, phase) = (self.phase, object.phase());
         if before.is_deleting() != phase.is_deleting() {
             let published = std::mem::take(&mut self.published);
@@ -166,7 +166,7 @@ impl ObjectState {
 
 impl Deletion {
     /// The refusals because of which the deletion waits for services to release the connector.
-    pub fn refused(&self) -> Option<&RefusedDelete> {
+    pub(crate) fn refused(&self) -> Option<&RefusedDelete> {
         match self {
             Self::Refused(refused) => Some(refused),
             Self::NotSent | Self::Unanswered { .. } | Self::Accepted { .. } | Self::Confirmed { .. } => None,
@@ -174,7 +174,7 @@ impl Deletion {
     }
 
     /// The confirmation that this connector is deleted, and whether the status shows it.
-    pub fn confirmed(&self, of: &ConnectorArn) -> Option<(&Confirmation, bool)> {
+    pub(crate) fn confirmed(&self, of: &ConnectorArn) -> Option<(&Confirmation, bool)> {
         match self {
             Self::Confirmed { arn, by, recorded } if arn == of => Some((by, *recorded)),
             Self::Confirmed { .. }
@@ -186,7 +186,7 @@ impl Deletion {
     }
 
     /// The first of the refusals that this deletion waits for, or waited for before a request remained unanswered.
-    pub fn refused_since(&self) -> Option<Moment> {
+    pub(crate) fn refused_since(&self) -> Option<Moment> {
         match self {
             Self::Refused(refused) => Some(refused.since),
             Self::Unanswered { refused_since } => *refused_since,
@@ -195,7 +195,7 @@ impl Deletion {
     }
 
     /// Whether a request was sent whose effect is not known.
-    pub fn is_unconfirmed(&self) -> bool {
+    pub(crate) fn is_unconfirmed(&self) -> bool {
         match self {
             Self::Unanswered { .. } | Self::Accepted { .. } => true,
             Self::NotSent | Self::Refused(_) | Self::Confirmed { .. } => false,
@@ -215,7 +215,7 @@ impl Deletion {
 
 impl Confirmation {
     /// The connector as last described.
-    pub fn connector(&self) -> Option<&Connector> {
+    pub(crate) fn connector(&self) -> Option<&Connector> {
         match self {
             Self::Inactive(connector) => Some(connector),
             Self::NotFound => None,
@@ -226,7 +226,7 @@ impl Confirmation {
 impl Failures {
     /// The failures after one more.
     #[must_use]
-    pub fn after(before: Option<Self>, class: ErrorClass, now: Moment) -> Self {
+    pub(crate) fn after(before: Option<Self>, class: ErrorClass, now: Moment) -> Self {
         let attempts = before.map_or(0, |before| before.attempts).saturating_add(1);
         match before {
             Some(Self { class: same, of_class, since, .. }) if same == class => {

@@ -30,7 +30,7 @@ const OUR_WORDS: [&str; 3] = ["InUse", "Protected", "Paused"];
 const LOOKED_UP: &str = "the connector is being looked up";
 
 /// The status that a status write makes, and the Events to publish once it is written.
-pub fn status_after(evidence: &Evidence, write: &StatusWrite) -> (VpcConnectorStatus, Vec<PendingEvent>) {
+pub(crate) fn status_after(evidence: &Evidence, write: &StatusWrite) -> (VpcConnectorStatus, Vec<PendingEvent>) {
     let mut status = base_status(evidence);
     let events = match write {
         StatusWrite::Adopting => {
@@ -49,7 +49,7 @@ pub fn status_after(evidence: &Evidence, write: &StatusWrite) -> (VpcConnectorSt
 }
 
 /// The status of an object that waits, and the Events to publish once it is written.
-pub fn status_while(evidence: &Evidence, wait: &Wait) -> (VpcConnectorStatus, Vec<PendingEvent>) {
+pub(crate) fn status_while(evidence: &Evidence, wait: &Wait) -> (VpcConnectorStatus, Vec<PendingEvent>) {
     if claim_is_recent(evidence, wait) {
         return (evidence.object.status.clone(), Vec::new());
     }
@@ -91,7 +91,7 @@ pub fn status_while(evidence: &Evidence, wait: &Wait) -> (VpcConnectorStatus, Ve
 }
 
 /// The status of a paused object, which keeps what is known.
-pub fn status_while_paused(evidence: &Evidence) -> VpcConnectorStatus {
+pub(crate) fn status_while_paused(evidence: &Evidence) -> VpcConnectorStatus {
     let mut status = evidence.object.status.clone();
     if status.condition(condition::READY).is_none() {
         let reason = if evidence.object.deleting { Reason::Deleting } else { Reason::Adopting };
@@ -109,7 +109,7 @@ pub fn status_while_paused(evidence: &Evidence) -> VpcConnectorStatus {
 }
 
 /// Whether a status is worth a write: it has a new meaning, or the last write is long enough ago.
-pub fn needs_write(evidence: &Evidence, new: &VpcConnectorStatus) -> bool {
+pub(crate) fn needs_write(evidence: &Evidence, new: &VpcConnectorStatus) -> bool {
     let old = &evidence.object.status;
     if old == new {
         return false;

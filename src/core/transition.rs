@@ -15,7 +15,7 @@ use super::state::{Confirmation, Deletion, Failures, PendingClaim, RefusedDelete
 use crate::api::ConnectorState;
 
 /// Applies the outcome of an effect to the evidence.
-pub fn apply(evidence: &mut Evidence, completed: Completed) {
+pub(crate) fn apply(evidence: &mut Evidence, completed: Completed) {
     match completed {
         Completed::Kube(write) => apply_write(evidence, &write),
         Completed::OtherObject(state) => {

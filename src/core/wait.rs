@@ -27,7 +27,7 @@ const NAMED: usize = 5;
 
 /// Until a user changes something.
 pub(super) fn until_user_acts(evidence: &Evidence, reason: Reason, message: String) -> Wait {
-    Wait { reason, message, until: evidence.from_now(evidence.rules.intervals.user_action), failure: None }
+    Wait { reason, message, until: evidence.moment_after(evidence.rules.intervals.user_action), failure: None }
 }
 
 /// Until the next resync of a connector that is ACTIVE.
@@ -43,14 +43,14 @@ pub(super) fn available_untagged(until: Moment) -> Wait {
 /// Until the owner tag that was written is read back.
 pub(super) fn tag_written(evidence: &Evidence) -> Wait {
     let message = "the owner tag is written, and is read back before the claim is recorded".to_owned();
-    let until = evidence.from_now(evidence.rules.intervals.tag_settle.drawn(evidence.jitter));
+    let until = evidence.moment_after(evidence.rules.intervals.tag_settle.drawn(evidence.jitter));
     Wait { reason: Reason::Adopting, message, until, failure: None }
 }
 
 /// Until App Runner shows the owner tag that was written.
 pub(super) fn tag_not_shown(evidence: &Evidence, pending: &PendingClaim) -> Wait {
     let message = "the owner tag is written, and App Runner does not show it yet".to_owned();
-    let until = evidence.from_now(evidence.rules.intervals.tag_not_shown.jittered(pending.unseen, evidence.jitter));
+    let until = evidence.moment_after(evidence.rules.intervals.tag_not_shown.jittered(pending.unseen, evidence.jitter));
     Wait { reason: Reason::Adopting, message, until, failure: None }
 }
 
@@ -62,13 +62,13 @@ pub(super) fn owned_by_another(evidence: &Evidence, arn: &ConnectorArn, tag: &st
          connector; if it does not, so does: aws apprunner untag-resource --resource-arn {arn} --tag-keys {OWNER_TAG} \
          --region {region}"
     );
-    let until = evidence.from_now(evidence.rules.intervals.ownership);
+    let until = evidence.moment_after(evidence.rules.intervals.ownership);
     Wait { reason: Reason::OwnedByAnother, message, until, failure: None }
 }
 
 /// Until App Runner reports an accepted deletion as done.
 pub(super) fn until_deleted(evidence: &Evidence, since: Moment, describes: u32) -> Wait {
-    let next = evidence.from_now(evidence.rules.intervals.accepted.without_jitter(describes.saturating_add(1)));
+    let next = evidence.moment_after(evidence.rules.intervals.accepted.without_jitter(describes.saturating_add(1)));
     Wait {
         reason: Reason::Deleting,
         message: "App Runner accepted the deletion and still reports the connector ACTIVE".into(),
@@ -84,7 +84,7 @@ pub(super) fn delete_retry_at(evidence: &Evidence, since: Moment) -> Moment {
 
 /// Until the rate limit allows a call. Keeps the reason and message of the wait before, if there was one.
 pub(crate) fn until_rate_limit(evidence: &Evidence, allowed_in: Duration) -> Wait {
-    let until = evidence.from_now(allowed_in);
+    let until = evidence.moment_after(allowed_in);
     if let Some(wait) = evidence.state.wait.clone() {
         return Wait { until, ..wait };
     }
@@ -173,7 +173,7 @@ fn blocked_by(services: &[Service]) -> String {
 /// Until the attempt after one that failed.
 pub(super) fn after_failure(evidence: &Evidence, failure: &Failure) -> Wait {
     let wait = evidence.rules.intervals.after_failure(failure.class, consecutive_failures(evidence), evidence.jitter);
-    let until = evidence.from_now(wait);
+    let until = evidence.moment_after(wait);
     // A failed describe changes nothing: the connector was ACTIVE when it was last described.
     let was_available = evidence.object.status.says(Reason::Available);
     if evidence.object.phase() == Phase::Claimed && failure.class.is_transient() && was_available {

@@ -30,7 +30,7 @@ const BACKLOG: i32 = 128;
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// The state behind `/livez` and `/readyz`.
-pub struct Health {
+pub(crate) struct Health {
     started: Instant,
     /// Seconds from the start to the last heartbeat.
     heartbeat_at: AtomicU64,

@@ -47,7 +47,7 @@ pub(crate) enum SharedFailure {
 
 /// The shared failures that last, and those that were logged in the last minute.
 #[derive(Default)]
-pub struct Incidents {
+pub(crate) struct Incidents {
     all: Mutex<HashMap<SharedFailure, Incident>>,
 }
 

@@ -17,14 +17,14 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::core::effect::Proof;
 use crate::core::outcome::{Operation, Outcome};
-use crate::core::refusal::{Refusal, Write as ObjectWrite};
+use crate::core::refusal::{Refusal, WriteKind};
 
 const AWS_SECONDS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0];
 const RECONCILE_SECONDS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 10.0, 30.0];
 const DELETION_SECONDS: [f64; 10] = [0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1_800.0, 7_200.0, 86_400.0];
 
 /// All metrics of the process.
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     aws_requests: Family<RequestLabels, Counter>,
     aws_durations: Family<OperationLabels, Histogram>,
@@ -179,7 +179,7 @@ impl Metrics {
         registry.register("reconcile_errors", "Reconciles that failed", self.reconcile_errors.clone());
         let help = "Writes to objects that the API server refused, by write and HTTP status";
         registry.register("kubernetes_write_refusals", help, self.write_refusals.clone());
-        for write in [ObjectWrite::AddFinalizer, ObjectWrite::RemoveFinalizer, ObjectWrite::WriteStatus] {
+        for write in [WriteKind::AddFinalizer, WriteKind::RemoveFinalizer, WriteKind::WriteStatus] {
             for code in [403, 422] {
                 drop(self.write_refusals.get_or_create(&WriteLabels::new(write, code)));
             }
@@ -268,7 +268,7 @@ impl ReasonLabels {
 }
 
 impl WriteLabels {
-    fn new(write: ObjectWrite, code: u16) -> Self {
+    fn new(write: WriteKind, code: u16) -> Self {
         Self { verb: Label(write.as_str().into()), code: code.into() }
     }
 }
@@ -303,7 +303,7 @@ mod tests {
         metrics.observe_reconcile(Duration::from_millis(3), true);
         metrics.observe_reconcile(Duration::from_millis(3), false);
         metrics.event_lost(EventLoss::Forbidden);
-        metrics.write_refused(&Refusal { write: ObjectWrite::RemoveFinalizer, code: 422, message: String::new() });
+        metrics.write_refused(&Refusal { write: WriteKind::RemoveFinalizer, code: 422, message: String::new() });
         let objects = BTreeMap::from([("InUse".to_owned(), 2)]);
         let rates = BTreeMap::from([("eu-west-1".to_owned(), 2.5)]);
         let waiting = BTreeMap::from([("Paused".to_owned(), 1)]);

@@ -1,6 +1,6 @@
 //! Log, metrics, probes, and the failures that many objects share.
 
-pub mod health;
-pub mod incidents;
-pub mod log;
-pub mod metrics;
+pub(crate) mod health;
+pub(crate) mod incidents;
+pub(crate) mod log;
+pub(crate) mod metrics;

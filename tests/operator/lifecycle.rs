@@ -6,16 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use apprunner_emulator::{Fault, FaultKind, Operation};
-use apprunner_operator::apprunner::Aws;
-use apprunner_operator::apprunner::service_scans::ServiceScans;
-use apprunner_operator::cluster::events::Events;
-use apprunner_operator::cluster::writes::VpcConnectorClient;
-use apprunner_operator::controller::reconcile::Reconciler;
-use apprunner_operator::controller::{self, Scope};
-use apprunner_operator::core::evidence::Rules;
-use apprunner_operator::core::intervals::Intervals;
-use apprunner_operator::core::rate_limit::Limits;
-use apprunner_operator::leadership::{Leadership, MayAct};
+use apprunner_operator::testing;
 use futures::future::join_all;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -177,19 +168,10 @@ async fn panic_in_one_reconcile_affects_one_object() {
 
     let broken = Arc::new(AtomicBool::new(true));
     let client = panicking_client(&world, "unlucky", broken.clone());
-    let (events, _sending) = Events::start(client.clone(), Arc::default());
     let stopping = CancellationToken::new();
-    let limits = Limits { rate: 5.0, burst: 10 };
-    let rules = Rules { intervals: Intervals::default().divided_by(PACE), regions: Vec::new(), cluster_id: None };
-    let may_act = Arc::new(MayAct { stopping: stopping.clone(), leadership: Leadership::always() });
-    let aws = Arc::new(Aws::new(limits, rules.intervals.rate_recovery, Arc::default(), Arc::default()));
-    let (service_scans, triggered) = ServiceScans::new(aws.clone(), may_act.clone(), rules.intervals.clone());
-    let objects = VpcConnectorClient::new(client.clone());
-    let operator = Reconciler::new(objects, events, aws, service_scans, rules, may_act);
-    let namespaces = [world.namespace.clone()];
+    let (namespaces, stop) = ([world.namespace.clone()], stopping.clone());
     let running = tokio::spawn(async move {
-        let scope = Scope { namespaces: &namespaces, concurrency: 4 };
-        controller::run(client, operator, triggered, scope, Arc::default()).await;
+        testing::run_controller(client, &namespaces, PACE, stop).await;
     });
 
     for name in names {

@@ -35,7 +35,7 @@ async fn service_described_incompletely_still_counts_as_a_possible_blocker() {
         let says = |words| move |object: &VpcConnector| object.status.is_some() && message(object).contains(words);
         let held = world.until("egress", words, says(words)).await;
         assert_eq!(held.status.as_ref().unwrap().ready_reason(), Some("InUse"), "{words}");
-        assert!(message(&held).contains("which services use it can't be seen"), "{}", message(&held));
+        assert!(message(&held).contains("the services that use it cannot be read"), "{}", message(&held));
         world.emulator.clear_faults();
         world.until("egress", "named", says("used by App Runner service web (RUNNING)")).await;
         assert!(world.emulator.delete_service(&web));

@@ -28,6 +28,16 @@ fn describe(arn: &str) -> Step {
     Step::Call(ScanCall::Describe(arn.into()))
 }
 
+/// A failed call of another kind.
+fn retyped<T>(failure: Outcome<()>) -> Outcome<T> {
+    match failure {
+        Outcome::Done(()) => panic!("not a failure"),
+        Outcome::Refused(failure) => Outcome::Refused(failure),
+        Outcome::NotSent(failure) => Outcome::NotSent(failure),
+        Outcome::Unknown(failure) => Outcome::Unknown(failure),
+    }
+}
+
 /// A scan, the time, and the services of App Runner.
 #[derive(Clone)]
 struct World {
@@ -96,8 +106,8 @@ impl World {
     fn answer_with(&mut self, failure: Outcome<()>) -> Vec<String> {
         let Step::Call(call) = self.next() else { panic!("there is no call to answer") };
         let outcome = match call.clone() {
-            ScanCall::List(token) => ScanOutcome::List { token, outcome: failure.map(|()| Page::default()) },
-            ScanCall::Describe(arn) => ScanOutcome::Describe { arn, outcome: failure.map(|()| None) },
+            ScanCall::List(token) => ScanOutcome::List { token, outcome: retyped(failure) },
+            ScanCall::Describe(arn) => ScanOutcome::Describe { arn, outcome: retyped(failure) },
         };
         self.apply(call, outcome)
     }

@@ -92,7 +92,7 @@ impl Now {
 impl Evidence {
     /// The evidence this many seconds later.
     pub(super) fn later(self, seconds: u64) -> Self {
-        self.with(|e| e.now = e.now.at(e.from_now(Duration::from_secs(seconds))))
+        self.with(|e| e.now = e.now.at(e.moment_after(Duration::from_secs(seconds))))
     }
 
     pub(super) fn deleting(mut self) -> Self {

@@ -6,7 +6,7 @@ use crate::core::effect::{Effect, KubeWrite, StatusWrite};
 use crate::core::error_class::ErrorClass;
 use crate::core::evidence::{Evidence, Finalizer, Target};
 use crate::core::outcome::Operation;
-use crate::core::refusal::Write;
+use crate::core::refusal::WriteKind;
 use crate::core::stall;
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ fn passing(class: ErrorClass) -> Vec<Case> {
 fn lasting(class: ErrorClass) -> Vec<Case> {
     let twice = |e: Evidence, fail: fn(Evidence, ErrorClass) -> Evidence| {
         let e = fail(fail(e, class).next_attempt(), class);
-        e.with(|e| e.now = e.now.at(e.from_now(e.rules.intervals.stall_after)))
+        e.with(|e| e.now = e.now.at(e.moment_after(e.rules.intervals.stall_after)))
     };
     let describe = |e: Evidence, class| e.after_describe(refused(DESCRIBE, class));
     let delete = |e: Evidence, class| e.after_delete_only(refused(DELETE, class));
@@ -122,7 +122,7 @@ fn cases(reason: Reason) -> Vec<Case> {
         Reason::Protected => vec![waiting(deleting().with(|e| e.object.protected = true), Progressing)],
         // Such an object still exists only if it has another finalizer, and the removal of ours was refused at first.
         Reason::Retained => {
-            let e = deleting().retained().after_refusal(Write::RemoveFinalizer);
+            let e = deleting().retained().after_refusal(WriteKind::RemoveFinalizer);
             vec![stored(e, StatusWrite::Released, Progressing)]
         }
         Reason::NotFound => {
@@ -175,13 +175,13 @@ fn cases(reason: Reason) -> Vec<Case> {
             let receipt = || deleting().after_delete(described("INACTIVE")).after_write(StatusWrite::Receipt);
             let lasting = |e: Evidence, write| {
                 let e = e.after_refusal(write).after_refusal(write);
-                e.with(|e| e.now = e.now.at(e.from_now(e.rules.intervals.stall_after)))
+                e.with(|e| e.now = e.now.at(e.moment_after(e.rules.intervals.stall_after)))
             };
             vec![
-                waiting(new().after_refusal(Write::AddFinalizer), Progressing),
-                waiting(lasting(new(), Write::AddFinalizer), Degraded),
-                waiting(receipt().after_refusal(Write::RemoveFinalizer), Progressing),
-                waiting(lasting(receipt(), Write::RemoveFinalizer), Degraded),
+                waiting(new().after_refusal(WriteKind::AddFinalizer), Progressing),
+                waiting(lasting(new(), WriteKind::AddFinalizer), Degraded),
+                waiting(receipt().after_refusal(WriteKind::RemoveFinalizer), Progressing),
+                waiting(lasting(receipt(), WriteKind::RemoveFinalizer), Degraded),
             ]
         }
     }

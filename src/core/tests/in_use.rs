@@ -42,7 +42,7 @@ impl Evidence {
     fn reconciled_after(self, seconds: u64) -> Self {
         self.with(|e| {
             e.state.wait = Some(e.waits());
-            e.now = e.now.at(e.from_now(Duration::from_secs(seconds)));
+            e.now = e.now.at(e.moment_after(Duration::from_secs(seconds)));
             e.reconcile();
         })
     }
@@ -215,7 +215,7 @@ fn among_many_waiting_objects_each_retries_less_often_unless_released() {
 #[test]
 fn a_release_does_not_shorten_the_backoff_of_another_failure() {
     let throttled = in_use().next_attempt().after_delete(refused(DELETE, ErrorClass::Throttled)).reconciled_early();
-    let released_at = Some(throttled.from_now(Duration::from_millis(1)));
+    let released_at = Some(throttled.moment_after(Duration::from_millis(1)));
     assert_eq!(throttled.with_blockers(Blockers { released_at, ..blocked_by(&[]) }).waits().reason, Reason::Throttled);
 }
 
@@ -237,7 +237,7 @@ fn a_requested_delete_is_sent_even_with_blockers() {
 fn a_wait_for_the_rate_limit_keeps_the_reason_of_an_earlier_wait() {
     let soon = Duration::from_secs(20);
     let first = wait::until_rate_limit(&claimed().deleting(), soon);
-    assert_eq!((first.reason, first.until), (Reason::Deleting, claimed().from_now(soon)));
+    assert_eq!((first.reason, first.until), (Reason::Deleting, claimed().moment_after(soon)));
     assert!(first.message.contains("--aws-rate"), "{}", first.message);
     assert_eq!(wait::until_rate_limit(&super::evidence::unclaimed(), soon).reason, Reason::Adopting);
     assert_eq!(

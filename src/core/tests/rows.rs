@@ -608,7 +608,7 @@ fn tags_that_are_not_found_at_a_resync_end_the_attempt() {
 #[test]
 fn a_delete_that_is_due_again_is_sent_without_a_describe() {
     let accepted = claimed().deleting().after_delete(described("ACTIVE"));
-    let just_before = accepted.clone().with(|e| e.now = e.now.at(e.from_now(Duration::from_millis(119_999))));
+    let just_before = accepted.clone().with(|e| e.now = e.now.at(e.moment_after(Duration::from_millis(119_999))));
     let due = accepted.later(120);
     for (e, call) in [(just_before, AwsCall::Describe), (due, AwsCall::ReadTags)] {
         let e = e.with(|e| {
@@ -647,7 +647,7 @@ fn a_claim_uses_a_description_that_is_less_than_six_seconds_old() {
     let active = unclaimed().after_describe(described("ACTIVE")).after_tags(tag(None));
     let written_tag = active.after_tag_write(written());
     let after = |millis| {
-        let e = written_tag.clone().with(|e| e.now = e.now.at(e.from_now(Duration::from_millis(millis))));
+        let e = written_tag.clone().with(|e| e.now = e.now.at(e.moment_after(Duration::from_millis(millis))));
         e.requested_with("now").ours().acts()
     };
     assert_eq!(after(5_999), claim());

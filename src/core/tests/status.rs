@@ -65,7 +65,7 @@ fn a_missing_right_stalls_after_two_refusals_and_a_minute() {
     assert!(!stalled(&first));
     let second = first.after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::AccessDenied));
     assert!(!stalled(&second), "the second refusal, but not yet a minute");
-    assert_eq!(stall::stalls_at(&second, &second.waits()), Some(second.from_now(Duration::from_mins(1))));
+    assert_eq!(stall::stalls_at(&second, &second.waits()), Some(second.moment_after(Duration::from_mins(1))));
     let late = second.later(60);
     assert!(stalled(&late));
     let restarted = denied().with(|e| e.object.status = reported(&late).0);
