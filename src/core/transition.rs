@@ -197,15 +197,11 @@ fn apply_written_tag(evidence: &mut Evidence) {
     }
     // A tag that did not become visible is written once more; the claim stays the same.
     let before = evidence.state.pending_claim.take();
-    let (described, replaced) = match before {
-        Some(pending) if is_recent(evidence, &pending) => (pending.connector, pending.replaced_tag),
-        Some(pending) => (None, pending.replaced_tag),
-        None => (None, None),
-    };
     let connector = match evidence.attempt.observed.take() {
         Some(Observed::Active(connector)) => Some(connector),
-        Some(Observed::Inactive(_) | Observed::NotFound) | None => described,
+        Some(Observed::Inactive(_) | Observed::NotFound) | None => None,
     };
+    let replaced = before.and_then(|pending| pending.replaced_tag);
     let replaced_tag = match std::mem::replace(&mut evidence.attempt.ownership, Ownership::Written) {
         Ownership::Released { tag } => Some(tag),
         Ownership::Ours { replaced: earlier } => earlier.or(replaced),
