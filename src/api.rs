@@ -439,7 +439,7 @@ impl VpcConnector {
         self.metadata.uid.clone().into()
     }
 
-    /// Whether it has a deletionTimestamp.
+    /// True if it has a deletionTimestamp.
     pub fn deleting(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()
     }

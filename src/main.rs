@@ -11,7 +11,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let Err(error) = execute(Cli::parse()) else { return ExitCode::SUCCESS };
-    // Where even this can't be written, the exit code is what is left to say.
+    // If standard error is closed, only the exit code reports the failure.
     let _ = writeln!(std::io::stderr(), "apprunner-operator: {error}");
     ExitCode::FAILURE
 }

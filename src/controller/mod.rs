@@ -222,7 +222,7 @@ fn error_policy(object: Arc<Guarded>, failed: &ReconcileError, context: Arc<Cont
 }
 
 impl Failures {
-    /// Whether the failure concerns this object only and was not logged yet. An API server that does not answer or refuses
+    /// True if the failure concerns this object only and was not logged yet. An API server that does not answer or refuses
     /// writes concerns all objects, and is logged as an incident.
     fn is_new(&mut self, failed: &ReconcileError) -> bool {
         use cluster::Error::{NoAnswer, NotServed, WriteRefused};

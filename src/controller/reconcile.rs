@@ -211,7 +211,7 @@ impl Reconciler {
 
     /// Applies a refused write to the evidence, so that `decide` says what follows.
     ///
-    /// When the status that reports the refusal is refused as well, an Event reports it, and the queue tries again.
+    /// If the status that reports the refusal is refused as well, an Event reports it, and the queue tries again.
     fn apply_refusal(&self, pass: &mut Pass, refusal: Refusal) -> Result<Option<Action>, Error> {
         self.metrics.write_refused(&refusal);
         debug!(error = %refusal, "the API server refused a write");

@@ -1,13 +1,13 @@
-//! One reconcile: why it began, and what was observed in it. It is a local of the reconcile loop and is never stored.
+//! One reconcile: its trigger and its observations. It is a local of the reconcile loop and is never stored.
 
 use super::evidence::Object;
 use super::outcome::{Connector, Failure};
 use super::ownership::{OtherObjectState, Owner};
 
-/// What was observed in one reconcile; the next one starts afresh.
+/// The observations of one reconcile; the next one starts without them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Attempt {
-    /// Why it began.
+    /// Its trigger.
     pub trigger: Trigger,
     /// The connector was described in the course of a deletion, whatever the outcome.
     pub described: bool,
@@ -17,11 +17,11 @@ pub(crate) struct Attempt {
     pub ownership: Ownership,
     /// Removal of the owner tag.
     pub untag: Untag,
-    /// What ended the attempt.
+    /// The end of the attempt.
     pub end: End,
 }
 
-/// Why a reconcile began, settled once when it does: an attempt that has begun runs to its end.
+/// The trigger of a reconcile, settled once when it begins: an attempt that has begun runs to its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Trigger {
     /// Its time has come.
@@ -92,7 +92,7 @@ pub(crate) enum Untag {
     Failed(Failure),
 }
 
-/// What ended an attempt.
+/// The end of an attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum End {
     /// Nothing yet.
@@ -118,7 +118,7 @@ impl Attempt {
         }
     }
 
-    /// Whether a write to the object was refused.
+    /// True if a write to the object was refused.
     pub(crate) fn write_refused(&self) -> bool {
         self.end == End::WriteRefused
     }
@@ -140,7 +140,7 @@ impl Trigger {
 }
 
 impl Ownership {
-    /// Whether the connector is ours, or no owner claims it.
+    /// True if the connector is ours, or no owner claims it.
     pub(crate) fn is_ours_or_free(&self) -> bool {
         match self {
             Self::Ours { .. } | Self::Untagged | Self::Released { .. } => true,

@@ -80,11 +80,11 @@ pub(crate) enum ScanOutcome {
 pub(crate) struct Blockers {
     /// The services.
     pub services: Services,
-    /// When a service that used the connector last released it or changed its status.
+    /// The last time that a service which used the connector released it or changed its status.
     pub released_at: Option<Moment>,
-    /// When the scan first found that no service uses it.
+    /// The first time that the scan found no service to use it.
     pub unreferenced_at: Option<Moment>,
-    /// When any service of the account and region was last created, changed or deleted.
+    /// The last time that any service of the account and region was created, changed or deleted.
     pub changed_at: Option<Moment>,
     /// Minimum interval between delete attempts for one object, so that all waiting objects together use at most half of
     /// the rate limit.
@@ -108,9 +108,9 @@ pub(crate) enum Services {
 /// The times of a call, and a number drawn from 0 to 1.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CallTime {
-    /// When it was sent.
+    /// Time of the request.
     pub sent: Moment,
-    /// When it was answered.
+    /// Time of the answer.
     pub now: Moment,
     /// Spreads waits.
     pub jitter: f64,
@@ -323,7 +323,7 @@ impl ServiceScan {
             self.services.insert(service.arn.clone(), CachedService { service, description, failures: 0 });
         }
         self.listed = Some(ListSnapshot { began: listing.began, pages: listing.pages });
-        // A service that could not be described may have been deleted, and then nothing fails any more.
+        // A service that could not be described may have been deleted; then the failure is over.
         if self.undescribed().is_none() {
             self.succeeded(Operation::DescribeService);
         }

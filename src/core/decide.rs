@@ -323,7 +323,7 @@ fn wait_for_services(evidence: &Evidence, refused: &RefusedDelete) -> Option<Dec
     (evidence.now.moment < wait.until).then_some(Decision::Wait(wait))
 }
 
-/// Whether AWS may be called now.
+/// True if AWS may be called now.
 fn is_due(evidence: &Evidence) -> bool {
     let outlived = |wait: &Wait| match wait.reason {
         // A status restored from a backup has lost its claim; the wait of the claim does not delay the new one.
@@ -352,7 +352,7 @@ pub(crate) fn calls_of_attempt(evidence: &Evidence, call: AwsCall) -> u32 {
     }
 }
 
-/// Whether the connector may be deleted already, because a delete was refused as invalid or its tags were not found: one
+/// True if the connector may be deleted already, because a delete was refused as invalid or its tags were not found: one
 /// describe in the same attempt shows it.
 fn needs_describe(evidence: &Evidence) -> bool {
     let doubtful = |failure: &Failure| match failure.operation {

@@ -119,7 +119,7 @@ pub(crate) enum AwsOutcome {
 }
 
 impl Effect {
-    /// Whether AWS is called: while the operator shuts down, no such call is begun.
+    /// True if AWS is called: while the operator shuts down, no such call is begun.
     pub(crate) fn calls_aws(&self) -> bool {
         match self {
             Self::Aws(..) => true,
@@ -129,7 +129,7 @@ impl Effect {
 }
 
 impl StatusWrite {
-    /// Whether the write must fail if the object has changed since it was read. Another operator may have recorded a receipt,
+    /// True if the write must fail if the object has changed since it was read. Another operator may have recorded a receipt,
     /// and AWS no longer knows the connector: that receipt is all there is.
     pub(crate) fn requires_same_version(&self) -> bool {
         match self {

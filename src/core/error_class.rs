@@ -1,5 +1,5 @@
 //! One table for the errors of AWS: for each class its codes, the reason of the Ready condition, the backoff, the event
-//! that ends the failure, and when it counts as a stall.
+//! that ends the failure, and the beginning of a stall.
 //!
 //! A new error code is added to a row of [`ErrorClass::handling`]; a new kind of failure is a new class and a new row.
 //! [`super::transition`] applies a failure to the evidence, and [`super::decide`] decides the next step.
@@ -60,7 +60,7 @@ pub enum EndsWith {
     Blockers,
 }
 
-/// When a failure counts as a stall, which asks a user to act.
+/// The beginning of a stall, which asks a user to act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stall {
     /// It does not.
@@ -84,7 +84,7 @@ pub struct Handling {
     pub retry: Retry,
     /// The event that ends the failure.
     pub ends_with: EndsWith,
-    /// When it counts as a stall.
+    /// The beginning of the stall.
     pub stall: Stall,
 }
 
@@ -146,12 +146,12 @@ impl ErrorClass {
         Self::ALL.into_iter().find(|class| class.handling().reason == reason)
     }
 
-    /// Whether the failure ends without anybody's action.
+    /// True if the failure ends without anybody's action.
     pub fn is_transient(self) -> bool {
         self.handling().ends_with == EndsWith::Time
     }
 
-    /// Whether all calls of the account fail until a user corrects rights, credentials, trust or the subscription.
+    /// True if all calls of the account fail until a user corrects rights, credentials, trust or the subscription.
     pub fn needs_access(self) -> bool {
         self.handling().ends_with == EndsWith::Access
     }

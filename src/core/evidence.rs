@@ -25,7 +25,7 @@ pub(crate) struct Evidence {
     pub caller: Caller,
     /// The state that the process keeps of the object.
     pub state: ObjectState,
-    /// What this reconcile has observed.
+    /// The observations of this reconcile.
     pub attempt: Attempt,
     /// The services that block the connector, once the service scan is subscribed to.
     pub blockers: Option<Blockers>,
@@ -106,7 +106,7 @@ pub(crate) enum Target {
     Invalid(ArnError),
 }
 
-/// Where an object is in its life: with or without a claim, living or being deleted.
+/// The phase of an object: with or without a claim, living or being deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// It owns no connector yet.
@@ -121,7 +121,7 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    /// Whether the object is being deleted.
+    /// True if the object is being deleted.
     pub(crate) fn is_deleting(self) -> bool {
         match self {
             Self::DeletingUnclaimed | Self::DeletingClaimed => true,
@@ -129,7 +129,7 @@ impl Phase {
         }
     }
 
-    /// Whether the object owns its connector.
+    /// True if the object owns its connector.
     pub(crate) fn is_claimed(self) -> bool {
         match self {
             Self::Claimed | Self::DeletingClaimed => true,
@@ -163,7 +163,7 @@ impl std::fmt::Display for Target {
 }
 
 impl Rules {
-    /// Whether this operator calls the region of a connector, and as the partition that the ARN has.
+    /// True if this operator calls the region of a connector, and as the partition that the ARN has.
     pub(crate) fn serves(&self, arn: &ConnectorArn) -> bool {
         self.regions.contains(arn.region()) && arn.partition() == arn.region().partition()
     }
@@ -198,7 +198,7 @@ impl Object {
         self.target.arn().filter(|arn| self.status.arn.as_deref() == Some(arn.as_str()))
     }
 
-    /// Where the object is in its life.
+    /// The phase of the object.
     pub(crate) fn phase(&self) -> Phase {
         match (self.deleting, self.claimed()) {
             (false, None) => Phase::Unclaimed,
@@ -208,24 +208,24 @@ impl Object {
         }
     }
 
-    /// Whether it is being deleted and its connector is to remain.
+    /// True if it is being deleted and its connector is to remain.
     pub(crate) fn is_retained(&self) -> bool {
         self.deleting && self.policy == DeletionPolicy::Retain
     }
 
-    /// Whether the status holds the receipt of the connector that this object owns.
+    /// True if the status holds the receipt of the connector that this object owns.
     pub(crate) fn has_receipt(&self) -> bool {
         let state = self.status.status.as_ref().map(ConnectorStatus::state);
         self.claimed().is_some() && state == Some(ConnectorState::Inactive)
     }
 
-    /// Whether the status says Available for the current generation, and no attempt is requested.
+    /// True if the status says Available for the current generation, and no attempt is requested.
     pub(crate) fn is_reported_available(&self) -> bool {
         let current = self.status.observed_generation == self.generation;
         self.status.says(Reason::Available) && current && !self.requested()
     }
 
-    /// Whether a user requested an attempt that was not answered yet.
+    /// True if a user requested an attempt that was not answered yet.
     pub(crate) fn requested(&self) -> bool {
         self.request.is_some() && self.request != self.status.last_handled_reconcile_at
     }

@@ -48,7 +48,7 @@ impl WriteKind {
 /// A refusal, in the API server's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// What was to be written.
+    /// The refused write.
     pub write: WriteKind,
     /// The HTTP status of the answer.
     pub code: u16,
@@ -68,9 +68,9 @@ impl std::fmt::Display for Refusal {
 pub(crate) struct Refusals {
     /// The last of them.
     pub last: Refusal,
-    /// How many there were.
+    /// Their number.
     pub failures: u32,
-    /// When the first of them was.
+    /// The time of the first one.
     pub since: Moment,
 }
 
@@ -113,7 +113,7 @@ pub(super) fn write_refused(evidence: &Evidence) -> Option<Decision> {
     }))
 }
 
-/// Whether a status that says `WriteRefused` has to be corrected: our finalizer was removed after all, and another one
+/// True if a status that says `WriteRefused` has to be corrected: our finalizer was removed after all, and another one
 /// still holds the object.
 pub(super) fn outlived(evidence: &Evidence) -> bool {
     let absent = evidence.object.finalizer == Finalizer::Absent;

@@ -6,7 +6,7 @@ use super::evidence::Evidence;
 use super::state::Wait;
 use crate::api::{Reason, condition};
 
-/// Whether a reason can count as a stall, which asks a user to act.
+/// True if a reason can count as a stall, which asks a user to act.
 pub(crate) fn stalls(reason: Reason) -> bool {
     stall_of(reason) != Stall::Never
 }
@@ -27,7 +27,7 @@ pub(crate) fn stalls_at(evidence: &Evidence, wait: &Wait) -> Option<Moment> {
     Some(since.after(evidence.rules.intervals.stall_after)).filter(|at| evidence.now.moment < *at)
 }
 
-/// Whether a wait counts as a stall. Once it does, it remains one as long as the reason stays the same.
+/// True if a wait counts as a stall. Once it does, it remains one as long as the reason stays the same.
 pub(super) fn is_stalled(evidence: &Evidence, wait: &Wait) -> bool {
     let stalled = evidence.object.status.condition(condition::STALLED);
     let before = stalled.is_some_and(|condition| condition.reason == wait.reason.as_str());

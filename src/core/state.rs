@@ -194,7 +194,7 @@ impl Deletion {
         }
     }
 
-    /// Whether a request was sent whose effect is not known.
+    /// True if a request was sent whose effect is not known.
     pub(crate) fn is_unconfirmed(&self) -> bool {
         match self {
             Self::Unanswered { .. } | Self::Accepted { .. } => true,
@@ -202,7 +202,7 @@ impl Deletion {
         }
     }
 
-    /// What remains true when the watch shows the object in another phase. It may show an object as it was before its
+    /// The part that remains true when the watch shows the object in another phase. It may show an object as it was before its
     /// deletion, and then as it is.
     fn in_another_phase(self) -> Self {
         match self {

@@ -108,7 +108,7 @@ pub(crate) fn status_while_paused(evidence: &Evidence) -> VpcConnectorStatus {
     status
 }
 
-/// Whether a status is worth a write: it has a new meaning, or the last write is long enough ago.
+/// True if a status is worth a write: it has a new meaning, or the last write is long enough ago.
 pub(crate) fn needs_write(evidence: &Evidence, new: &VpcConnectorStatus) -> bool {
     let old = &evidence.object.status;
     if old == new {
@@ -128,7 +128,7 @@ fn next_attempt_time(evidence: &Evidence, until: Moment) -> Option<Time> {
     written.filter(same).or_else(|| Some(whole_seconds(new)))
 }
 
-/// Whether an object that says Adopting waits for the tag that it has just written: the claim follows 1 to 3 s later.
+/// True if an object that says Adopting waits for the tag that it has just written: the claim follows 1 to 3 s later.
 fn claim_is_recent(evidence: &Evidence, wait: &Wait) -> bool {
     let recent = evidence.state.pending_claim.as_ref().is_some_and(|pending| pending.unseen == 0);
     recent && wait.reason == Reason::Adopting && evidence.object.status.says(Reason::Adopting)

@@ -99,7 +99,7 @@ pub(crate) fn until_rate_limit(evidence: &Evidence, allowed_in: Duration) -> Wai
 
 /// Until the services release the connector.
 ///
-/// When one releases it, the delete is repeated at once. Otherwise a release may have been missed, so the delete is
+/// After a release the delete is repeated at once. Otherwise a release may have been missed, so the delete is
 /// repeated with backoff; when many objects wait, less often, so that calls remain for the service scan.
 pub(super) fn after_refusal(evidence: &Evidence, refused: &RefusedDelete, blockers: &Blockers) -> Wait {
     let unexplained = refused.failure.class == ErrorClass::InvalidRequest;
@@ -225,15 +225,14 @@ fn explain_credentials(failure: &Failure) -> String {
         ErrorClass::Unreachable => format!("the source of the AWS credentials does not answer: {cause}"),
         ErrorClass::Untrusted => cause.clone(),
         _ if is_of_clock(failure) => {
-            "the clock here differs from AWS's, which therefore gives no credentials to whoever signs with it"
-                .to_owned()
+            "the clock here differs from AWS's, which therefore rejects the request for credentials".to_owned()
         }
         _ if failure.code == NO_CREDENTIALS => format!("no AWS credentials were found: {cause}"),
         _ => format!("AWS credentials could not be loaded: {cause}"),
     }
 }
 
-/// Whether AWS rejects the call because it was signed for another region than the one that the endpoint serves.
+/// True if AWS rejects the call because it was signed for another region than the one that the endpoint serves.
 pub(crate) fn is_of_region(failure: &Failure) -> bool {
     ["scoped to a valid region", "scoped to correct region"].iter().any(|said| words::says(&failure.message, said))
 }
@@ -246,7 +245,7 @@ fn endpoint_of(operation: Operation) -> &'static str {
     }
 }
 
-/// Whether AWS rejects the call because of the time here.
+/// True if AWS rejects the call because of the time here.
 pub(crate) fn is_of_clock(failure: &Failure) -> bool {
     let said = |text: &str, phrases: [&str; 2]| phrases.iter().any(|phrase| words::says(text, phrase));
     said(&failure.message, ["Signature expired", "Signature not yet current"])
