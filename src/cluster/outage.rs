@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_grow_to_their_maximum_and_start_again_after_thirty_seconds_without_failures() {
+    fn waits_grow_and_start_again_after_thirty_seconds_without_failures() {
         let mut backoff =
             WatchBackoff::new(intervals::Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(10) });
         let mut now = Instant::now();

@@ -130,7 +130,7 @@ async fn wait_for_leadership(may_act: &MayAct, health: &Health) -> bool {
             () = tokio::time::sleep(HEARTBEAT) => health.heartbeat(),
         }
     }
-    health.leads();
+    health.set_leading();
     true
 }
 

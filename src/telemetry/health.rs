@@ -69,7 +69,7 @@ impl Health {
     }
 
     /// Records that this operator leads.
-    pub(crate) fn leads(&self) {
+    pub(crate) fn set_leading(&self) {
         self.lease_known();
         self.leads.store(true, Ordering::Relaxed);
     }
@@ -189,7 +189,7 @@ mod tests {
         assert!(health.ready().unwrap_err().contains("Lease"));
         health.lease_known();
         assert_eq!(health.ready(), Ok(()));
-        health.leads();
+        health.set_leading();
         assert!(health.ready().unwrap_err().contains("objects"));
         health.synced();
         assert_eq!(health.ready(), Ok(()));

@@ -147,7 +147,7 @@ impl Incidents {
 }
 
 impl Incident {
-    fn lasts(&self) -> bool {
+    fn is_active(&self) -> bool {
         !self.affected.is_empty()
     }
 
@@ -164,7 +164,9 @@ fn note(
     (affected, kind, error): (&str, &str, &str),
     now: Moment,
 ) -> bool {
-    all.retain(|_, incident| now.since(incident.reported) < if incident.lasts() { FORGET_AFTER } else { LOG_AGAIN });
+    all.retain(|_, incident| {
+        now.since(incident.reported) < if incident.is_active() { FORGET_AFTER } else { LOG_AGAIN }
+    });
     if *shared == SharedFailure::Credentials
         && kind != Reason::Unreachable.to_string()
         && let Some(logged) = rejected_by_app_runner(all, kind)
@@ -172,7 +174,7 @@ fn note(
         all.insert(SharedFailure::Credentials, logged);
     }
     let incident = all.entry(shared.clone()).or_default();
-    if !incident.lasts() {
+    if !incident.is_active() {
         (incident.began, incident.most) = (now, 0);
     }
     incident.reported = now;
@@ -196,7 +198,7 @@ fn remove(
 ) -> Vec<EndedIncident> {
     let mut ended = Vec::new();
     for (failure, incident) in all.iter_mut().filter(|(failure, _)| which(failure)) {
-        let ends = incident.affected.remove(affected) && !incident.lasts();
+        let ends = incident.affected.remove(affected) && !incident.is_active();
         if ends && incident.has_logged(&incident.kind) {
             let objects = (affected != OPERATOR).then_some(incident.most);
             let (failure, lasted) = (failure.clone(), now.since(incident.began));
@@ -211,7 +213,7 @@ fn remove(
 /// failure, and is logged already.
 fn rejected_by_app_runner(all: &mut HashMap<SharedFailure, Incident>, kind: &str) -> Option<Incident> {
     let same = |shared: &SharedFailure, incident: &mut Incident| {
-        matches!(shared, SharedFailure::AppRunner(_)) && incident.lasts() && incident.has_logged(kind)
+        matches!(shared, SharedFailure::AppRunner(_)) && incident.is_active() && incident.has_logged(kind)
     };
     all.extract_if(same).map(|(_, incident)| incident).min_by_key(|incident| incident.began)
 }
