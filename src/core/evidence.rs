@@ -243,3 +243,26 @@ impl Evidence {
         self.now.moment.after(wait)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{FINALIZER, VpcConnectorSpec};
+
+    #[test]
+    fn the_finalizer_is_absent_present_or_removed_by_us() {
+        let mut object = VpcConnector::new("egress", VpcConnectorSpec::default());
+        assert_eq!(Object::read(&object, false).finalizer, Finalizer::Absent);
+        assert_eq!(Object::read(&object, true).finalizer, Finalizer::Absent);
+        object.metadata.finalizers = Some(vec!["another".into(), FINALIZER.into()]);
+        assert_eq!(Object::read(&object, false).finalizer, Finalizer::Present);
+        assert_eq!(Object::read(&object, true).finalizer, Finalizer::Removed);
+    }
+
+    #[test]
+    fn each_phase_says_whether_the_object_is_deleted_and_claimed() {
+        let phases = [Phase::Unclaimed, Phase::Claimed, Phase::DeletingUnclaimed, Phase::DeletingClaimed];
+        assert_eq!(phases.map(Phase::is_deleting), [false, false, true, true]);
+        assert_eq!(phases.map(Phase::is_claimed), [false, true, false, true]);
+    }
+}

@@ -327,6 +327,7 @@ mod tests {
         let outcomes =
             [Outcome::Done(()), Outcome::Refused(failure()), Outcome::NotSent(failure()), Outcome::Unknown(failure())];
         assert_eq!(outcomes.each_ref().map(Outcome::as_str), ["Done", "Refused", "NotSent", "Unknown"]);
+        assert_eq!(outcomes.each_ref().map(|outcome| outcome.failure().is_some()), [false, true, true, true]);
     }
 
     #[test]

@@ -468,3 +468,18 @@ fn a_released_connector_is_not_reported_as_unreferenced() {
     assert_eq!(world.blockers().unreferenced_at, None, "it was released, so `released_at` is set instead");
     assert!(world.blockers().released_at.is_some());
 }
+
+#[test]
+fn a_new_time_of_a_blocker_alone_changes_no_blocker() {
+    let mut world = World::new().with("web", "RUNNING", Some(ARN)).subscribed();
+    world.scan_all();
+    let before = world.blockers();
+    world.later(1_000);
+    world.put("web", "RUNNING", Some(ARN));
+    let Step::Rest(until) = world.next() else { panic!("it rests") };
+    world.now = until;
+    assert!(world.answer().is_empty(), "the list");
+    assert!(world.answer().is_empty(), "the description");
+    assert_eq!(world.blockers().services, before.services);
+    assert_eq!(world.blockers().released_at, None);
+}

@@ -246,7 +246,8 @@ fn a_wait_for_the_rate_limit_keeps_the_reason_of_an_earlier_wait() {
         "a late describe does not change the reason"
     );
     let blocked = in_use().with_blockers(blocked_by(&["web"])).reconciled_after(1);
-    assert_eq!(wait::until_rate_limit(&blocked, soon).reason, Reason::InUse);
+    let delayed = wait::until_rate_limit(&blocked, soon);
+    assert_eq!((delayed.reason, delayed.until), (Reason::InUse, blocked.moment_after(soon)));
 }
 
 #[test]

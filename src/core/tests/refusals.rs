@@ -178,6 +178,8 @@ fn a_reported_refusal_is_corrected_if_another_finalizer_remains() {
 
 #[test]
 fn a_refusal_names_the_write() {
+    let names = [WriteKind::AddFinalizer, WriteKind::RemoveFinalizer, WriteKind::WriteStatus].map(WriteKind::as_str);
+    assert_eq!(names, ["AddFinalizer", "RemoveFinalizer", "WriteStatus"]);
     let said = [WriteKind::AddFinalizer, WriteKind::RemoveFinalizer, WriteKind::WriteStatus]
         .map(|write| refusal(write).to_string());
     for (said, words) in said.iter().zip(["add the finalizer", "remove the finalizer", "write the status"]) {
