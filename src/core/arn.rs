@@ -32,9 +32,7 @@ pub struct Region(String);
 /// An account in a region. AWS limits calls, lists services, and has outages for each account and region.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct AccountRegion {
-    /// The account.
     pub account: AccountId,
-    /// The region.
     pub region: Region,
 }
 

@@ -54,9 +54,7 @@ pub(crate) enum Ownership {
     Written,
     /// The tag names another object of this cluster, which has to be read.
     OfObject {
-        /// Its namespace.
         namespace: String,
-        /// Its name.
         name: String,
         /// The tag's value.
         tag: String,

@@ -14,9 +14,7 @@ pub(crate) enum Effect {
     Kube(KubeWrite),
     /// A GET of the other object that an owner tag names.
     ReadOtherObject {
-        /// Its namespace.
         namespace: String,
-        /// Its name.
         name: String,
         /// The connector that it may name as well.
         arn: ConnectorArn,

@@ -31,7 +31,6 @@ pub(crate) struct Evidence {
     pub blockers: Option<Blockers>,
     /// The operator's settings.
     pub rules: Arc<Rules>,
-    /// The time.
     pub now: Now,
     /// Drawn from 0 to 1; spreads waits.
     pub jitter: f64,

@@ -326,4 +326,6 @@ async fn each_change_in_aws_is_one_log_line_and_reads_are_none() {
     let fields = ["namespace", "name", "arn", "region"].map(|field| line[field].as_str().unwrap_or_default());
     assert_eq!(fields, [world.namespace.as_str(), "egress", arn.as_str(), "us-east-1"]);
     assert!(line["request_id"].is_string() && line["duration_ms"].is_u64() && line["error"].is_null(), "{line}");
+    let span = ["object.namespace", "object.name", "arn"].map(|field| line["span"][field].as_str().unwrap_or_default());
+    assert_eq!(span, [world.namespace.as_str(), "egress", arn.as_str()], "every line of a reconcile has its span");
 }
