@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use tracing::debug;
 
 use super::Aws;
-use super::client::Subject;
+use super::client::{Call, Subject};
 use super::session::Session;
 use crate::api::Uid;
 use crate::clock;
@@ -156,33 +156,35 @@ impl Shared {
     }
 
     async fn call(&self, account_region: &AccountRegion, call: ScanCall) -> ScanOutcome {
-        let session = self.session(account_region).await;
         let region = &account_region.region;
         match call {
             ScanCall::List(token) => {
-                let outcome = match session {
-                    Ok(session) => {
-                        let call = session.list_services(region, token.clone()).await;
-                        self.aws.record_response(account_region, &session, &call, Subject::default());
-                        call.outcome
-                    }
-                    Err(failure) => Outcome::NotSent(failure),
-                };
+                let list = async |session: &Session| session.list_services(region, token.clone()).await;
+                let outcome = self.call_aws(account_region, Subject::default(), list).await;
                 ScanOutcome::List { token, outcome }
             }
             ScanCall::Describe(arn) => {
-                let outcome = match session {
-                    Ok(session) => {
-                        let call = session.describe_service(region, &arn).await;
-                        let subject = Subject { arn: Some(&arn), ..Subject::default() };
-                        self.aws.record_response(account_region, &session, &call, subject);
-                        call.outcome
-                    }
-                    Err(failure) => Outcome::NotSent(failure),
-                };
+                let subject = Subject { arn: Some(&arn), ..Subject::default() };
+                let describe = async |session: &Session| session.describe_service(region, &arn).await;
+                let outcome = self.call_aws(account_region, subject, describe).await;
                 ScanOutcome::Describe { arn, outcome }
             }
         }
+    }
+
+    async fn call_aws<T>(
+        &self,
+        account_region: &AccountRegion,
+        subject: Subject<'_>,
+        make: impl AsyncFnOnce(&Session) -> Call<T>,
+    ) -> Outcome<T> {
+        let session = match self.session(account_region).await {
+            Ok(session) => session,
+            Err(failure) => return Outcome::NotSent(failure),
+        };
+        let call = make(&session).await;
+        self.aws.record_response(account_region, &session, &call, subject);
+        call.outcome
     }
 
     async fn session(&self, account_region: &AccountRegion) -> Result<Arc<Session>, Failure> {

@@ -20,7 +20,7 @@ use crate::core::event::{self, PendingEvent};
 use crate::core::evidence::Object;
 use crate::core::outcome::{Failure, Operation, Outcome};
 use crate::core::rate_limit::Priority;
-use crate::core::status::{self};
+use crate::core::status;
 
 impl Reconciler {
     /// Takes the calls of the attempt from the rate limit, once, or returns the time until they are allowed.

@@ -144,23 +144,22 @@ impl ObjectState {
     /// Starts a reconcile, and says why it began.
     ///
     /// A wait of an adoption does not delay a deletion. A claim that was lost, for example because a user wiped the status,
-    /// ends every wait: it is established anew. A claim that was given up to another owner is not lost.
+    /// ends every wait: the operator claims the connector again. A claim that was given up to another owner is not lost.
     pub(crate) fn start_reconcile(&mut self, object: &Object, now: Moment) -> Attempt {
         let (before, phase) = (self.phase, object.phase());
-        if before.is_deleting() != phase.is_deleting() {
+        let deleting_changed = before.is_deleting() != phase.is_deleting();
+        if deleting_changed {
             let published = std::mem::take(&mut self.published);
             let deletion = std::mem::take(&mut self.deletion).in_another_phase();
             *self = Self { deletion, published, ..Self::default() };
         }
         let given_up = self.wait.as_ref().is_some_and(|wait| wait.reason == Reason::OwnedByAnother);
-        let same_phase = before.is_deleting() == phase.is_deleting();
-        let lost = same_phase && before.is_claimed() && !phase.is_claimed() && !given_up;
+        let lost = !deleting_changed && before.is_claimed() && !phase.is_claimed() && !given_up;
         self.phase = phase;
-        Attempt::new(match &self.wait {
-            _ if object.requested() => Trigger::requested(object).unwrap_or_default(),
+        Attempt::new(Trigger::requested(object).unwrap_or_else(|| match &self.wait {
             Some(wait) if now < wait.until && !lost => Trigger::Early,
             _ => Trigger::Due,
-        })
+        }))
     }
 }
 
