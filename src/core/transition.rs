@@ -204,9 +204,9 @@ fn apply_written_tag(evidence: &mut Evidence) {
     let replaced = before.and_then(|pending| pending.replaced_tag);
     let replaced_tag = match std::mem::replace(&mut evidence.attempt.ownership, Ownership::Written) {
         Ownership::Released { tag } => Some(tag),
-        Ownership::Ours { replaced: earlier } => earlier.or(replaced),
         Ownership::Unread
         | Ownership::Written
+        | Ownership::Ours { .. }
         | Ownership::OfObject { .. }
         | Ownership::Untagged
         | Ownership::Another { .. } => replaced,
