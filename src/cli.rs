@@ -168,7 +168,7 @@ pub struct AwsArgs {
     #[arg(long, env = "APPRUNNER_OPERATOR_AWS_RATE", value_name = "N", default_value_t = 5.0, value_parser = rate)]
     pub aws_rate: f64,
     /// Calls at once to AWS for one account and region, after a pause.
-    #[arg(long, env = "APPRUNNER_OPERATOR_AWS_BURST", value_name = "N", default_value_t = 10, value_parser = burst)]
+    #[arg(long, env = "APPRUNNER_OPERATOR_AWS_BURST", value_name = "N", default_value_t = 40, value_parser = burst)]
     pub aws_burst: u32,
     /// The divisor of every wait; for tests.
     #[arg(long, env = "APPRUNNER_OPERATOR_PACE_DIVISOR", hide = true, default_value_t = 1)]
@@ -220,7 +220,7 @@ fn rate(text: &str) -> Result<f64, String> {
 
 /// At least 3, because a claim takes the tokens of three calls at once.
 fn burst(text: &str) -> Result<u32, String> {
-    let burst: u32 = text.parse().map_err(|_| "write it as a whole number, such as 10".to_owned())?;
+    let burst: u32 = text.parse().map_err(|_| "write it as a whole number, such as 40".to_owned())?;
     if (3..=10_000).contains(&burst) { Ok(burst) } else { Err("at least 3 and at most 10000 calls".into()) }
 }
 

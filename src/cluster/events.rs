@@ -1,51 +1,100 @@
-//! Publishes Kubernetes Events. No reconcile waits for an Event.
+//! Publishes Kubernetes Events. No reconcile waits for an Event, and Events wait for the reconciles.
 //!
-//! The status has all that users need, so Events may be lost: they go through a bounded queue, which drops them when it
-//! is full, and a namespace that is being deleted refuses them without harm. The metrics count lost Events, and the log
-//! has the cause once for each namespace.
+//! The API server is what limits a large number of deletions, and an Event costs it as much as a write to an object. So the
+//! next Event is sent when no reconcile is in progress, or after [`YIELD`]. The status has all that users need, so Events may
+//! be lost: their queue is bounded, and a namespace that is being deleted refuses them without harm. The metrics count lost
+//! Events, and the log has the cause once for each namespace.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::event_queue::{EventQueue, QUEUE_LENGTH, QueuedEvent};
 use super::{Error, within_deadline};
 use crate::core::event::PendingEvent;
 use crate::telemetry::metrics::{EventLoss, Metrics};
 
-/// The most Events that wait to be sent; a longer queue would not make the API server faster.
-const QUEUE_LENGTH: usize = 1024;
+/// While reconciles are in progress, an Event waits this long for them.
+const YIELD: Duration = Duration::from_millis(100);
+/// An Event that is older waits no longer.
+const OVERDUE: Duration = Duration::from_secs(20);
+/// Time for the Events in the queue at a shutdown.
+const SENT_WITHIN: Duration = Duration::from_secs(2);
 /// The API server refuses a note of more bytes.
 const MAX_NOTE_BYTES: usize = 1024;
 /// A recorder keeps its Events for 6 minutes to count repetitions; it keeps at most this many.
 const MAX_KEPT: usize = 128;
 
-/// The queue of Events. It drops Events when it is full.
-#[derive(Clone)]
+/// Queues Events. The queue drops Events when it is full.
 pub(crate) struct Events {
-    queue: mpsc::Sender<(ObjectReference, PendingEvent)>,
+    queue: Arc<EventQueue>,
     metrics: Arc<Metrics>,
 }
 
+/// The task that sends the Events.
+pub(crate) struct Publishing {
+    queue: Arc<EventQueue>,
+    task: JoinHandle<()>,
+}
+
+/// A reconcile in progress, until it is dropped. Events wait for its end.
+pub(crate) struct Reconciling<'a>(&'a EventQueue);
+
 impl Events {
-    /// Starts the task that publishes Events; the task ends when every `Events` is dropped and the queue is empty.
-    pub(crate) fn start(client: Client, metrics: Arc<Metrics>) -> (Self, JoinHandle<()>) {
-        let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
-        let publishing =
-            tokio::spawn(publish_loop(client, waiting, Losses { metrics: metrics.clone(), logged: BTreeSet::new() }));
-        (Self { queue, metrics }, publishing)
+    /// Starts the task that publishes Events; the task ends when the `Events` are dropped and the queue is empty.
+    pub(crate) fn start(client: Client, metrics: Arc<Metrics>) -> (Self, Publishing) {
+        let queue = Arc::new(EventQueue::new());
+        let losses = Losses { metrics: metrics.clone(), logged: BTreeSet::new() };
+        let task = tokio::spawn(publish_loop(client, queue.clone(), losses));
+        (Self { queue: queue.clone(), metrics }, Publishing { queue, task })
     }
 
     /// Queues an Event about an object.
     pub(crate) fn publish(&self, about: ObjectReference, event: PendingEvent) {
-        if let Err(error) = self.queue.try_send((about, event)) {
-            debug!(%error, "an Event is dropped");
-            self.metrics.event_lost(EventLoss::QueueFull);
+        if let Some(QueuedEvent { about, event, .. }) =
+            self.queue.push(QueuedEvent { about, event, since: Instant::now() })
+        {
+            let ObjectReference { namespace, name, .. } = about;
+            debug!(namespace, name, reason = %event.reason, "an Event is dropped, because {QUEUE_LENGTH} wait");
+            if self.metrics.event_lost(EventLoss::QueueFull) == 0 {
+                warn!(
+                    "{QUEUE_LENGTH} Events wait to be sent, so the oldest are dropped; more of them are only counted"
+                );
+            }
+        }
+    }
+
+    /// Notes a reconcile in progress.
+    pub(crate) fn reconciling(&self) -> Reconciling<'_> {
+        self.queue.note_reconcile(true);
+        Reconciling(&self.queue)
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl Drop for Reconciling<'_> {
+    fn drop(&mut self) {
+        self.0.note_reconcile(false);
+    }
+}
+
+impl Publishing {
+    /// Waits at a shutdown until the queue is empty, for a short time.
+    pub(crate) async fn finish(self) {
+        if timeout(SENT_WITHIN, self.task).await.is_err() {
+            warn!(events = self.queue.len(), "Events are not sent, because the operator shuts down");
         }
     }
 }
@@ -89,16 +138,15 @@ fn loss_of(error: &Error) -> EventLoss {
     }
 }
 
-async fn publish_loop(
-    client: Client,
-    mut waiting: mpsc::Receiver<(ObjectReference, PendingEvent)>,
-    mut losses: Losses,
-) {
+async fn publish_loop(client: Client, queue: Arc<EventQueue>, mut losses: Losses) {
     let instance = std::env::var("HOSTNAME").ok();
     let reporter = Reporter { controller: "apprunner-operator".into(), instance };
     let new = || Recorder::new(client.clone(), reporter.clone());
     let (mut recorder, mut kept) = (new(), HashMap::new());
-    while let Some((about, mut event)) = waiting.recv().await {
+    while let Some(QueuedEvent { about, mut event, since }) = queue.pop().await {
+        if since.elapsed() < OVERDUE {
+            let _ = timeout(YIELD, queue.no_reconcile()).await;
+        }
         event.note.truncate(event.note.floor_char_boundary(MAX_NOTE_BYTES));
         let key = (about.uid.clone(), event.reason);
         // A recorder counts an Event of the same key as a repetition, and would not publish the new note.

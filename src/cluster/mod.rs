@@ -4,17 +4,19 @@
 //! every write is a JSON patch that tests the uid first, and the operator uses neither apply nor merge patches. The
 //! client never retries a call; only the queue of the controller does.
 //!
-//! [`client`] connects as kubectl would. [`writes`] makes the patches; [`own_writes`] keeps their results until the
+//! [`client`] connects as kubectl would. [`received`] decodes objects; [`writes`] makes the patches; [`own_writes`] keeps their results until the
 //! watch shows them; [`events`] publishes Events; [`outage`] handles a watch that fails; [`lease`] elects the one
 //! operator that acts.
 
 mod access;
 pub(crate) mod client;
+mod event_queue;
 pub(crate) mod events;
 pub(crate) mod lease;
 pub(crate) mod outage;
 pub(crate) mod own_writes;
 mod proxy;
+pub(crate) mod received;
 pub(crate) mod writes;
 
 use std::time::Duration;

@@ -63,8 +63,17 @@ impl OwnWrites {
     }
 
     /// Stores a version that the API server returned to us.
-    pub(crate) fn store_version(&self, object: VpcConnector) {
-        self.store(object.id(), Written::Version(Arc::new(object)));
+    pub(crate) fn store_version(&self, object: Arc<VpcConnector>) {
+        self.store(object.id(), Written::Version(object));
+    }
+
+    /// Replaces our version with that of the watch, once the watch has caught up with it, so that there is one copy.
+    pub(crate) fn shown(&self, object: &Arc<VpcConnector>) {
+        if let Some(Entry { written: Written::Version(ours), .. }) = self.lock().get_mut(&object.id())
+            && !is_newer(ours, object)
+        {
+            *ours = object.clone();
+        }
     }
 
     /// Stores that our finalizer was removed.
@@ -126,6 +135,10 @@ mod tests {
         object
     }
 
+    fn arc(number: &str) -> Arc<VpcConnector> {
+        Arc::new(version_of(number))
+    }
+
     fn shown_as(own: &OwnWrites, number: &str) -> (String, bool) {
         let latest = own.latest(Arc::new(version_of(number)));
         (latest.object.resource_version().unwrap(), latest.released)
@@ -134,7 +147,7 @@ mod tests {
     #[test]
     fn later_version_of_the_watch_and_our_write_wins() {
         let own = OwnWrites::default();
-        own.store_version(version_of("10"));
+        own.store_version(arc("10"));
         assert_eq!(shown_as(&own, "9"), ("10".into(), false), "the watch is behind");
         assert_eq!(shown_as(&own, "9"), ("10".into(), false), "the watch is still behind");
         assert_eq!(shown_as(&own, "10"), ("10".into(), false), "the watch has caught up");
@@ -142,16 +155,26 @@ mod tests {
     }
 
     #[test]
+    fn a_version_that_the_watch_shows_is_kept_once() {
+        let (own, watched) = (OwnWrites::default(), arc("10"));
+        own.store_version(arc("10"));
+        own.shown(&arc("9"));
+        own.shown(&watched);
+        let latest = own.latest(arc("9"));
+        assert!(Arc::ptr_eq(&latest.object, &watched), "a reconcile that began before gets it as well");
+    }
+
+    #[test]
     fn versions_compare_as_numbers() {
         let own = OwnWrites::default();
-        own.store_version(version_of("100"));
+        own.store_version(arc("100"));
         assert_eq!(shown_as(&own, "99"), ("100".into(), false));
     }
 
     #[test]
     fn version_that_is_not_a_number_is_never_newer() {
         let own = OwnWrites::default();
-        own.store_version(version_of("b"));
+        own.store_version(arc("b"));
         assert_eq!(shown_as(&own, "a"), ("a".into(), false));
     }
 
@@ -167,7 +190,7 @@ mod tests {
     fn list_replaces_versions_that_were_written_before_it_started() {
         let own = OwnWrites::default();
         let before = Instant::now();
-        own.store_version(version_of("10"));
+        own.store_version(arc("10"));
         assert!(
             !own.reconcile_with_list(&version_of("9"), before),
             "the list started before our write and may miss it"
@@ -175,7 +198,7 @@ mod tests {
         assert_eq!(shown_as(&own, "9"), ("10".into(), false));
         assert!(own.reconcile_with_list(&version_of("9"), Instant::now()), "the API server lost our write");
         assert_eq!(shown_as(&own, "9"), ("9".into(), false));
-        own.store_version(version_of("10"));
+        own.store_version(arc("10"));
         assert!(!own.reconcile_with_list(&version_of("10"), Instant::now()), "the list has our write");
     }
 

@@ -13,8 +13,9 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::own_writes::{Latest, OwnWrites};
+use super::received::Received;
 use super::{Error, within_deadline};
-use crate::api::{FINALIZER, GROUP, Reason, Uid, VpcConnector, VpcConnectorStatus};
+use crate::api::{FINALIZER, Uid, VpcConnector, VpcConnectorStatus};
 use crate::core::ownership::OtherObjectState;
 use crate::core::refusal::{Refusal, WriteKind};
 
@@ -33,6 +34,11 @@ impl VpcConnectorClient {
     /// Returns the latest known version of an object that the watch shows.
     pub(crate) fn latest(&self, shown: Arc<VpcConnector>) -> Latest {
         self.own.latest(shown)
+    }
+
+    /// Notes a version that the watch shows.
+    pub(crate) fn shown(&self, object: &Arc<VpcConnector>) {
+        self.own.shown(object);
     }
 
     /// Stores that an object no longer exists. The watch may show its events again, and they must not be acted on.
@@ -56,7 +62,7 @@ impl VpcConnectorClient {
         let unchanged = test("/metadata/finalizers", json!(read));
         let patched = self.patch(WriteKind::AddFinalizer, object, vec![unchanged, add]).await?;
         let undone = patched.finalizer_index().is_none();
-        self.own.store_version(strip_metadata(patched));
+        self.own.store_version(patched);
         if undone { Err(undone_by_policy(WriteKind::AddFinalizer)) } else { Ok(()) }
     }
 
@@ -72,7 +78,7 @@ impl VpcConnectorClient {
         }
         // A user may have added our finalizer twice by hand; then the object has one less now.
         let undone = finalizer_count(&patched) >= finalizer_count(object);
-        self.own.store_version(strip_metadata(patched));
+        self.own.store_version(patched);
         if undone { Err(undone_by_policy(WriteKind::RemoveFinalizer)) } else { Ok(()) }
     }
 
@@ -93,14 +99,14 @@ impl VpcConnectorClient {
 
     async fn patch_status(&self, object: &VpcConnector, patch: Vec<PatchOperation>) -> Result<(), Error> {
         let written = self.patch(WriteKind::WriteStatus, object, patch).await?;
-        self.own.store_version(strip_metadata(written));
+        self.own.store_version(written);
         Ok(())
     }
 
     /// Reads an object again after a failed write, because the object may have changed.
-    async fn refetch(&self, object: &VpcConnector) -> Result<VpcConnector, Error> {
+    async fn refetch(&self, object: &VpcConnector) -> Result<Arc<VpcConnector>, Error> {
         let api = self.api(&object.namespace().unwrap_or_default());
-        let found = strip_metadata(within_deadline("get", api.get(&object.name_any())).await?);
+        let found = readable("get", within_deadline("get", api.get(&object.name_any())).await?)?;
         if found.id() != object.id() {
             return Err(Error::Gone);
         }
@@ -115,7 +121,8 @@ impl VpcConnectorClient {
         name: &str,
         arn: &str,
     ) -> Result<OtherObjectState, Error> {
-        match within_deadline("get", self.api(namespace).get(name)).await {
+        let found = within_deadline("get", self.api(namespace).get(name)).await;
+        match found.and_then(|found| readable("get", found)) {
             Ok(found) if found.spec.arn == arn => Ok(OtherObjectState::Claims),
             Ok(_) | Err(Error::Gone) => Ok(OtherObjectState::Released),
             Err(Error::Refused { code: 403, .. }) => Ok(OtherObjectState::Unreadable),
@@ -128,11 +135,10 @@ impl VpcConnectorClient {
         write: WriteKind,
         object: &VpcConnector,
         operations: Vec<PatchOperation>,
-    ) -> Result<VpcConnector, Error> {
+    ) -> Result<Arc<VpcConnector>, Error> {
         let api = self.api(&object.namespace().unwrap_or_default());
         let name = object.name_any();
-        let operations = with_uid_test(object, operations);
-        let patch = Patch::Json::<()>(operations.clone());
+        let patch = with_uid_test(object, operations);
         let params = PatchParams::default();
         let call = async {
             match write {
@@ -146,16 +152,16 @@ impl VpcConnectorClient {
                 Err(Error::Changed(message))
             }
             Err(Error::Refused { code, message, .. }) => {
-                if code == 422 && !still_fits(&operations, &self.refetch(object).await?, object) {
+                if code == 422 && !still_fits(&patch, self.refetch(object).await?.as_ref(), object) {
                     return Err(Error::Changed(message));
                 }
                 Err(Error::WriteRefused(Refusal { write, code, message }))
             }
-            other => other,
+            other => other.and_then(|written| readable(write.in_words(), written)),
         }
     }
 
-    fn api(&self, namespace: &str) -> Api<VpcConnector> {
+    fn api(&self, namespace: &str) -> Api<Received> {
         Api::namespaced(self.client.clone(), namespace)
     }
 }
@@ -170,30 +176,20 @@ fn undone_by_policy(write: WriteKind) -> Error {
     Error::WriteRefused(Refusal { write, code: 200, message })
 }
 
-/// Removes the metadata that the operator does not read, because other tools may write large values there.
-///
-/// While a write is refused, all labels and annotations stay: the policy or webhook that refuses the write may depend
-/// on them, so a change of them must cause a new attempt.
-pub(crate) fn strip_metadata(mut object: VpcConnector) -> VpcConnector {
-    object.metadata.managed_fields = None;
-    if object.status.as_ref().is_some_and(|status| status.says(Reason::WriteRefused)) {
-        return object;
-    }
-    object.metadata.labels = None;
-    if let Some(annotations) = &mut object.metadata.annotations {
-        annotations.retain(|key, _| key.starts_with(GROUP));
-    }
-    object
+/// The object of an answer; one that does not parse is as good as none.
+fn readable(verb: &'static str, received: Received) -> Result<Arc<VpcConnector>, Error> {
+    received.0.map_err(|unparsable| Error::NoAnswer { verb, message: unparsable.error.clone() })
 }
 
 /// Adds a test of the uid: the object of this name may have been replaced since the decision.
-fn with_uid_test(object: &VpcConnector, mut operations: Vec<PatchOperation>) -> JsonPatch {
+fn with_uid_test(object: &VpcConnector, mut operations: Vec<PatchOperation>) -> Patch<()> {
     operations.insert(0, test("/metadata/uid", json!(object.uid())));
-    JsonPatch(operations)
+    Patch::Json(JsonPatch(operations))
 }
 
 /// Returns whether all tests of a patch that was made from one version of an object hold for another version.
-fn still_fits(patch: &JsonPatch, found: &VpcConnector, made_from: &VpcConnector) -> bool {
+fn still_fits(patch: &Patch<()>, found: &VpcConnector, made_from: &VpcConnector) -> bool {
+    let Patch::Json(patch) = patch else { return true };
     let mut document = json!(found);
     // The API server takes a missing list for null.
     document["metadata"]["finalizers"] = json!(found.metadata.finalizers);

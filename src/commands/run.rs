@@ -30,10 +30,6 @@ use crate::{cluster, controller, telemetry};
 
 /// Time for the calls in progress at a shutdown. Each call has a shorter deadline of its own.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(35);
-/// Time for the Events in the queue at a shutdown.
-const EVENTS_WITHIN: Duration = Duration::from_secs(2);
-/// Threads that run tasks. The operator waits far more than it computes, so more cores need no more threads.
-const THREADS: usize = 2;
 /// Interval between attempts to reach the API server at the start.
 const START_AGAIN: Duration = Duration::from_secs(2);
 
@@ -60,7 +56,7 @@ pub enum RunError {
 /// Runs the operator until SIGTERM or SIGINT, and then until the calls in progress are finished.
 pub fn run(args: &RunArgs) -> Result<(), RunError> {
     telemetry::log::start(args.log_format, &args.log).map_err(RunError::Log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(run_operator(args));
     // The process does not wait for connections that are still open.
     runtime.shutdown_background();
@@ -84,13 +80,13 @@ async fn run_operator(args: &RunArgs) -> Result<(), RunError> {
     let Some(rules) = rules else { return Ok(()) };
     let work = async {
         if wait_for_leadership(&may_act, &diagnostics.health).await {
-            let (events, sending) = Events::start(client.clone(), metrics);
+            let (events, publishing) = Events::start(client.clone(), metrics);
             let objects = VpcConnectorClient::new(client.clone());
             let reconciler = Reconciler::new(objects, events, aws, scans, rules, may_act.clone());
             let scope = Scope { namespaces: &args.namespaces, concurrency: args.concurrency };
             until_stopped(&may_act, controller::run(client.clone(), reconciler, triggers, scope, diagnostics.clone()))
                 .await;
-            let _ = tokio::time::timeout(EVENTS_WITHIN, sending).await;
+            publishing.finish().await;
         }
     };
     run_while_leading(election, &diagnostics.health, work).await?;

@@ -1,13 +1,14 @@
 //! Diagnostics of the controller for probes and metrics: its health, and the objects in its stores.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use kube::runtime::reflector::Store;
 
 use crate::api::{VpcConnectorStatus, condition};
-use crate::controller::watch::Guarded;
+use crate::cluster::received::Received;
+use crate::controller::admission::Admission;
 use crate::sync::lock;
 use crate::telemetry::health::Health;
 
@@ -16,9 +17,9 @@ use crate::telemetry::health::Health;
 pub(crate) struct Diagnostics {
     /// The state behind `/livez` and `/readyz`.
     pub(crate) health: Arc<Health>,
-    stores: Mutex<Vec<Store<Guarded>>>,
+    stores: Mutex<Vec<Store<Received>>>,
     synced: AtomicUsize,
-    waiting: AtomicI64,
+    admission: OnceLock<Arc<Admission>>,
 }
 
 /// Numbers of objects.
@@ -32,12 +33,9 @@ pub(crate) struct ObjectCounts {
     pub(crate) stalled: i64,
 }
 
-/// Counts an object that waits for a worker, until it is dropped.
-pub(crate) struct WaitsForWorker<'a>(&'a Diagnostics);
-
 impl Diagnostics {
     /// Adds the store of a watch.
-    pub(crate) fn add(&self, store: Store<Guarded>) {
+    pub(crate) fn add(&self, store: Store<Received>) {
         lock(&self.stores).push(store);
     }
 
@@ -50,15 +48,16 @@ impl Diagnostics {
         }
     }
 
-    /// Counts an object that waits for a worker.
-    pub(crate) fn waiting(&self) -> WaitsForWorker<'_> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        WaitsForWorker(self)
+    /// Sets the queue of the workers.
+    pub(super) fn set_admission(&self, admission: Arc<Admission>) {
+        // The controller runs once in a process.
+        let _ = self.admission.set(admission);
     }
 
     /// The number of objects that wait for a worker.
     pub(crate) fn queue(&self) -> i64 {
-        self.waiting.load(Ordering::Relaxed)
+        let queued = self.admission.get().map_or(0, |admission| admission.queued());
+        i64::try_from(queued).unwrap_or(i64::MAX)
     }
 
     /// Counts the objects in the stores.
@@ -67,7 +66,7 @@ impl Diagnostics {
         for object in lock(&self.stores).iter().flat_map(Store::state) {
             let (status, metadata) = match &object.0 {
                 Ok(object) => (object.status.as_ref(), &object.metadata),
-                Err(invalid) => (None, &invalid.metadata),
+                Err(unparsable) => (None, &unparsable.metadata),
             };
             let has = |condition| status.is_some_and(|status| status.condition(condition).is_some());
             let ready = status.and_then(VpcConnectorStatus::ready_reason);
@@ -81,11 +80,5 @@ impl Diagnostics {
             counts.stalled += i64::from(has(condition::STALLED));
         }
         counts
-    }
-}
-
-impl Drop for WaitsForWorker<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }

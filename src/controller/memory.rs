@@ -24,10 +24,10 @@ impl ObjectStates {
         Self { keep: KEEP.max(intervals.resync * 2), states: Mutex::default() }
     }
 
-    /// The state of an object; of one that this process has not seen before, from its status.
-    pub(super) fn get(&self, object: &VpcConnector) -> ObjectState {
-        let known = lock(&self.states).get(&object.id()).map(|(state, _)| ObjectState::clone(state));
-        known.unwrap_or_else(|| ObjectState::from_status(&object.status.clone().unwrap_or_default()))
+    /// Takes the state of an object for a reconcile; of one that this process has not seen before, from its status.
+    pub(super) fn take(&self, object: &VpcConnector) -> ObjectState {
+        let known = lock(&self.states).remove(&object.id()).map(|(state, _)| *state);
+        known.unwrap_or_else(|| object.status.as_ref().map_or_else(ObjectState::default, ObjectState::from_status))
     }
 
     /// Keeps the state of an object.
@@ -41,7 +41,7 @@ impl ObjectStates {
     }
 
     /// Drops the state of an object.
-    pub(super) fn remove(&self, uid: &str) {
+    pub(super) fn remove(&self, uid: &Uid) {
         lock(&self.states).remove(uid);
     }
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Resource;
-use kube::core::error_boundary::InvalidObject;
 use kube::runtime::controller::Action;
 use tracing::{debug, error};
 
@@ -22,6 +21,7 @@ use crate::apprunner::session::Session;
 use crate::clock;
 use crate::cluster::Error;
 use crate::cluster::events::Events;
+use crate::cluster::received::Unparsable;
 use crate::cluster::writes::VpcConnectorClient;
 use crate::core::attempt::Attempt;
 use crate::core::clock::Moment;
@@ -83,10 +83,11 @@ impl Reconciler {
     /// `shown` returns the object as the watch shows it at that moment. It is read before every pass, so that a change by a
     /// user during a call counts before the next call.
     pub(crate) async fn reconcile(&self, shown: impl Fn() -> Option<Arc<VpcConnector>>) -> Result<Action, Error> {
+        let _reconciling = self.events.reconciling();
         let Some(object) = shown() else { return Ok(self.requeue_later()) };
         let Some(_lock) = self.locks.acquire(&object.spec.arn) else { return Ok(Action::requeue(ARN_LOCK_REQUEUE)) };
         let uid = object.id();
-        let mut state = self.states.get(&object);
+        let mut state = self.states.take(&object);
         let latest = self.objects.latest(object.clone());
         let attempt = state.start_reconcile(&Object::read(&latest.object, latest.released), clock::now().moment);
         // An object of the same name that was created since is another object, with a reconcile of its own.
@@ -105,21 +106,19 @@ impl Reconciler {
     }
 
     /// Reports an object that does not parse, once. It keeps its finalizer, since its connector is not known.
-    pub(crate) fn report_unparsable(&self, object: &InvalidObject) {
-        let about = kube::core::ObjectMeta::clone(&object.metadata);
-        let about = VpcConnector { metadata: about, ..VpcConnector::default() };
+    pub(crate) fn report_unparsable(&self, object: &Unparsable) {
+        let about = VpcConnector { metadata: object.metadata.clone(), ..VpcConnector::default() };
         error!(error = object.error, "the object does not parse");
         let note = format!("the object does not parse and is left as it is: {}", object.error);
         self.publish(&about, PendingEvent { warning: true, reason: EventReason::Malformed, note });
     }
 
     /// Forgets an object whose DELETED event came.
-    pub(crate) fn forget(&self, uid: &str) {
-        let uid = Uid::from(Some(uid.to_owned()));
+    pub(crate) fn forget(&self, uid: &Uid) {
         self.objects.deleted(uid.clone());
-        self.scans.unsubscribe(&uid);
+        self.scans.unsubscribe(uid);
         self.incidents.forget(uid.as_str());
-        self.states.remove(uid.as_str());
+        self.states.remove(uid);
     }
 
     async fn run_to_wait(
@@ -131,7 +130,7 @@ impl Reconciler {
         let (mut changed, mut permit) = (false, None);
         for _ in 0..MAX_PASSES {
             let Some(shown) = shown() else { return (Ok(self.requeue_later()), attempt) };
-            let mut pass = self.observe(shown, state, attempt);
+            let mut pass = self.observe(shown, std::mem::take(state), attempt);
             let result = match self.step(&mut pass, &mut permit).await {
                 Err(Error::WriteRefused(refusal)) => self.apply_refusal(&mut pass, refusal),
                 result => result,
@@ -149,14 +148,14 @@ impl Reconciler {
         (Ok(self.requeue_later()), attempt)
     }
 
-    fn observe(&self, shown: Arc<VpcConnector>, state: &ObjectState, attempt: Attempt) -> Pass {
+    fn observe(&self, shown: Arc<VpcConnector>, state: ObjectState, attempt: Attempt) -> Pass {
         let latest = self.objects.latest(shown);
         let session = self.aws.sessions.current();
         let evidence = Evidence {
             object: Object::read(&latest.object, latest.released),
             blockers: self.scans.blockers_for(&latest.object.id()),
             caller: session.as_ref().map_or(Caller::Unknown, |session| Caller::Account(session.account().clone())),
-            state: state.clone(),
+            state,
             attempt,
             rules: self.rules.clone(),
             now: clock::now(),

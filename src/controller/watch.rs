@@ -15,26 +15,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::stream::{self, BoxStream, Stream, StreamExt};
-use kube::core::DeserializeGuard;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource, ResourceExt};
 
-use crate::api::{FINALIZER, GROUP, Reason, VpcConnector, condition};
+use crate::api::{FINALIZER, GROUP, Reason, Uid, VpcConnector, condition};
 use crate::cluster::WATCH_SECONDS;
 use crate::cluster::outage::{Outage, WatchBackoff};
 use crate::cluster::own_writes::version;
-use crate::cluster::writes::strip_metadata;
+use crate::cluster::received::Received;
 use crate::core::intervals::Intervals;
-
-/// An object, or the error why it does not parse.
-pub(crate) type Guarded = DeserializeGuard<VpcConnector>;
 
 /// Receives the events of a watch.
 pub(crate) trait WatchHandler: Send + Sync + 'static {
+    /// The watch shows this version of an object.
+    fn shown(&self, object: &Arc<VpcConnector>);
     /// The object with this uid was deleted.
-    fn deleted(&self, uid: &str);
+    fn deleted(&self, uid: &Uid);
     /// The first list is complete.
     fn synced(&self);
     /// The object is in a list that started at this time; returns whether to reconcile the object even if it is unchanged.
@@ -44,10 +42,10 @@ pub(crate) trait WatchHandler: Send + Sync + 'static {
 /// Watches the objects, and returns a stream of those to reconcile, and their store. The watch is restarted after
 /// `Intervals::watch`, plus or minus 20 %.
 pub(crate) fn watch(
-    api: Api<Guarded>,
+    api: Api<Received>,
     intervals: &Intervals,
     handler: Arc<impl WatchHandler>,
-) -> (impl Stream<Item = watcher::Result<Guarded>> + Send + 'static, Store<Guarded>) {
+) -> (impl Stream<Item = watcher::Result<Received>> + Send + 'static, Store<Received>) {
     let (store, writer) = reflector::store();
     let (rebuild, again) = (intervals.watch, WatchBackoff::new(intervals.watch_again));
     let start = move || {
@@ -60,11 +58,6 @@ pub(crate) fn watch(
         .flatten()
         .backoff(again)
         .filter(move |event| std::future::ready(event.as_ref().map_or(true, |event| filter.accepts(event))))
-        .modify(|object| {
-            if let Ok(object) = &mut object.0 {
-                *object = strip_metadata(std::mem::take(object));
-            }
-        })
         .reflect(writer)
         .scan(ChangeFilter::default(), move |changes, event| std::future::ready(Some(changes.apply(event, &*handler))))
         .flat_map(stream::iter)
@@ -74,8 +67,8 @@ pub(crate) fn watch(
 
 /// The events of a watch, up to and including the error that it cannot be started.
 fn until_it_cannot_start(
-    watching: BoxStream<'static, watcher::Result<Event<Guarded>>>,
-) -> impl Stream<Item = watcher::Result<Event<Guarded>>> + Send {
+    watching: BoxStream<'static, watcher::Result<Event<Received>>>,
+) -> impl Stream<Item = watcher::Result<Event<Received>>> + Send {
     stream::unfold(Some(watching), async |watching| {
         let mut watching = watching?;
         let event = watching.next().await?;
@@ -94,7 +87,7 @@ struct ResourceVersionFilter {
 }
 
 impl ResourceVersionFilter {
-    fn accepts(&mut self, event: &Event<Guarded>) -> bool {
+    fn accepts(&mut self, event: &Event<Received>) -> bool {
         match event {
             Event::Init => self.highest = 0,
             Event::InitApply(object) => self.highest = self.highest.max(version(object).unwrap_or_default()),
@@ -112,8 +105,8 @@ impl ResourceVersionFilter {
 /// Returns the objects to reconcile: those whose last event differs from the one before.
 #[derive(Default)]
 struct ChangeFilter {
-    known: HashMap<String, Seen>,
-    listed: Vec<Guarded>,
+    known: HashMap<Uid, Seen>,
+    listed: Vec<Received>,
     list_started: Option<Instant>,
     synced: bool,
     outage: Outage,
@@ -121,7 +114,7 @@ struct ChangeFilter {
 
 impl ChangeFilter {
     /// The objects to reconcile after an event.
-    fn apply(&mut self, event: watcher::Result<Event<Guarded>>, handler: &impl WatchHandler) -> Vec<Guarded> {
+    fn apply(&mut self, event: watcher::Result<Event<Received>>, handler: &impl WatchHandler) -> Vec<Received> {
         match &event {
             // kube sends Init before it requests a list, which may then fail.
             Ok(Event::Init) => {}
@@ -129,9 +122,12 @@ impl ChangeFilter {
             Err(error) => self.outage.failed(error),
         }
         match event {
-            Ok(Event::Apply(object)) => self.changed(object).into_iter().collect(),
+            Ok(Event::Apply(object)) => {
+                object.object().into_iter().for_each(|object| handler.shown(object));
+                self.changed(object).into_iter().collect()
+            }
             Ok(Event::Delete(object)) => {
-                let uid = object.uid().unwrap_or_default();
+                let uid = Uid::from(object.uid());
                 self.known.remove(&uid);
                 handler.deleted(&uid);
                 Vec::new()
@@ -151,14 +147,14 @@ impl ChangeFilter {
         }
     }
 
-    fn apply_list(&mut self, handler: &impl WatchHandler) -> Vec<Guarded> {
+    fn apply_list(&mut self, handler: &impl WatchHandler) -> Vec<Received> {
         let list_started = self.list_started.unwrap_or_else(Instant::now);
         let mut previous = std::mem::take(&mut self.known);
         let listed = std::mem::take(&mut self.listed);
         for object in &listed {
-            let uid = object.uid().unwrap_or_default();
+            let uid = Uid::from(object.uid());
             let last = previous.remove(&uid);
-            let reconcile = object.0.as_ref().is_ok_and(|object| handler.relisted(object, list_started));
+            let reconcile = object.object().is_some_and(|object| handler.relisted(object, list_started));
             if let Some(last) = last.filter(|_| !reconcile) {
                 self.known.insert(uid, last);
             }
@@ -172,9 +168,9 @@ impl ChangeFilter {
         listed.into_iter().filter_map(|object| self.changed(object)).collect()
     }
 
-    fn changed(&mut self, object: Guarded) -> Option<Guarded> {
+    fn changed(&mut self, object: Received) -> Option<Received> {
         let now = Seen::new(&object);
-        let last = self.known.insert(object.uid().unwrap_or_default(), now);
+        let last = self.known.insert(object.uid().into(), now);
         last.is_none_or(|last| now.differs_from(last)).then_some(object)
     }
 }
@@ -195,7 +191,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn new(object: &Guarded) -> Self {
+    fn new(object: &Received) -> Self {
         let meta = object.meta();
         let finalizer = meta.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
         let annotations = meta.annotations.iter().flatten().filter(|(key, _)| key.starts_with(GROUP));
@@ -204,7 +200,7 @@ impl Seen {
             finalizer,
             annotations.collect::<Vec<_>>(),
         );
-        let status = object.0.as_ref().ok().and_then(|object| object.status.as_ref());
+        let status = object.object().and_then(|object| object.status.as_ref());
         let refused = status.is_some_and(|status| status.says(Reason::WriteRefused));
         Self {
             decisive: hash(&decisive),
@@ -236,18 +232,19 @@ mod tests {
 
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
     use kube::core::ObjectMeta;
+    use serde_json::json;
 
     use super::*;
     use crate::api::VpcConnectorStatus;
 
-    fn object(uid: &str, generation: i64) -> Guarded {
+    fn object(uid: &str, generation: i64) -> Received {
         let metadata = ObjectMeta {
             uid: Some(uid.into()),
             name: Some(uid.into()),
             generation: Some(generation),
             ..ObjectMeta::default()
         };
-        DeserializeGuard(Ok(VpcConnector { metadata, ..VpcConnector::default() }))
+        Received(Ok(Arc::new(VpcConnector { metadata, ..VpcConnector::default() })))
     }
 
     /// Records the calls, and asks for a reconcile of the `restored` object.
@@ -259,8 +256,10 @@ mod tests {
     }
 
     impl WatchHandler for Notes {
-        fn deleted(&self, uid: &str) {
-            self.deleted.lock().unwrap().push(uid.to_owned());
+        fn shown(&self, _: &Arc<VpcConnector>) {}
+
+        fn deleted(&self, uid: &Uid) {
+            self.deleted.lock().unwrap().push(uid.to_string());
         }
 
         fn synced(&self) {
@@ -272,11 +271,11 @@ mod tests {
         }
     }
 
-    fn triggered_with(notes: &Notes, filter: &mut ChangeFilter, event: Event<Guarded>) -> Vec<String> {
+    fn triggered_with(notes: &Notes, filter: &mut ChangeFilter, event: Event<Received>) -> Vec<String> {
         filter.apply(Ok(event), notes).iter().map(ResourceExt::name_any).collect()
     }
 
-    fn triggered(filter: &mut ChangeFilter, event: Event<Guarded>) -> Vec<String> {
+    fn triggered(filter: &mut ChangeFilter, event: Event<Received>) -> Vec<String> {
         triggered_with(&Notes::default(), filter, event)
     }
 
@@ -321,7 +320,7 @@ mod tests {
     }
 
     /// The object with these conditions and this claim in its status.
-    fn with_status(reasons: &[(&str, Reason)], arn: Option<&str>) -> Guarded {
+    fn with_status(reasons: &[(&str, Reason)], arn: Option<&str>) -> Received {
         let mut object = object("a", 1);
         let conditions = reasons.iter().map(|(type_, reason)| Condition {
             type_: (*type_).into(),
@@ -336,7 +335,7 @@ mod tests {
             arn: arn.map(str::to_owned),
             ..VpcConnectorStatus::default()
         };
-        object.0.as_mut().unwrap().status = Some(status);
+        Arc::make_mut(object.0.as_mut().unwrap()).status = Some(status);
         object
     }
 
@@ -376,17 +375,19 @@ mod tests {
     #[test]
     fn labels_and_annotations_trigger_a_reconcile_only_while_a_write_is_refused() {
         let labelled = |reason, team: &str| {
-            let mut object = with_status(&[("Ready", reason)], None);
-            object.meta_mut().labels = Some([("team".to_owned(), team.to_owned())].into());
-            object.meta_mut().annotations = Some([("example.org/team".to_owned(), team.to_owned())].into());
-            DeserializeGuard(Ok(strip_metadata(object.0.unwrap())))
+            let condition = json!({"type": "Ready", "status": "False", "reason": reason, "message": "",
+                                   "lastTransitionTime": "2026-11-26T08:00:00Z"});
+            let metadata =
+                json!({"name": "a", "uid": "a", "labels": {"team": team}, "annotations": {"example.org/team": team}});
+            let object = json!({"metadata": metadata, "spec": {}, "status": {"conditions": [condition]}});
+            serde_json::from_str(&object.to_string()).unwrap()
         };
         let mut filter = ChangeFilter::default();
-        triggered(&mut filter, Event::Apply(labelled(Reason::Available, "a")));
-        assert!(triggered(&mut filter, Event::Apply(labelled(Reason::Available, "b"))).is_empty());
-        assert!(triggered(&mut filter, Event::Apply(labelled(Reason::WriteRefused, "b"))).is_empty(), "our own write");
-        assert_eq!(triggered(&mut filter, Event::Apply(labelled(Reason::WriteRefused, "c"))), ["a"]);
-        assert!(triggered(&mut filter, Event::Apply(labelled(Reason::Available, "d"))).is_empty());
+        triggered(&mut filter, Event::Apply(labelled("Available", "a")));
+        assert!(triggered(&mut filter, Event::Apply(labelled("Available", "b"))).is_empty());
+        assert!(triggered(&mut filter, Event::Apply(labelled("WriteRefused", "b"))).is_empty(), "our own write");
+        assert_eq!(triggered(&mut filter, Event::Apply(labelled("WriteRefused", "c"))), ["a"]);
+        assert!(triggered(&mut filter, Event::Apply(labelled("Available", "d"))).is_empty());
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub(crate) fn decide(evidence: &Evidence) -> Decision {
         Phase::DeletingUnclaimed => claim_before_deleting(evidence, arn),
         // deleting, claimed -> reads the owner tag and deletes it, unless another owner has it; after an unknown outcome, describes it first: Deleting
         Phase::DeletingClaimed => delete(evidence, arn),
-        // unclaimed -> describes it, reads the tag, writes it, waits 1 to 3 s, reads it, claims: Available, NotFound, Inactive, OwnedByAnother
+        // unclaimed -> describes it, reads the tag, writes it, waits 0.3 to 0.8 s, reads it, claims: Available, NotFound, Inactive, OwnedByAnother
         Phase::Unclaimed => claim(evidence, arn),
         // claimed -> describes it and reads the tag every resync, and writes a missing tag again: Available, Gone, OwnedByAnother
         Phase::Claimed => resync(evidence, arn),

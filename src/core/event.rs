@@ -49,6 +49,19 @@ impl EventReason {
             Self::UnknownAnnotationValue => "UnknownAnnotationValue",
         }
     }
+
+    /// True if the object is gone when users read the Event, so that nothing else tells them.
+    pub(crate) fn is_last(self) -> bool {
+        match self {
+            Self::State(Reason::Deleted | Reason::AlreadyGone | Reason::Retained) | Self::NotOwned => true,
+            Self::State(_)
+            | Self::OwnershipTaken
+            | Self::OwnerTagRestored
+            | Self::StatusCorrected
+            | Self::Malformed
+            | Self::UnknownAnnotationValue => false,
+        }
+    }
 }
 
 impl std::fmt::Display for EventReason {

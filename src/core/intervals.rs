@@ -84,7 +84,11 @@ intervals! {
     /// Between reads of the owner tag of a connector that another owner has.
     ownership: Duration = Duration::from_mins(10),
     /// From writing the owner tag until it is read back, before a claim is recorded.
-    tag_settle: Backoff = backoff(1, 3),
+    ///
+    /// It is longer than the time between the two calls, read and write, of another operator that claims at the same time.
+    tag_settle: Backoff = Backoff { initial: Duration::from_millis(300), max: Duration::from_millis(800) },
+    /// A claim relies on a description of the connector that is not older, once the owner tag is read back.
+    claim_described: Duration = Duration::from_secs(6),
     /// Backoff between reads while a written owner tag is not visible yet.
     tag_not_shown: Backoff = backoff(2, 60),
     /// An owner tag that did not become visible for this long is written once more.
@@ -183,7 +187,9 @@ mod tests {
         assert_eq!([intervals.retry, intervals.in_use].map(seconds), [(1, 60), (60, 300)]);
         assert_eq!([intervals.invalid, intervals.access].map(seconds), [(60, 300), (30, 300)]);
         assert_eq!([intervals.accepted, intervals.watch_again].map(seconds), [(1, 30), (1, 10)]);
-        assert_eq!([intervals.tag_settle, intervals.tag_not_shown].map(seconds), [(1, 3), (2, 60)]);
+        assert_eq!(seconds(intervals.tag_not_shown), (2, 60));
+        let settle = intervals.tag_settle;
+        assert_eq!([settle.initial, settle.max].map(|wait| wait.as_millis()), [300, 800]);
         let steps = |wait: Stepped| (wait.first.as_secs(), wait.then.as_secs());
         let in_use = [intervals.in_use_but_unreferenced, intervals.in_use_but_unreadable];
         assert_eq!(in_use.map(steps), [(5, 30), (10, 30)]);

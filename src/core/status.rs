@@ -128,7 +128,7 @@ fn next_attempt_time(evidence: &Evidence, until: Moment) -> Option<Time> {
     written.filter(same).or_else(|| Some(whole_seconds(new)))
 }
 
-/// True if an object that says Adopting waits for the tag that it has just written: the claim follows 1 to 3 s later.
+/// True if an object that says Adopting waits for the tag that it has just written: the claim follows within a second.
 fn claim_is_recent(evidence: &Evidence, wait: &Wait) -> bool {
     let recent = evidence.state.pending_claim.as_ref().is_some_and(|pending| pending.unseen == 0);
     recent && wait.reason == Reason::Adopting && evidence.object.status.says(Reason::Adopting)

@@ -180,7 +180,7 @@ fn resume_claim(evidence: &mut Evidence) {
 }
 
 fn is_recent(evidence: &Evidence, pending: &PendingClaim) -> bool {
-    evidence.now.moment < pending.written_at.after(evidence.rules.intervals.tag_settle.max * 2)
+    evidence.now.moment < pending.written_at.after(evidence.rules.intervals.claim_described)
 }
 
 fn note_owner_check(evidence: &mut Evidence) {

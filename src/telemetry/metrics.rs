@@ -235,9 +235,9 @@ impl Metrics {
         self.write_refusals.get_or_create(&WriteLabels::new(refusal.write, refusal.code)).inc();
     }
 
-    /// Counts an Event that was not published.
-    pub(crate) fn event_lost(&self, loss: EventLoss) {
-        self.events_lost.get_or_create(&ReasonLabels::from_loss(loss)).inc();
+    /// Counts an Event that was not published, and returns the number of those before it.
+    pub(crate) fn event_lost(&self, loss: EventLoss) -> u64 {
+        self.events_lost.get_or_create(&ReasonLabels::from_loss(loss)).inc()
     }
 
     /// Renders all metrics in the text format of `OpenMetrics`.

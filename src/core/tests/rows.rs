@@ -385,7 +385,8 @@ fn adopting_describes_reads_the_tag_writes_it_and_claims() {
     let free = active.clone().after_tags(tag(None));
     assert_eq!(free.acts(), AwsCall::WriteTag);
     let tagged = free.after_tag_write(written());
-    assert_eq!(tagged.waits_for(), (Reason::Adopting, 2));
+    assert_eq!(tagged.waits().reason, Reason::Adopting);
+    assert_eq!(tagged.waits().until.since(tagged.now.moment), Duration::from_millis(550));
     assert_eq!(status::status_while(&tagged, &tagged.waits()).0, tagged.object.status, "no status write");
     let tagged = tagged.next_attempt();
     assert_eq!(tagged.acts(), AwsCall::ReadTags, "another owner may have written its tag at the same time");

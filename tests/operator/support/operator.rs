@@ -30,7 +30,7 @@ pub struct Limits {
 }
 
 /// The defaults of the operator's flags.
-pub const DEFAULTS: Limits = Limits { rate: 5, burst: 10 };
+pub const DEFAULTS: Limits = Limits { rate: 5, burst: 40 };
 /// Limits so high that no test reaches them.
 pub const UNLIMITED: Limits = Limits { rate: 10_000, burst: 10_000 };
 

@@ -1,0 +1,151 @@
+//! The Events that wait to be sent.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use tokio::sync::{Notify, watch};
+
+use crate::core::event::PendingEvent;
+use crate::sync::lock;
+
+/// The most Events that wait; each takes about half a kilobyte.
+pub(super) const QUEUE_LENGTH: usize = 10_000;
+
+/// The queue, and the number of reconciles in progress, which come first.
+pub(super) struct EventQueue {
+    waiting: Mutex<VecDeque<QueuedEvent>>,
+    added: Notify,
+    closed: AtomicBool,
+    reconciling: watch::Sender<usize>,
+}
+
+/// An Event that waits to be sent.
+#[derive(Debug, PartialEq)]
+pub(super) struct QueuedEvent {
+    pub(super) about: ObjectReference,
+    pub(super) event: PendingEvent,
+    pub(super) since: Instant,
+}
+
+impl EventQueue {
+    pub(super) fn new() -> Self {
+        let (waiting, added, closed) = Default::default();
+        Self { waiting, added, closed, reconciling: watch::Sender::new(0) }
+    }
+
+    /// Adds an Event, and returns the one that is dropped because the queue is full.
+    pub(super) fn push(&self, event: QueuedEvent) -> Option<QueuedEvent> {
+        let dropped = push(&mut lock(&self.waiting), event, QUEUE_LENGTH);
+        self.added.notify_one();
+        dropped
+    }
+
+    /// The oldest Event; `None` once the queue is closed and empty.
+    pub(super) async fn pop(&self) -> Option<QueuedEvent> {
+        loop {
+            let oldest = lock(&self.waiting).pop_front();
+            if oldest.is_some() || self.closed.load(Ordering::Relaxed) {
+                return oldest;
+            }
+            self.added.notified().await;
+        }
+    }
+
+    /// The number of Events that wait.
+    pub(super) fn len(&self) -> usize {
+        lock(&self.waiting).len()
+    }
+
+    /// No Event follows.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        self.added.notify_one();
+    }
+
+    /// Notes that a reconcile begins or ends.
+    pub(super) fn note_reconcile(&self, begins: bool) {
+        self.reconciling
+            .send_modify(|running| *running = if begins { *running + 1 } else { running.saturating_sub(1) });
+    }
+
+    /// Waits until no reconcile is in progress.
+    pub(super) async fn no_reconcile(&self) {
+        // The sender is a member of `self`, so the channel is open.
+        let _ = self.reconciling.subscribe().wait_for(|running| *running == 0).await;
+    }
+}
+
+/// A full queue drops the oldest Event about an object that still exists: its status says the same.
+fn push(waiting: &mut VecDeque<QueuedEvent>, event: QueuedEvent, most: usize) -> Option<QueuedEvent> {
+    let mut dropped = None;
+    if waiting.len() >= most {
+        let remains = |event: &QueuedEvent| !event.event.reason.is_last();
+        match waiting.iter().position(remains) {
+            Some(oldest) => dropped = waiting.remove(oldest),
+            None if remains(&event) => return Some(event),
+            None => dropped = waiting.pop_front(),
+        }
+    }
+    waiting.push_back(event);
+    dropped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Reason;
+    use crate::core::event::EventReason;
+
+    fn event(name: &str, reason: EventReason) -> QueuedEvent {
+        let about = ObjectReference { name: Some(name.to_owned()), ..ObjectReference::default() };
+        let event = PendingEvent { warning: false, reason, note: String::new() };
+        QueuedEvent { about, event, since: Instant::now() }
+    }
+
+    #[test]
+    fn a_full_queue_drops_events_of_living_objects_first_and_the_oldest_first() {
+        let (deleted, in_use) = (EventReason::State(Reason::Deleted), EventReason::State(Reason::InUse));
+        let (mut waiting, mut dropped) = (VecDeque::new(), Vec::new());
+        let added = [
+            ("a", deleted),
+            ("b", in_use),
+            ("c", in_use),
+            ("d", deleted),
+            ("e", deleted),
+            ("f", deleted),
+            ("g", in_use),
+            ("h", EventReason::NotOwned),
+        ];
+        for (name, reason) in added {
+            dropped.extend(push(&mut waiting, event(name, reason), 4).and_then(|event| event.about.name));
+        }
+        assert_eq!(dropped, ["b", "c", "g", "a"]);
+        let left: Vec<_> = waiting.into_iter().filter_map(|event| event.about.name).collect();
+        assert_eq!(left, ["d", "e", "f", "h"]);
+    }
+
+    #[tokio::test]
+    async fn an_event_waits_for_the_end_of_all_reconciles() {
+        use futures::FutureExt;
+        let queue = EventQueue::new();
+        assert!(queue.no_reconcile().now_or_never().is_some());
+        queue.note_reconcile(true);
+        queue.note_reconcile(true);
+        queue.note_reconcile(false);
+        assert!(queue.no_reconcile().now_or_never().is_none());
+        queue.note_reconcile(false);
+        assert!(queue.no_reconcile().now_or_never().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_closed_queue_ends_when_it_is_empty() {
+        let queue = EventQueue::new();
+        assert_eq!(queue.push(event("a", EventReason::Malformed)), None);
+        queue.close();
+        assert_eq!(queue.pop().await.and_then(|event| event.about.name).as_deref(), Some("a"));
+        assert_eq!(queue.pop().await, None);
+    }
+}
