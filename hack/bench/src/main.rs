@@ -4,6 +4,7 @@
 
 mod audit;
 mod bed;
+mod chart;
 mod claimed;
 mod deletion;
 mod floor;
@@ -53,9 +54,13 @@ async fn measure() -> Result {
             "start" => start::measure(&mut results).await?,
             "memory" => memory::measure(&plan, &mut results).await?,
             "in-use" => in_use::measure(&mut results).await?,
+            "report" => {}
             other => return Err(format!("PARTS={other}: there is no such part").into()),
         }
     }
-    println!("{}", report::tables(&results));
+    let (tables, directory) = (report::tables(&results), bed::results()?);
+    std::fs::write(directory.join("tables.md"), &tables)?;
+    chart::draw(&results, &directory.join("performance.svg"))?;
+    println!("{tables}\nThe results are in {}", directory.display());
     Ok(())
 }
