@@ -26,8 +26,8 @@ type Drawn<T = ()> = std::result::Result<T, Box<dyn Error>>;
 pub(crate) fn draw(results: &Results, file: &Path) -> Result {
     let root = SVGBackend::new(file, SIZE).into_drawing_area();
     let (left, right) = root.split_horizontally(SIZE.0 / 2);
-    panel(&left, "Wall time of the operator", &ratios(results, |run| run.wall_ms))?;
-    panel(&right, "CPU time of the operator", &ratios(results, |run| run.cpu_ms))?;
+    panel(&left, "Wall time of the operator, compared with", &ratios(results, |run| run.wall_ms))?;
+    panel(&right, "CPU time of the operator, compared with", &ratios(results, |run| run.cpu_ms))?;
     root.present()?;
     Ok(())
 }
@@ -56,6 +56,7 @@ fn panel(area: &Area<'_>, title: &str, lines: &[Line]) -> Drawn {
         .x_label_formatter(&|objects| format!("{objects:.0}"))
         .y_label_formatter(&|ratio| format!("{ratio:.1}"))
         .draw()?;
+    chart.draw_series(LineSeries::new([(0.8, 1.0), (most * 1.5, 1.0)], TEXT))?;
     for (line, color) in lines.iter().zip(COLORS) {
         let style = color.stroke_width(2);
         let label = chart.draw_series(LineSeries::new(line.points.clone(), style).point_size(3))?;

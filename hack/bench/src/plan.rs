@@ -7,7 +7,7 @@ use crate::Result;
 
 /// Deletions of so few objects take milliseconds, so more of them are measured.
 const FEW: usize = 10;
-const MORE: usize = 3;
+const MORE: usize = 5;
 
 /// The parts to measure, and the deletions of the first of them.
 #[derive(Debug, PartialEq)]
@@ -55,7 +55,7 @@ mod tests {
     fn variables_override_the_defaults() {
         let plan = Plan::from(|name| (name == "SIZES").then(|| "1, 200".to_owned())).unwrap();
         assert_eq!((plan.sizes.as_slice(), plan.latencies.as_slice()), ([1, 200].as_slice(), [0, 50].as_slice()));
-        assert_eq!((plan.runs_of(1), plan.runs_of(200)), (9, 3));
+        assert_eq!((plan.runs_of(1), plan.runs_of(200)), (15, 3));
         let error = Plan::from(|name| (name == "RUNS").then(|| "x".to_owned())).unwrap_err().to_string();
         assert!(error.starts_with("RUNS=x: "), "{error}");
     }

@@ -83,6 +83,9 @@ fn compared(title: &str, groups: &[Group<'_>], number: Number) -> String {
 fn show(spread: Spread) -> String {
     let digits = if spread.median < 20.0 { 2 } else { 0 };
     let Spread { median, min, max } = spread;
+    if min >= max {
+        return format!("{median:.digits$}");
+    }
     format!("{median:.digits$} ({min:.digits$} to {max:.digits$})")
 }
 
@@ -162,7 +165,7 @@ pub(crate) fn ratios(results: &Results, number: Number) -> Vec<Line> {
         for latency in latencies(results) {
             let groups = groups(results, latency);
             let points = groups.iter().filter_map(|group| Some((group.objects as f64, group.ratio(to, number)?.median)));
-            lines.push(Line { name: format!("/ {name}, AWS answers after {latency} ms"), points: points.collect() });
+            lines.push(Line { name: format!("the {name}, AWS answers after {latency} ms"), points: points.collect() });
         }
     }
     lines
