@@ -14,12 +14,9 @@ demo: ## Watch the operator claim, delete, hold and retain connectors, on a real
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) run --locked --quiet --example demo
 
-bench: ## Measure the numbers of the README, with the program of the image
+bench: ## Measure the operator beside a floor (docs/performance.md); SIZES, LATENCIES, RUNS, OBJECTS and PARTS select less
 	@hack/tools.sh build $(TEST_TOOLS)
-	@CARGO="$(CARGO)" hack/image/build
-	$(CARGO) build --locked --workspace --bins
-	@OPERATOR="$${CARGO_TARGET_DIR:-target}/$$(hack/image/build target)/release/apprunner-operator" \
-		$(CARGO) run --locked --quiet --example bench
+	@CARGO="$(CARGO)" hack/bench/run
 
 test: ## Run every test: the core, the emulator, the cluster, and the operator on a real API server
 	@hack/tools.sh build $(TEST_TOOLS)

@@ -26,7 +26,7 @@ async fn demonstrate() -> Result {
     let started = Instant::now();
     say("Starting the test bed: a Kubernetes API server, an App Runner, and the operator between them.");
     let bed = TestBed::start(Config::default()).await?;
-    let _operator = bed.start_operator(&[])?;
+    let _operator = bed.start_operator()?;
     println!("    Kubernetes: KUBECONFIG={}\n    App Runner: {}", bed.kubeconfig, bed.aws.url());
     println!("    The operator's log: {}", bed.log.display());
     bed.kubectl(&["create", "namespace", "shop"])?;

@@ -1,4 +1,4 @@
-//! The test bed of the demo and the measurements: a real API server, an App Runner, and operators between them.
+//! The test bed of the demo: a real API server, an App Runner, and an operator between them.
 
 use std::error::Error;
 use std::fs::File;
@@ -41,14 +41,10 @@ impl TestBed {
         Ok(Self { aws, _cluster: cluster, kubectl, kubeconfig, log })
     }
 
-    /// Starts an operator; the variable `OPERATOR` names another program than the one built with this one.
-    pub(crate) fn start_operator(&self, arguments: &[&str]) -> Result<Process> {
-        let operator =
-            std::env::var_os("OPERATOR").map_or_else(|| program("apprunner-operator"), |it| Ok(it.into()))?;
+    pub(crate) fn start_operator(&self) -> Result<Process> {
         let child = Command::new("/bin/sh")
             .args(["-c", include_str!("guarded.sh"), "sh"])
-            .arg(operator)
-            .args(arguments)
+            .arg(program("apprunner-operator")?)
             .env("KUBECONFIG", &self.kubeconfig)
             .env("AWS_ENDPOINT_URL", self.aws.url())
             .env("AWS_ACCESS_KEY_ID", DEFAULT_ACCESS_KEY_ID)

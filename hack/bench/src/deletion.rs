@@ -1,0 +1,168 @@
+//! Deletes claimed objects, all at once, with each program in turn.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use apprunner_emulator::{Fault, FaultKind};
+use apprunner_operator::api::VpcConnector;
+use futures::StreamExt;
+use kube::Api;
+use kube::api::{DeleteParams, ListParams};
+use kube::core::PartialObjectMeta;
+use kube::runtime::watcher::{self, Event};
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+
+use crate::audit::Requests;
+use crate::bed::{Bed, Program};
+use crate::plan::Plan;
+use crate::process::Process;
+use crate::results::Results;
+use crate::{NAMESPACE, PATIENCE, Result, claimed};
+
+/// With the default rate limit 5,000 deletions take 33 minutes. The resync of an object must not fall into a run.
+const ARGUMENTS: [&str; 3] = ["--aws-rate=10000", "--aws-burst=10000", "--resync=24h"];
+
+/// One deletion of all objects by one program.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Run {
+    pub(crate) program: Program,
+    pub(crate) objects: usize,
+    pub(crate) latency_ms: u64,
+    /// From the request that deletes all objects to the DELETED event of the last one.
+    pub(crate) wall_ms: f64,
+    /// CPU time until then.
+    pub(crate) cpu_ms: f64,
+    /// CPU time until the program has come to rest, which is after its last Event.
+    pub(crate) settled_cpu_ms: f64,
+    /// Calls to AWS, by operation.
+    pub(crate) aws: BTreeMap<String, usize>,
+    /// Requests to the API server until the program has come to rest.
+    pub(crate) requests: Requests,
+    /// Number of these requests after the last DELETED event.
+    pub(crate) late_requests: usize,
+}
+
+pub(crate) async fn measure(plan: &Plan, results: &mut Results) -> Result {
+    let bed = Bed::start().await?;
+    for latency in &plan.latencies {
+        for objects in &plan.sizes {
+            results.forget_deletions(*objects, *latency);
+            for round in 1..=plan.runs_of(*objects) {
+                // The programs alternate, so that a slow minute of the machine is not the result of one of them.
+                for program in Program::ALL {
+                    let run = run(&bed, program, *objects, *latency).await?;
+                    eprintln!(
+                        "{program:?}, {objects} objects, {latency} ms, run {round}: {:.1} ms, CPU {:.1} ms ({:.1} ms)",
+                        run.wall_ms, run.cpu_ms, run.settled_cpu_ms
+                    );
+                    results.deletions.push(run);
+                    results.save()?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn run(bed: &Bed, program: Program, objects: usize, latency_ms: u64) -> Result<Run> {
+    bed.clean().await?;
+    claimed::create(bed, objects).await?;
+    if latency_ms > 0 {
+        bed.aws.add_fault(Fault::new(FaultKind::Delay { ms: latency_ms }).forever());
+    }
+    let gone = watch(bed, objects).await?;
+    let audit = bed.audit()?;
+    let mut process = bed.run(program, &ARGUMENTS[..if program == Program::Operator { 3 } else { 0 }])?;
+    let result = async {
+        process.ready().await?;
+        let cpu = process.settled().await?;
+        untouched(bed, &audit.requests(&process.user)?)?;
+        delete_all(bed, &process, cpu, gone, latency_ms).await
+    };
+    let measured: Result<Measured> = result.await;
+    let measured = measured.map_err(|error| format!("{program:?}: {error}\n{}", bed.log_tail(&process.user)))?;
+    let Measured { wall, cpu, settled_cpu, requests, late_requests } = measured;
+    let [wall_ms, cpu_ms, settled_cpu_ms] = [wall, cpu, settled_cpu].map(|took| took.as_secs_f64() * 1e3);
+    let aws = aws_calls(bed, program);
+    Ok(Run { program, objects, latency_ms, wall_ms, cpu_ms, settled_cpu_ms, aws, requests, late_requests })
+}
+
+struct Measured {
+    wall: Duration,
+    cpu: Duration,
+    settled_cpu: Duration,
+    requests: Requests,
+    late_requests: usize,
+}
+
+async fn delete_all(
+    bed: &Bed,
+    process: &Process,
+    cpu: Duration,
+    gone: JoinHandle<Result<Instant, String>>,
+    latency_ms: u64,
+) -> Result<Measured> {
+    bed.aws.clear_calls();
+    bed.plain.reset(latency_ms);
+    let audit = bed.audit()?;
+    let api = Api::<VpcConnector>::namespaced(bed.client.clone(), NAMESPACE);
+    let started = Instant::now();
+    api.delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
+    let last = tokio::time::timeout(PATIENCE, gone).await.map_err(|_| "not all objects are deleted")???;
+    let used = process.cpu()?.saturating_sub(cpu);
+    let then: usize = audit.requests(&process.user)?.values().sum();
+    let settled_cpu = process.settled().await?.saturating_sub(cpu);
+    let requests = audit.requests(&process.user)?;
+    let late_requests = requests.values().sum::<usize>() - then;
+    Ok(Measured { wall: last - started, cpu: used, settled_cpu, requests, late_requests })
+}
+
+/// Starts to watch the objects; the task returns the time of the last DELETED event.
+async fn watch(bed: &Bed, objects: usize) -> Result<JoinHandle<Result<Instant, String>>> {
+    let api = Api::<PartialObjectMeta<VpcConnector>>::namespaced(bed.client.clone(), NAMESPACE);
+    let mut events = Box::pin(watcher::watcher(api, watcher::Config::default()));
+    let mut listed = 0;
+    while listed < objects {
+        match events.next().await.ok_or("the watch ended")?? {
+            Event::InitApply(_) | Event::Apply(_) => listed += 1,
+            Event::Init | Event::InitDone | Event::Delete(_) => {}
+        }
+    }
+    let mut left = listed;
+    Ok(tokio::spawn(async move {
+        while left > 0 {
+            match events.next().await {
+                Some(Ok(Event::Delete(_))) => left -= 1,
+                Some(Ok(Event::Init)) => return Err("the watch began anew, so DELETED events may be missing".to_owned()),
+                Some(Ok(Event::Apply(_) | Event::InitApply(_) | Event::InitDone)) => {}
+                Some(Err(error)) => return Err(error.to_string()),
+                None => return Err("the watch ended".to_owned()),
+            }
+        }
+        Ok(Instant::now())
+    }))
+}
+
+/// A program that does something before the deletion would have less to do after it.
+fn untouched(bed: &Bed, requests: &Requests) -> Result {
+    let writes: Vec<_> = requests.keys().filter(|request| !request.starts_with(['l', 'w', 'g'])).collect();
+    let calls: Vec<_> = bed.aws.calls().into_iter().filter_map(|call| call.operation).collect();
+    let early: Vec<_> = calls.iter().filter(|operation| *operation != "GetCallerIdentity").collect();
+    if writes.is_empty() && early.is_empty() {
+        return Ok(());
+    }
+    Err(format!("before the deletion it wrote {writes:?} and called {early:?}").into())
+}
+
+/// The calls to AWS since they were last cleared.
+pub(crate) fn aws_calls(bed: &Bed, program: Program) -> BTreeMap<String, usize> {
+    if program == Program::GoFloor {
+        return BTreeMap::from([("plain HTTP".to_owned(), bed.plain.answered())]);
+    }
+    let mut counted = BTreeMap::new();
+    for call in bed.aws.calls() {
+        *counted.entry(call.operation.unwrap_or_default()).or_default() += 1;
+    }
+    counted
+}
