@@ -104,7 +104,7 @@ pub struct RunArgs {
     #[arg(long, env = "APPRUNNER_OPERATOR_RESYNC", value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub resync: Duration,
     /// The number of concurrent reconciles; at most half of them for one account and region.
-    #[arg(long, env = "APPRUNNER_OPERATOR_CONCURRENCY", value_name = "N", default_value_t = 16, value_parser = concurrency)]
+    #[arg(long, env = "APPRUNNER_OPERATOR_CONCURRENCY", value_name = "N", default_value_t = 32, value_parser = concurrency)]
     pub concurrency: usize,
     /// Reconcile only while holding a Lease, so that one of several operators works.
     #[arg(long, env = "APPRUNNER_OPERATOR_LEADER_ELECTION", value_name = "on|off", default_value = "off")]
