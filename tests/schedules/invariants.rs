@@ -78,7 +78,7 @@ impl Finished {
         )
     }
 
-    /// 1. An object that the operator released has no ACTIVE connector, or was retained, or its connector has another owner.
+    /// Invariant 1. An object that the operator released has no ACTIVE connector, or was retained, or its connector has another owner.
     fn lost(&self, uid: &str, life: &Life) -> Option<String> {
         let gone = life.gone?;
         let proven = self.inactive_at(life.arn()).is_some_and(|at| at <= gone);
@@ -88,9 +88,8 @@ impl Finished {
 
     /// True if the operator removed the finalizer, and with it the object.
     fn released(&self, uid: &str, life: &Life) -> bool {
-        let last = life.last();
-        let by_hand = self.acts.finalizers_removed.contains(uid) && last.deleting();
-        life.gone.is_some() && last.finalizer_index().is_some() && !by_hand
+        let held = life.last().finalizer_index().is_some();
+        life.gone.is_some() && held && !self.acts.released_by_hand.contains(uid)
     }
 
     /// The time from which a connector did not exist; the beginning of time for one that never did.
@@ -110,7 +109,7 @@ impl Finished {
         tags.into_iter().flatten().any(|tag| tag != ours)
     }
 
-    /// 1b. The operator takes its finalizer only from an object that is being deleted.
+    /// Also invariant 1. The operator takes its finalizer only from an object that is being deleted.
     fn finalizer_taken_from_a_living_object(&self, uid: &str, life: &Life) -> Option<String> {
         let taken = life.versions.windows(2).any(|pair| {
             let [before, after] = [&pair[0].object, &pair[1].object];
@@ -120,8 +119,8 @@ impl Finished {
         ours.then(|| format!("{} ({uid}) lost its finalizer while it was not being deleted", life.name()))
     }
 
-    /// 2. Every delete call, carried out or not, is for an object that is being deleted with policy Delete, is neither
-    /// paused nor protected, and had claimed the connector.
+    /// Invariant 2. Every delete call, carried out or not, is for an object that is being deleted with policy Delete, is
+    /// neither paused nor protected, and had claimed the connector.
     fn deleted_without_an_object(&self, call: &Call) -> Option<String> {
         let allowed = self.lives_of(call).any(|life| self.allows_the_delete(life, call));
         (!allowed).then(|| format!("call {} at {} deletes {:?} for no object", call.seq, call.received_at, call.arn))
@@ -155,7 +154,7 @@ impl Finished {
         since
     }
 
-    /// 2b. The operator read the owner tag not long before each delete, and the tag did not name another owner all the time.
+    /// Also invariant 2. The operator read the owner tag not long before each delete, and the tag did not name another owner all the time.
     fn deleted_for_another_owner(&self, call: &Call) -> Option<String> {
         let (arn, at) = (call.arn.as_deref()?, call.received_at);
         let since = at - TAG_RELIED_ON;
@@ -164,7 +163,7 @@ impl Finished {
             .filter(|life| self.allows_the_delete(life, call))
             .map(|life| owner_tag(&self.namespace, &life.name()))
             .collect();
-        let is_free = |tag: &Option<&str>| {
+        let is_free = |tag: Option<&str>| {
             tag.is_none_or(|tag| ours.iter().any(|ours| ours == tag) || !self.is_of_another(tag, arn, since, at))
         };
         let tags = self.history.tags_between(arn, since, at);
@@ -174,7 +173,7 @@ impl Finished {
                 && (since..=at).contains(&read.received_at)
                 && read.status == Some(200)
         });
-        if !tags.iter().any(is_free) {
+        if !tags.iter().copied().any(is_free) {
             return Some(format!("call {} at {at} deletes {arn}, whose tag was {tags:?}", call.seq));
         }
         (!read).then(|| format!("call {} at {at} deletes {arn}, and no call has read its tag", call.seq))
@@ -187,14 +186,14 @@ impl Finished {
         self.history.lives.values().any(|life| life.name() == name && life.arn() == arn && existed(life))
     }
 
-    /// 3. A receipt stays in the status as it is, unless a user edits the status.
+    /// Invariant 3. A receipt stays in the status as it is, unless a user edits the status.
     fn receipt_lost(&self, life: &Life) -> Option<String> {
         let mut receipt = None;
         for version in &life.versions {
             let object = &version.object;
             let status = object.status.clone().unwrap_or_default();
             let now = (status.arn, status.status, status.deleted_at);
-            if self.acts.statuses_edited.contains(&object.resource_version().unwrap()) {
+            if self.edited(object) {
                 receipt = None;
             }
             if receipt.as_ref().is_some_and(|receipt| *receipt != now) {
@@ -207,11 +206,18 @@ impl Finished {
         None
     }
 
-    /// 4. The status of an object whose connector was deleted, or was gone, has said so before the object ended.
+    fn edited(&self, object: &VpcConnector) -> bool {
+        object.resource_version().is_some_and(|version| self.acts.statuses_edited.contains(&version))
+    }
+
+    /// Invariant 4. The status of an object whose connector was deleted, or was gone, has said so before the object ended.
     fn ended_without_a_word(&self, uid: &str, life: &Life) -> Option<String> {
         let deleting = || life.versions.iter().map(|version| &version.object).filter(|object| object.deleting());
-        let edited = deleting().any(|object| self.acts.statuses_edited.contains(&object.resource_version().unwrap()));
-        if edited || !self.released(uid, life) || retained(life) || self.foreign_at_the_end(life) {
+        if deleting().any(|object| self.edited(object))
+            || !self.released(uid, life)
+            || retained(life)
+            || self.foreign_at_the_end(life)
+        {
             return None;
         }
         // A refusal of the write that removes the finalizer replaces the reason AlreadyGone, and not a receipt.
@@ -221,8 +227,8 @@ impl Finished {
         (!said).then(|| format!("{} ({uid}) ended without a receipt: {:?}", life.name(), life.last().status))
     }
 
-    /// 5. Deletes are bounded: after the one that took effect, one more for each process that started since and for each
-    /// lost answer; before it, one for each interval while App Runner refuses, and for each nudge.
+    /// Invariant 5. Deletes are bounded: one, and one more for each process that started in between, each faulty call for
+    /// the connector and each object that names it; while App Runner refuses, one for each interval and each nudge.
     fn too_many_deletes(&self, arn: &str) -> Option<String> {
         let of_arn = |call: &&Call| call.arn.as_deref() == Some(arn);
         let deletes: Vec<_> =
@@ -288,7 +294,7 @@ fn intervals(from: Timestamp, to: Timestamp, each: Duration) -> usize {
     usize::try_from(all.as_millis() / each.as_millis()).unwrap_or(usize::MAX)
 }
 
-/// 6. The log has no panic and no defect.
+/// Invariant 6. The log has no panic and no defect.
 fn defects(log: &str) -> Vec<String> {
     let words = ["panicked", "the reconcile did not end", "does not parse"];
     let bad = log.lines().filter(|line| words.iter().any(|word| line.contains(word)));

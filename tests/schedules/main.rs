@@ -12,9 +12,14 @@
 )]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "a failing test panics")]
 
+mod aws;
+mod generator;
 mod invariants;
+mod network;
+mod objects;
 mod observer;
 mod policy;
+mod processes;
 mod run;
 mod settled;
 mod steps;
@@ -73,7 +78,7 @@ async fn checked(seed: u64) -> Vec<String> {
     let finished = AssertUnwindSafe(violations(seed)).catch_unwind().await;
     let violations = finished.unwrap_or_else(|_| vec!["the run itself panicked".to_owned()]);
     if !violations.is_empty() {
-        let steps = steps::schedule(seed).into_iter().enumerate();
+        let steps = generator::schedule(seed).into_iter().enumerate();
         let listed = steps.fold(String::new(), |mut text, (at, planned)| {
             let _ = writeln!(text, "{at:3} {:?}, then {}", planned.step, planned.progress);
             text
@@ -86,7 +91,7 @@ async fn checked(seed: u64) -> Vec<String> {
 
 async fn violations(seed: u64) -> Vec<String> {
     let mut run = Run::start(seed).await;
-    for planned in steps::schedule(seed) {
+    for planned in generator::schedule(seed) {
         run.perform(planned).await;
     }
     run.heal().await;

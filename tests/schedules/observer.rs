@@ -140,7 +140,9 @@ impl History {
     fn keep(&mut self, listed: &BTreeSet<String>) {
         let ended = self.lives.iter().filter(|(uid, life)| life.gone.is_none() && !listed.contains(*uid));
         let ended: Vec<String> = ended.map(|(uid, _)| uid.clone()).collect();
-        ended.iter().for_each(|uid| self.ended(uid));
+        for uid in ended {
+            self.ended(&uid);
+        }
     }
 
     /// The tags that a connector had at some time between two times. A change counts for both of its tags from the look

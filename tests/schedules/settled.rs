@@ -13,7 +13,7 @@ use crate::support::OTHER;
 
 /// Longest time until all objects are settled. The longest wait of the operator, 10 minutes, takes 15 s here, and a call
 /// that was not answered another 10 s.
-const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+const SETTLED_WITHIN: Duration = Duration::from_mins(1);
 
 /// The settled state of an object.
 #[derive(Debug, PartialEq)]
@@ -138,7 +138,7 @@ impl Run {
 /// The owner tag of a connector, if it names another owner than this object.
 fn foreign_tag(object: &VpcConnector, connector: &ConnectorView, all: &[VpcConnector]) -> Option<String> {
     let tag = connector.tags.get(api::OWNER_TAG)?;
-    let namespace = object.namespace().unwrap();
+    let namespace = object.namespace()?;
     let names = |other: &&VpcConnector| *tag == owner_tag(&namespace, &other.name_any());
     let foreign = match all.iter().find(names) {
         Some(other) => other.uid() != object.uid() && other.spec.arn == object.spec.arn,
