@@ -153,7 +153,7 @@ impl Generator {
             }
             7..11 => AwsChange::DeleteService(service),
             11..15 => {
-                let tags = [Tag::None, Tag::OtherCluster, Tag::Object(self.below(OBJECTS))];
+                let tags = [Tag::None, Tag::OtherCluster, Tag::OtherCluster, Tag::Object(self.below(OBJECTS))];
                 AwsChange::MoveTag { connector, to: self.one_of(&tags) }
             }
             15..17 => AwsChange::DeleteConnector(connector),

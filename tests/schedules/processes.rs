@@ -31,6 +31,7 @@ impl Run {
             Process::HandOver => {
                 if let Some(operator) = self.processes.operator.take() {
                     operator.terminate();
+                    self.acts.overlaps.push(Timestamp::now());
                     self.processes.leaving.push(operator);
                 }
                 self.start_operator();
@@ -38,6 +39,7 @@ impl Run {
             Process::SecondStarts => {
                 if self.processes.second.is_none() {
                     self.acts.starts.push(Timestamp::now());
+                    self.acts.overlaps.push(Timestamp::now());
                     self.processes.second = Some(self.world.operator());
                 }
             }

@@ -36,6 +36,8 @@ pub struct Acts {
     pub connectors_deleted: BTreeMap<String, Timestamp>,
     /// Starts of operator processes.
     pub starts: Vec<Timestamp>,
+    /// Those of them that ran beside another process.
+    pub overlaps: Vec<Timestamp>,
     /// Periods in which the operator may not have seen the objects as they were.
     pub blind: Vec<(Timestamp, Timestamp)>,
     /// Number of requests for a reconcile and changes of services: each may bring an attempt forward.
