@@ -4,7 +4,7 @@ CARGO ?= cargo
 TEST_TOOLS = etcd kube-apiserver kube-controller-manager kubectl
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test e2e lint compat chart image image-check audit tools crds cluster
+.PHONY: help demo bench test schedules e2e lint compat chart image image-check audit tools crds cluster
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,11 @@ test: ## Run every test: the core, the emulator, the cluster, and the operator o
 	@hack/tools.sh build $(TEST_TOOLS)
 	$(CARGO) test --locked --workspace
 
+schedules: ## Run 20 random schedules of 200 steps on a real API server (SEED=n repeats one, SCHEDULES=n), and list 10,000 objects
+	@hack/tools.sh build $(TEST_TOOLS)
+	$(CARGO) test --locked --test schedules -- --nocapture
+	[ -n "$$SEED" ] || $(CARGO) test --locked --test load
+
 e2e: ## Run the tests that need a node: real pods (as root; with runc, dnsmasq, Prometheus and libfaketime from the distribution)
 	@hack/e2e/packages
 	@hack/tools.sh build $(TEST_TOOLS) helm node
@@ -34,7 +39,7 @@ e2e: ## Run the tests that need a node: real pods (as root; with runc, dnsmasq, 
 lint: ## Check formatting, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --locked --workspace --test node --test e2e --test clock --test families --test chart -- -D warnings
+	$(CARGO) clippy --locked --workspace --test node --test e2e --test clock --test families --test chart --test schedules --test load -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 compat: ## Test the emulator with boto3, the AWS CLI and the SDKs for JavaScript and Go (needs Python, Node.js, Go)

@@ -67,7 +67,7 @@ pub(crate) fn status_while(evidence: &Evidence, wait: &Wait) -> (VpcConnectorSta
     if wait.reason == Reason::OwnedByAnother {
         status.arn = None;
     }
-    set_blocked_by(evidence, &mut status);
+    set_blocked_by(evidence, wait, &mut status);
     let refusals = evidence.state.refusals.as_ref().filter(|_| wait.reason == Reason::WriteRefused);
     let settled = wait.failure.is_none() && refusals.is_none() && wait.reason != Reason::Deleting;
     if !settled {
@@ -135,8 +135,11 @@ fn claim_is_recent(evidence: &Evidence, wait: &Wait) -> bool {
 }
 
 /// Writes the services that block the deletion. Those of the status remain until the scan knows more.
-fn set_blocked_by(evidence: &Evidence, status: &mut VpcConnectorStatus) {
-    if matches!(evidence.state.deletion, Deletion::Accepted { .. }) {
+///
+/// No scan looks for the services of a protected object or one of another account, so their names would stay for ever.
+fn set_blocked_by(evidence: &Evidence, wait: &Wait, status: &mut VpcConnectorStatus) {
+    let unscanned = matches!(wait.reason, Reason::Protected | Reason::WrongAccount);
+    if unscanned || matches!(evidence.state.deletion, Deletion::Accepted { .. }) {
         return clear_blocked_by(status);
     }
     match evidence.blockers.as_ref().map(|blockers| &blockers.services) {

@@ -5,8 +5,6 @@ use std::time::{Duration, Instant};
 use apprunner_emulator::{FaultKind, Operation};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::Api;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::support::cluster::{requests_of, run};
 use crate::support::operator::Operator;
@@ -31,15 +29,6 @@ impl World {
         let operator = self.operator_through(&proxy);
         operator.until_leading().await;
         (operator, proxy)
-    }
-
-    /// Lets operators of this namespace use a Lease in it.
-    fn allow_election(&self) {
-        let role = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/leader-election.yaml");
-        let namespace = format!("--namespace={}", self.namespace);
-        run(self.cluster.kubectl().args(["apply", "-f", role, &namespace]));
-        let bind = ["create", "rolebinding", "candidates", "--role=apprunner-operator-leader-election"];
-        run(self.cluster.kubectl().args(bind).args(["--group=apprunner-operators", &namespace]));
     }
 
     async fn lease(&self) -> Option<LeaseSpec> {
@@ -96,18 +85,6 @@ impl Operator {
 
     fn is_standing_by(&self) -> bool {
         !self.logged("waiting for the Lease").is_empty() && !self.is_leading()
-    }
-
-    /// Sends a GET to one of the operator's addresses; returns the status code and the whole answer.
-    pub async fn http_get(&self, which: usize, path: &str) -> (u16, String) {
-        let listening = eventually(async || self.logged("listening").get(which).cloned()).await.unwrap();
-        let mut stream = TcpStream::connect(listening["address"].as_str().unwrap()).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: operator\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let status = answer.split_whitespace().nth(1).unwrap().parse().unwrap();
-        (status, answer)
     }
 
     async fn until_ready(&self) {

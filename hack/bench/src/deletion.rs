@@ -134,7 +134,9 @@ async fn watch(bed: &Bed, objects: usize) -> Result<JoinHandle<Result<Instant, S
         while left > 0 {
             match events.next().await {
                 Some(Ok(Event::Delete(_))) => left -= 1,
-                Some(Ok(Event::Init)) => return Err("the watch began anew, so DELETED events may be missing".to_owned()),
+                Some(Ok(Event::Init)) => {
+                    return Err("the watch began anew, so DELETED events may be missing".to_owned());
+                }
                 Some(Ok(Event::Apply(_) | Event::InitApply(_) | Event::InitDone)) => {}
                 Some(Err(error)) => return Err(error.to_string()),
                 None => return Err("the watch ended".to_owned()),

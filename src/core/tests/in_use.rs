@@ -1,12 +1,14 @@
 //! A connector in use: its status, and the times of the next deletes.
 
 use super::evidence::{claimed, described, failure, refused, scan_services, unanswered};
+use crate::core::attempt::End;
 use crate::core::blockers::{Blockers, Services};
 use crate::core::decide::calls_of_attempt;
 use crate::core::effect::{AwsCall, Effect, StatusWrite};
 use crate::core::error_class::ErrorClass;
-use crate::core::evidence::Evidence;
+use crate::core::evidence::{Caller, Evidence};
 use crate::core::outcome::{Operation, Service};
+use crate::core::state::Deletion;
 use std::time::Duration;
 
 use crate::api::Reason;
@@ -110,6 +112,24 @@ fn reported_blockers_stay_until_a_newer_scan_or_the_deletion() {
     assert_eq!(status::status_while(&accepted, &accepted.waits()).0.blocked_by_summary, None);
     let gone = restarted.after_delete(described("INACTIVE"));
     assert_eq!(status::status_after(&gone, &StatusWrite::Receipt).0.blocked_by_summary, None);
+}
+
+#[test]
+fn blockers_are_not_named_while_nothing_looks_for_them() {
+    let blocked = in_use().with_blockers(blocked_by(&["web"]));
+    let named = status::status_while(&blocked, &blocked.waits()).0;
+    let held = |change: fn(&mut Evidence)| {
+        let e = blocked.clone().with(|e| e.object.status = named.clone()).with(change).with(|e| e.blockers = None);
+        let status = status::status_while(&e, &e.waits()).0;
+        (e.waits().reason, status.blocked_by_summary, status.blocked_by_count, status.blocked_by.len())
+    };
+    assert_eq!(held(|e| e.object.protected = true), (Reason::Protected, None, None, 0));
+    let other_account = |e: &mut Evidence| {
+        e.caller = Caller::Account("444455556666".parse().unwrap());
+        e.attempt.end = End::Open;
+        e.state.deletion = Deletion::NotSent;
+    };
+    assert_eq!(held(other_account), (Reason::WrongAccount, None, None, 0));
 }
 
 #[test]

@@ -131,6 +131,15 @@ impl World {
         Operator::start_as(operator_user_on(&self.cluster), &settings)
     }
 
+    /// Lets operators of this namespace use a Lease in it.
+    pub fn allow_election(&self) {
+        let role = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/leader-election.yaml");
+        let namespace = format!("--namespace={}", self.namespace);
+        run(self.cluster.kubectl().args(["apply", "-f", role, &namespace]));
+        let bind = ["create", "rolebinding", "candidates", "--role=apprunner-operator-leader-election"];
+        run(self.cluster.kubectl().args(bind).args(["--group=apprunner-operators", &namespace]));
+    }
+
     /// Creates a connector in AWS.
     pub fn connector(&self, name: &str) -> String {
         self.emulator.create_connector(ACCOUNT, REGION, name)

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 /// Divisor of the operator's waits, so that a backoff of a minute takes 3 s.
 pub const PACE: u32 = 20;
 
@@ -93,17 +96,34 @@ impl Operator {
         self.lines().into_iter().filter(|line| line["message"] == message).collect()
     }
 
+    /// Sends a GET to one of the operator's addresses; returns the status code and the whole answer.
+    pub async fn http_get(&self, which: usize, path: &str) -> (u16, String) {
+        let listening = eventually(async || self.logged("listening").get(which).cloned()).await.unwrap();
+        let mut stream = TcpStream::connect(listening["address"].as_str().unwrap()).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: operator\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let status = answer.split_whitespace().nth(1).unwrap().parse().unwrap();
+        (status, answer)
+    }
+
     /// Sends SIGTERM, as Kubernetes does.
     pub fn terminate(&self) {
         let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(killed.success());
     }
 
+    /// The status of the process, if it has ended.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// Waits until the process has ended.
     pub async fn ended(&mut self) -> ExitStatus {
         let deadline = Instant::now() + Duration::from_secs(20);
         while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some(status) = self.exited() {
                 return status;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
