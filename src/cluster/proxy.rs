@@ -34,7 +34,7 @@ pub struct UnusableProxy {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     setting: &'static str,
     /// Host and port, without the password.
     address: String,
@@ -43,7 +43,7 @@ pub(super) struct Proxy {
 
 impl Proxy {
     /// The proxy between this process and a server, if there is one.
-    pub(super) fn for_server(
+    pub(crate) fn for_server(
         server: &Uri,
         proxy_url: Option<&str>,
         variable: impl Fn(&str) -> Option<String>,
@@ -79,12 +79,12 @@ impl Proxy {
     }
 
     /// Returns whether the proxy uses SOCKS5 and not HTTP.
-    pub(super) fn is_socks(&self) -> bool {
+    pub(crate) fn is_socks(&self) -> bool {
         self.intercept.uri().scheme_str().is_some_and(|scheme| scheme.starts_with("socks"))
     }
 
     /// Connects through the proxy with CONNECT.
-    pub(super) fn tunnel<C>(&self, connector: C) -> Tunnel<C> {
+    pub(crate) fn tunnel<C>(&self, connector: C) -> Tunnel<C> {
         let tunnel = Tunnel::new(self.intercept.uri().clone(), connector);
         match self.intercept.basic_auth() {
             Some(auth) => tunnel.with_auth(auth.clone()),
@@ -93,7 +93,7 @@ impl Proxy {
     }
 
     /// Connects through the proxy with SOCKS5; the proxy resolves names.
-    pub(super) fn socks<C>(&self, connector: C) -> Result<SocksV5<C>, UnusableProxy> {
+    pub(crate) fn socks<C>(&self, connector: C) -> Result<SocksV5<C>, UnusableProxy> {
         let port = self.intercept.uri().port_u16().unwrap_or(SOCKS_PORT);
         let host = self.intercept.uri().host().unwrap_or_default();
         // The connection to the proxy is plain TCP; connectors use the scheme http for that.
@@ -107,7 +107,7 @@ impl Proxy {
     }
 
     /// Adds the proxy to a failed connection.
-    pub(super) fn failure(&self, error: impl Into<BoxError>) -> ProxyError {
+    pub(crate) fn failure(&self, error: impl Into<BoxError>) -> ProxyError {
         let error = error.into();
         let mut root: &dyn Error = &*error;
         while let Some(cause) = root.source() {
@@ -128,7 +128,7 @@ impl fmt::Display for Proxy {
 /// A connection that failed in the proxy, or on the way to it.
 #[derive(Debug, thiserror::Error)]
 #[error("through the proxy {proxy}: {why}")]
-pub(super) struct ProxyError {
+pub(crate) struct ProxyError {
     proxy: String,
     why: String,
 }

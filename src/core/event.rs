@@ -58,11 +58,11 @@ impl std::fmt::Display for EventReason {
 }
 
 impl PendingEvent {
-    pub(super) fn normal(reason: EventReason, note: impl Into<String>) -> Self {
+    pub(crate) fn normal(reason: EventReason, note: impl Into<String>) -> Self {
         Self { warning: false, reason, note: note.into() }
     }
 
-    pub(super) fn warning(reason: EventReason, note: impl Into<String>) -> Self {
+    pub(crate) fn warning(reason: EventReason, note: impl Into<String>) -> Self {
         Self { warning: true, reason, note: note.into() }
     }
 }

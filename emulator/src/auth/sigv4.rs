@@ -158,7 +158,7 @@ impl<'a> Authorization<'a> {
         Ok(())
     }
 
-    fn canonical_request(&self, request: &SignedRequest<'_>) -> Result<String, SignatureError> {
+    pub(crate) fn canonical_request(&self, request: &SignedRequest<'_>) -> Result<String, SignatureError> {
         let mut headers = String::new();
         for name in &self.signed_headers {
             let values: Vec<String> =

@@ -1,0 +1,36 @@
+//! The fuzz targets over their corpus, and over inputs near it: a short run on stable.
+
+#[path = "../../fuzz/inputs.rs"]
+mod inputs;
+
+use self::inputs::assert_holds;
+
+#[test]
+fn annotations_keep_their_invariants() {
+    assert_holds("annotations", super::annotations);
+}
+
+#[test]
+fn arn_keeps_its_invariants() {
+    assert_holds("arn", super::arn);
+}
+
+#[test]
+fn error_classes_keep_their_invariants() {
+    assert_holds("error_class", super::error_class);
+}
+
+#[test]
+fn objects_keep_their_invariants() {
+    assert_holds("object", super::object);
+}
+
+#[test]
+fn proxy_settings_keep_their_invariants() {
+    assert_holds("proxy", super::proxy);
+}
+
+#[test]
+fn replies_keep_their_invariants() {
+    assert_holds("wire", super::wire);
+}
