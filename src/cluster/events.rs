@@ -20,8 +20,6 @@ use crate::telemetry::metrics::{EventLoss, Metrics};
 
 /// The most Events that wait to be sent; a longer queue would not make the API server faster.
 const QUEUE_LENGTH: usize = 1024;
-/// The API server refuses a note of more bytes.
-const MAX_NOTE_BYTES: usize = 1024;
 /// A recorder keeps its Events for 6 minutes to count repetitions; it keeps at most this many.
 const MAX_KEPT: usize = 128;
 
@@ -98,19 +96,18 @@ async fn publish_loop(
     let reporter = Reporter { controller: "apprunner-operator".into(), instance };
     let new = || Recorder::new(client.clone(), reporter.clone());
     let (mut recorder, mut kept) = (new(), HashMap::new());
-    while let Some((about, mut event)) = waiting.recv().await {
-        event.note.truncate(event.note.floor_char_boundary(MAX_NOTE_BYTES));
+    while let Some((about, event)) = waiting.recv().await {
         let key = (about.uid.clone(), event.reason);
         // A recorder counts an Event of the same key as a repetition, and would not publish the new note.
-        let differs = kept.get(&key).is_some_and(|note| *note != event.note);
+        let differs = kept.get(&key).is_some_and(|note| note != event.note());
         if differs || kept.len() == MAX_KEPT {
             (recorder, kept) = (new(), HashMap::new());
         }
-        kept.insert(key, event.note.clone());
+        kept.insert(key, event.note().to_owned());
         let event = Event {
             type_: if event.warning { EventType::Warning } else { EventType::Normal },
             reason: event.reason.to_string(),
-            note: Some(event.note),
+            note: Some(event.note().to_owned()),
             action: "Reconcile".into(),
             secondary: None,
         };

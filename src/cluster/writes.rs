@@ -17,6 +17,7 @@ use super::{Error, within_deadline};
 use crate::api::{FINALIZER, GROUP, Reason, Uid, VpcConnector, VpcConnectorStatus};
 use crate::core::ownership::OtherObjectState;
 use crate::core::refusal::{Refusal, WriteKind};
+use crate::core::text;
 
 /// Reads and writes `VpcConnector` objects.
 pub(crate) struct VpcConnectorClient {
@@ -149,7 +150,7 @@ impl VpcConnectorClient {
                 if code == 422 && !still_fits(&operations, &self.refetch(object).await?, object) {
                     return Err(Error::Changed(message));
                 }
-                Err(Error::WriteRefused(Refusal { write, code, message }))
+                Err(Error::WriteRefused(Refusal { write, code, message: text::message(&message) }))
             }
             other => other,
         }

@@ -35,7 +35,7 @@ pub fn object(data: &[u8]) {
         Ok(object) => strip_metadata(object),
         Err(invalid) => {
             let note = format!("the object does not parse and is left as it is: {}", invalid.error);
-            return assert_shown(&PendingEvent::warning(EventReason::Malformed, note).note, MAX_NOTE_BYTES);
+            return assert_shown(&PendingEvent::warning(EventReason::Malformed, &note).note(), MAX_NOTE_BYTES);
         }
     };
     assert!(
@@ -203,7 +203,7 @@ fn reply(evidence: &Evidence, call: AwsCall, arn: &ConnectorArn, letter: u8) -> 
 }
 
 fn outcome<T>(letter: u8, operation: Operation, done: T) -> Outcome<T> {
-    let failure = |class: ErrorClass| Failure::new(operation, class, format!("{class:?}Exception"), "in AWS's words");
+    let failure = |class: ErrorClass| Failure::new(operation, class, &format!("{class:?}Exception"), "in AWS's words");
     match letter {
         b'n' => Outcome::Refused(failure(ErrorClass::NotFound)),
         b'r' => Outcome::Refused(failure(ErrorClass::InUse)),
@@ -238,7 +238,7 @@ fn write(evidence: &mut Evidence, status: &VpcConnectorStatus, events: &[Pending
 }
 
 fn assert_events(events: &[PendingEvent]) {
-    events.iter().for_each(|event| assert_shown(&event.note, MAX_NOTE_BYTES));
+    events.iter().for_each(|event| assert_shown(&event.note(), MAX_NOTE_BYTES));
 }
 
 /// A stored object that was read and is written as JSON is read as the same object.

@@ -154,7 +154,7 @@ fn connector(reply: &Reply, call: Call<Connector>, delete: bool) {
         let (status, events) = status::status_after(&evidence, &StatusWrite::Receipt);
         assert!(serde_json::to_vec(&status).expect("a status").len() < MAX_STATUS_BYTES);
         status.conditions.iter().for_each(|condition| assert_shown(&condition.message, MAX_MESSAGE_BYTES));
-        events.iter().for_each(|event| assert_shown(&event.note, MAX_NOTE_BYTES));
+        events.iter().for_each(|event| assert_shown(&event.note(), MAX_NOTE_BYTES));
     }
     let accepted = matches!(evidence.state.deletion, Deletion::Accepted { .. });
     let observed = matches!(evidence.attempt.observed, Some(Observed::Active(_)));
