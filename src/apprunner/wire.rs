@@ -133,7 +133,9 @@ where
             classify(call.operation, &wire_error(answer, meta.code(), meta.message()))
         }
         (_, Some(answer)) => {
-            let message = error_text::without_a_code(call.operation, answer);
+            let flaw = error_text::error_chain(error).find_map(|cause| cause.downcast_ref::<Flaw>());
+            let without_a_code = || error_text::without_a_code(call.operation, answer);
+            let message = flaw.map_or_else(without_a_code, ToString::to_string);
             classify(call.operation, &wire_error(answer, None, Some(&message)))
         }
         (_, None) => unanswered(call, error),

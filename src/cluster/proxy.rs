@@ -73,6 +73,10 @@ impl Proxy {
         if !SCHEMES.contains(&scheme) {
             return Err(unusable(format!("its scheme is {scheme}, and only http, https and socks5 are known")));
         }
+        // hyper-util takes the login to end at the first "@", and the rest of the password for a part of the host.
+        if uri.authority().is_some_and(|authority| authority.as_str().matches('@').count() > 1) {
+            return Err(unusable("its login has an @, which is written %40".into()));
+        }
         let named = Matcher::builder().all(url).build().intercept(server);
         let Some(intercept) = named else { return Err(unusable("it names no host".into())) };
         let address = intercept.uri().authority().map(ToString::to_string).unwrap_or_default();
@@ -318,6 +322,7 @@ mod tests {
             ("socks4://me:secret@bastion", "its scheme is socks4"),
             ("ftp://me:secret@bastion", "its scheme is ftp"),
             ("http://me:sec ret@bastion", "it is no URL"),
+            ("http://me:sec@ret:ret@corp:3128", "which is written %40"),
             ("/secret", "it names no host"),
         ] {
             for (proxy_url, variables) in [(Some(url), vec![]), (None, vec![("HTTPS_PROXY", url)])] {

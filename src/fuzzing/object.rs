@@ -43,6 +43,9 @@ pub fn object(data: &[u8]) {
             && object.id().as_str() == object.metadata.uid.as_deref().unwrap_or_default()
     );
     assert_read_back(&object);
+    if ![&object.metadata.namespace, &object.metadata.name].into_iter().flatten().all(|name| is_name(name)) {
+        return;
+    }
     let mut evidence = super::evidence(&object);
     let mut script = data[..end].iter().cycle().copied();
     for _ in 0..RECONCILES {
@@ -52,6 +55,11 @@ pub fn object(data: &[u8]) {
         evidence.state.wait = Some(wait);
         evidence.attempt = evidence.state.start_reconcile(&evidence.object, evidence.now.moment);
     }
+}
+
+/// The API server stores no other name of an object or a namespace.
+fn is_name(text: &str) -> bool {
+    text.len() <= 253 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b))
 }
 
 /// Reconciles until the object has to wait. Returns nothing once there is nothing more to do.

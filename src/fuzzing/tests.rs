@@ -34,3 +34,13 @@ fn proxy_settings_keep_their_invariants() {
 fn replies_keep_their_invariants() {
     assert_holds("wire", super::wire);
 }
+
+#[test]
+fn an_answer_without_end_is_not_kept_in_memory() {
+    for status in ["200", "502"] {
+        let head = format!("DescribeVpcConnector {status}\ncontent-type: application/x-amz-json-1.0\n\n");
+        let endless = [head.as_bytes(), &vec![b' '; 5 * 1024 * 1024], br#"{"VpcConnector":"#].concat();
+        let failure = super::wire::failure_to_describe(&endless);
+        assert_eq!(failure.message, "the answer is longer than 4194304 bytes", "{status}");
+    }
+}

@@ -63,6 +63,16 @@ pub fn wire(data: &[u8]) {
     RUNTIME.with(|runtime| runtime.block_on(read(&reply)));
 }
 
+/// The failure of a describe with this reply.
+#[cfg(test)]
+pub(super) fn failure_to_describe(data: &[u8]) -> Failure {
+    let (_reply, arn) = (Reply::parse(data).unwrap(), ARN.parse::<ConnectorArn>().unwrap());
+    let client = http_client_fn(|_, _| SharedHttpConnector::new(Canned));
+    let session = Session::answered_by(arn.account().clone(), client);
+    let call = RUNTIME.with(|runtime| runtime.block_on(session.describe(&arn)));
+    call.outcome.into_failure().unwrap()
+}
+
 async fn read(reply: &Reply) {
     static SESSION: OnceLock<Session> = OnceLock::new();
     let Ok(arn) = ARN.parse::<ConnectorArn>() else { return };
