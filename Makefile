@@ -4,7 +4,7 @@ CARGO ?= cargo
 TEST_TOOLS = etcd kube-apiserver kube-controller-manager kubectl
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test schedules e2e lint compat chart image image-check audit tools crds cluster
+.PHONY: help demo bench test schedules fuzz e2e lint compat chart image image-check audit tools crds cluster
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ schedules: ## Run 20 random schedules of 200 steps on a real API server (SEED=n 
 	@hack/tools.sh build $(TEST_TOOLS)
 	$(CARGO) test --locked --test schedules -- --nocapture
 	[ -n "$$SEED" ] || $(CARGO) test --locked --test load
+
+fuzz: ## Fuzz each input from outside for SECONDS=60, or one with TARGET=name (needs cargo-fuzz and a nightly toolchain)
+	@CARGO="$(CARGO)" TARGET="$(TARGET)" SECONDS_EACH="$(or $(SECONDS),60)" hack/fuzz
 
 e2e: ## Run the tests that need a node: real pods (as root; with runc, dnsmasq, Prometheus and libfaketime from the distribution)
 	@hack/e2e/packages

@@ -47,6 +47,9 @@ mod cluster;
 pub mod commands;
 mod controller;
 mod core;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod leadership;
 mod sync;
 mod telemetry;

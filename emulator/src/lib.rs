@@ -30,6 +30,9 @@ mod call_log;
 mod config;
 mod emulator;
 mod faults;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod http;
 mod model;

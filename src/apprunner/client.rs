@@ -23,6 +23,7 @@ use crate::core::error_class::ErrorClass;
 use crate::core::intervals::millis;
 use crate::core::outcome::{Connector, Failure, Operation, Outcome, Page, Service};
 use crate::core::ownership::OwnerTag;
+use crate::core::text;
 
 /// The largest page of services. Source: App Runner API, `ListServices`.
 const SERVICES_PER_PAGE: i32 = 20;
@@ -170,7 +171,7 @@ where
     let took = sent.elapsed();
     let (request_id, outcome) = match result {
         Ok(Ok(output)) => {
-            let request_id = output.request_id().map(str::to_owned);
+            let request_id = output.request_id().map(text::code);
             (
                 request_id,
                 read(output).map_or_else(|why| Outcome::Unknown(Failure::unproven(operation, &why)), Outcome::Done),

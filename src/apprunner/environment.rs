@@ -15,7 +15,7 @@ const REGION: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
 
 /// The current settings: files may change while the operator runs.
 #[derive(Debug, Default)]
-pub(super) struct Environment {
+pub(crate) struct Environment {
     pub(super) profile: Option<String>,
     pub(super) home: Option<Region>,
     /// The certificate authorities that replace those of the machine.
@@ -33,7 +33,7 @@ impl Environment {
         Self::from_settings(|name| std::env::var(name).ok(), profiles.as_ref())
     }
 
-    fn from_settings(variable: impl Fn(&str) -> Option<String>, profiles: Option<&ProfileSet>) -> Self {
+    pub(crate) fn from_settings(variable: impl Fn(&str) -> Option<String>, profiles: Option<&ProfileSet>) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         let selected = profiles.and_then(|profiles| profiles.get_profile(profiles.selected_profile()));
         let property = |name: &str| selected.and_then(|profile: &Profile| profile.get(name)).map(str::to_owned);
@@ -52,7 +52,7 @@ impl Environment {
     /// The region of the STS that the operator calls for an object of this region, and the region that it calls if the
     /// first one fails. Credentials are valid in all regions, and a private network often reaches only the STS of the
     /// cluster's own region.
-    pub(super) fn sts_regions(&self, region: &Region) -> (Region, Option<Region>) {
+    pub(crate) fn sts_regions(&self, region: &Region) -> (Region, Option<Region>) {
         match &self.home {
             Some(home) if self.own_sts || home == region => (home.clone(), None),
             Some(home) => (home.clone(), Some(region.clone())),

@@ -46,7 +46,7 @@ pub(super) fn no_connection(error: &(dyn Error + 'static), host: &str) -> String
 
 /// Text for an answer with the content type of another kind of server, if its headers show one.
 pub(super) fn wrong_content_type(operation: Operation, answer: &HttpResponse) -> Option<String> {
-    let kind = answer.headers().get("content-type")?;
+    let kind = String::from_utf8_lossy(answer.headers().get_bytes("content-type")?);
     let (expected, service) = match operation {
         Operation::GetCallerIdentity => ("XML", "STS"),
         _ => ("JSON", "App Runner"),
@@ -211,6 +211,10 @@ mod tests {
         for kind in [OURS, "Application/JSON", "APPLICATION/X-AMZ-JSON-1.0; charset=utf-8"] {
             assert_eq!(says(Operation::TagResource, kind), None, "{kind}");
         }
+        let kind = http::HeaderValue::from_bytes(b"\xff").unwrap();
+        let binary = http::Response::builder().header("content-type", kind).body("".into()).unwrap();
+        let binary = wrong_content_type(Operation::TagResource, &binary.try_into().unwrap());
+        assert!(binary.is_some(), "a content type that is no text is not JSON");
         let page = says(Operation::TagResource, "text/html; charset=utf-8").unwrap();
         assert_eq!(page, "the answer is text/html and not JSON; a proxy may have answered in place of App Runner");
         let sts = says(Operation::GetCallerIdentity, "text/html").unwrap();

@@ -9,15 +9,20 @@
 use std::sync::{Arc, OnceLock};
 
 use aws_sdk_apprunner::config::interceptors::{
-    AfterDeserializationInterceptorContextRef, BeforeDeserializationInterceptorContextRef,
-    BeforeTransmitInterceptorContextRef,
+    AfterDeserializationInterceptorContextRef, BeforeDeserializationInterceptorContextMut,
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
 };
 use aws_sdk_apprunner::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_apprunner::error::BoxError;
+use aws_smithy_types::body::SdkBody;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 
 use super::error_text;
 use crate::core::outcome::Operation;
+
+/// Far more than any page of App Runner has.
+const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// A call that is made once, and its reply.
 #[derive(Clone, Debug)]
@@ -86,6 +91,19 @@ impl Intercept for Exchange {
         Ok(())
     }
 
+    /// Limits the body, which the SDK keeps in memory as a whole: a proxy may send one without end.
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let body = context.response_mut().body_mut();
+        let whole = std::mem::replace(body, SdkBody::empty());
+        *body = SdkBody::from_body_1_x(Limited::new(whole, MAX_BODY_BYTES).map_err(too_long));
+        Ok(())
+    }
+
     fn read_before_deserialization(
         &self,
         context: &BeforeDeserializationInterceptorContextRef<'_>,
@@ -117,6 +135,14 @@ impl Intercept for Exchange {
             _ => Ok(()),
         }
     }
+}
+
+/// The error of a body that is longer than the limit, and any other error unchanged.
+fn too_long(error: BoxError) -> BoxError {
+    if error.is::<LengthLimitError>() {
+        return Flaw::Unreadable(format!("the answer is longer than {MAX_BODY_BYTES} bytes")).into();
+    }
+    error
 }
 
 /// The host of an address. A user may have configured the address, so it can have any form.

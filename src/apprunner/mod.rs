@@ -13,7 +13,7 @@
 
 mod aws;
 pub(crate) mod client;
-mod environment;
+pub(crate) mod environment;
 mod error_text;
 mod exchange;
 pub(crate) mod rate;

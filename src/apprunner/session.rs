@@ -93,6 +93,29 @@ impl Session {
     }
 }
 
+/// For the invariants of replies, see [`crate::fuzzing`].
+#[cfg(any(test, fuzzing))]
+impl Session {
+    /// A session whose calls this client answers.
+    pub(crate) fn answered_by(account: AccountId, client: aws_sdk_apprunner::config::SharedHttpClient) -> Self {
+        let credentials = Credentials::new("AKIDEXAMPLE", "not-a-secret", None, None, "fuzzing");
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(SdkRegion::from_static("us-east-1"))
+            .http_client(client)
+            .credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
+            .identity_cache(IdentityCache::no_cache())
+            .retry_config(RetryConfig::disabled())
+            .build();
+        Self { account, credentials, config, clients: Mutex::default() }
+    }
+
+    /// The account of the credentials, as STS reports it.
+    pub(crate) async fn account_by_sts(&self) -> Result<AccountId, Failure> {
+        account_of(&self.config).await
+    }
+}
+
 impl Sessions {
     pub(crate) fn new(metrics: Arc<Metrics>, incidents: Arc<Incidents>) -> Self {
         Self { metrics, incidents, current: Mutex::default(), logged: Mutex::default(), per_region: Mutex::default() }

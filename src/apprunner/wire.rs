@@ -12,9 +12,10 @@ use tracing::warn;
 use super::error_text;
 use super::exchange::{Exchange, Flaw};
 use crate::api::OWNER_TAG;
+use crate::core::arn::MAX_ARN;
 use crate::core::error_class::ErrorClass;
 use crate::core::outcome::{Connector, Failure, Outcome, Service, WireError, classify};
-use crate::core::words;
+use crate::core::{text, words};
 
 /// 2020-01-01 to 2100-01-01: App Runner started after the first date, and a later time than the second one is an error.
 const PLAUSIBLE_SECONDS: std::ops::Range<i64> = 1_577_836_800..4_102_444_800;
@@ -31,22 +32,22 @@ pub(super) const NO_ANSWER: &str = "no answer within the deadline";
 pub(super) fn connector(reply: Option<VpcConnector>) -> Connector {
     let Some(reply) = reply else { return Connector::default() };
     Connector {
-        name: reply.vpc_connector_name.map(|name| truncate(&name)),
+        name: reply.vpc_connector_name.map(|name| shown(&name)),
         revision: (reply.vpc_connector_revision != 0).then_some(reply.vpc_connector_revision),
         subnets: ids(reply.subnets),
         security_groups: ids(reply.security_groups),
-        status: reply.status.map(|status| truncate(status.as_str()).as_str().into()),
+        status: reply.status.map(|status| shown(status.as_str()).as_str().into()),
         created_at: reply.created_at.and_then(|at| plausible_time("CreatedAt", reply.vpc_connector_arn.as_deref(), at)),
         deleted_at: reply.deleted_at.and_then(|at| plausible_time("DeletedAt", reply.vpc_connector_arn.as_deref(), at)),
-        arn: reply.vpc_connector_arn,
+        arn: reply.vpc_connector_arn.as_deref().map(arn),
     }
 }
 
 pub(super) fn service(listed: ServiceSummary) -> Service {
     Service {
-        arn: listed.service_arn.unwrap_or_default(),
-        name: listed.service_name.map(|name| truncate(&name)).unwrap_or_default(),
-        status: listed.status.map(|status| truncate(status.as_str())).unwrap_or_default(),
+        arn: listed.service_arn.as_deref().map(arn).unwrap_or_default(),
+        name: listed.service_name.map(|name| shown(&name)).unwrap_or_default(),
+        status: listed.status.map(|status| shown(status.as_str())).unwrap_or_default(),
         updated_at: listed
             .updated_at
             .and_then(|at| Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).ok()?).ok()),
@@ -60,14 +61,14 @@ pub(super) fn service(listed: ServiceSummary) -> Service {
 pub(super) fn egress(service: Option<Described>, asked_for: &str) -> Result<Option<String>, String> {
     let service = service.ok_or("the answer has no Service")?;
     if service.service_arn != asked_for {
-        return Err(format!("the answer describes another service, {}", truncate(&service.service_arn)));
+        return Err(format!("the answer describes another service, {}", shown(&service.service_arn)));
     }
     let egress = service.network_configuration.and_then(|network| network.egress_configuration);
     let Some(EgressConfiguration { egress_type, vpc_connector_arn, .. }) = egress else { return Ok(None) };
     match (egress_type, vpc_connector_arn) {
-        (_, Some(connector)) => Ok(Some(connector)),
+        (_, Some(connector)) => Ok(Some(arn(&connector))),
         (Some(kind), None) if !words::same(kind.as_str(), "DEFAULT") => {
-            Err(format!("the answer has EgressType {} and no VpcConnectorArn", truncate(kind.as_str())))
+            Err(format!("the answer has EgressType {} and no VpcConnectorArn", shown(kind.as_str())))
         }
         (_, None) => Ok(None),
     }
@@ -78,15 +79,21 @@ pub(super) fn egress(service: Option<Described>, asked_for: &str) -> Result<Opti
 pub(super) fn owner_tag(tags: &[Tag]) -> Result<Option<String>, String> {
     let Some(ours) = tags.iter().find(|tag| tag.key() == Some(OWNER_TAG)) else { return Ok(None) };
     let value = ours.value().ok_or_else(|| format!("the answer has no Value of the tag {OWNER_TAG}"))?;
-    Ok(Some(value.chars().take(256).collect()))
+    Ok(Some(text::one_line(value, 256)))
 }
 
-fn truncate(text: &str) -> String {
-    text.chars().take(MAX_TEXT).collect()
+/// A name or a word of AWS.
+fn shown(text: &str) -> String {
+    text::one_line(text, MAX_TEXT)
+}
+
+/// An ARN. A longer one, or one with a control character, is no ARN, and equals none that the operator knows.
+fn arn(text: &str) -> String {
+    text::one_line(text, MAX_ARN)
 }
 
 fn ids(list: Option<Vec<String>>) -> Vec<String> {
-    list.unwrap_or_default().iter().take(MAX_IDS).map(|id| truncate(id)).collect()
+    list.unwrap_or_default().iter().take(MAX_IDS).map(|id| shown(id)).collect()
 }
 
 /// A time between 2020 and 2100. A receipt without a time is better than one with an absurd time.
@@ -126,7 +133,9 @@ where
             classify(call.operation, &wire_error(answer, meta.code(), meta.message()))
         }
         (_, Some(answer)) => {
-            let message = error_text::without_a_code(call.operation, answer);
+            let flaw = error_text::error_chain(error).find_map(|cause| cause.downcast_ref::<Flaw>());
+            let without_a_code = || error_text::without_a_code(call.operation, answer);
+            let message = flaw.map_or_else(without_a_code, ToString::to_string);
             classify(call.operation, &wire_error(answer, None, Some(&message)))
         }
         (_, None) => unanswered(call, error),
@@ -168,7 +177,7 @@ fn wire_error<'a>(raw: &'a HttpResponse, code: Option<&'a str>, message: Option<
 }
 
 pub(super) fn request_id_of<E>(error: &SdkError<E, HttpResponse>) -> Option<String> {
-    request_id(error.raw_response()?).map(str::to_owned)
+    request_id(error.raw_response()?).map(text::code)
 }
 
 fn request_id(raw: &HttpResponse) -> Option<&str> {

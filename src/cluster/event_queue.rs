@@ -101,7 +101,7 @@ mod tests {
 
     fn event(name: &str, reason: EventReason) -> QueuedEvent {
         let about = ObjectReference { name: Some(name.to_owned()), ..ObjectReference::default() };
-        let event = PendingEvent { warning: false, reason, note: String::new() };
+        let event = PendingEvent::warning(reason, "");
         QueuedEvent { about, event, since: Instant::now() }
     }
 

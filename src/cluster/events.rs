@@ -27,8 +27,6 @@ const YIELD: Duration = Duration::from_millis(100);
 const OVERDUE: Duration = Duration::from_secs(20);
 /// Time for the Events in the queue at a shutdown.
 const SENT_WITHIN: Duration = Duration::from_secs(2);
-/// The API server refuses a note of more bytes.
-const MAX_NOTE_BYTES: usize = 1024;
 /// A recorder keeps its Events for 6 minutes to count repetitions; it keeps at most this many.
 const MAX_KEPT: usize = 128;
 
@@ -143,22 +141,21 @@ async fn publish_loop(client: Client, queue: Arc<EventQueue>, mut losses: Losses
     let reporter = Reporter { controller: "apprunner-operator".into(), instance };
     let new = || Recorder::new(client.clone(), reporter.clone());
     let (mut recorder, mut kept) = (new(), HashMap::new());
-    while let Some(QueuedEvent { about, mut event, since }) = queue.pop().await {
+    while let Some(QueuedEvent { about, event, since }) = queue.pop().await {
         if since.elapsed() < OVERDUE {
             let _ = timeout(YIELD, queue.no_reconcile()).await;
         }
-        event.note.truncate(event.note.floor_char_boundary(MAX_NOTE_BYTES));
         let key = (about.uid.clone(), event.reason);
         // A recorder counts an Event of the same key as a repetition, and would not publish the new note.
-        let differs = kept.get(&key).is_some_and(|note| *note != event.note);
+        let differs = kept.get(&key).is_some_and(|note| note != event.note());
         if differs || kept.len() == MAX_KEPT {
             (recorder, kept) = (new(), HashMap::new());
         }
-        kept.insert(key, event.note.clone());
+        kept.insert(key, event.note().to_owned());
         let event = Event {
             type_: if event.warning { EventType::Warning } else { EventType::Normal },
             reason: event.reason.to_string(),
-            note: Some(event.note),
+            note: Some(event.note().to_owned()),
             action: "Reconcile".into(),
             secondary: None,
         };

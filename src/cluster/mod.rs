@@ -15,7 +15,7 @@ pub(crate) mod events;
 pub(crate) mod lease;
 pub(crate) mod outage;
 pub(crate) mod own_writes;
-mod proxy;
+pub(crate) mod proxy;
 pub(crate) mod received;
 pub(crate) mod writes;
 

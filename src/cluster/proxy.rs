@@ -2,11 +2,12 @@
 //!
 //! `proxy-url` of the kubeconfig comes first. Without it, `HTTPS_PROXY` is used as Go's `http.ProxyFromEnvironment`
 //! reads it: not for localhost, for loopback addresses and for the hosts in `NO_PROXY`. kube reads these variables as
-//! well, but not `NO_PROXY`, so the operator does not use its choice.
+//! well, but not `NO_PROXY`, so the operator does not use its choice; and hyper-util reads `NO_PROXY` as curl does, to
+//! which `.example.org` is `example.org` as well.
 
 use std::error::Error;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::Uri;
 use hyper_util::client::legacy::connect::proxy::{SocksV5, Tunnel};
@@ -34,7 +35,7 @@ pub struct UnusableProxy {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     setting: &'static str,
     /// Host and port, without the password.
     address: String,
@@ -43,48 +44,52 @@ pub(super) struct Proxy {
 
 impl Proxy {
     /// The proxy between this process and a server, if there is one.
-    pub(super) fn for_server(
+    pub(crate) fn for_server(
         server: &Uri,
         proxy_url: Option<&str>,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Option<Self>, UnusableProxy> {
         if let Some(url) = proxy_url.filter(|url| !url.is_empty()) {
-            return Self::parse(server, "proxy-url in the kubeconfig", url, "");
+            return Self::parse(server, "proxy-url in the kubeconfig", url).map(Some);
         }
         let first = |names: [&'static str; 2]| {
             names.into_iter().find_map(|name| Some((name, variable(name).filter(|value| !value.is_empty())?)))
         };
         let plain = server.scheme_str() == Some("http");
         let names = if plain { ["HTTP_PROXY", "http_proxy"] } else { ["HTTPS_PROXY", "https_proxy"] };
-        let Some((name, url)) = first(names).filter(|_| !is_loopback(server)) else { return Ok(None) };
+        let Some((name, url)) = first(names) else { return Ok(None) };
         let no_proxy = first(["NO_PROXY", "no_proxy"]).map(|(_, value)| value).unwrap_or_default();
-        match exceptions(server, &no_proxy) {
-            Some(exceptions) => Self::parse(server, name, &url, &exceptions),
-            None => Ok(None),
+        let destination = Destination::of(server);
+        if destination.is_loopback() || destination.is_listed(&no_proxy) {
+            return Ok(None);
         }
+        Self::parse(server, name, &url).map(Some)
     }
 
-    fn parse(server: &Uri, setting: &'static str, url: &str, exceptions: &str) -> Result<Option<Self>, UnusableProxy> {
+    fn parse(server: &Uri, setting: &'static str, url: &str) -> Result<Self, UnusableProxy> {
         let unusable = |why: String| UnusableProxy { setting, why };
         let uri: Uri = url.parse().map_err(|error| unusable(format!("it is no URL: {error}")))?;
         let scheme = uri.scheme_str().unwrap_or("http");
         if !SCHEMES.contains(&scheme) {
             return Err(unusable(format!("its scheme is {scheme}, and only http, https and socks5 are known")));
         }
+        // hyper-util takes the login to end at the first "@", and the rest of the password for a part of the host.
+        if uri.authority().is_some_and(|authority| authority.as_str().matches('@').count() > 1) {
+            return Err(unusable("its login has an @, which is written %40".into()));
+        }
         let named = Matcher::builder().all(url).build().intercept(server);
         let Some(intercept) = named else { return Err(unusable("it names no host".into())) };
         let address = intercept.uri().authority().map(ToString::to_string).unwrap_or_default();
-        let excepted = Matcher::builder().all(url).no(exceptions).build().intercept(server).is_none();
-        Ok((!excepted).then_some(Self { setting, address, intercept }))
+        Ok(Self { setting, address, intercept })
     }
 
     /// Returns whether the proxy uses SOCKS5 and not HTTP.
-    pub(super) fn is_socks(&self) -> bool {
+    pub(crate) fn is_socks(&self) -> bool {
         self.intercept.uri().scheme_str().is_some_and(|scheme| scheme.starts_with("socks"))
     }
 
     /// Connects through the proxy with CONNECT.
-    pub(super) fn tunnel<C>(&self, connector: C) -> Tunnel<C> {
+    pub(crate) fn tunnel<C>(&self, connector: C) -> Tunnel<C> {
         let tunnel = Tunnel::new(self.intercept.uri().clone(), connector);
         match self.intercept.basic_auth() {
             Some(auth) => tunnel.with_auth(auth.clone()),
@@ -93,7 +98,7 @@ impl Proxy {
     }
 
     /// Connects through the proxy with SOCKS5; the proxy resolves names.
-    pub(super) fn socks<C>(&self, connector: C) -> Result<SocksV5<C>, UnusableProxy> {
+    pub(crate) fn socks<C>(&self, connector: C) -> Result<SocksV5<C>, UnusableProxy> {
         let port = self.intercept.uri().port_u16().unwrap_or(SOCKS_PORT);
         let host = self.intercept.uri().host().unwrap_or_default();
         // The connection to the proxy is plain TCP; connectors use the scheme http for that.
@@ -107,7 +112,7 @@ impl Proxy {
     }
 
     /// Adds the proxy to a failed connection.
-    pub(super) fn failure(&self, error: impl Into<BoxError>) -> ProxyError {
+    pub(crate) fn failure(&self, error: impl Into<BoxError>) -> ProxyError {
         let error = error.into();
         let mut root: &dyn Error = &*error;
         while let Some(cause) = root.source() {
@@ -128,38 +133,100 @@ impl fmt::Display for Proxy {
 /// A connection that failed in the proxy, or on the way to it.
 #[derive(Debug, thiserror::Error)]
 #[error("through the proxy {proxy}: {why}")]
-pub(super) struct ProxyError {
+pub(crate) struct ProxyError {
     proxy: String,
     why: String,
 }
 
-fn is_loopback(server: &Uri) -> bool {
-    let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+/// The host and the port of a server, in the form in which `NO_PROXY` is compared with them.
+struct Destination {
+    host: String,
+    /// The host, if it is an address.
+    address: Option<IpAddr>,
+    port: String,
 }
 
-/// `NO_PROXY` in the syntax of [`Matcher`], which supports neither ports nor `*.` before a domain. `None` if all hosts
-/// are excepted.
-fn exceptions(server: &Uri, no_proxy: &str) -> Option<String> {
-    let port = server.port_u16().unwrap_or(if server.scheme_str() == Some("http") { 80 } else { 443 });
-    let entries: Vec<_> = no_proxy.split(',').map(str::trim).filter(|entry| !entry.is_empty()).collect();
-    if entries.contains(&"*") {
-        return None;
+impl Destination {
+    fn of(server: &Uri) -> Self {
+        let host = server.host().unwrap_or_default().trim_matches(['[', ']']).to_ascii_lowercase();
+        let address = parse_address(&host);
+        let default_port = if server.scheme_str() == Some("http") { 80 } else { 443 };
+        Self { host, address, port: server.port_u16().unwrap_or(default_port).to_string() }
     }
-    let hosts = entries.into_iter().filter_map(|entry| {
-        let host = without_port(entry, port)?;
-        Some(if host.starts_with("*.") { &host[1..] } else { host })
-    });
-    Some(hosts.collect::<Vec<_>>().join(","))
+
+    fn is_loopback(&self) -> bool {
+        self.host == "localhost" || self.address.is_some_and(|address| address.is_loopback())
+    }
+
+    /// Returns whether `NO_PROXY` lists the server. Source: Go, `golang.org/x/net/http/httpproxy`.
+    fn is_listed(&self, no_proxy: &str) -> bool {
+        no_proxy.split(',').any(|entry| self.matches(&entry.trim().to_lowercase()))
+    }
+
+    fn matches(&self, entry: &str) -> bool {
+        if entry == "*" {
+            return true;
+        }
+        if let Some((network, length)) = parse_network(entry) {
+            return self.address.is_some_and(|address| prefix(address, length) == prefix(network, length));
+        }
+        let (host, port) = split_port(entry);
+        if port.is_some_and(|port| !port.is_empty() && port != self.port) {
+            return false;
+        }
+        match (parse_address(host), self.address) {
+            (Some(listed), Some(address)) => listed == address,
+            (None, None) => self.is_of_domain(host),
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    /// `example.org` is the domain and its subdomains; `.example.org` and `*.example.org` are its subdomains only.
+    fn is_of_domain(&self, domain: &str) -> bool {
+        let domain = domain.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(domain);
+        let Some(before) = self.host.strip_suffix(domain).filter(|_| !domain.is_empty()) else { return false };
+        domain.starts_with('.') || before.is_empty() || before.ends_with('.')
+    }
 }
 
-/// The host of an entry, which may have a port; `None` if that is another port.
-fn without_port(entry: &str, port: u16) -> Option<&str> {
-    let (host, wanted) = match entry.rsplit_once(':') {
-        Some((host, number)) if !host.contains(':') || host.ends_with(']') => (host, Some(number)),
-        _ => (entry, None),
-    };
-    wanted.is_none_or(|wanted| wanted.parse() == Ok(port)).then(|| host.trim_matches(['[', ']']))
+/// An address; an IPv4 address that is written as an IPv6 one is the IPv4 address.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    text.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+/// The address and the length of a network, such as `10.0.0.0/8`.
+fn parse_network(text: &str) -> Option<(IpAddr, u32)> {
+    let (address, length) = text.split_once('/')?;
+    let address: IpAddr = address.parse().ok()?;
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    let number = (1..=3).contains(&length.len()) && length.bytes().all(|byte| byte.is_ascii_digit());
+    let length = length.parse().ok().filter(|length| number && *length <= longest)?;
+    Some((address, length))
+}
+
+/// The first bits of an address; the others are zero.
+fn prefix(address: IpAddr, length: u32) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => {
+            let mask = 32_u32.checked_sub(length).and_then(|zeros| u32::MAX.checked_shl(zeros)).unwrap_or(0);
+            Ipv4Addr::from_bits(address.to_bits() & mask).into()
+        }
+        IpAddr::V6(address) => {
+            let mask = 128_u32.checked_sub(length).and_then(|zeros| u128::MAX.checked_shl(zeros)).unwrap_or(0);
+            Ipv6Addr::from_bits(address.to_bits() & mask).into()
+        }
+    }
+}
+
+/// The host and the port of `host:port` and `[address]:port`. Any other text has no port.
+fn split_port(entry: &str) -> (&str, Option<&str>) {
+    let Some((host, port)) = entry.rsplit_once(':') else { return (entry, None) };
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    match bare.unwrap_or(host) {
+        host if host.contains(['[', ']']) || port.contains(['[', ']']) => (entry, None),
+        host if bare.is_none() && host.contains(':') => (entry, None),
+        host => (host, Some(port)),
+    }
 }
 
 #[cfg(test)]
@@ -220,6 +287,10 @@ mod tests {
             ("https://[fd00::1]:6443", "[fd00::1]:6443"),
             ("https://[fd00::1]:6443", "fd00::/8"),
             ("https://10.1.2.3:6443", "svc, *"),
+            ("https://api.example.org", "example.org:"),
+            ("https://[::ffff:10.1.2.3]:6443", "10.0.0.0/8"),
+            ("https://10.1.2.3:6443", "::ffff:10.1.2.3"),
+            ("https://10.1.2.3:6443", "192.0.2.1/0"),
         ] {
             assert!(!through(server, no_proxy), "{server} {no_proxy}");
         }
@@ -232,6 +303,14 @@ mod tests {
             ("https://10.1.2.3:6443", "10.1.2.3:443"),
             ("https://10.1.2.3:6443", "10.2.0.0/16"),
             ("https://[fd00::1]:6443", "[fd00::1]:443"),
+            ("https://example.org", ".example.org"),
+            ("https://example.org", "*.example.org"),
+            ("https://10.1.2.3:6443", "3"),
+            ("https://10.1.2.3:6443", "10.0.0.0/8:6443"),
+            ("https://api.example.org", ":443"),
+            ("https://10.1.2.3:6443", "10.0.010.0/8"),
+            ("https://10.1.2.3:6443", "10.0.0.0/+8"),
+            ("https://10.1.2.3:6443", "fd00::/0"),
         ] {
             assert!(through(server, no_proxy), "{server} {no_proxy}");
         }
@@ -243,6 +322,7 @@ mod tests {
             ("socks4://me:secret@bastion", "its scheme is socks4"),
             ("ftp://me:secret@bastion", "its scheme is ftp"),
             ("http://me:sec ret@bastion", "it is no URL"),
+            ("http://me:sec@ret:ret@corp:3128", "which is written %40"),
             ("/secret", "it names no host"),
         ] {
             for (proxy_url, variables) in [(Some(url), vec![]), (None, vec![("HTTPS_PROXY", url)])] {

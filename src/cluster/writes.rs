@@ -18,6 +18,7 @@ use super::{Error, within_deadline};
 use crate::api::{FINALIZER, Uid, VpcConnector, VpcConnectorStatus};
 use crate::core::ownership::OtherObjectState;
 use crate::core::refusal::{Refusal, WriteKind};
+use crate::core::text;
 
 /// Reads and writes `VpcConnector` objects.
 pub(crate) struct VpcConnectorClient {
@@ -155,7 +156,7 @@ impl VpcConnectorClient {
                 if code == 422 && !still_fits(&patch, self.refetch(object).await?.as_ref(), object) {
                     return Err(Error::Changed(message));
                 }
-                Err(Error::WriteRefused(Refusal { write, code, message }))
+                Err(Error::WriteRefused(Refusal { write, code, message: text::message(&message) }))
             }
             other => other.and_then(|written| readable(write.in_words(), written)),
         }

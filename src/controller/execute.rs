@@ -105,7 +105,7 @@ impl Reconciler {
     fn note_status_write(&self, pass: &mut Pass, events: Vec<PendingEvent>) {
         pass.evidence.state.status_written_at = Some(pass.evidence.now.moment);
         for event in events {
-            debug!(reason = %event.reason, note = event.note, "publishing an Event");
+            debug!(reason = %event.reason, note = event.note(), "publishing an Event");
             self.publish(&pass.object, event);
         }
     }

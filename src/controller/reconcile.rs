@@ -31,8 +31,7 @@ use crate::core::event::{self, EventReason, PendingEvent};
 use crate::core::evidence::{Caller, Evidence, Object, Rules};
 use crate::core::refusal::{self, Refusal, WriteKind};
 use crate::core::state::{ObjectState, Wait};
-use crate::core::{stall, status};
-use crate::core::{transition, wait};
+use crate::core::{stall, status, text, transition, wait};
 use crate::leadership::MayAct;
 use crate::telemetry::incidents::{Incidents, SharedFailure};
 use crate::telemetry::metrics::Metrics;
@@ -108,9 +107,11 @@ impl Reconciler {
     /// Reports an object that does not parse, once. It keeps its finalizer, since its connector is not known.
     pub(crate) fn report_unparsable(&self, object: &Unparsable) {
         let about = VpcConnector { metadata: object.metadata.clone(), ..VpcConnector::default() };
-        error!(error = object.error, "the object does not parse");
-        let note = format!("the object does not parse and is left as it is: {}", object.error);
-        self.publish(&about, PendingEvent { warning: true, reason: EventReason::Malformed, note });
+        // It may quote a value of any length.
+        let why = text::message(&object.error);
+        error!(error = why, "the object does not parse");
+        let note = format!("the object does not parse and is left as it is: {why}");
+        self.publish(&about, PendingEvent::warning(EventReason::Malformed, &note));
     }
 
     /// Forgets an object whose DELETED event came.

@@ -6,6 +6,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::text;
+
+/// The length of the longest ARN. Source: App Runner API, the constraints of all ARNs.
+pub(crate) const MAX_ARN: usize = 1011;
 /// The regions of App Runner. Source: AWS General Reference, App Runner endpoints.
 pub(crate) const APP_RUNNER_REGIONS: [&str; 11] = [
     "us-east-1",
@@ -136,7 +140,7 @@ impl FromStr for AccountId {
         if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(ArnError(format!("'{text}' is not an account of twelve digits")))
+            Err(ArnError::of(text, "is not an account of twelve digits"))
         }
     }
 }
@@ -149,7 +153,7 @@ impl FromStr for Region {
         if !text.is_empty() && text.len() <= 63 && text.bytes().all(plain) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(ArnError(format!("'{text}' is not the name of a region")))
+            Err(ArnError::of(text, "is not the name of a region"))
         }
     }
 }
@@ -160,10 +164,13 @@ impl FromStr for ConnectorArn {
     fn from_str(text: &str) -> Result<Self, ArnError> {
         let parts: Vec<&str> = text.splitn(6, ':').collect();
         let &["arn", partition, "apprunner", region, account, resource] = parts.as_slice() else {
-            return Err(ArnError(format!("'{text}' is not the ARN of an App Runner resource")));
+            return Err(ArnError::of(text, "is not the ARN of an App Runner resource"));
         };
+        if !is_partition(partition) || text.len() > MAX_ARN {
+            return Err(ArnError::of(text, "is not the ARN of an App Runner resource"));
+        }
         let named = connector(resource).ok_or_else(|| {
-            ArnError(format!("'{text}' is not a full VPC connector ARN, which ends in vpcconnector/NAME/REVISION/ID"))
+            ArnError::of(text, "is not a full VPC connector ARN, which ends in vpcconnector/NAME/REVISION/ID")
         })?;
         Ok(Self {
             named,
@@ -173,6 +180,17 @@ impl FromStr for ConnectorArn {
             account: account.parse()?,
         })
     }
+}
+
+impl ArnError {
+    fn of(text: &str, why: &str) -> Self {
+        Self(format!("'{}' {why}", text::excerpt(text)))
+    }
+}
+
+/// True if the text can be the name of a partition, such as `aws-cn`; the schema of `spec.arn` says the same.
+fn is_partition(text: &str) -> bool {
+    text.strip_prefix("aws").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'))
 }
 
 fn connector(resource: &str) -> Option<Named> {
@@ -266,6 +284,9 @@ mod tests {
             "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop",
             "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1",
             "arn:aws:apprunner:us-east-1:111122223333:service/shop/0123456789abcdef0123456789abcdef",
+            "arn:AWS:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef",
+            "arn:a\nws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef",
+            &GOOD.replace("aws", &format!("aws{}", "-".repeat(1000))),
             "arn:aws:ec2:us-east-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef",
             "arn:aws:apprunner:us-east-1:11112222333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef",
             "arn:aws:apprunner:US-EAST-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef",
@@ -277,5 +298,13 @@ mod tests {
         ] {
             assert!(bad.parse::<ConnectorArn>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_error_quotes_any_text_in_one_short_line() {
+        let error = format!("arn:{}\n", "x".repeat(100_000)).parse::<ConnectorArn>().unwrap_err().to_string();
+        assert!(error.len() < 500 && error.ends_with("…' is not the ARN of an App Runner resource"), "{error}");
+        let error = "1\n2".parse::<AccountId>().unwrap_err().to_string();
+        assert_eq!(error, r"'1\n2' is not an account of twelve digits");
     }
 }

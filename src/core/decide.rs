@@ -23,7 +23,7 @@ use super::evidence::{Caller, Evidence, Finalizer, Phase, Target};
 use super::outcome::{Failure, Operation};
 use super::refusal::{self, write_refused};
 use super::state::{Confirmation, Deletion, RefusedDelete, Wait};
-use super::wait;
+use super::{text, wait};
 use crate::api::{DeletionPolicy, PROTECTED, Reason, condition};
 
 /// The next step.
@@ -177,6 +177,7 @@ fn invalid_arn(evidence: &Evidence, error: &impl std::fmt::Display) -> Decision 
 
 fn unknown_policy(evidence: &Evidence, _: &ConnectorArn) -> Option<Decision> {
     let DeletionPolicy::Other(word) = &evidence.object.policy else { return None };
+    let word = text::excerpt(word);
     let message = format!("spec.deletionPolicy '{word}' is not known to this version; it knows Delete and Retain");
     evidence.object.deleting.then(|| blocked(evidence, Reason::InvalidRequest, message))
 }

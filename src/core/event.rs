@@ -4,6 +4,7 @@ use super::attempt::{Ownership, Untag};
 use super::effect::{AwsOutcome, Completed, Proof};
 use super::evidence::Evidence;
 use super::outcome::Outcome;
+use super::text;
 use crate::api::Reason;
 
 /// An Event to publish.
@@ -13,9 +14,12 @@ pub(crate) struct PendingEvent {
     pub warning: bool,
     /// Its reason.
     pub reason: EventReason,
-    /// Its note.
-    pub note: String,
+    /// Its note; private, so that every note is made by [`PendingEvent::new`].
+    note: String,
 }
+
+/// The API server refuses a note of more bytes.
+const MAX_NOTE_BYTES: usize = 1024;
 
 /// The reasons of Events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,12 +75,24 @@ impl std::fmt::Display for EventReason {
 }
 
 impl PendingEvent {
-    pub(super) fn normal(reason: EventReason, note: impl Into<String>) -> Self {
-        Self { warning: false, reason, note: note.into() }
+    /// An Event with a note in one line, which is cut to the length that the API server accepts.
+    pub(crate) fn new(warning: bool, reason: EventReason, note: &str) -> Self {
+        let mut note = text::one_line(note, MAX_NOTE_BYTES);
+        note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
+        Self { warning, reason, note }
     }
 
-    pub(super) fn warning(reason: EventReason, note: impl Into<String>) -> Self {
-        Self { warning: true, reason, note: note.into() }
+    pub(crate) fn normal(reason: EventReason, note: &str) -> Self {
+        Self::new(false, reason, note)
+    }
+
+    pub(crate) fn warning(reason: EventReason, note: &str) -> Self {
+        Self::new(true, reason, note)
+    }
+
+    /// Its note.
+    pub(crate) fn note(&self) -> &str {
+        &self.note
     }
 }
 
@@ -87,11 +103,11 @@ pub(crate) fn release_event(evidence: &Evidence, proof: &Proof) -> Option<Pendin
         Proof::Receipt | Proof::NotFound => None,
         Proof::AnotherOwner { tag } => {
             let note = format!("released without deleting anything: {target} is owned by {tag}{sent}");
-            Some(PendingEvent::warning(EventReason::NotOwned, note))
+            Some(PendingEvent::warning(EventReason::NotOwned, &note))
         }
         Proof::Retained => {
             let note = format!("left in AWS: {target}{sent}{}", owner_tag_result(evidence));
-            Some(PendingEvent::normal(EventReason::State(Reason::Retained), note))
+            Some(PendingEvent::normal(EventReason::State(Reason::Retained), &note))
         }
     }
 }
@@ -105,7 +121,7 @@ pub(crate) fn tag_event(evidence: &Evidence, completed: &Completed) -> Option<Pe
     }
     let note =
         format!("the owner tag of {arn} was missing and is written again; if another tool removes it, see the runbook");
-    Some(PendingEvent::warning(EventReason::OwnerTagRestored, note))
+    Some(PendingEvent::warning(EventReason::OwnerTagRestored, &note))
 }
 
 fn unconfirmed_delete(evidence: &Evidence) -> &'static str {
@@ -137,5 +153,16 @@ fn owner_tag_result(evidence: &Evidence) -> String {
 }
 
 pub(super) fn taken_over(tag: &str) -> PendingEvent {
-    PendingEvent::normal(EventReason::OwnershipTaken, format!("taken over from {tag}, which released it"))
+    PendingEvent::normal(EventReason::OwnershipTaken, &format!("taken over from {tag}, which released it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_is_one_line_that_the_api_server_accepts() {
+        let event = PendingEvent::warning(EventReason::Malformed, &"ä\n".repeat(100_000));
+        assert!(event.note().len() <= MAX_NOTE_BYTES && event.note().starts_with("ä ä "), "{}", event.note());
+    }
 }

@@ -39,7 +39,7 @@ fn event((name, value): &(&'static str, String)) -> PendingEvent {
         "the annotation {name} is {}, which is neither true nor false, and holds the object like true; set it to true, or remove it",
         quoted(value)
     );
-    PendingEvent { warning: true, reason: EventReason::UnknownAnnotationValue, note }
+    PendingEvent::warning(EventReason::UnknownAnnotationValue, &note)
 }
 
 fn quoted(value: &str) -> String {
@@ -61,7 +61,7 @@ mod tests {
     }
 
     fn notes(unusual: &Unusual, published: &mut Unusual) -> Vec<String> {
-        unusual.take_events(published).into_iter().map(|event| event.note).collect()
+        unusual.take_events(published).into_iter().map(|event| event.note().to_owned()).collect()
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub(crate) mod refusal;
 pub(crate) mod stall;
 pub(crate) mod state;
 pub(crate) mod status;
+pub(crate) mod text;
 pub(crate) mod transition;
 pub(crate) mod wait;
 pub(crate) mod words;

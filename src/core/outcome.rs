@@ -9,13 +9,9 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::error_class::{ErrorClass, strip_namespace};
-use super::words;
+use super::{text, words};
 use crate::api::ConnectorStatus;
 
-/// A message of AWS is cut to this many characters.
-const MAX_MESSAGE: usize = 700;
-/// Codes and request ids of AWS are cut to this many characters.
-const MAX_CODE: usize = 100;
 /// Code of a failure: no source has credentials.
 pub(crate) const NO_CREDENTIALS: &str = "NoCredentials";
 /// Code of a failure: STS reports another account for the credentials.
@@ -234,10 +230,9 @@ impl Failure {
         if self.message.is_empty() { self.code.clone() } else { format!("{}: {}", self.code, self.message) }
     }
 
-    /// A failure with a text from any source; the text is sanitized.
-    pub fn new(operation: Operation, class: ErrorClass, code: impl Into<String>, message: &str) -> Self {
-        let code = code.into().chars().take(MAX_CODE).collect();
-        Self { operation, class, code, message: sanitize(message), request_id: None }
+    /// A failure with texts from any source; they are made fit to be shown.
+    pub fn new(operation: Operation, class: ErrorClass, code: &str, message: &str) -> Self {
+        Self { operation, class, code: text::code(code), message: text::message(message), request_id: None }
     }
 
     /// The failure of a reply that proves nothing about the connector or the account.
@@ -248,7 +243,7 @@ impl Failure {
     /// Adds the request id.
     #[must_use]
     pub fn with_request_id(mut self, id: Option<String>) -> Self {
-        self.request_id = id.map(|id| id.chars().take(MAX_CODE).collect());
+        self.request_id = id.as_deref().map(text::code);
         self
     }
 }
@@ -272,17 +267,9 @@ pub(crate) fn classify(operation: Operation, error: &WireError<'_>) -> Failure {
     let code = error.code.map(strip_namespace);
     let message = error.message.unwrap_or_default();
     let class = ErrorClass::of(error.http_status, code, message);
-    let shown = code.map_or_else(|| format!("HTTP {}", error.http_status), str::to_owned);
-    Failure::new(operation, class, shown, message).with_request_id(error.request_id.map(str::to_owned))
-}
-
-/// Cuts a message of AWS, and removes the signed request that it may quote, which may contain a session token.
-pub(super) fn sanitize(message: &str) -> String {
-    const SECRET_MARKERS: [&str; 4] = ["The Canonical String", "Authorization=", "Credential=", "X-Amz-Security-Token"];
-    let end =
-        SECRET_MARKERS.iter().filter_map(|marker| words::position(message, marker)).min().unwrap_or(message.len());
-    let printable = message.get(..end).unwrap_or_default().trim_end().chars();
-    printable.map(|c| if c.is_control() { ' ' } else { c }).take(MAX_MESSAGE).collect()
+    let http_status = || format!("HTTP {}", error.http_status);
+    let shown = code.map(text::code).filter(|code| !code.is_empty()).unwrap_or_else(http_status);
+    Failure::new(operation, class, &shown, message).with_request_id(error.request_id.map(str::to_owned))
 }
 
 #[cfg(test)]
@@ -311,17 +298,6 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_cut_and_do_not_quote_a_signed_request() {
-        assert_eq!(sanitize(&"ä".repeat(2000)).chars().count(), 700);
-        assert_eq!(sanitize("no\nbreaks"), "no breaks");
-        let echo = "The signature does not match. The Canonical String for this request should have been \
-                    'POST / x-amz-security-token:SECRET'";
-        assert_eq!(sanitize(echo), "The signature does not match.");
-        assert_eq!(sanitize("No. x-amz-SECURITY-token:SECRET"), "No.");
-        assert_eq!(sanitize("Requires 'Signature'. Authorization=AWS4-HMAC Credential=A/B"), "Requires 'Signature'.");
-    }
-
-    #[test]
     fn an_outcome_is_logged_as_one_word() {
         let failure = || Failure::new(Operation::DeleteVpcConnector, ErrorClass::Unreachable, "Timeout", "");
         let outcomes =
@@ -343,5 +319,7 @@ mod tests {
         assert_eq!(classify(Operation::DeleteVpcConnector, &error).code, "HTTP 502");
         let namespaced = WireError { code: Some("com.amazonaws.apprunner#X:http://internal/"), ..error };
         assert_eq!(classify(Operation::DeleteVpcConnector, &namespaced).code, "X");
+        let empty = WireError { code: Some("com.amazonaws.apprunner#"), ..namespaced };
+        assert_eq!(classify(Operation::DeleteVpcConnector, &empty).code, "HTTP 502");
     }
 }

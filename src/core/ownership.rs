@@ -100,11 +100,16 @@ impl OwnerTag {
     }
 }
 
-/// True if the text can be the name of a namespace or an object. The operator does not fetch an object with any other name.
+/// True if the text can be the name of a namespace or an object. The operator does not fetch an object with any other name:
+/// that no such object exists proves nothing about the owner that the tag means.
+///
+/// Source: Kubernetes, Object Names and IDs, DNS subdomain names.
 fn is_name(text: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.';
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let edge = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
-    text.bytes().all(plain) && edge(text.as_bytes().first()) && edge(text.as_bytes().last())
+    let is_label =
+        |label: &str| label.bytes().all(plain) && edge(label.as_bytes().first()) && edge(label.as_bytes().last());
+    text.len() <= 253 && text.split('.').all(is_label)
 }
 
 impl fmt::Display for OwnerTag {
@@ -128,7 +133,18 @@ mod tests {
         let other_object =
             Owner::OtherObject { namespace: "shop".into(), name: "other".into(), tag: "c1/shop/other".into() };
         assert_eq!(ours().read(Some("c1/shop/other")), other_object);
-        for strange in ["c2/shop/egress", "", "c1", "c1/shop", "c1/shop/egress/x", "c1//x", "c1/../x", "c1/shop/a b"] {
+        for strange in [
+            "c2/shop/egress",
+            "",
+            "c1",
+            "c1/shop",
+            "c1/shop/egress/x",
+            "c1//x",
+            "c1/../x",
+            "c1/shop/a b",
+            "c1/shop/a..b",
+            "c1/shop/a.-b",
+        ] {
             assert_eq!(ours().read(Some(strange)), Owner::OtherCluster { tag: strange.into() });
         }
     }

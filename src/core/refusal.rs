@@ -10,8 +10,8 @@ use super::decide::Decision;
 use super::effect::KubeWrite;
 use super::event::{EventReason, PendingEvent};
 use super::evidence::{Evidence, Finalizer};
-use super::outcome::sanitize;
 use super::state::{ObjectState, Wait};
+use super::text;
 use crate::api::Reason;
 
 /// The writes that are made to an object.
@@ -59,7 +59,7 @@ pub struct Refusal {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { write, code, message } = self;
-        write!(f, "the API server refused to {} ({code}): {}", write.in_words(), sanitize(message))
+        write!(f, "the API server refused to {} ({code}): {}", write.in_words(), text::message(message))
     }
 }
 
@@ -126,5 +126,5 @@ pub(super) fn outlived(evidence: &Evidence) -> bool {
 pub(crate) fn unreported(state: &ObjectState) -> Option<PendingEvent> {
     let refusals = state.refusals.as_ref().filter(|refusals| refusals.failures.is_power_of_two())?;
     let note = refusals.last.to_string();
-    Some(PendingEvent { warning: true, reason: EventReason::State(Reason::WriteRefused), note })
+    Some(PendingEvent::warning(EventReason::State(Reason::WriteRefused), &note))
 }

@@ -16,6 +16,7 @@ use super::evidence::Evidence;
 use super::outcome::{Connector, Failure, Service};
 use super::stall::{is_stalled, stalls};
 use super::state::{Confirmation, Deletion, Wait};
+use super::text;
 use super::wait::AVAILABLE;
 use crate::api::{self, BlockingService, LastError, Reason, VpcConnectorStatus, condition, whole_seconds};
 
@@ -85,7 +86,7 @@ pub(crate) fn status_while(evidence: &Evidence, wait: &Wait) -> (VpcConnectorSta
         Vec::new()
     } else {
         let warning = wait.failure.is_some() || stalls(wait.reason);
-        vec![PendingEvent { warning, reason: EventReason::State(wait.reason), note: wait.message.clone() }]
+        vec![PendingEvent::new(warning, EventReason::State(wait.reason), &wait.message)]
     };
     (status, events)
 }
@@ -193,8 +194,9 @@ fn correct(evidence: &Evidence, status: &mut VpcConnectorStatus) -> Vec<PendingE
     if !evidence.object.deleting {
         set_ready(evidence, status, Reason::Adopting, LOOKED_UP);
     }
-    let note = format!("the status named {other}, which is not the connector of spec.arn; it was removed");
-    vec![PendingEvent::warning(EventReason::StatusCorrected, note)]
+    let note =
+        format!("the status named {}, which is not the connector of spec.arn; it was removed", text::excerpt(&other));
+    vec![PendingEvent::warning(EventReason::StatusCorrected, &note)]
 }
 
 fn record_claim(evidence: &Evidence, status: &mut VpcConnectorStatus, arn: &ConnectorArn) -> Vec<PendingEvent> {
@@ -234,7 +236,7 @@ fn record_deletion(evidence: &Evidence, status: &mut VpcConnectorStatus) -> Vec<
     clear_blocked_by(status);
     set_ready(evidence, status, reason, message);
     let note = deletion_note(evidence, message, status.deleted_at.as_ref().filter(|_| connector.is_some()));
-    vec![PendingEvent::normal(EventReason::State(reason), note)]
+    vec![PendingEvent::normal(EventReason::State(reason), &note)]
 }
 
 /// The Event outlives the object, so it contains the ARN and the time of the deletion, as the receipt in the status does.

@@ -4,12 +4,11 @@
 //! AWS. The canonical request contains the received values: the headers that `SignedHeaders` names and the hash of the
 //! body.
 
-use std::fmt::Write as _;
-
 use axum::http::{HeaderMap, Method, Uri};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, civil};
+use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -132,7 +131,8 @@ impl<'a> Authorization<'a> {
             let message = format!(
                 "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: \
                  '{}' != '{}'.",
-                self.date, self.time
+                excerpt(self.date),
+                excerpt(self.time)
             );
             return Err(SignatureError::Invalid(message));
         }
@@ -158,30 +158,38 @@ impl<'a> Authorization<'a> {
         Ok(())
     }
 
-    fn canonical_request(&self, request: &SignedRequest<'_>) -> Result<String, SignatureError> {
-        let mut headers = String::new();
+    /// The request in the form that is signed.
+    pub(crate) fn canonical_request(&self, request: &SignedRequest<'_>) -> Result<Vec<u8>, SignatureError> {
+        self.check_signed_headers()?;
+        let (method, path) = (request.method.as_str(), canonical_path(request.uri.path()));
+        let query = canonical_query(request.uri.query().unwrap_or_default());
+        let mut canonical = [method, &path, &query, ""].join("\n").into_bytes();
         for name in &self.signed_headers {
-            let values: Vec<String> =
+            let values: Vec<_> =
                 request.headers.get_all(*name).iter().map(|value| normalize_spaces(value.as_bytes())).collect();
-            // Writing into a String cannot fail.
-            let _ = writeln!(headers, "{name}:{}", values.join(","));
+            canonical.extend([name.as_bytes(), b":", &values.join(&b','), b"\n"].concat());
         }
+        canonical.extend(format!("\n{}\n", self.signed_headers.join(";")).into_bytes());
+        canonical.extend(hex::encode(Sha256::digest(request.body)).into_bytes());
+        Ok(canonical)
+    }
+
+    /// The names are sorted, in lower case, and without repetitions: a header that is named a thousand times would make
+    /// the canonical request a thousand times as long.
+    fn check_signed_headers(&self) -> Result<(), SignatureError> {
         if !self.signed_headers.contains(&"host") {
             return Err(SignatureError::Invalid(
                 "'Host' must be a 'SignedHeader' in the AWS Authorization.".to_owned(),
             ));
         }
-        Ok(format!(
-            "{}\n{}\n{}\n{headers}\n{}\n{}",
-            request.method,
-            canonical_path(request.uri.path()),
-            canonical_query(request.uri.query().unwrap_or_default()),
-            self.signed_headers.join(";"),
-            hex::encode(Sha256::digest(request.body)),
-        ))
+        let sorted = self.signed_headers.is_sorted_by(|name, next| name < next);
+        if sorted && !self.signed_headers.iter().any(|name| name.contains(|c: char| c.is_ascii_uppercase())) {
+            return Ok(());
+        }
+        Err(SignatureError::wrong_signature())
     }
 
-    fn string_to_sign(&self, canonical: &str) -> String {
+    fn string_to_sign(&self, canonical: &[u8]) -> String {
         let scope = format!("{}/{}/{}/{}", self.date, self.region, self.service, self.terminator);
         format!("{ALGORITHM}\n{}\n{scope}\n{}", self.time, hex::encode(Sha256::digest(canonical)))
     }
@@ -194,15 +202,19 @@ impl<'a> Authorization<'a> {
     }
 }
 
+/// The beginning of a value that a message quotes.
+fn excerpt(value: &str) -> &str {
+    &value[..value.floor_char_boundary(32)]
+}
+
 /// Makes the HMAC of a key; it accepts keys of every length, but the constructor's type does not say so.
 fn hmac_of(key: &[u8]) -> Option<Hmac<Sha256>> {
     Hmac::new_from_slice(key).ok()
 }
 
-/// Trims a header's value and replaces runs of spaces by one space.
-fn normalize_spaces(value: &[u8]) -> String {
-    let text = String::from_utf8_lossy(value);
-    text.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+/// Trims a header's value and replaces runs of spaces by one space. The value may be no text.
+fn normalize_spaces(value: &[u8]) -> Vec<u8> {
+    value.split(|byte| *byte == b' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(&b' ')
 }
 
 /// Encodes the path a second time, as every service except S3 requires.
@@ -210,9 +222,13 @@ fn canonical_path(path: &str) -> String {
     path.split('/').map(|segment| percent_encode(segment.as_bytes())).collect::<Vec<_>>().join("/")
 }
 
+/// The pairs of the query, sorted. They are decoded into bytes, which may be no text.
 fn canonical_query(query: &str) -> String {
-    let mut pairs: Vec<(String, String)> = form_urlencoded::parse(query.replace('+', "%2B").as_bytes())
-        .map(|(key, value)| (percent_encode(key.as_bytes()), percent_encode(value.as_bytes())))
+    let encode = |text: &str| percent_encode(&percent_decode_str(text).collect::<Vec<u8>>());
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let mut pairs: Vec<(String, String)> = pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(key, value)| (encode(key), encode(value)))
         .collect();
     pairs.sort();
     pairs.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join("&")

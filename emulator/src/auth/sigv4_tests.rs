@@ -152,6 +152,30 @@ fn accepts_a_clock_skew_of_at_most_five_minutes() {
     assert_invalid(at("2015-08-30T12:30:59Z"), early);
 }
 
+#[test]
+fn rejects_a_signature_of_other_bytes_that_are_no_text() {
+    let canonical = |uri: &'static str, value: &'static [u8]| {
+        let vector = Vector { uri, signed_headers: "host;my-header1;x-amz-date", ..GET_VANILLA };
+        let mut request = vector.request();
+        request.headers_mut().insert("my-header1", HeaderValue::from_bytes(value).unwrap());
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        let signed = SignedRequest { method, uri, headers, body: b"" };
+        Authorization::read(headers).unwrap().canonical_request(&signed).unwrap()
+    };
+    assert_eq!(canonical("/?a=%C3%BC", b"a  b"), canonical("/?a=%c3%bc", b" a b"));
+    assert_ne!(canonical("/?a=%FF", b"a"), canonical("/?a=%FE", b"a"));
+    assert_ne!(canonical("/", b"\xff"), canonical("/", b"\xfe"));
+}
+
+#[test]
+fn rejects_signed_headers_that_are_repeated_unsorted_or_in_upper_case() {
+    let now = "2015-08-30T12:36:00Z";
+    for signed_headers in ["host;host;x-amz-date", "x-amz-date;host", "Host;host;x-amz-date"] {
+        let vector = Vector { signed_headers, ..GET_VANILLA };
+        assert_invalid(vector.verify(SECRET, "service", now), "does not match the signature you provided");
+    }
+}
+
 fn headers(all: &[(&'static str, &'static str)]) -> HeaderMap {
     all.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
 }

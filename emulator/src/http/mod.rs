@@ -3,7 +3,7 @@
 mod control;
 mod endpoint;
 mod peer;
-mod request;
+pub(crate) mod request;
 mod server;
 mod wire;
 

@@ -9,18 +9,18 @@ use crate::api_error::ApiError;
 use crate::ops::params::Params;
 
 /// A request of an AWS client.
-pub(super) struct ParsedRequest {
-    pub(super) protocol: Protocol,
+pub(crate) struct ParsedRequest {
+    pub(crate) protocol: Protocol,
     /// The operation as the request names it, for the call log.
-    pub(super) name: Option<String>,
+    pub(crate) name: Option<String>,
     /// The operation, if the emulator has it.
-    pub(super) operation: Option<Operation>,
-    pub(super) params: Result<Params, ApiError>,
-    pub(super) arn: Option<String>,
+    pub(crate) operation: Option<Operation>,
+    pub(crate) params: Result<Params, ApiError>,
+    pub(crate) arn: Option<String>,
 }
 
 impl ParsedRequest {
-    pub(super) fn new(parts: &Parts, body: &[u8]) -> Self {
+    pub(crate) fn new(parts: &Parts, body: &[u8]) -> Self {
         let mut request = if is_query(&parts.headers) { Self::query(body) } else { Self::json(&parts.headers, body) };
         if parts.method != Method::POST || parts.uri.path() != "/" {
             request.operation = None;

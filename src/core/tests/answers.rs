@@ -37,7 +37,7 @@ fn inactive_is_recorded_as_the_receipt() {
     assert_eq!(status.deleted_at.unwrap().0.as_second(), 1_794_999_999);
     assert_eq!(events[0].reason.to_string(), "Deleted");
     let note = format!("App Runner reports the connector INACTIVE: {ARN}, DeletedAt 2026-11-18T11:06:39Z");
-    assert_eq!(events[0].note, note);
+    assert_eq!(events[0].note(), note);
     let recorded = e.after_write(StatusWrite::Receipt);
     assert_eq!(recorded.acts(), Proof::Receipt);
 }
@@ -58,8 +58,8 @@ fn a_receipt_in_lower_case_counts_and_is_shown_unchanged() {
 fn not_found_is_recorded_without_a_status_or_a_deletion_time() {
     let e = deleted_with(refused(DELETE, ErrorClass::NotFound));
     assert_eq!(e.acts(), StatusWrite::AlreadyGone);
-    let note = &status::status_after(&e, &StatusWrite::AlreadyGone).1[0].note;
-    assert_eq!(*note, format!("App Runner no longer knows the connector: {ARN}"));
+    let events = status::status_after(&e, &StatusWrite::AlreadyGone).1;
+    assert_eq!(events[0].note(), format!("App Runner no longer knows the connector: {ARN}"));
     let recorded = e.after_write(StatusWrite::AlreadyGone);
     assert_eq!(recorded.object.status.ready_reason(), Some("AlreadyGone"));
     assert_eq!((recorded.object.status.status.as_deref(), recorded.object.status.deleted_at.clone()), (None, None));

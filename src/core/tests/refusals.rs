@@ -60,7 +60,7 @@ fn a_refused_write_is_reported_in_the_servers_words_and_backs_off() {
         let (status, events) = status::status_while(&e, &e.waits());
         assert_eq!(status.attempts, Some(1));
         assert!(status.next_attempt_time.is_some());
-        assert!(events[0].warning && events[0].note.contains(WORDS));
+        assert!(events[0].warning && events[0].note().contains(WORDS));
     }
 }
 
@@ -127,7 +127,7 @@ fn a_refused_status_write_is_reported_by_events_with_backoff() {
     for attempt in 1..=9 {
         e = e.after_refusal(WriteKind::RemoveFinalizer);
         if let Some(event) = refusal::unreported(&e.state) {
-            assert!(event.warning && event.reason.to_string() == "WriteRefused" && event.note.contains(WORDS));
+            assert!(event.warning && event.reason.to_string() == "WriteRefused" && event.note().contains(WORDS));
             published.push(attempt);
         }
         e = e.with(Evidence::reconcile);

@@ -148,19 +148,20 @@ fn a_requested_attempt_is_acknowledged_in_the_status() {
 fn the_event_of_a_retained_connector_names_everything_that_is_unknown() {
     let e = claimed().deleting().retained().deletion(unanswered()).ours();
     let e = e.after_untag(unknown(Operation::UntagResource, ErrorClass::Unreachable));
-    let note = event::release_event(&e, &Proof::Retained).unwrap().note;
+    let note = event::release_event(&e, &Proof::Retained).unwrap().note().to_owned();
     assert!(note.contains(ARN) && note.contains("not known") && note.contains("could not be removed"), "{note}");
     let refused = refused(Operation::GetCallerIdentity, ErrorClass::Unreachable);
     let unknown_caller = claimed().deleting().retained().with(|e| e.caller = Caller::Unknown);
-    let note = event::release_event(&unknown_caller.after_identify(refused), &Proof::Retained).unwrap().note;
+    let note =
+        event::release_event(&unknown_caller.after_identify(refused), &Proof::Retained).unwrap().note().to_owned();
     assert!(note.contains("could not be read and remains"), "{note}");
     let other_account = claimed().deleting().retained().of_account("999999999999");
-    let note = event::release_event(&other_account, &Proof::Retained).unwrap().note;
+    let note = event::release_event(&other_account, &Proof::Retained).unwrap().note().to_owned();
     assert!(note.contains("its owner tag remains"), "{note}");
     let theirs = claimed().deleting().retained().after_tags(tag(Some("c2/shop/egress")));
-    let note = event::release_event(&theirs, &Proof::Retained).unwrap().note;
+    let note = event::release_event(&theirs, &Proof::Retained).unwrap().note().to_owned();
     assert!(note.ends_with("names another owner and remains"), "{note}");
-    let unread = |e: Evidence| event::release_event(&e, &Proof::Retained).unwrap().note;
+    let unread = |e: Evidence| event::release_event(&e, &Proof::Retained).unwrap().note().to_owned();
     for silent in [claimed().without_tags(), unclaimed(), unclaimed().without_tags()] {
         let note = unread(silent.deleting().retained());
         assert!(!note.contains("owner tag"), "the note names no tag, because it cannot be ours: {note}");
@@ -168,14 +169,14 @@ fn the_event_of_a_retained_connector_names_everything_that_is_unknown() {
     let throttled = claimed().deleting().after_delete(refused_delete(ErrorClass::Throttled)).retained();
     assert!(unread(throttled).contains("does not act"), "a failure of another call hides no tag");
     let plain = claimed().deleting().retained().ours().after_untag(written());
-    assert_eq!(event::release_event(&plain, &Proof::Retained).unwrap().note, format!("left in AWS: {ARN}"));
+    assert_eq!(event::release_event(&plain, &Proof::Retained).unwrap().note(), format!("left in AWS: {ARN}"));
 }
 
 #[test]
 fn the_release_of_anothers_connector_names_its_owner_and_arn() {
     let event = event::release_event(&unclaimed().deleting(), &Proof::AnotherOwner { tag: "c2/a/b".into() }).unwrap();
     assert_eq!(event.reason.to_string(), "NotOwned");
-    assert!(event.note.contains(ARN) && event.note.contains("c2/a/b"));
+    assert!(event.note().contains(ARN) && event.note().contains("c2/a/b"));
 }
 
 #[test]

@@ -25,7 +25,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
-use cluster::{operator_user_confined_to, operator_user_on, shared};
+use cluster::{operator_user_confined_to, operator_user_on, run, shared};
 use operator::{Operator, PACE, Settings, UNLIMITED};
 
 pub const ACCOUNT: &str = "111122223333";

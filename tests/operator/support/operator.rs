@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::eventually;
+
 /// Divisor of the operator's waits, so that a backoff of a minute takes 3 s.
 pub const PACE: u32 = 20;
 

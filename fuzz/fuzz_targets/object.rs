@@ -1,0 +1,5 @@
+//! See `apprunner_operator::fuzzing::object`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| apprunner_operator::fuzzing::object(data));
