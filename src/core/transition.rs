@@ -234,6 +234,8 @@ fn observe(connector: Connector, arn: &ConnectorArn, operation: Operation) -> Re
 fn confirm(evidence: &mut Evidence, arn: &ConnectorArn, by: Confirmation) {
     evidence.state.deletion = Deletion::Confirmed { arn: arn.clone(), by, recorded: false };
     evidence.attempt.end = End::Open;
+    // A description from before the deletion must not replace the receipt in the status.
+    evidence.attempt.observed = None;
     succeed(evidence);
 }
 
