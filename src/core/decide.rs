@@ -47,7 +47,7 @@ pub(super) type ArnGuard = fn(&Evidence, &ConnectorArn) -> Option<Decision>;
 /// The guards that apply whether or not `spec.arn` can be parsed.
 #[rustfmt::skip]
 pub(super) const GUARDS: [Guard; 9] = [
-    already_released,       // deleting, and our finalizer is absent or removed -> nothing; a WriteRefused in the status is corrected
+    already_released,       // our finalizer is removed, or absent while deleting -> nothing; a WriteRefused in the status is corrected
     write_refused,          // a write to the object was refused in this reconcile -> waits 1 to 60 s: WriteRefused
     retain,                 // deleting, Retain -> reads the owner tag and removes it if it is ours, then removes the finalizer: Retained
     paused,                 // paused -> nothing
@@ -101,8 +101,13 @@ pub(super) fn decide_by(evidence: &Evidence, guards: &[Guard], arn_guards: &[Arn
     }
 }
 
+/// The watch may still show an object that this process has released as it was before its deletion.
 fn already_released(evidence: &Evidence) -> Option<Decision> {
-    let released = evidence.object.deleting && evidence.object.finalizer != Finalizer::Present;
+    let released = match evidence.object.finalizer {
+        Finalizer::Removed => true,
+        Finalizer::Absent => evidence.object.deleting,
+        Finalizer::Present => false,
+    };
     let next = if refusal::outlived(evidence) { write_status(StatusWrite::Released) } else { Decision::Nothing };
     released.then_some(next)
 }

@@ -47,7 +47,11 @@ impl Write<'_> {
             return Ok(());
         }
         let (operator, uid) = (self.operator, uid_of(self.object));
-        let fits = |now: &VpcConnector| now.finalizer_index().is_some();
+        let retained = *proof == Proof::Retained && self.model.without != Some(Guard::PolicyOfRelease);
+        let fits = move |now: &VpcConnector| {
+            let still_retained = !retained || now.spec.deletion_policy == DeletionPolicy::Retain;
+            now.finalizer_index().is_some() && still_retained
+        };
         let before = world.current().cloned();
         let result = self.patch(world, WriteKind::RemoveFinalizer, fits, |object| object.metadata.finalizers = None);
         if let Some(removed) = before.filter(|_| world.current().is_none()) {
@@ -60,15 +64,10 @@ impl Write<'_> {
         result
     }
 
-    pub(super) fn write_status(
-        self,
-        world: &mut World,
-        status: VpcConnectorStatus,
-        same_version: bool,
-    ) -> Result<(), Failed> {
-        let read = version_of(self.object);
-        let tested = same_version && self.model.without != Some(Guard::VersionOfStatus);
-        let fits = move |now: &VpcConnector| !tested || version_of(now) == read;
+    pub(super) fn write_status(self, world: &mut World, status: VpcConnectorStatus) -> Result<(), Failed> {
+        let read = connector_status(self.object);
+        let tested = self.model.without != Some(Guard::StatusOfStatus);
+        let fits = move |now: &VpcConnector| !tested || connector_status(now) == read;
         let before = world.current().cloned();
         let result = self.patch(world, WriteKind::WriteStatus, fits, |object| object.status = Some(status));
         if let (Some(before), Some(after)) = (before, world.current()) {
@@ -152,10 +151,14 @@ fn check_removal(world: &World, operator: usize, removed: &VpcConnector, proof: 
 
 /// A status that shows INACTIVE shows it for ever.
 fn check_status(before: &VpcConnector, after: &VpcConnector) -> Result<(), Violation> {
-    let word = |object: &VpcConnector| object.status.as_ref().and_then(|status| status.status.clone());
-    let inactive = |object| word(object).as_ref().map(ConnectorStatus::state) == Some(ConnectorState::Inactive);
+    let state = |object| connector_status(object).as_ref().map(ConnectorStatus::state);
+    let inactive = |object| state(object) == Some(ConnectorState::Inactive);
     if inactive(before) && !inactive(after) {
-        return Err(Violation(format!("a status goes back from INACTIVE to {:?}", word(after))));
+        return Err(Violation(format!("a status goes back from INACTIVE to {:?}", state(after))));
     }
     Ok(())
+}
+
+fn connector_status(object: &VpcConnector) -> Option<ConnectorStatus> {
+    object.status.as_ref().and_then(|status| status.status.clone())
 }

@@ -175,8 +175,8 @@ fn hash_running(running: &Running, hasher: &mut impl Hasher) {
     let Running { uid, state, attempt, changed, passes: _, foreign_all_along, foreign_once } = running;
     (uid, changed, foreign_all_along, foreign_once).hash(hasher);
     hash_state(state, hasher);
-    let Attempt { trigger, described, observed, ownership, untag, end } = attempt;
-    (discriminant(trigger), described).hash(hasher);
+    let Attempt { trigger, described, observed, over_inactive, tag_read_at, ownership, untag, end } = attempt;
+    (discriminant(trigger), described, over_inactive, tag_read_at.as_ref().map(moment)).hash(hasher);
     let seen = observed.as_ref().map(|observed| match observed {
         Observed::Active(_) => 0,
         Observed::Inactive(_) => 1,

@@ -62,6 +62,16 @@ fn end_faults(world: &mut World) {
     world.trim();
 }
 
+/// Lets the operators work until nothing changes.
+pub(super) fn settle(model: &Model, world: &mut World) -> Result<(), Violation> {
+    let mut before = None;
+    while before != Some(digest(world)) {
+        before = Some(digest(world));
+        round(model, world)?;
+    }
+    Ok(())
+}
+
 fn round(model: &Model, world: &mut World) -> Result<(), Violation> {
     // First the reconciles that are in progress.
     for number in 0..model.operators {

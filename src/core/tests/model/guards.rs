@@ -9,8 +9,12 @@ pub(super) enum Guard {
     Row(&'static str),
     /// The test of the uid in a patch: `with_uid_test` in `cluster/writes.rs`.
     Uid(WriteKind),
-    /// The test of the version in a status write: `StatusWrite::requires_same_version`.
-    VersionOfStatus,
+    /// The test of the connector's status in a status write: `same_connector_status` in `cluster/writes.rs`.
+    StatusOfStatus,
+    /// `drop_outdated` in `core/transition.rs`.
+    OutdatedDescription,
+    /// The test of the deletion policy in a release with Retain: `remove_finalizer` in `cluster/writes.rs`.
+    PolicyOfRelease,
     /// `OwnWrites` keeps the versions that our own writes returned.
     WritesRemembered,
     /// `OwnWrites` keeps the objects that the operator has released.

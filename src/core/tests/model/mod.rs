@@ -104,6 +104,13 @@ fn start(left: Budget) -> World {
     world
 }
 
+/// A world with an object that has claimed its connector.
+fn claimed(model: &Model, left: Budget) -> World {
+    let mut world = start(left);
+    fairness::settle(model, &mut world).unwrap();
+    world
+}
+
 #[test]
 fn explore() {
     let var = |name: &str, default: u8| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default);
@@ -123,7 +130,8 @@ fn explore() {
     let began = Instant::now();
     for depth in [usize::from(var("DEPTH", 10))] {
         let model = Model::new(operators, None);
-        let found = search(&model, &start(left), depth);
+        let begin = if var("CLAIMED", 0) == 1 { claimed(&model, left) } else { start(left) };
+        let found = search(&model, &begin, depth);
         println!("depth {depth}: {} states, {} steps, complete {}, {:?}", found.states, found.steps, found.complete, began.elapsed());
         if let Some(counterexample) = found.violation {
             panic!("{counterexample}");

@@ -23,8 +23,8 @@ use crate::core::refusal::{self, WriteKind};
 use crate::core::state::{Confirmation, Deletion, Failures, ObjectState, Wait};
 use crate::core::{status, transition};
 
-/// More passes than any reconcile needs; the operator has 24.
-const MAX_PASSES: u8 = 16;
+/// As many passes as the operator makes in a reconcile.
+const MAX_PASSES: u8 = 24;
 
 /// The fault of the one call of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -177,6 +177,9 @@ fn observe(
         now: NOW_BY_BOTH,
         jitter: 0.5,
     };
+    if model.without != Some(Guard::OutdatedDescription) {
+        transition::drop_outdated(&mut evidence);
+    }
     weaken(model, &mut evidence);
     evidence
 }
@@ -249,7 +252,7 @@ impl Pass<'_> {
 
     fn write_status_if_changed(&mut self, world: &mut World, status: VpcConnectorStatus) -> Result<Next, Failed> {
         if status::needs_write(&self.evidence, &status) {
-            self.write(world).write_status(world, status, false)?;
+            self.write(world).write_status(world, status)?;
             refusal::succeeded(&mut self.evidence, WriteKind::WriteStatus);
         }
         Ok(Next::End)
@@ -271,7 +274,7 @@ impl Pass<'_> {
                     }
                     KubeWrite::Status(write) => {
                         let (status, _) = status::status_after(&self.evidence, write);
-                        self.write(world).write_status(world, status, write.requires_same_version())?;
+                        self.write(world).write_status(world, status)?;
                     }
                 }
                 Completed::Kube(write)

@@ -34,14 +34,19 @@ pub(super) fn search(model: &Model, start: &World, depth: usize) -> Found {
     let mut fairness = Fairness::default();
     let first = digest(start);
     visited.insert(first, None);
+    let mut seen: HashMap<String, usize> = HashMap::new();
     let mut layer = vec![(first, start.clone())];
     let mut found = Found { states: 1, steps: 0, depth: 0, complete: false, violation: None };
     while found.depth < depth && !layer.is_empty() {
         let mut next_layer = Vec::new();
         for (at, world) in layer {
             if let Err(violation) = fairness.check(model, &world) {
-                found.violation = Some(Counterexample { actions: way_to(&visited, at), violation });
+                let actions = way_to(&visited, at);
+                if std::env::var("KEEP").is_ok() { let k: String = violation.0.chars().take(90).collect(); let n = seen.entry(k).or_insert(0); *n += 1; if *n == 1 { println!("{}", Counterexample { actions, violation }); } }
+                else {
+                found.violation = Some(Counterexample { actions, violation });
                 return found;
+                }
             }
             for action in actions::ALL.iter().copied() {
                 match actions::after(model, &world, action) {
@@ -57,6 +62,7 @@ pub(super) fn search(model: &Model, start: &World, depth: usize) -> Found {
                     Err(violation) => {
                         let mut actions = way_to(&visited, at);
                         actions.push(action);
+                        if std::env::var("KEEP").is_ok() { let k: String = violation.0.chars().take(70).collect(); let n = seen.entry(k).or_insert(0); *n += 1; if *n == 1 { println!("{}", Counterexample { actions, violation }); } continue; }
                         found.violation = Some(Counterexample { actions, violation });
                         return found;
                     }
@@ -66,8 +72,10 @@ pub(super) fn search(model: &Model, start: &World, depth: usize) -> Found {
         layer = next_layer;
         found.depth += 1;
         found.states = visited.len();
+        if std::env::var("LAYERS").is_ok() { println!("  {} {} {}", found.depth, found.states, found.steps); }
     }
     found.complete = layer.is_empty();
+    if !seen.is_empty() { println!("{seen:#?}"); }
     found
 }
 

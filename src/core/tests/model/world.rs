@@ -311,6 +311,7 @@ impl World {
             operator.blockers.iter_mut().flatten().for_each(age_blockers);
             if let Some(running) = &mut operator.running {
                 age(&mut running.state);
+                running.attempt.tag_read_at.iter_mut().for_each(age_moment);
             }
         }
     }
