@@ -16,6 +16,7 @@ use super::own_writes::{Latest, OwnWrites};
 use super::received::Received;
 use super::{Error, within_deadline};
 use crate::api::{FINALIZER, Uid, VpcConnector, VpcConnectorStatus};
+use crate::core::effect::Proof;
 use crate::core::ownership::OtherObjectState;
 use crate::core::refusal::{Refusal, WriteKind};
 use crate::core::text;
@@ -67,11 +68,13 @@ impl VpcConnectorClient {
         if undone { Err(undone_by_policy(WriteKind::AddFinalizer)) } else { Ok(()) }
     }
 
-    /// Removes our finalizer, which releases the object.
-    pub(crate) async fn remove_finalizer(&self, object: &VpcConnector) -> Result<(), Error> {
+    /// Removes our finalizer, which releases the object. With the proof Retain, the policy must still be Retain.
+    pub(crate) async fn remove_finalizer(&self, object: &VpcConnector, proof: &Proof) -> Result<(), Error> {
         let Some(index) = object.finalizer_index() else { return Ok(()) };
         let entry = format!("/metadata/finalizers/{index}");
-        let operations = vec![test(&entry, json!(FINALIZER)), remove(&entry)];
+        let retained = *proof == Proof::Retained;
+        let policy = retained.then(|| test("/spec/deletionPolicy", json!(object.spec.deletion_policy)));
+        let operations = policy.into_iter().chain([test(&entry, json!(FINALIZER)), remove(&entry)]).collect();
         let patched = self.patch(WriteKind::RemoveFinalizer, object, operations).await?;
         if patched.finalizer_index().is_none() {
             self.own.store_released(object.id());
@@ -83,22 +86,10 @@ impl VpcConnectorClient {
         if undone { Err(undone_by_policy(WriteKind::RemoveFinalizer)) } else { Ok(()) }
     }
 
-    /// Writes the whole status; the operator is its only writer.
+    /// Writes the whole status, unless App Runner's status of the connector in it has changed since it was read: another
+    /// operator may have recorded a receipt, or the watch may not show ours, and AWS forgets a deleted connector.
     pub(crate) async fn write_status(&self, object: &VpcConnector, status: &VpcConnectorStatus) -> Result<(), Error> {
-        self.patch_status(object, vec![add("/status", json!(status))]).await
-    }
-
-    /// Writes the whole status, unless the object has changed since it was read.
-    pub(crate) async fn write_status_of_version(
-        &self,
-        object: &VpcConnector,
-        status: &VpcConnectorStatus,
-    ) -> Result<(), Error> {
-        let version = test("/metadata/resourceVersion", json!(object.resource_version()));
-        self.patch_status(object, vec![version, add("/status", json!(status))]).await
-    }
-
-    async fn patch_status(&self, object: &VpcConnector, patch: Vec<PatchOperation>) -> Result<(), Error> {
+        let patch = vec![same_connector_status(object), add("/status", json!(status))];
         let written = self.patch(WriteKind::WriteStatus, object, patch).await?;
         self.own.store_version(written);
         Ok(())
@@ -192,9 +183,21 @@ fn with_uid_test(object: &VpcConnector, mut operations: Vec<PatchOperation>) -> 
 fn still_fits(patch: &Patch<()>, found: &VpcConnector, made_from: &VpcConnector) -> bool {
     let Patch::Json(patch) = patch else { return true };
     let mut document = json!(found);
-    // The API server takes a missing list for null.
+    // The API server takes a missing list or word for null.
     document["metadata"]["finalizers"] = json!(found.metadata.finalizers);
+    match &found.status {
+        Some(status) => document["status"]["status"] = json!(status.status),
+        None => document["status"] = Value::Null,
+    }
     found.deleting() == made_from.deleting() && json_patch::patch(&mut document, patch).is_ok()
+}
+
+/// The test that the status still has the connector's status that was read, or still is absent.
+fn same_connector_status(object: &VpcConnector) -> PatchOperation {
+    match &object.status {
+        Some(status) => test("/status/status", json!(status.status)),
+        None => test("/status", Value::Null),
+    }
 }
 
 fn test(path: &str, value: Value) -> PatchOperation {
@@ -253,14 +256,22 @@ mod tests {
             !still_fits(&removal, &deleted(object(&[FINALIZER])), &deleting),
             "the finalizer has another index now"
         );
+    }
 
-        let version = vec![test("/metadata/resourceVersion", json!("7")), add("/status", json!({}))];
-        let version = with_uid_test(&new, version);
-        assert!(still_fits(&version, &new, &new));
-        let mut newer = new.clone();
-        newer.metadata.resource_version = Some("8".into());
-        assert!(!still_fits(&version, &newer, &new));
-        let status = with_uid_test(&new, vec![add("/status", json!({}))]);
-        assert!(still_fits(&status, &newer, &new), "a status is written also after other changes");
+    #[test]
+    fn status_is_written_after_other_changes_but_not_over_a_receipt() {
+        let with_status = |word: Option<&str>| {
+            let status = VpcConnectorStatus { status: word.map(Into::into), ..VpcConnectorStatus::default() };
+            let mut object = object(&[]);
+            object.status = Some(status);
+            object
+        };
+        for read in [object(&[]), with_status(None), with_status(Some("ACTIVE"))] {
+            let status = with_uid_test(&read, vec![same_connector_status(&read), add("/status", json!({}))]);
+            let mut newer = read.clone();
+            newer.metadata.resource_version = Some("8".into());
+            assert!(still_fits(&status, &newer, &read), "other changes since it was read do not matter");
+            assert!(!still_fits(&status, &with_status(Some("INACTIVE")), &read), "it would replace a receipt");
+        }
     }
 }

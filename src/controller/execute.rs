@@ -79,12 +79,7 @@ impl Reconciler {
             KubeWrite::RemoveFinalizer(proof) => self.release(pass, proof).await?,
             KubeWrite::Status(write) => {
                 let (status, events) = status::status_after(&pass.evidence, write);
-                if write.requires_same_version() {
-                    self.objects.write_status_of_version(&pass.object, &status).await?;
-                    self.note_status_write(pass, events);
-                } else {
-                    self.write_status(pass, status, events).await?;
-                }
+                self.write_status(pass, status, events).await?;
             }
         }
         Ok(Completed::Kube(write))
@@ -98,21 +93,17 @@ impl Reconciler {
         events: Vec<PendingEvent>,
     ) -> Result<(), Error> {
         self.objects.write_status(&pass.object, &status).await?;
-        self.note_status_write(pass, events);
-        Ok(())
-    }
-
-    fn note_status_write(&self, pass: &mut Pass, events: Vec<PendingEvent>) {
         pass.evidence.state.status_written_at = Some(pass.evidence.now.moment);
         for event in events {
             debug!(reason = %event.reason, note = event.note(), "publishing an Event");
             self.publish(&pass.object, event);
         }
+        Ok(())
     }
 
     /// Removes the finalizer, which releases the object.
     async fn release(&self, pass: &Pass, proof: &Proof) -> Result<(), Error> {
-        self.objects.remove_finalizer(&pass.object).await?;
+        self.objects.remove_finalizer(&pass.object, proof).await?;
         self.scans.unsubscribe(&pass.object.id());
         let deleted_since = pass.object.metadata.deletion_timestamp.as_ref().map(|since| since.0);
         let took =

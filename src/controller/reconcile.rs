@@ -152,7 +152,7 @@ impl Reconciler {
     fn observe(&self, shown: Arc<VpcConnector>, state: ObjectState, attempt: Attempt) -> Pass {
         let latest = self.objects.latest(shown);
         let session = self.aws.sessions.current();
-        let evidence = Evidence {
+        let mut evidence = Evidence {
             object: Object::read(&latest.object, latest.released),
             blockers: self.scans.blockers_for(&latest.object.id()),
             caller: session.as_ref().map_or(Caller::Unknown, |session| Caller::Account(session.account().clone())),
@@ -162,6 +162,7 @@ impl Reconciler {
             now: clock::now(),
             jitter: rand::random(),
         };
+        transition::drop_outdated(&mut evidence);
         Pass { object: latest.object, session, evidence }
     }
 

@@ -1,5 +1,6 @@
 //! One reconcile: its trigger and its observations. It is a local of the reconcile loop and is never stored.
 
+use super::clock::Moment;
 use super::evidence::Object;
 use super::outcome::{Connector, Failure};
 use super::ownership::{OtherObjectState, Owner};
@@ -13,6 +14,10 @@ pub(crate) struct Attempt {
     pub described: bool,
     /// The connector.
     pub observed: Option<Observed>,
+    /// The status of the object said INACTIVE already when the connector was described.
+    pub over_inactive: bool,
+    /// The time at which the owner tag was read.
+    pub tag_read_at: Option<Moment>,
     /// The meaning of the owner tag.
     pub ownership: Ownership,
     /// Removal of the owner tag.

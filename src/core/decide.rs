@@ -41,13 +41,13 @@ pub(crate) enum Decision {
     Wait(Wait),
 }
 
-type Guard = fn(&Evidence) -> Option<Decision>;
-type ArnGuard = fn(&Evidence, &ConnectorArn) -> Option<Decision>;
+pub(super) type Guard = fn(&Evidence) -> Option<Decision>;
+pub(super) type ArnGuard = fn(&Evidence, &ConnectorArn) -> Option<Decision>;
 
 /// The guards that apply whether or not `spec.arn` can be parsed.
 #[rustfmt::skip]
-const GUARDS: [Guard; 9] = [
-    already_released,       // deleting, and our finalizer is absent or removed -> nothing; a WriteRefused in the status is corrected
+pub(super) const GUARDS: [Guard; 9] = [
+    already_released,       // our finalizer is removed, or absent while deleting -> nothing; a WriteRefused in the status is corrected
     write_refused,          // a write to the object was refused in this reconcile -> waits 1 to 60 s: WriteRefused
     retain,                 // deleting, Retain -> reads the owner tag and removes it if it is ours, then removes the finalizer: Retained
     paused,                 // paused -> nothing
@@ -60,7 +60,7 @@ const GUARDS: [Guard; 9] = [
 
 /// The guards that need the ARN.
 #[rustfmt::skip]
-const ARN_GUARDS: [ArnGuard; 8] = [
+pub(super) const ARN_GUARDS: [ArnGuard; 8] = [
     unknown_policy,         // deleting, with a policy that this version does not know -> is blocked: InvalidRequest
     blockers_unknown,       // App Runner refused the delete, and no scan looks for the blockers -> subscribes to the service scan
     attempt_failed,         // the call of this attempt failed -> waits, by its error class; after a refusal, by the state of the services
@@ -73,7 +73,12 @@ const ARN_GUARDS: [ArnGuard; 8] = [
 
 /// Decides the next step.
 pub(crate) fn decide(evidence: &Evidence) -> Decision {
-    if let Some(decision) = GUARDS.iter().find_map(|guard| guard(evidence)) {
+    decide_by(evidence, &GUARDS, &ARN_GUARDS)
+}
+
+/// Decides by these guards. The model checker leaves one out, to show that it notices the loss.
+pub(super) fn decide_by(evidence: &Evidence, guards: &[Guard], arn_guards: &[ArnGuard]) -> Decision {
+    if let Some(decision) = guards.iter().find_map(|guard| guard(evidence)) {
         return decision;
     }
     let arn = match &evidence.object.target {
@@ -81,7 +86,7 @@ pub(crate) fn decide(evidence: &Evidence) -> Decision {
         // spec.arn is not the ARN of a connector -> is blocked: InvalidRequest
         Target::Invalid(error) => return invalid_arn(evidence, error),
     };
-    if let Some(decision) = ARN_GUARDS.iter().find_map(|guard| guard(evidence, arn)) {
+    if let Some(decision) = arn_guards.iter().find_map(|guard| guard(evidence, arn)) {
         return decision;
     }
     match evidence.object.phase() {
@@ -96,8 +101,13 @@ pub(crate) fn decide(evidence: &Evidence) -> Decision {
     }
 }
 
+/// The watch may still show an object that this process has released as it was before its deletion.
 fn already_released(evidence: &Evidence) -> Option<Decision> {
-    let released = evidence.object.deleting && evidence.object.finalizer != Finalizer::Present;
+    let released = match evidence.object.finalizer {
+        Finalizer::Removed => true,
+        Finalizer::Absent => evidence.object.deleting,
+        Finalizer::Present => false,
+    };
     let next = if refusal::outlived(evidence) { write_status(StatusWrite::Released) } else { Decision::Nothing };
     released.then_some(next)
 }

@@ -126,17 +126,6 @@ impl Effect {
     }
 }
 
-impl StatusWrite {
-    /// True if the write must fail if the object has changed since it was read. Another operator may have recorded a receipt,
-    /// and AWS no longer knows the connector: that receipt is all there is.
-    pub(crate) fn requires_same_version(&self) -> bool {
-        match self {
-            Self::AlreadyGone => true,
-            Self::Adopting | Self::Correction | Self::Claim(_) | Self::Receipt | Self::Released => false,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

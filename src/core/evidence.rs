@@ -214,8 +214,12 @@ impl Object {
 
     /// True if the status holds the receipt of the connector that this object owns.
     pub(crate) fn has_receipt(&self) -> bool {
-        let state = self.status.status.as_ref().map(ConnectorStatus::state);
-        self.claimed().is_some() && state == Some(ConnectorState::Inactive)
+        self.claimed().is_some() && self.says_inactive()
+    }
+
+    /// True if the status says that the connector is INACTIVE.
+    pub(crate) fn says_inactive(&self) -> bool {
+        self.status.status.as_ref().map(ConnectorStatus::state) == Some(ConnectorState::Inactive)
     }
 
     /// True if the status says Available for the current generation, and no attempt is requested.

@@ -18,7 +18,10 @@ use super::stall::{is_stalled, stalls};
 use super::state::{Confirmation, Deletion, Wait};
 use super::text;
 use super::wait::AVAILABLE;
-use crate::api::{self, BlockingService, LastError, Reason, VpcConnectorStatus, condition, whole_seconds};
+use crate::api::{
+    self, BlockingService, ConnectorState, ConnectorStatus, LastError, Reason, VpcConnectorStatus, condition,
+    whole_seconds,
+};
 
 /// The services that a status names.
 const MAX_BLOCKERS: usize = 20;
@@ -61,7 +64,7 @@ pub(crate) fn status_while(evidence: &Evidence, wait: &Wait) -> (VpcConnectorSta
         Some(Observed::Active(connector) | Observed::Inactive(connector)) => {
             set_connector_fields(&mut status, connector);
         }
-        Some(Observed::NotFound) => status.status = None,
+        Some(Observed::NotFound) => forget_connector(&mut status),
         None => {}
     }
     // The owner that the tag names owns the connector, whatever the status recorded before.
@@ -231,7 +234,7 @@ fn record_deletion(evidence: &Evidence, status: &mut VpcConnectorStatus) -> Vec<
     let (reason, message) = deletion_result(evidence, connector.is_some());
     match connector {
         Some(connector) => set_connector_fields(status, connector),
-        None => status.status = None,
+        None => forget_connector(status),
     }
     clear_blocked_by(status);
     set_ready(evidence, status, reason, message);
@@ -296,6 +299,12 @@ fn set_connector_fields(status: &mut VpcConnectorStatus, connector: &Connector) 
     status.status.clone_from(&connector.status);
     status.created_at = connector.created_at.map(whole_seconds);
     status.deleted_at = connector.deleted_at.map(whole_seconds);
+}
+
+/// AWS no longer knows the connector. INACTIVE is final and remains: AWS forgets every deleted connector.
+fn forget_connector(status: &mut VpcConnectorStatus) {
+    let state = status.status.as_ref().map(ConnectorStatus::state);
+    status.status.take_if(|_| state != Some(ConnectorState::Inactive));
 }
 
 fn set_ready(evidence: &Evidence, status: &mut VpcConnectorStatus, reason: Reason, message: &str) {

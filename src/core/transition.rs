@@ -30,6 +30,18 @@ pub(crate) fn apply(evidence: &mut Evidence, completed: Completed) {
     }
 }
 
+/// Drops a description of the connector as ACTIVE if the status, which is read before every pass, says INACTIVE since then:
+/// another operator has seen it deleted. The connector is then described again.
+pub(crate) fn drop_outdated(evidence: &mut Evidence) {
+    if evidence.attempt.over_inactive || !evidence.object.says_inactive() {
+        return;
+    }
+    evidence.attempt.observed.take_if(|observed| matches!(observed, Observed::Active(_)));
+    if let Some(pending) = &mut evidence.state.pending_claim {
+        pending.connector = None;
+    }
+}
+
 fn apply_write(evidence: &mut Evidence, write: &KubeWrite) {
     refusal::succeeded(evidence, write.kind());
     match write {
@@ -101,6 +113,7 @@ fn apply_delete(evidence: &mut Evidence, outcome: Outcome<Connector>, arn: &Conn
 }
 
 fn apply_describe(evidence: &mut Evidence, outcome: Outcome<Connector>, arn: &ConnectorArn) {
+    evidence.attempt.over_inactive = evidence.object.says_inactive();
     let observed = match outcome {
         Outcome::Done(connector) => observe(connector, arn, Operation::DescribeVpcConnector),
         Outcome::Refused(failure) if failure.class == ErrorClass::NotFound => Ok(Observed::NotFound),
@@ -148,6 +161,7 @@ fn apply_owner_tag(evidence: &mut Evidence, tag: Option<&str>) {
     let ownership =
         evidence.owner_tag().map_or(Ownership::Ours { replaced: None }, |ours| Ownership::from(ours.read(tag)));
     evidence.attempt.ownership = ownership;
+    evidence.attempt.tag_read_at = Some(evidence.now.moment);
     match (&mut evidence.state.pending_claim, &evidence.attempt.ownership) {
         (Some(pending), Ownership::Untagged) => pending.unseen = pending.unseen.saturating_add(1),
         (Some(_), _) => resume_claim(evidence),
@@ -185,7 +199,8 @@ fn is_recent(evidence: &Evidence, pending: &PendingClaim) -> bool {
 
 fn note_owner_check(evidence: &mut Evidence) {
     let allowed = evidence.attempt.ownership.is_ours_or_free();
-    evidence.state.owner_checked_at = allowed.then_some(evidence.now.moment);
+    // The other object that the tag names may have been read long after the tag.
+    evidence.state.owner_checked_at = evidence.attempt.tag_read_at.filter(|_| allowed);
 }
 
 /// The tag of a claimed connector was written again. The tag of a claim has to be read back before it counts.
@@ -234,6 +249,8 @@ fn observe(connector: Connector, arn: &ConnectorArn, operation: Operation) -> Re
 fn confirm(evidence: &mut Evidence, arn: &ConnectorArn, by: Confirmation) {
     evidence.state.deletion = Deletion::Confirmed { arn: arn.clone(), by, recorded: false };
     evidence.attempt.end = End::Open;
+    // A description from before the deletion must not replace the receipt in the status.
+    evidence.attempt.observed = None;
     succeed(evidence);
 }
 

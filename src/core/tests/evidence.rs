@@ -27,7 +27,7 @@ pub(super) const ARN: &str =
 pub(super) const OTHER_ARN: &str =
     "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/2/fedcba9876543210fedcba9876543210";
 pub(super) const NOW: Moment = Moment::new(Duration::from_hours(100));
-const WALL: Timestamp = Timestamp::constant(1_795_000_000, 0);
+pub(super) const WALL: Timestamp = Timestamp::constant(1_795_000_000, 0);
 
 /// An object with our finalizer and the reason Adopting, and without a claim.
 pub(super) fn unclaimed() -> Evidence {

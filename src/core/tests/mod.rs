@@ -19,6 +19,7 @@ mod gitops;
 mod in_use;
 mod laws;
 mod lease;
+mod model;
 mod purity;
 mod refusals;
 mod rows;
