@@ -36,7 +36,7 @@ const REASONS: [(&str, [Expected; 4]); 35] = [
     // The first half of STS's answer contains the whole account; half an account number would be rejected.
     ("truncated_json", [SERVICE_ERROR, SERVICE_ERROR, None, None]),
     ("empty_body", [UNPROVEN, UNPROVEN, None, SERVICE_ERROR]),
-    ("big_body", [None; 4]),
+    ("big_body", [SERVICE_ERROR; 4]),
     // The client did not offer to accept compression, so it cannot read the answer.
     ("gzip", [SERVICE_ERROR, SERVICE_ERROR, None, SERVICE_ERROR]),
     ("html_200_before_effect", [SERVICE_ERROR; 4]),

@@ -172,7 +172,8 @@ impl World {
     /// Deletes every object; tries again if a busy server has closed the connection.
     pub async fn delete_all(&self) {
         let (delete, all) = (DeleteParams::default(), ListParams::default());
-        let deleted = async || self.api.delete_collection(&delete, &all).await.ok();
+        let deleted =
+            async || self.api.delete_collection(&delete, &all).await.inspect_err(|error| eprintln!("{error}")).ok();
         assert!(eventually(deleted).await.is_some(), "the API server accepts no deletions");
     }
 
