@@ -25,7 +25,7 @@ test: ## Run every test: the core, the emulator, the cluster, and the operator o
 	@hack/tools.sh build $(TEST_TOOLS)
 	$(CARGO) test --locked --workspace
 
-schedules: ## Run 20 random schedules of 200 steps against the operator on a real API server (SEED=n repeats one, SCHEDULES=n)
+schedules: ## Run 20 random schedules of 200 steps on a real API server (SEED=n repeats one, SCHEDULES=n runs n)
 	@hack/tools.sh build $(TEST_TOOLS)
 	$(CARGO) test --locked --test schedules -- --nocapture
 
