@@ -22,7 +22,7 @@ test: ## Run every test: the core, the emulator, the cluster, and the operator o
 	@hack/tools.sh build $(TEST_TOOLS)
 	$(CARGO) test --locked --workspace
 
-schedules: ## Run 20 random schedules of 200 steps on a real API server (SEED=n repeats one, SCHEDULES=n), and list 10,000 objects
+schedules: ## Run 20 random schedules on a real API server (SEED=n repeats one, SCHEDULES=n), and list 10,000 objects
 	@hack/tools.sh build $(TEST_TOOLS)
 	$(CARGO) test --locked --test schedules -- --nocapture
 	[ -n "$$SEED" ] || $(CARGO) test --locked --test load
