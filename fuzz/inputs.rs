@@ -1,4 +1,4 @@
-//! The inputs of the fuzz targets in the tests of both crates: the committed corpus, and inputs that differ a little from it.
+//! The inputs of the fuzz targets in the tests of both crates: the committed corpus, and inputs that are near it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

@@ -13,6 +13,9 @@
 //! No session is renewed in the background. The next object that needs a session renews one that is due or that AWS has
 //! rejected, and all other objects wait for the result of that renewal.
 
+#[cfg(any(test, fuzzing))]
+mod canned;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -90,29 +93,6 @@ impl Session {
 
     fn expired(&self) -> bool {
         self.credentials.expiry().is_some_and(|end| end <= SystemTime::now())
-    }
-}
-
-/// For the invariants of replies, see [`crate::fuzzing`].
-#[cfg(any(test, fuzzing))]
-impl Session {
-    /// A session whose calls this client answers.
-    pub(crate) fn answered_by(account: AccountId, client: aws_sdk_apprunner::config::SharedHttpClient) -> Self {
-        let credentials = Credentials::new("AKIDEXAMPLE", "not-a-secret", None, None, "fuzzing");
-        let config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(SdkRegion::from_static("us-east-1"))
-            .http_client(client)
-            .credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
-            .identity_cache(IdentityCache::no_cache())
-            .retry_config(RetryConfig::disabled())
-            .build();
-        Self { account, credentials, config, clients: Mutex::default() }
-    }
-
-    /// The account of the credentials, as STS reports it.
-    pub(crate) async fn account_by_sts(&self) -> Result<AccountId, Failure> {
-        account_of(&self.config).await
     }
 }
 

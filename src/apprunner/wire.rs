@@ -150,7 +150,7 @@ fn invalid_answer(call: &Exchange, error: &(dyn Error + 'static), answer: &HttpR
         _ => (ErrorClass::ServiceError, "UnreadableAnswer"),
     };
     let message = flaw.map_or_else(|| error_text::unreadable(call.operation, answer), ToString::to_string);
-    Failure::new(call.operation, class, code, &message).with_request_id(request_id(answer).map(str::to_owned))
+    Failure::new(call.operation, class, code, &message).with_request_id(request_id(answer))
 }
 
 fn unanswered<E>(call: &Exchange, error: &SdkError<E, HttpResponse>) -> Failure

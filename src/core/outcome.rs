@@ -242,8 +242,8 @@ impl Failure {
 
     /// Adds the request id.
     #[must_use]
-    pub fn with_request_id(mut self, id: Option<String>) -> Self {
-        self.request_id = id.as_deref().map(text::code);
+    pub fn with_request_id(mut self, id: Option<&str>) -> Self {
+        self.request_id = id.map(text::code);
         self
     }
 }
@@ -269,7 +269,7 @@ pub(crate) fn classify(operation: Operation, error: &WireError<'_>) -> Failure {
     let class = ErrorClass::of(error.http_status, code, message);
     let http_status = || format!("HTTP {}", error.http_status);
     let shown = code.map(text::code).filter(|code| !code.is_empty()).unwrap_or_else(http_status);
-    Failure::new(operation, class, &shown, message).with_request_id(error.request_id.map(str::to_owned))
+    Failure::new(operation, class, &shown, message).with_request_id(error.request_id)
 }
 
 #[cfg(test)]

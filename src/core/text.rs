@@ -1,8 +1,8 @@
 //! Text from outside, made fit to be shown: one line of a limited length.
 //!
-//! Statuses, Events and logs quote AWS, the API server and users, and none of them limits its texts. A proxy may answer in
-//! place of AWS, and an object may be older than the schema of its CRD. So every such text passes one of these functions
-//! once, where it enters the operator or where it is put into a message.
+//! Statuses, Events and logs quote AWS, the API server and users, and none of them limits its texts. A proxy may answer
+//! in place of AWS, and an object may be older than the schema of its CRD. So every such text passes one of these
+//! functions once, where it enters the operator or where it is put into a message.
 
 use super::words;
 

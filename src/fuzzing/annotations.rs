@@ -37,7 +37,7 @@ fn assert_texts(unusual: &Unusual, values: &[&str]) {
     let known = |value: &&&str| ["", "true", "false"].contains(&&*value.to_ascii_lowercase());
     assert_eq!(events.len(), values.iter().take(2).filter(|value| !known(value)).count());
     for event in &events {
-        assert_shown(&event.note(), MAX_NOTE_BYTES - 1);
+        assert_shown(event.note(), MAX_NOTE_BYTES - 1);
         assert!(event.note().ends_with("remove it"), "the note is cut: {}", event.note());
     }
     assert!(unusual.take_events(&mut published).is_empty(), "a value is published once");

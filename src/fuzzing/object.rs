@@ -34,7 +34,7 @@ pub fn object(data: &[u8]) {
         Ok(object) => object,
         Err(unparsable) => {
             let note = format!("the object does not parse and is left as it is: {}", unparsable.error);
-            return assert_shown(&PendingEvent::warning(EventReason::Malformed, &note).note(), MAX_NOTE_BYTES);
+            return assert_shown(PendingEvent::warning(EventReason::Malformed, &note).note(), MAX_NOTE_BYTES);
         }
     };
     assert!(
@@ -111,7 +111,7 @@ fn assert_lawful(object: &VpcConnector, evidence: &Evidence, effect: &Effect, do
                 assert!(deleting && !held(PROTECTED) && !evidence.object.is_retained());
                 assert_eq!(evidence.object.status.arn.as_deref(), Some(object.spec.arn.as_str()));
                 let checked = evidence.state.owner_checked_at.is_some();
-                assert!(checked || owner.is_some_and(|tag| tag.is_none_or(|tag| tag.starts_with(CLUSTER))));
+                assert!(checked || owner.is_some_and(|tag| tag.as_ref().is_none_or(|tag| tag.starts_with(CLUSTER))));
             }
         }
         Effect::Kube(KubeWrite::RemoveFinalizer(proof)) => {
@@ -125,7 +125,7 @@ fn assert_lawful(object: &VpcConnector, evidence: &Evidence, effect: &Effect, do
             let proved = match proof {
                 Proof::Receipt => is_inactive(evidence.object.status.status.as_ref()) || replied(&inactive),
                 Proof::NotFound => replied(&missing),
-                Proof::AnotherOwner { tag } => done.iter().filter_map(tag_read).any(|read| read == Some(tag.as_str())),
+                Proof::AnotherOwner { tag } => done.iter().filter_map(tag_read).any(|read| read.as_ref() == Some(tag)),
                 Proof::Retained => evidence.object.is_retained(),
             };
             assert!(proved, "{proof:?} without proof");
@@ -140,9 +140,9 @@ fn is_inactive(status: Option<&ConnectorStatus>) -> bool {
     status.is_some_and(|status| status.as_str().eq_ignore_ascii_case("INACTIVE"))
 }
 
-fn tag_read(completed: &Completed) -> Option<Option<&str>> {
+fn tag_read(completed: &Completed) -> Option<&Option<String>> {
     match completed {
-        Completed::Aws(AwsOutcome::ReadTags(Outcome::Done(tag)), _) => Some(tag.as_deref()),
+        Completed::Aws(AwsOutcome::ReadTags(Outcome::Done(tag)), _) => Some(tag),
         _ => None,
     }
 }
@@ -245,7 +245,9 @@ fn write(evidence: &mut Evidence, status: &VpcConnectorStatus, events: &[Pending
 }
 
 fn assert_events(events: &[PendingEvent]) {
-    events.iter().for_each(|event| assert_shown(&event.note(), MAX_NOTE_BYTES));
+    for event in events {
+        assert_shown(event.note(), MAX_NOTE_BYTES);
+    }
 }
 
 /// A stored object that was read and is written as JSON is read as the same object.

@@ -101,7 +101,9 @@ async fn read(reply: &Reply) {
             check(reply, &call, &["/ServiceSummaryList"]);
             for service in call.outcome.into_result().into_iter().flat_map(|page| page.items) {
                 assert!(!service.arn.is_empty());
-                [service.arn, service.name, service.status].iter().for_each(|text| assert_shown(text, 4 * 1011));
+                for text in [&service.arn, &service.name, &service.status] {
+                    assert_shown(text, 4 * 1011);
+                }
             }
         }
         "DescribeService" => egress(reply, session.describe_service(arn.region(), SERVICE).await),
@@ -163,8 +165,12 @@ fn connector(reply: &Reply, call: Call<Connector>, delete: bool) {
         assert!(described("INACTIVE") || refused_as_missing, "a deletion without a proof");
         let (status, events) = status::status_after(&evidence, &StatusWrite::Receipt);
         assert!(serde_json::to_vec(&status).expect("a status").len() < MAX_STATUS_BYTES);
-        status.conditions.iter().for_each(|condition| assert_shown(&condition.message, MAX_MESSAGE_BYTES));
-        events.iter().for_each(|event| assert_shown(&event.note(), MAX_NOTE_BYTES));
+        for condition in &status.conditions {
+            assert_shown(&condition.message, MAX_MESSAGE_BYTES);
+        }
+        for event in &events {
+            assert_shown(event.note(), MAX_NOTE_BYTES);
+        }
     }
     let accepted = matches!(evidence.state.deletion, Deletion::Accepted { .. });
     let observed = matches!(evidence.attempt.observed, Some(Observed::Active(_)));

@@ -363,7 +363,7 @@ pub(super) fn not_sent<T>(operation: Operation, class: ErrorClass) -> Outcome<T>
 }
 
 pub(super) fn failure(operation: Operation, class: ErrorClass) -> Failure {
-    Failure::new(operation, class, &format!("{class:?}Exception"), "AWS's words").with_request_id(Some("r-1".into()))
+    Failure::new(operation, class, &format!("{class:?}Exception"), "AWS's words").with_request_id(Some("r-1"))
 }
 
 pub(super) fn tag(value: Option<&str>) -> Outcome<Option<String>> {
