@@ -19,7 +19,6 @@ mod gitops;
 mod in_use;
 mod laws;
 mod lease;
-mod model;
 mod purity;
 mod refusals;
 mod rows;
