@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use apprunner_emulator::Operation;
 use futures::future::join_all;
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
 use kube::api::ListParams;
 
 use crate::support::cluster::requests_of;
@@ -55,4 +57,11 @@ async fn two_hundred_deletions_cost_two_calls_one_status_and_one_finalizer_each(
     assert_eq!(world.calls(Operation::ListTagsForResource).len(), OBJECTS, "the owner tag is read before each");
     assert_eq!(world.emulator.calls().len(), 2 * OBJECTS, "and that is all");
     assert!(arns.iter().all(|arn| world.inactive(arn)));
+    let events = Api::<Event>::namespaced(world.client.clone(), &world.namespace);
+    let all_published = async || {
+        let events = events.list(&ListParams::default()).await.unwrap().items;
+        let deleted = events.iter().filter(|event| event.reason.as_deref() == Some("Deleted"));
+        (deleted.count() == OBJECTS).then_some(())
+    };
+    assert!(eventually(all_published).await.is_some(), "an object has no Deleted Event");
 }
