@@ -144,7 +144,8 @@ impl Bed {
     /// Deletes all objects without an operator.
     pub(crate) async fn forget(&self) -> Result {
         let api = Api::<VpcConnector>::namespaced(self.client.clone(), NAMESPACE);
-        let names: Vec<_> = api.list_metadata(&ListParams::default()).await?.iter().map(ResourceExt::name_any).collect();
+        let names: Vec<_> =
+            api.list_metadata(&ListParams::default()).await?.iter().map(ResourceExt::name_any).collect();
         let release = Patch::Merge(serde_json::json!({"metadata": {"finalizers": null}}));
         let releasing = stream::iter(names).map(async |name| {
             api.patch(&name, &PatchParams::default(), &release).await?;

@@ -27,7 +27,8 @@ pub(crate) fn tables(results: &Results) -> String {
         let _ = writeln!(text, "\n### AWS answers after {latency} ms\n");
         text += &compared("Wall time, ms", &groups, |run| run.wall_ms);
         text += &compared("CPU time for each object, ms", &groups, |run| run.cpu_ms / objects(run));
-        text += &compared("CPU time for each object until at rest, ms", &groups, |run| run.settled_cpu_ms / objects(run));
+        text +=
+            &compared("CPU time for each object until at rest, ms", &groups, |run| run.settled_cpu_ms / objects(run));
         text += &compared("AWS calls for each object", &groups, |run| sum(run.aws.values()) / objects(run));
         text += &compared("API requests for each object", &groups, |run| sum(run.requests.values()) / objects(run));
         text += &growth(&groups);
@@ -164,7 +165,8 @@ pub(crate) fn ratios(results: &Results, number: Number) -> Vec<Line> {
     for (to, name) in [(Program::Floor, "floor"), (Program::GoFloor, "Go floor")] {
         for latency in latencies(results) {
             let groups = groups(results, latency);
-            let points = groups.iter().filter_map(|group| Some((group.objects as f64, group.ratio(to, number)?.median)));
+            let points =
+                groups.iter().filter_map(|group| Some((group.objects as f64, group.ratio(to, number)?.median)));
             lines.push(Line { name: format!("the {name}, AWS answers after {latency} ms"), points: points.collect() });
         }
     }

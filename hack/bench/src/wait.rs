@@ -21,7 +21,8 @@ pub(crate) async fn reached(api: &Api<VpcConnector>, name: &str, is: impl Fn(Opt
 /// Waits until this number of objects is Available.
 pub(crate) async fn all_available(api: Api<VpcConnector>, objects: usize) -> Result {
     let watching = async {
-        let (mut claimed, mut events) = (HashSet::new(), std::pin::pin!(watcher::watcher(api, watcher::Config::default())));
+        let (mut claimed, mut events) =
+            (HashSet::new(), std::pin::pin!(watcher::watcher(api, watcher::Config::default())));
         while claimed.len() < objects {
             match events.try_next().await? {
                 Some(Event::Apply(object) | Event::InitApply(object)) if available(Some(&object)) => {
