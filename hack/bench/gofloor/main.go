@@ -78,38 +78,44 @@ func run(ctx context.Context) error {
 	return f.watch(ctx, queue)
 }
 
+// watch queues each deleted object once. The API server ends a watch that cannot keep up; then it lists the objects again.
 func (f *floor) watch(ctx context.Context, queue chan<- *unstructured.Unstructured) error {
-	version, err := f.list(ctx)
-	if err != nil {
-		return err
-	}
-	watch, err := f.objects.Watch(ctx, metav1.ListOptions{ResourceVersion: version})
-	if err != nil {
-		return err
-	}
-	fmt.Println(ready)
 	queued := map[types.UID]bool{}
-	for event := range watch.ResultChan() {
-		object, ok := event.Object.(*unstructured.Unstructured)
-		if !ok {
-			return fmt.Errorf("the watch failed: %v", event.Object)
-		}
+	enqueue := func(object *unstructured.Unstructured) {
 		deleting := object.GetDeletionTimestamp() != nil && len(object.GetFinalizers()) > 0
 		if deleting && !queued[object.GetUID()] {
 			queued[object.GetUID()] = true
 			queue <- object
 		}
 	}
-	return fmt.Errorf("the watch ended")
+	for {
+		version, err := f.list(ctx, enqueue)
+		if err != nil {
+			return err
+		}
+		watch, err := f.objects.Watch(ctx, metav1.ListOptions{ResourceVersion: version})
+		if err != nil {
+			return err
+		}
+		fmt.Println(ready)
+		for event := range watch.ResultChan() {
+			if object, ok := event.Object.(*unstructured.Unstructured); ok {
+				enqueue(object)
+			}
+		}
+	}
 }
 
 // list reads the objects in pages, and returns the version to watch from.
-func (f *floor) list(ctx context.Context) (string, error) {
+func (f *floor) list(ctx context.Context, enqueue func(*unstructured.Unstructured)) (string, error) {
 	options := metav1.ListOptions{Limit: 500}
 	for {
 		page, err := f.objects.List(ctx, options)
 		if err != nil {
 			return "", err
+		}
+		for i := range page.Items {
+			enqueue(&page.Items[i])
 		}
 		if page.GetContinue() == "" {
 			return page.GetResourceVersion(), nil

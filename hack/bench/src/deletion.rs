@@ -1,15 +1,15 @@
 //! Deletes claimed objects, all at once, with each program in turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use apprunner_emulator::{Fault, FaultKind};
 use apprunner_operator::api::VpcConnector;
-use futures::StreamExt;
-use kube::Api;
+use futures::TryStreamExt;
 use kube::api::{DeleteParams, ListParams};
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{self, Event};
+use kube::{Api, ResourceExt};
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
@@ -78,7 +78,7 @@ async fn run(bed: &Bed, program: Program, objects: usize, latency_ms: u64) -> Re
         process.ready().await?;
         let cpu = process.settled().await?;
         untouched(bed, &audit.requests(&process.user)?)?;
-        delete_all(bed, &process, cpu, gone, latency_ms).await
+        delete_all(bed, &mut process, cpu, gone, latency_ms).await
     };
     let measured: Result<Measured> = result.await;
     let measured = measured.map_err(|error| format!("{program:?}: {error}\n{}", bed.log_tail(&process.user)))?;
@@ -98,9 +98,9 @@ struct Measured {
 
 async fn delete_all(
     bed: &Bed,
-    process: &Process,
+    process: &mut Process,
     cpu: Duration,
-    gone: JoinHandle<Result<Instant, String>>,
+    gone: JoinHandle<Result<Instant, watcher::Error>>,
     latency_ms: u64,
 ) -> Result<Measured> {
     bed.aws.clear_calls();
@@ -109,7 +109,11 @@ async fn delete_all(
     let api = Api::<VpcConnector>::namespaced(bed.client.clone(), NAMESPACE);
     let started = Instant::now();
     api.delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
-    let last = tokio::time::timeout(PATIENCE, gone).await.map_err(|_| "not all objects are deleted")???;
+    let last = tokio::select! {
+        last = gone => last??,
+        () = process.ended() => return Err("it ended before all objects were deleted".into()),
+        () = tokio::time::sleep(PATIENCE) => return Err("not all objects are deleted".into()),
+    };
     let used = process.cpu()?.saturating_sub(cpu);
     let then: usize = audit.requests(&process.user)?.values().sum();
     let settled_cpu = process.settled().await?.saturating_sub(cpu);
@@ -118,32 +122,35 @@ async fn delete_all(
     Ok(Measured { wall: last - started, cpu: used, settled_cpu, requests, late_requests })
 }
 
-/// Starts to watch the objects; the task returns the time of the last DELETED event.
-async fn watch(bed: &Bed, objects: usize) -> Result<JoinHandle<Result<Instant, String>>> {
+/// Starts to watch the objects; the task returns the time at which the last one was gone.
+async fn watch(bed: &Bed, objects: usize) -> Result<JoinHandle<Result<Instant, watcher::Error>>> {
     let api = Api::<PartialObjectMeta<VpcConnector>>::namespaced(bed.client.clone(), NAMESPACE);
     let mut events = Box::pin(watcher::watcher(api, watcher::Config::default()));
-    let mut listed = 0;
-    while listed < objects {
-        match events.next().await.ok_or("the watch ended")?? {
-            Event::InitApply(_) | Event::Apply(_) => listed += 1,
-            Event::Init | Event::InitDone | Event::Delete(_) => {}
-        }
+    let (mut names, mut listed) = (HashSet::new(), false);
+    while names.len() < objects || !listed {
+        let event = events.try_next().await?.ok_or("the watch ended")?;
+        listed |= matches!(event, Event::InitDone);
+        follow(&mut names, event);
     }
-    let mut left = listed;
     Ok(tokio::spawn(async move {
-        while left > 0 {
-            match events.next().await {
-                Some(Ok(Event::Delete(_))) => left -= 1,
-                Some(Ok(Event::Init)) => {
-                    return Err("the watch began anew, so DELETED events may be missing".to_owned());
-                }
-                Some(Ok(Event::Apply(_) | Event::InitApply(_) | Event::InitDone)) => {}
-                Some(Err(error)) => return Err(error.to_string()),
-                None => return Err("the watch ended".to_owned()),
-            }
+        // During a new list, which follows a watch that broke off, the set is not complete.
+        let mut complete = true;
+        while !names.is_empty() || !complete {
+            let Some(event) = events.try_next().await? else { break };
+            complete = matches!(event, Event::InitDone) || complete && !matches!(event, Event::Init);
+            follow(&mut names, event);
         }
         Ok(Instant::now())
     }))
+}
+
+fn follow(names: &mut HashSet<String>, event: Event<PartialObjectMeta<VpcConnector>>) {
+    match event {
+        Event::Apply(object) | Event::InitApply(object) => drop(names.insert(object.name_any())),
+        Event::Delete(object) => drop(names.remove(&object.name_any())),
+        Event::Init => names.clear(),
+        Event::InitDone => {}
+    }
 }
 
 /// A program that does something before the deletion would have less to do after it.

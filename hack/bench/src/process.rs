@@ -66,6 +66,13 @@ impl Process {
         Ok(self.started.elapsed())
     }
 
+    /// Returns when the process has ended.
+    pub(crate) async fn ended(&mut self) {
+        while matches!(self.child.try_wait(), Ok(None)) {
+            tokio::time::sleep(WINDOW).await;
+        }
+    }
+
     pub(crate) fn was_ready(&self) -> bool {
         self.ready
     }
