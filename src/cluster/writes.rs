@@ -259,7 +259,6 @@ mod tests {
             !still_fits(&removal, &deleted(object(&[FINALIZER])), &deleting),
             "the finalizer has another index now"
         );
-
     }
 
     #[test]

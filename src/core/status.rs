@@ -18,7 +18,8 @@ use super::stall::{is_stalled, stalls};
 use super::state::{Confirmation, Deletion, Wait};
 use super::wait::AVAILABLE;
 use crate::api::{
-    self, BlockingService, ConnectorState, ConnectorStatus, LastError, Reason, VpcConnectorStatus, condition, whole_seconds,
+    self, BlockingService, ConnectorState, ConnectorStatus, LastError, Reason, VpcConnectorStatus, condition,
+    whole_seconds,
 };
 
 /// The services that a status names.

@@ -24,6 +24,7 @@ mod purity;
 mod refusals;
 mod rows;
 mod runbook;
+mod stale;
 mod status;
 mod table;
 mod wiped;

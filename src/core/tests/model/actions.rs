@@ -16,7 +16,7 @@ pub(super) enum Action {
     Tick,
     /// The process of an operator ends, and starts again.
     Crash(u8),
-    /// The watch of an operator shows no new events, up to three.
+    /// The watch of an operator shows no new events, up to four.
     Stall(u8),
     /// The watch shows the next event.
     Deliver(u8),
@@ -150,7 +150,7 @@ fn perform(model: &Model, world: &mut World, action: Action) -> Result<bool, Vio
         }),
         Action::Crash(number) => {
             let operator = &mut world.operators[usize::from(number)];
-            *operator = Operator::started(Credentials { known: false, ..operator.credentials });
+            *operator = Operator::started(Credentials { known: false, ..operator.credentials }).into();
             world.trim();
             Ok(fault(&mut world.left, |left| &mut left.crashes))
         }

@@ -4,6 +4,7 @@ use super::super::evidence::{connector, failure};
 use super::operator::Fault;
 use super::world::{Aws, Life, Tag, Violation, World};
 use crate::api::VpcConnector;
+use crate::core::arn::AccountId;
 use crate::core::effect::{AwsCall, AwsOutcome};
 use crate::core::error_class::ErrorClass;
 use crate::core::evidence::Object;
@@ -25,8 +26,7 @@ impl Call<'_> {
         Ok(match call {
             AwsCall::Identify => {
                 let operation = Operation::GetCallerIdentity;
-                let account = if right { "111122223333" } else { "999999999999" };
-                let outcome = self.reply(operation, sent, Ok(account.parse().unwrap()));
+                let outcome = self.reply(operation, sent, Ok(account(right)));
                 world.operators[self.operator].credentials.known |= matches!(outcome, Outcome::Done(_));
                 AwsOutcome::Identify(outcome)
             }
@@ -41,15 +41,15 @@ impl Call<'_> {
                 AwsOutcome::ReadTags(self.reply(Operation::ListTagsForResource, sent, read))
             }
             AwsCall::WriteTag => {
-                let written = self.changes(world, sent, right, |call, world| call.write_tag(world))?;
+                let written = self.changes(world, sent, right, Self::write_tag)?;
                 AwsOutcome::WriteTag(self.reply(Operation::TagResource, sent, written))
             }
             AwsCall::RemoveTag => {
-                let removed = self.changes(world, sent, right, |call, world| call.remove_tag(world))?;
+                let removed = self.changes(world, sent, right, Self::remove_tag)?;
                 AwsOutcome::RemoveTag(self.reply(Operation::UntagResource, sent, removed))
             }
             AwsCall::Delete => {
-                let deleted = self.changes(world, sent, right, |call, world| call.delete(world))?;
+                let deleted = self.changes(world, sent, right, Self::delete)?;
                 AwsOutcome::Delete(self.reply(Operation::DeleteVpcConnector, sent, deleted))
             }
         })
@@ -135,6 +135,11 @@ impl Call<'_> {
         }
         reply.map_or_else(|class| Outcome::Refused(failed(class)), Outcome::Done)
     }
+}
+
+/// The account of right and of wrong credentials.
+pub(super) fn account(right: bool) -> AccountId {
+    if right { "111122223333" } else { "999999999999" }.parse().unwrap()
 }
 
 fn describe(aws: Aws) -> Result<Connector, ErrorClass> {

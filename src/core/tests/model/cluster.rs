@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::Model;
 use super::guards::Guard;
 use super::operator::Fault;
-use super::world::{Violation, World, Written, our_finalizer, uid_of, version_of};
-use crate::api::{ConnectorState, ConnectorStatus, DeletionPolicy, VpcConnector, VpcConnectorStatus};
+use super::world::{Running, Violation, World, Written, uid_of, version_of};
+use crate::api::{ConnectorState, ConnectorStatus, DeletionPolicy, FINALIZER, VpcConnector, VpcConnectorStatus};
 use crate::core::effect::Proof;
 use crate::core::ownership::OtherObjectState;
 use crate::core::refusal::{Refusal, WriteKind};
@@ -39,7 +39,9 @@ impl Write<'_> {
     pub(super) fn add_finalizer(self, world: &mut World) -> Result<(), Failed> {
         let read = self.object.metadata.finalizers.clone();
         let fits = move |now: &VpcConnector| now.metadata.finalizers == read && !now.deleting();
-        self.patch(world, WriteKind::AddFinalizer, fits, |object| object.metadata.finalizers = our_finalizer())
+        self.patch(world, WriteKind::AddFinalizer, fits, |object| {
+            object.metadata.finalizers = Some(vec![FINALIZER.to_owned()]);
+        })
     }
 
     pub(super) fn remove_finalizer(self, world: &mut World, proof: &Proof) -> Result<(), Failed> {
@@ -118,11 +120,7 @@ pub(super) fn latest(model: &Model, world: &World, operator: usize) -> Option<(A
     let shown = world.shown(operator)?.clone();
     match &world.operators[operator].own[uid_of(&shown)] {
         Some(Written::Released) if model.without != Some(Guard::ReleasesRemembered) => Some((shown, true)),
-        Some(Written::Version(ours))
-            if version_of(ours) > version_of(&shown) && model.without != Some(Guard::WritesRemembered) =>
-        {
-            Some((ours.clone(), false))
-        }
+        Some(Written::Version(ours)) if version_of(ours) > version_of(&shown) => Some((ours.clone(), false)),
         _ => Some((shown, false)),
     }
 }
@@ -141,7 +139,8 @@ pub(super) fn read_other_object(world: &World, fault: &mut Fault) -> Result<Othe
 /// owner's if the tag named one at some time in the attempt.
 fn check_removal(world: &World, operator: usize, removed: &VpcConnector, proof: &Proof) -> Result<(), Violation> {
     let retained = removed.spec.deletion_policy == DeletionPolicy::Retain;
-    let foreign = world.operators[operator].running.as_ref().is_some_and(|running| running.foreign_once);
+    let foreign = |running: &Running| running.uid == uid_of(removed) && running.foreign_once;
+    let foreign = world.operators[operator].running.as_ref().is_some_and(foreign);
     let of_another = matches!(proof, Proof::AnotherOwner { .. }) && foreign;
     if world.aws.remains() && !retained && !of_another {
         return Err(Violation(format!("an object disappears while its connector may remain: {proof:?}")));

@@ -34,20 +34,22 @@ pub(super) fn digest(world: &World) -> Digest {
         }
     }
     for operator in operators {
-        let Operator { stalled, behind, credentials, own, states, blockers, running, released } = operator;
+        let Operator { stalled, behind, credentials, own, states, blockers, running, released } = &**operator;
         (stalled, behind, credentials).hash(hasher);
         let shown = history.iter().skip(history.len() - 1 - behind);
         // What a process remembers of an object that its watch no longer shows makes no difference.
         for uid in shown.clone().flatten().map(|object| uid_of(object)) {
             (uid, released[uid]).hash(hasher);
-            hash_written(own[uid].as_ref(), shown.clone().next().and_then(Option::as_deref), &rank, hasher);
+            hash_written(own[uid].as_ref(), shown.clone().next().and_then(Option::as_deref), rank, hasher);
             states[uid].is_some().hash(hasher);
             states[uid].iter().for_each(|state| hash_state(state, hasher));
             blockers[uid].is_some().hash(hasher);
             blockers[uid].iter().for_each(|blockers| hash_blockers(blockers, hasher));
         }
         running.is_some().hash(hasher);
-        running.iter().for_each(|running| hash_running(running, hasher));
+        if let Some(running) = running {
+            hash_running(running, hasher);
+        }
     }
     hasher.finish()
 }
@@ -75,8 +77,7 @@ fn versions(world: &World) -> Vec<u64> {
         Some(Written::Version(object)) => Some(object),
         Some(Written::Released) | None => None,
     });
-    let mut versions: Vec<_> =
-        world.api.history.iter().flatten().chain(own).map(|object| version_of(object)).collect();
+    let mut versions: Vec<_> = world.api.history.iter().flatten().chain(own).map(|object| version_of(object)).collect();
     versions.sort_unstable();
     versions.dedup();
     versions

@@ -23,7 +23,11 @@ pub(super) struct Fairness {
 
 impl Fairness {
     pub(super) fn check(&mut self, model: &Model, world: &World) -> Result<(), Violation> {
-        let mut world = world.clone();
+        let then = |Violation(what)| Violation(format!("and then, without further faults: {what}"));
+        self.end_well(model, world.clone()).map_err(then)
+    }
+
+    fn end_well(&mut self, model: &Model, mut world: World) -> Result<(), Violation> {
         end_faults(&mut world);
         let mut way = Vec::new();
         while way.len() < MAX_ROUNDS {
@@ -139,8 +143,8 @@ fn describe(world: &World) -> String {
     let object = world.current().map(|object| {
         let read = Object::read(object, false);
         let reason = read.status.ready_reason().unwrap_or("no reason").to_owned();
-        let word = read.status.status.as_deref().unwrap_or("none").to_owned();
-        format!("deleting {}, phase {:?}, {reason}, status {word}", read.deleting, read.phase())
+        let connector = read.status.status.as_deref().unwrap_or("none").to_owned();
+        format!("deleting {}, phase {:?}, {reason}, status {connector}", read.deleting, read.phase())
     });
     let number = world.api.created.min(OBJECTS);
     format!("object {number}: {}; AWS: {:?}", object.unwrap_or_else(|| "gone".into()), world.aws)

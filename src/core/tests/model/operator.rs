@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use super::super::evidence::{connector, tag};
 use super::Model;
-use super::cloud::Call;
+use super::cloud::{Call, account};
 use super::cluster::{Failed, Write, latest, read_other_object};
 use super::guards::Guard;
-use super::world::{NOW_BY_BOTH, Running, Violation, World, uid_of};
+use super::world::{Credentials, NOW_BY_BOTH, Running, Violation, World, uid_of};
 use crate::api::{VpcConnector, VpcConnectorStatus};
 use crate::core::attempt::{Attempt, Ownership};
 use crate::core::blockers::Services;
@@ -164,13 +164,12 @@ fn observe(
     released: bool,
     running: &Running,
 ) -> Evidence {
-    let account = if world.operators[operator].credentials.right { "111122223333" } else { "999999999999" };
-    let known = world.operators[operator].credentials.known;
+    let Credentials { known, right } = world.operators[operator].credentials;
     scan(world, operator, running.uid);
     let mut evidence = Evidence {
         object: Object::read(object, released),
         blockers: world.operators[operator].blockers[running.uid].clone(),
-        caller: if known { Caller::Account(account.parse().unwrap()) } else { Caller::Unknown },
+        caller: if known { Caller::Account(account(right)) } else { Caller::Unknown },
         state: running.state.clone(),
         attempt: running.attempt.clone(),
         rules: model.rules.clone(),
@@ -303,7 +302,9 @@ impl Pass<'_> {
         let outcome = call_of.make(world, call, sent)?;
         Ok(match outcome {
             // A tag that cannot be read is taken for none.
-            AwsOutcome::ReadTags(read) if self.model.without == Some(Guard::UnreadableTag) && read.failure().is_some() => {
+            AwsOutcome::ReadTags(read)
+                if self.model.without == Some(Guard::UnreadableTag) && read.failure().is_some() =>
+            {
                 AwsOutcome::ReadTags(tag(None))
             }
             outcome => outcome,
@@ -312,7 +313,7 @@ impl Pass<'_> {
 
     /// Takes a guard that judges a reply.
     fn weaken_reply(&mut self) {
-        let Evidence { state, attempt, object, .. } = &mut self.evidence;
+        let Evidence { state, object, .. } = &mut self.evidence;
         match (self.model.without, &state.deletion) {
             (Some(Guard::AcceptedIsNotDeleted), Deletion::Accepted { .. }) => {
                 let Some(arn) = object.target.arn().cloned() else { return };
@@ -322,9 +323,6 @@ impl Pass<'_> {
             (Some(Guard::UnansweredIsNotDeleted), Deletion::Unanswered { .. }) => {
                 let Some(arn) = object.target.arn().cloned() else { return };
                 state.deletion = Deletion::Confirmed { arn, by: Confirmation::NotFound, recorded: false };
-            }
-            (Some(Guard::ReadBack), _) if state.pending_claim.take().is_some() => {
-                attempt.ownership = Ownership::Ours { replaced: None };
             }
             _ => {}
         }

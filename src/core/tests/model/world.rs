@@ -11,14 +11,15 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::super::evidence::{ARN, NOW, WALL};
-use crate::api::{DeletionPolicy, FINALIZER, VpcConnector, VpcConnectorSpec, VpcConnectorStatus};
+use crate::api::{DeletionPolicy, VpcConnector, VpcConnectorSpec, VpcConnectorStatus};
 use crate::core::attempt::Attempt;
 use crate::core::blockers::Blockers;
 use crate::core::clock::{Moment, Now};
 use crate::core::state::{Deletion, ObjectState};
 
-/// The longest time that a watch is behind, in events.
-pub(super) const MAX_BEHIND: usize = 3;
+/// The most events that a watch is behind: within four, an object is released, and the next one of its name is created, gets
+/// its finalizer and is deleted.
+pub(super) const MAX_BEHIND: usize = 4;
 /// The objects that use the name, one after the other.
 pub(super) const OBJECTS: usize = 2;
 /// One step of time; the intervals of the model are multiples of it.
@@ -37,8 +38,32 @@ pub(super) struct Violation(pub String);
 pub(super) struct World {
     pub api: Api,
     pub aws: Aws,
-    pub operators: [Operator; 2],
+    pub operators: [Shared<Operator>; 2],
     pub left: Budget,
+}
+
+/// A part of a world, which worlds share until one of them changes it.
+#[derive(Clone)]
+pub(super) struct Shared<T>(Arc<T>);
+
+impl<T> From<T> for Shared<T> {
+    fn from(part: T) -> Self {
+        Self(Arc::new(part))
+    }
+}
+
+impl<T> std::ops::Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Clone> std::ops::DerefMut for Shared<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        Arc::make_mut(&mut self.0)
+    }
 }
 
 /// The number of times that each fault and each act of a user may still happen.
@@ -150,8 +175,26 @@ pub(super) struct Running {
     pub foreign_once: bool,
 }
 
+impl Budget {
+    /// So many faults, of any kinds.
+    pub(super) fn of(faults: u8) -> Self {
+        Self {
+            faults,
+            crashes: faults,
+            lost: faults,
+            stalls: faults,
+            credentials: faults,
+            tool: faults,
+            services: faults,
+            slow: faults,
+            changes: faults,
+            policies: faults,
+        }
+    }
+}
+
 impl Aws {
-    pub(super) fn foreign(&self) -> bool {
+    pub(super) fn foreign(self) -> bool {
         match self.tag {
             Tag::None | Tag::Ours => false,
             Tag::OtherCluster => true,
@@ -160,7 +203,7 @@ impl Aws {
     }
 
     /// True if the connector can still be there.
-    pub(super) fn remains(&self) -> bool {
+    pub(super) fn remains(self) -> bool {
         matches!(self.life, Life::Active | Life::Deleting)
     }
 }
@@ -255,8 +298,8 @@ impl World {
         self.api.history.push_back((!removed).then(|| object.clone()));
         for operator in 0..2 {
             self.operators[operator].behind += 1;
-            let Operator { stalled, behind, .. } = self.operators[operator];
-            if !stalled || behind > MAX_BEHIND {
+            let Operator { stalled, behind, .. } = &*self.operators[operator];
+            if !stalled || *behind > MAX_BEHIND {
                 self.deliver(operator);
             }
         }
@@ -323,11 +366,6 @@ pub(super) fn delete(object: &mut VpcConnector) {
     object.metadata.generation = object.metadata.generation.map(|generation| generation + 1);
 }
 
-/// A finalizer list with ours.
-pub(super) fn our_finalizer() -> Option<Vec<String>> {
-    Some(vec![FINALIZER.to_owned()])
-}
-
 fn age(state: &mut ObjectState) {
     match &mut state.deletion {
         Deletion::NotSent | Deletion::Confirmed { .. } => {}
@@ -358,5 +396,5 @@ fn age_blockers(blockers: &mut Blockers) {
 fn age_moment(moment: &mut Moment) {
     let start = Moment::new(Duration::ZERO);
     let older = Moment::new(moment.since(start).saturating_sub(TICK));
-    *moment = older.max(Moment::new(NOW.since(start) - TICK * HORIZON));
+    *moment = older.max(Moment::new(NOW.since(start).saturating_sub(TICK * HORIZON)));
 }
