@@ -4,7 +4,7 @@ CARGO ?= cargo
 TEST_TOOLS = etcd kube-apiserver kube-controller-manager kubectl
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test schedules fuzz e2e lint compat chart image image-check audit tools crds cluster
+.PHONY: help demo bench test prove schedules fuzz e2e lint compat chart image image-check audit tools crds cluster
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,11 @@ schedules: ## Run 20 random schedules on a real API server (SEED=n repeats one, 
 
 fuzz: ## Fuzz each input from outside for SECONDS=60, or one with TARGET=name (needs cargo-fuzz and a nightly toolchain)
 	@CARGO="$(CARGO)" TARGET="$(TARGET)" SECONDS_EACH="$(or $(SECONDS),60)" hack/fuzz
+
+# Only the crate itself is optimized: the dependencies are those of `make test`.
+prove: ## Run the model checker to a greater depth than `make test` (10 minutes, 8 GB)
+	$(CARGO) test --locked --lib --config 'profile.dev.package.apprunner-operator.opt-level=2' \
+		core::tests::model -- --include-ignored --nocapture --test-threads 1
 
 e2e: ## Run the tests that need a node: real pods (as root; with runc, dnsmasq, Prometheus and libfaketime from the distribution)
 	@hack/e2e/packages
