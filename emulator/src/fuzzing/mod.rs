@@ -3,7 +3,7 @@
 //! `cargo fuzz` runs it, see `fuzz/`, and so do the tests: over the committed corpus, and over inputs that proptest
 //! derives from it.
 
-#![allow(clippy::missing_panics_doc, reason = "a fuzz target reports what it finds by a panic")]
+#![allow(clippy::expect_used, clippy::missing_panics_doc, reason = "a fuzz target reports what it finds by a panic")]
 
 #[cfg(test)]
 mod tests;
