@@ -73,7 +73,7 @@ pub(crate) async fn connect(args: &AccessArgs) -> Result<Client, StartError> {
             let tcp = config.rustls_https_connector_with_connector(tcp).map_err(Box::new)?;
             let (socks, named) = (proxy.is_socks(), proxy.clone());
             if socks {
-                client_over(&config, MapErr::new(proxy.socks(tcp)?, move |error| named.failure(error)))
+                client_over(&config, MapErr::new(proxy.socks(tcp), move |error| named.failure(error)))
             } else {
                 client_over(&config, MapErr::new(proxy.tunnel(tcp), move |error| named.failure(error)))
             }

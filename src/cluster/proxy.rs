@@ -40,6 +40,8 @@ pub(crate) struct Proxy {
     /// Host and port, without the password.
     address: String,
     intercept: Intercept,
+    /// Its address for a connection of plain TCP, for which connectors use the scheme http.
+    plain: Uri,
 }
 
 impl Proxy {
@@ -80,7 +82,10 @@ impl Proxy {
         let named = Matcher::builder().all(url).build().intercept(server);
         let Some(intercept) = named else { return Err(unusable("it names no host".into())) };
         let address = intercept.uri().authority().map(ToString::to_string).unwrap_or_default();
-        Ok(Self { setting, address, intercept })
+        let host = intercept.uri().host().unwrap_or_default();
+        let plain = format!("http://{host}:{}", intercept.uri().port_u16().unwrap_or(SOCKS_PORT)).parse();
+        let plain: Uri = plain.map_err(|_| unusable("it names no host".into()))?;
+        Ok(Self { setting, address, intercept, plain })
     }
 
     /// Returns whether the proxy uses SOCKS5 and not HTTP.
@@ -98,17 +103,12 @@ impl Proxy {
     }
 
     /// Connects through the proxy with SOCKS5; the proxy resolves names.
-    pub(crate) fn socks<C>(&self, connector: C) -> Result<SocksV5<C>, UnusableProxy> {
-        let port = self.intercept.uri().port_u16().unwrap_or(SOCKS_PORT);
-        let host = self.intercept.uri().host().unwrap_or_default();
-        // The connection to the proxy is plain TCP; connectors use the scheme http for that.
-        let uri = format!("http://{host}:{port}").parse();
-        let uri: Uri = uri.map_err(|_| UnusableProxy { setting: self.setting, why: "it names no host".into() })?;
-        let socks = SocksV5::new(uri, connector);
-        Ok(match self.intercept.raw_auth() {
+    pub(crate) fn socks<C>(&self, connector: C) -> SocksV5<C> {
+        let socks = SocksV5::new(self.plain.clone(), connector);
+        match self.intercept.raw_auth() {
             Some((user, password)) => socks.with_auth(user.to_owned(), password.to_owned()),
             None => socks,
-        })
+        }
     }
 
     /// Adds the proxy to a failed connection.
@@ -324,6 +324,7 @@ mod tests {
             ("http://me:sec ret@bastion", "it is no URL"),
             ("http://me:sec@ret:ret@corp:3128", "which is written %40"),
             ("/secret", "it names no host"),
+            ("socks5://ho[st:2]", "it names no host"),
         ] {
             for (proxy_url, variables) in [(Some(url), vec![]), (None, vec![("HTTPS_PROXY", url)])] {
                 let error = found("https://api.example.org", proxy_url, &variables).unwrap_err().to_string();
