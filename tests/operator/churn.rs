@@ -10,6 +10,7 @@ use kube::api::{DeleteParams, Patch, PatchParams, PropagationPolicy};
 use serde_json::json;
 
 use crate::support::World;
+use crate::support::proxy::{Calls, Side};
 
 #[tokio::test]
 async fn constantly_changing_foreign_finalizers_do_not_stop_the_deletion() {
@@ -178,4 +179,32 @@ async fn two_operators_on_the_same_objects_lose_nothing() {
         let deletes = world.deletes_of(arn);
         assert!(deletes <= 2, "{arn} was deleted {deletes} times");
     }
+}
+
+/// As at a handover without a Lease: the write of the one process was decided before the other process wrote the receipt.
+#[tokio::test]
+async fn late_status_of_another_operator_does_not_replace_the_receipt() {
+    let world = World::new().await;
+    let proxy = world.proxy().await;
+    let _late = world.operator_through(&proxy);
+    let arn = world.claimed("egress").await;
+    let other = json!({"metadata": {"finalizers": [api::FINALIZER, "example.com/keep"]}});
+    world.merge("egress", other).await;
+    world.lasting_fault(Operation::DeleteVpcConnector, FaultKind::throttling());
+    let gate = proxy.hold(Side::BeforeEffect, Calls::status_patch(), 0);
+    world.delete("egress").await;
+    let held = gate.reached().await.number;
+
+    world.emulator.clear_faults();
+    let _operator = world.operator();
+    world.until("egress", "released", |object| object.finalizer_index().is_none()).await;
+    gate.release();
+    let answered = async || proxy.requests()[held].status;
+    assert!(crate::support::eventually(answered).await.is_some(), "the late write is never answered");
+    let status = world.api.get("egress").await.unwrap().status.unwrap();
+    assert_eq!((status.ready_reason(), status.status.as_deref()), (Some("Deleted"), Some("INACTIVE")));
+    world.merge("egress", json!({"metadata": {"finalizers": null}})).await;
+    world.until_deleted("egress").await;
+    assert!(world.inactive(&arn));
+    assert_eq!(world.deletes_of(&arn), 2, "one was throttled");
 }

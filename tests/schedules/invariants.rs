@@ -211,7 +211,8 @@ impl Finished {
             if receipt.as_ref().is_some_and(|receipt| *receipt != now) {
                 return Some(format!("{} had the receipt {receipt:?}, and at {} {now:?}", life.name(), version.at));
             }
-            if object.deleting() && has_receipt(object) {
+            // A connector that was seen INACTIVE before the deletion began has no receipt yet.
+            if object.deleting() && has_receipt(object) && says(object, Reason::Deleted) {
                 receipt = Some(now);
             }
         }
@@ -233,9 +234,7 @@ impl Finished {
             return None;
         }
         // A refusal of the write that removes the finalizer replaces the reason AlreadyGone, and not a receipt.
-        let gone =
-            |object: &VpcConnector| object.status.as_ref().is_some_and(|status| status.says(Reason::AlreadyGone));
-        let said = deleting().any(|object| has_receipt(object) || gone(object));
+        let said = deleting().any(|object| has_receipt(object) || says(object, Reason::AlreadyGone));
         (!said).then(|| format!("{} ({uid}) ended without a receipt: {:?}", life.name(), life.last().status))
     }
 
@@ -302,6 +301,10 @@ fn has_receipt(object: &VpcConnector) -> bool {
     let status = object.status.clone().unwrap_or_default();
     status.arn.as_ref() == Some(&object.spec.arn)
         && status.status.is_some_and(|word| word.eq_ignore_ascii_case("INACTIVE"))
+}
+
+fn says(object: &VpcConnector, reason: Reason) -> bool {
+    object.status.as_ref().is_some_and(|status| status.says(reason))
 }
 
 fn intervals(from: Timestamp, to: Timestamp, each: Duration) -> usize {
