@@ -65,14 +65,14 @@ fn apply_aws(evidence: &mut Evidence, outcome: AwsOutcome, arn: &ConnectorArn) {
         AwsOutcome::Identify(Outcome::Done(account)) => evidence.caller = Caller::Account(account),
         AwsOutcome::Describe(outcome) => apply_describe(evidence, outcome, arn),
         AwsOutcome::ReadTags(Outcome::Done(tag)) => apply_owner_tag(evidence, tag.as_deref()),
-        AwsOutcome::ReadTags(outcome) => apply_unread_tags(evidence, outcome),
+        AwsOutcome::ReadTags(outcome) => fail_tag_call(evidence, outcome),
         AwsOutcome::WriteTag(Outcome::Done(())) => apply_written_tag(evidence),
         AwsOutcome::RemoveTag(outcome) => {
             evidence.attempt.untag = outcome.into_failure().map_or(Untag::Done, Untag::Failed);
         }
         AwsOutcome::Delete(outcome) => apply_delete(evidence, outcome, arn),
         AwsOutcome::Identify(outcome) => fail_with(evidence, outcome),
-        AwsOutcome::WriteTag(outcome) => fail_with(evidence, outcome),
+        AwsOutcome::WriteTag(outcome) => fail_tag_call(evidence, outcome),
     }
 }
 
@@ -174,7 +174,7 @@ fn apply_owner_tag(evidence: &mut Evidence, tag: Option<&str>) {
     }
 }
 
-fn apply_unread_tags(evidence: &mut Evidence, outcome: Outcome<Option<String>>) {
+fn fail_tag_call<T>(evidence: &mut Evidence, outcome: Outcome<T>) {
     // The connector may have been deleted, so the next attempt describes it.
     if let Outcome::Refused(Failure { class: ErrorClass::NotFound | ErrorClass::InvalidRequest, .. }) = &outcome {
         evidence.state.pending_claim = None;

@@ -98,3 +98,14 @@ fn the_minute_of_an_owner_tag_begins_when_the_tag_is_read() {
     assert_eq!(e.state.owner_checked_at, Some(NOW));
     assert!(e.now.moment.since(NOW) == Duration::from_secs(50));
 }
+
+#[test]
+fn a_connector_whose_tag_cannot_be_written_is_described_again() {
+    let tagged = unclaimed().after_describe(described("ACTIVE")).after_tags(tag(None)).after_tag_write(written());
+    let stripped = tagged.next_attempt().later(600).after_tags(tag(None));
+    assert_eq!(stripped.acts(), AwsCall::WriteTag);
+    for class in [ErrorClass::InvalidRequest, ErrorClass::NotFound] {
+        let refused = stripped.clone().after_tag_write(refused(Operation::TagResource, class)).next_attempt();
+        assert_eq!(refused.acts(), AwsCall::Describe, "another tool may have deleted it");
+    }
+}

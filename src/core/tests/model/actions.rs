@@ -12,7 +12,7 @@ use crate::api::{DeletionPolicy, PAUSED, PROTECTED, VpcConnector};
 pub(super) enum Action {
     /// An operator makes a pass, and begins a reconcile for it if none is in progress.
     Pass(u8, Fault),
-    /// A moment of length [`super::world::TICK`] passes.
+    /// A moment of length [`super::time::TICK`] passes.
     Tick,
     /// The process of an operator ends, and starts again.
     Crash(u8),

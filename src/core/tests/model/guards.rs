@@ -48,8 +48,9 @@ pub(super) enum Guard {
 const A: Action = Action::Pass(0, Fault::None);
 const B: Action = Action::Pass(1, Fault::None);
 
-/// Operator A has read that the new object owns the connector's tag, and its watch falls behind.
-const CLAIMS: &[Action] = &[A, A, A, A, A, A, Action::Tick, A, Action::Stall(0)];
+/// Operator A has read that the tag names the object, and its watch falls behind; operator B releases the object.
+const CLAIMS: &[Action] =
+    &[A, A, A, A, A, A, Action::Tick, A, Action::Stall(0), Action::Retain, Action::Delete, B, B, B, Action::Create];
 /// Operator A has read another owner's tag during a deletion, its watch falls behind, and operator B releases the object.
 const RELEASES: &[Action] = &[
     Action::Tag(Tag::OtherCluster),

@@ -2,11 +2,11 @@
 //!
 //! It runs `decide`, `apply`, `start_reconcile` and the status functions of the operator itself, on real objects and states.
 //! The code around them is imitated: the loop in `operator.rs`, the writes and the read-your-writes cache in `cluster.rs`,
-//! the watch and the time in `world.rs`, and AWS in `cloud.rs`. A test removes one guard after the other, and shows that a
+//! the watch in `world.rs`, the time in `time.rs`, and AWS in `cloud.rs`. A test removes one guard after the other, and shows that a
 //! property then fails. `docs/reliability.md` describes the model.
 //!
 //! The search is ours, and not that of stateright: its `eventually` properties hold for acyclic graphs only, and operators
-//! that reconcile again and again are a cycle. What would remain of it is the search, which is the shortest file here.
+//! that reconcile again and again are a cycle. Without those properties, stateright would replace `search.rs` alone.
 
 mod actions;
 mod cloud;
@@ -16,6 +16,7 @@ mod fairness;
 mod guards;
 mod operator;
 mod search;
+mod time;
 mod world;
 
 use std::collections::VecDeque;
@@ -25,7 +26,8 @@ use std::time::{Duration, Instant};
 use actions::Action;
 use guards::Guard;
 use search::{Found, search};
-use world::{Api, Aws, Budget, Credentials, Life, OBJECTS, Operator, TICK, Tag, World};
+use time::TICK;
+use world::{Api, Aws, Budget, Credentials, Life, OBJECTS, Operator, Tag, World};
 
 use crate::core::decide::{ARN_GUARDS, ArnGuard, Decision, GUARDS, Guard as Row, decide_by};
 use crate::core::evidence::{Evidence, Rules};
@@ -91,6 +93,7 @@ fn intervals() -> Intervals {
         user_action: TICK,
         ownership: TICK,
         tag_settle: tick,
+        claim_described: TICK * 2,
         tag_not_shown: tick,
         tag_rewrite: TICK * 2,
         tag_restore: TICK * 2,
