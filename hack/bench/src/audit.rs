@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use devcluster::AuditEntry;
 
 use crate::Result;
 
@@ -16,28 +16,6 @@ pub(crate) type Requests = BTreeMap<String, usize>;
 pub(crate) struct AuditLog {
     path: PathBuf,
     from: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Entry {
-    stage: String,
-    verb: String,
-    user: User,
-    object_ref: Option<ObjectRef>,
-}
-
-#[derive(Deserialize)]
-struct User {
-    username: String,
-}
-
-#[derive(Deserialize)]
-struct ObjectRef {
-    #[serde(default)]
-    resource: String,
-    #[serde(default)]
-    subresource: String,
 }
 
 impl AuditLog {
@@ -58,16 +36,13 @@ impl AuditLog {
 
 fn count(log: &str, user: &str) -> Requests {
     let mut counted = Requests::new();
-    for entry in log.lines().filter(|line| line.contains(user)) {
-        let Ok(Entry { stage, verb, user: by, object_ref }) = serde_json::from_str(entry) else { continue };
-        let answered = if verb == "watch" { "ResponseStarted" } else { "ResponseComplete" };
-        if by.username != user || stage != answered {
+    for entry in log.lines().filter(|line| line.contains(user)).filter_map(AuditEntry::parse) {
+        let answered = if entry.verb == "watch" { "ResponseStarted" } else { "ResponseComplete" };
+        if entry.user != user || entry.stage != answered {
             continue;
         }
-        let target = object_ref.map_or_else(String::new, |of| match of.subresource.as_str() {
-            "" => of.resource,
-            subresource => format!("{}/{subresource}", of.resource),
-        });
+        let AuditEntry { verb, resource, subresource, .. } = entry;
+        let target = if subresource.is_empty() { resource } else { format!("{resource}/{subresource}") };
         *counted.entry(format!("{verb} {target}")).or_default() += 1;
     }
     counted

@@ -45,6 +45,7 @@
 //! Mounts and networks disappear with the last process. Only empty cgroups remain; the sweeper removes them with the
 //! directory.
 
+mod audit;
 mod certs;
 mod cluster;
 mod component;
@@ -61,6 +62,7 @@ mod readiness;
 mod requirements;
 mod tools;
 
+pub use audit::AuditEntry;
 pub use cluster::{DevCluster, Options};
 pub use component::Component;
 pub use error::Error;

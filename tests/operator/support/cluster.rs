@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
-use devcluster::{DevCluster, Options};
+use devcluster::{AuditEntry, DevCluster, Options};
 
 /// Blockers of this group have the rights of `examples/rbac.yaml`.
 const OPERATORS: &str = "apprunner-operators";
@@ -85,27 +85,9 @@ pub fn run(command: &mut Command) -> String {
     out.into_owned()
 }
 
-/// One request by one user, as the API server's audit log has it.
-#[derive(Debug)]
-pub struct Request {
-    pub verb: String,
-    pub resource: String,
-    pub subresource: String,
-    pub name: String,
-}
-
 /// Every finished request of a user.
-pub fn requests_of(user: &str) -> Vec<Request> {
+pub fn requests_of(user: &str) -> Vec<AuditEntry> {
     let log = std::fs::read_to_string(cluster().audit_log()).unwrap();
-    let entries = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let finished = entries.filter(|e| e["user"]["username"] == user && e["stage"] == "ResponseComplete");
-    let word = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    finished
-        .map(|e| Request {
-            verb: word(&e["verb"]),
-            resource: word(&e["objectRef"]["resource"]),
-            subresource: word(&e["objectRef"]["subresource"]),
-            name: word(&e["objectRef"]["name"]),
-        })
-        .collect()
+    let finished = |entry: &AuditEntry| entry.user == user && entry.stage == "ResponseComplete";
+    log.lines().filter_map(AuditEntry::parse).filter(finished).collect()
 }
