@@ -4,16 +4,14 @@
 
 use apprunner_emulator::Operation;
 use apprunner_operator::api::VpcConnector;
-use k8s_openapi::api::admissionregistration::v1::{
-    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding, ValidatingWebhookConfiguration,
-};
+use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::cluster::{cluster, run};
 use crate::support::operator::Operator;
-use crate::support::{World, eventually, message};
+use crate::support::{World, eventually, message, policy};
 
 /// Message of the policy in these tests.
 const MESSAGE: &str = "every VpcConnector here has a label team";
@@ -28,43 +26,15 @@ const OBJECTS: &[&str] = &["vpcconnectors"];
 const OBJECTS_AND_STATUS: &[&str] = &["vpcconnectors", "vpcconnectors/status"];
 
 impl World {
-    fn selects_this_namespace(&self) -> Value {
-        json!({"matchLabels": {"kubernetes.io/metadata.name": self.namespace}})
-    }
-
     /// Requires a label of every object in this namespace, and waits until an object without one is refused.
     async fn require_a_label(&self, operations: &[&str], resources: &[&str], refused: &str) {
-        let rule = json!({
-            "apiGroups": ["apprunner-operator.dev"],
-            "apiVersions": ["*"],
-            "operations": operations,
-            "resources": resources,
-        });
-        let policy: ValidatingAdmissionPolicy = serde_json::from_value(json!({
-            "metadata": {"name": self.namespace},
-            "spec": {
-                "matchConstraints": {"namespaceSelector": self.selects_this_namespace(), "resourceRules": [rule]},
-                "validations": [{
-                    "expression": "has(object.metadata.labels) && 'team' in object.metadata.labels",
-                    "message": MESSAGE,
-                }],
-            },
-        }))
-        .unwrap();
-        let binding: ValidatingAdmissionPolicyBinding = serde_json::from_value(json!({
-            "metadata": {"name": self.namespace},
-            "spec": {"policyName": self.namespace, "validationActions": ["Deny"]},
-        }))
-        .unwrap();
-        Api::all(self.client.clone()).create(&PostParams::default(), &policy).await.unwrap();
-        Api::all(self.client.clone()).create(&PostParams::default(), &binding).await.unwrap();
+        let has_label = "has(object.metadata.labels) && 'team' in object.metadata.labels";
+        policy::create(&self.client, &self.namespace, (operations, resources), (has_label, MESSAGE)).await;
         self.until_changes_are_refused(refused).await;
     }
 
     async fn require_nothing(&self) {
-        let (name, delete) = (&self.namespace, DeleteParams::default());
-        Api::<ValidatingAdmissionPolicyBinding>::all(self.client.clone()).delete(name, &delete).await.unwrap();
-        Api::<ValidatingAdmissionPolicy>::all(self.client.clone()).delete(name, &delete).await.unwrap();
+        policy::delete(&self.client, &self.namespace).await;
     }
 
     /// Leaves a confined operator only these rights.
@@ -264,7 +234,7 @@ async fn unanswered_webhook_is_reported() {
             "sideEffects": "None",
             "failurePolicy": "Fail",
             "clientConfig": {"url": "https://127.0.0.1:1/"},
-            "namespaceSelector": world.selects_this_namespace(),
+            "namespaceSelector": policy::selects(&world.namespace),
             "rules": [{
                 "apiGroups": ["apprunner-operator.dev"],
                 "apiVersions": ["*"],

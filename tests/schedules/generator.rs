@@ -181,13 +181,14 @@ impl Generator {
         let mut kinds: Vec<FaultKind> = FaultKind::catalogue().into_iter().map(|(_, kind)| kind).collect();
         kinds.extend(HIDDEN_MEMBERS.map(FaultKind::without));
         let kind = self.one_of(&kinds);
-        let times = Lasting::Times(1 + u32::try_from(self.below(3)).unwrap_or_default());
-        let lasting = if self.chance.random_bool(0.3) {
-            self.until_later(at, |ending| Step::Aws(AwsChange::EndFault(ending)))
-        } else {
-            times
-        };
+        let lasting = self.lasting(at, |ending| Step::Aws(AwsChange::EndFault(ending)));
         Step::Aws(AwsChange::Fault { operation, kind, lasting })
+    }
+
+    /// Up to three times, or until a later step.
+    fn lasting(&mut self, at: usize, end: impl Fn(Ending) -> Step) -> Lasting {
+        let times = Lasting::Times(1 + u32::try_from(self.below(3)).unwrap_or_default());
+        if self.chance.random_bool(0.3) { self.until_later(at, end) } else { times }
     }
 
     fn api_fault(&mut self, at: usize) -> Step {
@@ -203,12 +204,7 @@ impl Generator {
             Requests::Watches,
         ]);
         let kind = self.one_of(&API_FAULTS);
-        let times = Lasting::Times(1 + u32::try_from(self.below(3)).unwrap_or_default());
-        let lasting = if self.chance.random_bool(0.3) {
-            self.until_later(at, |ending| Step::Api(ApiChange::EndFault(ending)))
-        } else {
-            times
-        };
+        let lasting = self.lasting(at, |ending| Step::Api(ApiChange::EndFault(ending)));
         Step::Api(ApiChange::Fault { requests, kind, lasting })
     }
 

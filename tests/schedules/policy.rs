@@ -1,12 +1,11 @@
 //! An admission policy that refuses the operator's writes for a while, and nobody else's.
 
-use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding};
-use kube::api::{DeleteParams, PostParams};
-use kube::{Api, Client};
-use serde_json::json;
+use kube::Client;
 
 use crate::steps::Refused;
-use crate::support::World;
+use crate::support::{World, policy};
+
+const NOT_THE_OPERATOR: &str = "!request.userInfo.username.startsWith('operator-')";
 
 pub struct Policy {
     client: Client,
@@ -29,40 +28,14 @@ impl Policy {
             Refused::Statuses => &["vpcconnectors/status"],
             Refused::Both => &["vpcconnectors", "vpcconnectors/status"],
         };
-        let policy: ValidatingAdmissionPolicy = serde_json::from_value(json!({
-            "metadata": {"name": self.namespace},
-            "spec": {
-                "matchConstraints": {
-                    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": self.namespace}},
-                    "resourceRules": [{
-                        "apiGroups": ["apprunner-operator.dev"],
-                        "apiVersions": ["*"],
-                        "operations": ["UPDATE"],
-                        "resources": resources,
-                    }],
-                },
-                "validations": [{
-                    "expression": "!request.userInfo.username.startsWith('operator-')",
-                    "message": "the operator may not write here now",
-                }],
-            },
-        }))
-        .unwrap();
-        let binding: ValidatingAdmissionPolicyBinding = serde_json::from_value(json!({
-            "metadata": {"name": self.namespace},
-            "spec": {"policyName": self.namespace, "validationActions": ["Deny"]},
-        }))
-        .unwrap();
-        Api::all(self.client.clone()).create(&PostParams::default(), &policy).await.unwrap();
-        Api::all(self.client.clone()).create(&PostParams::default(), &binding).await.unwrap();
+        let message = "the operator may not write here now";
+        policy::create(&self.client, &self.namespace, (&["UPDATE"], resources), (NOT_THE_OPERATOR, message)).await;
     }
 
     pub async fn allow(&mut self) {
         if !std::mem::replace(&mut self.in_force, false) {
             return;
         }
-        let (name, delete) = (&self.namespace, DeleteParams::default());
-        Api::<ValidatingAdmissionPolicyBinding>::all(self.client.clone()).delete(name, &delete).await.unwrap();
-        Api::<ValidatingAdmissionPolicy>::all(self.client.clone()).delete(name, &delete).await.unwrap();
+        policy::delete(&self.client, &self.namespace).await;
     }
 }

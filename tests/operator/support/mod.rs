@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod forward_proxy;
 pub mod gitops_health;
 pub mod operator;
+pub mod policy;
 pub mod proxy;
 pub mod servers;
 
