@@ -398,6 +398,11 @@ impl VpcConnectorStatus {
         self.ready_reason() == Some(reason.as_str())
     }
 
+    /// Returns true if App Runner's status of the connector in it is INACTIVE, in any case.
+    pub(crate) fn says_inactive(&self) -> bool {
+        self.status.as_ref().map(ConnectorStatus::state) == Some(ConnectorState::Inactive)
+    }
+
     /// Sets a condition, keeping the time of its last transition while its status stays the same.
     pub(crate) fn set_condition(&mut self, mut new: Condition) {
         match self.conditions.iter_mut().find(|c| c.type_ == new.type_) {

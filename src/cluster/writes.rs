@@ -19,7 +19,6 @@ use crate::api::{FINALIZER, Uid, VpcConnector, VpcConnectorStatus};
 use crate::core::effect::Proof;
 use crate::core::ownership::OtherObjectState;
 use crate::core::refusal::{Refusal, WriteKind};
-use crate::core::text;
 
 /// Reads and writes `VpcConnector` objects.
 pub(crate) struct VpcConnectorClient {
@@ -147,7 +146,7 @@ impl VpcConnectorClient {
                 if code == 422 && !still_fits(&patch, self.refetch(object).await?.as_ref(), object) {
                     return Err(Error::Changed(message));
                 }
-                Err(Error::WriteRefused(Refusal { write, code, message: text::message(&message) }))
+                Err(Error::WriteRefused(Refusal::new(write, code, &message)))
             }
             other => other.and_then(|written| readable(write.in_words(), written)),
         }
@@ -164,8 +163,8 @@ fn finalizer_count(object: &VpcConnector) -> usize {
 
 /// The refusal of a write that the API server answered with 200 and an object without the change.
 fn undone_by_policy(write: WriteKind) -> Error {
-    let message = "it was accepted and undone at once, as by a mutating admission policy or webhook".to_owned();
-    Error::WriteRefused(Refusal { write, code: 200, message })
+    let message = "it was accepted and undone at once, as by a mutating admission policy or webhook";
+    Error::WriteRefused(Refusal::new(write, 200, message))
 }
 
 /// The object of an answer; one that does not parse is as good as none.

@@ -14,7 +14,7 @@ use super::flags::Unusual;
 use super::intervals::Intervals;
 use super::ownership::{ClusterId, OwnerTag};
 use super::state::ObjectState;
-use crate::api::{self, ConnectorState, ConnectorStatus, DeletionPolicy, Reason, VpcConnector, VpcConnectorStatus};
+use crate::api::{self, DeletionPolicy, Reason, VpcConnector, VpcConnectorStatus};
 
 /// Everything that a decision is made from.
 #[derive(Clone, Debug)]
@@ -214,12 +214,7 @@ impl Object {
 
     /// True if the status holds the receipt of the connector that this object owns.
     pub(crate) fn has_receipt(&self) -> bool {
-        self.claimed().is_some() && self.says_inactive()
-    }
-
-    /// True if the status says that the connector is INACTIVE.
-    pub(crate) fn says_inactive(&self) -> bool {
-        self.status.status.as_ref().map(ConnectorStatus::state) == Some(ConnectorState::Inactive)
+        self.claimed().is_some() && self.status.says_inactive()
     }
 
     /// True if the status says Available for the current generation, and no attempt is requested.

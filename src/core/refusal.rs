@@ -56,10 +56,17 @@ pub struct Refusal {
     pub message: String,
 }
 
+impl Refusal {
+    /// A refusal with a text of the API server, which is made fit to be shown.
+    pub(crate) fn new(write: WriteKind, code: u16, message: &str) -> Self {
+        Self { write, code, message: text::message(message) }
+    }
+}
+
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { write, code, message } = self;
-        write!(f, "the API server refused to {} ({code}): {}", write.in_words(), text::message(message))
+        write!(f, "the API server refused to {} ({code}): {}", write.in_words(), message)
     }
 }
 

@@ -18,10 +18,7 @@ use super::stall::{is_stalled, stalls};
 use super::state::{Confirmation, Deletion, Wait};
 use super::text;
 use super::wait::AVAILABLE;
-use crate::api::{
-    self, BlockingService, ConnectorState, ConnectorStatus, LastError, Reason, VpcConnectorStatus, condition,
-    whole_seconds,
-};
+use crate::api::{self, BlockingService, LastError, Reason, VpcConnectorStatus, condition, whole_seconds};
 
 /// The services that a status names.
 const MAX_BLOCKERS: usize = 20;
@@ -303,8 +300,9 @@ fn set_connector_fields(status: &mut VpcConnectorStatus, connector: &Connector) 
 
 /// AWS no longer knows the connector. INACTIVE is final and remains: AWS forgets every deleted connector.
 fn forget_connector(status: &mut VpcConnectorStatus) {
-    let state = status.status.as_ref().map(ConnectorStatus::state);
-    status.status.take_if(|_| state != Some(ConnectorState::Inactive));
+    if !status.says_inactive() {
+        status.status = None;
+    }
 }
 
 fn set_ready(evidence: &Evidence, status: &mut VpcConnectorStatus, reason: Reason, message: &str) {

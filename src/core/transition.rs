@@ -33,7 +33,7 @@ pub(crate) fn apply(evidence: &mut Evidence, completed: Completed) {
 /// Drops a description of the connector as ACTIVE if the status, which is read before every pass, says INACTIVE since then:
 /// another operator has seen it deleted. The connector is then described again.
 pub(crate) fn drop_outdated(evidence: &mut Evidence) {
-    if evidence.attempt.over_inactive || !evidence.object.says_inactive() {
+    if evidence.attempt.over_inactive || !evidence.object.status.says_inactive() {
         return;
     }
     evidence.attempt.observed.take_if(|observed| matches!(observed, Observed::Active(_)));
@@ -113,7 +113,7 @@ fn apply_delete(evidence: &mut Evidence, outcome: Outcome<Connector>, arn: &Conn
 }
 
 fn apply_describe(evidence: &mut Evidence, outcome: Outcome<Connector>, arn: &ConnectorArn) {
-    evidence.attempt.over_inactive = evidence.object.says_inactive();
+    evidence.attempt.over_inactive = evidence.object.status.says_inactive();
     let observed = match outcome {
         Outcome::Done(connector) => observe(connector, arn, Operation::DescribeVpcConnector),
         Outcome::Refused(failure) if failure.class == ErrorClass::NotFound => Ok(Observed::NotFound),

@@ -6,7 +6,7 @@ use super::Model;
 use super::guards::Guard;
 use super::operator::Fault;
 use super::world::{Running, Violation, World, Written, uid_of, version_of};
-use crate::api::{ConnectorState, ConnectorStatus, DeletionPolicy, FINALIZER, VpcConnector, VpcConnectorStatus};
+use crate::api::{ConnectorStatus, DeletionPolicy, FINALIZER, VpcConnector, VpcConnectorStatus};
 use crate::core::effect::Proof;
 use crate::core::ownership::OtherObjectState;
 use crate::core::refusal::{Refusal, WriteKind};
@@ -151,7 +151,7 @@ fn check_removal(world: &World, operator: usize, removed: &VpcConnector, proof: 
 /// A status that shows INACTIVE shows it for ever.
 fn check_status(before: &VpcConnector, after: &VpcConnector) -> Result<(), Violation> {
     let state = |object| connector_status(object).as_ref().map(ConnectorStatus::state);
-    let inactive = |object| state(object) == Some(ConnectorState::Inactive);
+    let inactive = |object: &VpcConnector| object.status.as_ref().is_some_and(VpcConnectorStatus::says_inactive);
     if inactive(before) && !inactive(after) {
         return Err(Violation(format!("a status goes back from INACTIVE to {:?}", state(after))));
     }
