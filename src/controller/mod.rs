@@ -159,11 +159,11 @@ async fn reconcile(received: Arc<Received>, context: Arc<Context>) -> Result<Act
     let shared = &context.shared;
     let (namespace, name) = (received.namespace(), received.name_any());
     let arn = received.object().map(|object| object.spec.arn.as_str());
-    let span = error_span!("reconcile", object.namespace = namespace, object.name = name, arn);
+    let span = || error_span!("reconcile", object.namespace = namespace, object.name = name, arn);
     let object = match &received.0 {
         Ok(object) => object,
         Err(unparsable) => {
-            span.in_scope(|| shared.reconciler.report_unparsable(unparsable));
+            span().in_scope(|| shared.reconciler.report_unparsable(unparsable));
             return Ok(Action::await_change());
         }
     };
@@ -177,7 +177,7 @@ async fn reconcile(received: Arc<Received>, context: Arc<Context>) -> Result<Act
     };
     let reconciling = reconcile_with(worker, reference, object.id(), context.clone());
     // A panic is a defect of the operator, and must not end the reconciles of other objects.
-    shared.running.spawn(reconciling.instrument(span)).await.unwrap_or(Err(ReconcileError::Panicked))
+    shared.running.spawn(reconciling.instrument(span())).await.unwrap_or(Err(ReconcileError::Panicked))
 }
 
 async fn reconcile_with(
