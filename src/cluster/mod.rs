@@ -4,9 +4,9 @@
 //! every write is a JSON patch that tests the uid first, and the operator uses neither apply nor merge patches. The
 //! client never retries a call; only the queue of the controller does.
 //!
-//! [`client`] connects as kubectl would. [`received`] decodes objects; [`writes`] makes the patches; [`own_writes`] keeps their results until the
-//! watch shows them; [`events`] publishes Events; [`outage`] handles a watch that fails; [`lease`] elects the one
-//! operator that acts.
+//! [`client`] connects as kubectl would. [`received`] decodes objects; [`writes`] makes the patches; [`own_writes`] keeps
+//! their results until the watch shows them; [`events`] publishes Events; [`outage`] handles a watch that fails; [`lease`]
+//! elects the one operator that acts.
 
 mod access;
 pub(crate) mod client;

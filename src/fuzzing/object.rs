@@ -1,4 +1,4 @@
-//! A `VpcConnector` as the API server returns it, whoever wrote it.
+//! A `VpcConnector` as the API server returns it; any version of any tool may have written it.
 
 use std::time::Duration;
 

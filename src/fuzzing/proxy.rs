@@ -14,7 +14,7 @@ const MAX_URL_BYTES: usize = 64 * 1024;
 
 /// Reads four lines: the address of the API server, a proxy URL, `NO_PROXY`, and a region.
 ///
-/// Whether the proxy is used agrees with a second statement of the rules; and no text contains the password of its URL.
+/// The operator uses the proxy where a second statement of the rules says so, and no text contains the password of its URL.
 pub fn proxy(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut lines = text.splitn(4, '\n');

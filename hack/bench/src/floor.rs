@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 use crate::bed::connect;
 use crate::{REGION, Result, claimed};
 
-/// The operator's default of `--concurrency`.
+/// The operator has as many workers for one account and region.
 const WORKERS: usize = 16;
 /// The variable with the cluster's id in owner tags.
 pub(crate) const CLUSTER_ID: &str = "BENCH_CLUSTER_ID";

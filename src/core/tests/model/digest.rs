@@ -37,7 +37,7 @@ pub(super) fn digest(world: &World) -> Digest {
         let Operator { stalled, behind, credentials, own, states, blockers, running, released } = &**operator;
         (stalled, behind, credentials).hash(hasher);
         let shown = history.iter().skip(history.len() - 1 - behind);
-        // What a process remembers of an object that its watch no longer shows makes no difference.
+        // The state that a process keeps of an object makes no difference once its watch no longer shows the object.
         for uid in shown.clone().flatten().map(|object| uid_of(object)) {
             (uid, released[uid]).hash(hasher);
             hash_written(own[uid].as_ref(), shown.clone().next().and_then(Option::as_deref), rank, hasher);
