@@ -214,7 +214,8 @@ fn attempt_failed(evidence: &Evidence, _: &ConnectorArn) -> Option<Decision> {
 fn still_refused(evidence: &Evidence, _: &ConnectorArn) -> Option<Decision> {
     let waits = evidence.state.wait.as_ref().is_some_and(waits_after_refusal);
     let requested = matches!(evidence.attempt.trigger, Trigger::Requested(_));
-    refused_delete(evidence).filter(|_| waits && !requested).and_then(|refused| wait_for_services(evidence, refused))
+    let holds = waits && !requested && !needs_describe(evidence);
+    refused_delete(evidence).filter(|_| holds).and_then(|refused| wait_for_services(evidence, refused))
 }
 
 fn region_not_served(evidence: &Evidence, arn: &ConnectorArn) -> Option<Decision> {

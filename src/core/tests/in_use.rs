@@ -1,6 +1,6 @@
 //! A connector in use: its status, and the times of the next deletes.
 
-use super::evidence::{claimed, described, failure, refused, scan_services, unanswered};
+use super::evidence::{claimed, described, failure, refused, scan_services, unanswered, unknown};
 use crate::core::attempt::End;
 use crate::core::blockers::{Blockers, Services};
 use crate::core::decide::calls_of_attempt;
@@ -197,6 +197,17 @@ fn after_an_unexplained_refusal_a_changed_service_leads_to_a_delete_at_once() {
         in_use.with_blockers(Blockers { changed_at: now, ..blocked_by(&["web"]) }).waits().reason,
         Reason::InUse
     );
+}
+
+/// The describe after the first refusal may have failed; the connector may be deleted all the same.
+#[test]
+fn after_every_unexplained_refusal_the_connector_is_described() {
+    let again = unexplained().with_blockers(blocked_by(&[])).next_attempt().ours();
+    let refused = again.after_delete_only(refused(DELETE, ErrorClass::InvalidRequest));
+    assert_eq!(refused.acts(), AwsCall::Describe);
+    assert_eq!(refused.clone().after_describe(described("INACTIVE")).acts(), StatusWrite::Receipt);
+    let failed = refused.after_describe(unknown(Operation::DescribeVpcConnector, ErrorClass::Unreachable));
+    assert_eq!(failed.waits().reason, Reason::InvalidRequest, "once in an attempt");
 }
 
 #[test]
