@@ -3,7 +3,10 @@
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{fmt, registry};
 
 /// The format of the log.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,13 +24,14 @@ pub(crate) fn start(format: LogFormat, directives: &str) -> Result<(), String> {
     // kube's span of a reconcile repeats ours. The AWS SDK warns at each attempt to find credentials, and the operator logs
     // the result once.
     let directives = format!("kube_runtime=warn,aws_config=error,aws_runtime=error,{directives}");
-    let filter = EnvFilter::try_new(&directives).map_err(|error| format!("--log '{directives}': {error}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let targets: Targets = directives.parse().map_err(|error| format!("--log '{directives}': {error}"))?;
+    let lines = fmt::layer().with_writer(std::io::stderr);
     let terminal = std::io::stderr().is_terminal();
     let started = if format == LogFormat::Json || (format == LogFormat::Auto && !terminal) {
-        builder.json().flatten_event(true).with_span_list(false).try_init()
+        let lines = lines.json().flatten_event(true).with_span_list(false);
+        registry().with(lines).with(targets).try_init()
     } else {
-        builder.with_ansi(terminal).try_init()
+        registry().with(lines.with_ansi(terminal)).with(targets).try_init()
     };
     started.map_err(|error| format!("starting the log: {error}"))
 }
