@@ -1,4 +1,4 @@
-//! One exchange with AWS: the host of the request, and the check of the reply before the operator believes it.
+//! The exchanges with AWS: the host of the requests, and the check of each reply before the operator believes it.
 //!
 //! The SDK fills in missing members with defaults: a missing list becomes an empty list, a service without a network
 //! configuration becomes one that uses no connector, and an item that is null is dropped. Read like that, a connector
@@ -14,6 +14,7 @@ use aws_sdk_apprunner::config::interceptors::{
 };
 use aws_sdk_apprunner::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_apprunner::error::BoxError;
+use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_types::body::SdkBody;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
@@ -24,22 +25,33 @@ use crate::core::outcome::Operation;
 /// Far more than any page of App Runner has.
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
-/// A call that is made once, and its reply.
-#[derive(Clone, Debug)]
-pub(super) struct Exchange {
+/// A call that was made, and the host that it was sent to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Exchange<'a> {
     pub(super) operation: Operation,
+    pub(super) host: &'a str,
+}
+
+/// Checks the replies of one client, and keeps the host that it calls.
+///
+/// It belongs to the client: the SDK builds the configuration of a client again for each call that has an interceptor of
+/// its own.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ReplyCheck {
     host: Arc<OnceLock<String>>,
 }
 
-impl Exchange {
-    pub(super) fn new(operation: Operation) -> Self {
-        Self { operation, host: Arc::default() }
-    }
-
-    /// The host of the request, with its port if that is not the default.
+impl ReplyCheck {
+    /// The host of the requests, with its port if that is not the default.
     pub(super) fn host(&self) -> &str {
         self.host.get().map_or("AWS", String::as_str)
     }
+}
+
+/// The operation that the SDK carries out.
+fn operation(config: &ConfigBag) -> Result<Operation, Flaw> {
+    let name = config.load::<Metadata>().map(Metadata::name).unwrap_or_default();
+    Operation::named(name).ok_or_else(|| Flaw::Unreadable(format!("the operator does not know the replies of {name}")))
 }
 
 /// A defect of a successful reply: the operator does not believe the reply.
@@ -75,9 +87,9 @@ fn required_members(operation: Operation) -> &'static [&'static [&'static str]] 
     }
 }
 
-impl Intercept for Exchange {
+impl Intercept for ReplyCheck {
     fn name(&self) -> &'static str {
-        "Exchange"
+        "ReplyCheck"
     }
 
     fn read_before_transmit(
@@ -108,14 +120,14 @@ impl Intercept for Exchange {
         &self,
         context: &BeforeDeserializationInterceptorContextRef<'_>,
         _: &RuntimeComponents,
-        _: &mut ConfigBag,
+        config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let answer = context.response();
+        let (answer, operation) = (context.response(), operation(config)?);
         // STS answers in XML, which the SDK parses. `Sessions` refuses a reply without an account.
-        if !answer.status().is_success() || self.operation == Operation::GetCallerIdentity {
+        if !answer.status().is_success() || operation == Operation::GetCallerIdentity {
             return Ok(());
         }
-        let wrong_type = error_text::wrong_content_type(self.operation, answer);
+        let wrong_type = error_text::wrong_content_type(operation, answer);
         wrong_type.map_or(Ok(()), |why| Err(Flaw::Unreadable(why).into()))
     }
 
@@ -123,14 +135,14 @@ impl Intercept for Exchange {
         &self,
         context: &AfterDeserializationInterceptorContextRef<'_>,
         _: &RuntimeComponents,
-        _: &mut ConfigBag,
+        config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let answer = context.response();
+        let (answer, operation) = (context.response(), operation(config)?);
         // A reply that was not read to its end has failed before.
         match answer.body().bytes() {
             Some(body) if answer.status().is_success() => {
-                let unreadable = || error_text::unreadable(self.operation, answer);
-                Ok(check(self.operation, body, unreadable)?)
+                let unreadable = || error_text::unreadable(operation, answer);
+                Ok(check(operation, body, unreadable)?)
             }
             _ => Ok(()),
         }
@@ -188,19 +200,6 @@ fn missing_member(value: &Value, path: &[&str], parent: String) -> Option<String
 mod tests {
     use super::*;
 
-    const EVERY: [Operation; 10] = [
-        Operation::DeleteVpcConnector,
-        Operation::DescribeVpcConnector,
-        Operation::ListTagsForResource,
-        Operation::TagResource,
-        Operation::UntagResource,
-        Operation::ListVpcConnectors,
-        Operation::ListServices,
-        Operation::DescribeService,
-        Operation::GetCallerIdentity,
-        Operation::ResolveCredentials,
-    ];
-
     fn checked(operation: Operation, body: &str) -> Option<String> {
         check(operation, body.as_bytes(), || "unreadable".into()).err().map(|flaw| flaw.to_string())
     }
@@ -236,7 +235,7 @@ mod tests {
 
     #[test]
     fn reply_without_a_required_member_is_refused_at_every_operation() {
-        for operation in EVERY {
+        for operation in Operation::ALL {
             let whole: Value = serde_json::from_str(minimal(operation)).unwrap();
             assert_eq!(checked(operation, minimal(operation)), None, "{operation}");
             let paths = paths(&whole, "");

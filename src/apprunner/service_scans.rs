@@ -79,7 +79,7 @@ impl ServiceScans {
         let account_region = arn.account_region();
         let task = state.by_account_region.entry(account_region.clone()).or_insert_with(|| {
             let changed = Arc::<Notify>::default();
-            tokio::spawn(self.shared.clone().run(account_region, changed.clone()));
+            tokio::spawn(self.shared.clone().run(account_region.clone(), changed.clone()));
             Task { scan: ServiceScan::default(), changed }
         });
         task.scan.watch(arn, any_change, clock::now().moment);
@@ -91,10 +91,10 @@ impl ServiceScans {
         let state = lock(&self.shared.state);
         let arn = &state.subscribers.get(uid)?.1;
         let account_region = arn.account_region();
-        let waiting = state.subscribers.values().filter(|(_, other)| other.is_in(&account_region)).count();
-        let rate = self.shared.aws.rate_limits.rate(&account_region);
+        let waiting = state.subscribers.values().filter(|(_, other)| other.is_in(account_region)).count();
+        let rate = self.shared.aws.rate_limits.rate(account_region);
         let min_interval = half_of_the_rate(u32::try_from(waiting).unwrap_or(u32::MAX), rate);
-        let scan = &state.by_account_region.get(&account_region)?.scan;
+        let scan = &state.by_account_region.get(account_region)?.scan;
         scan.blockers_of(arn, &self.shared.intervals, min_interval, clock::now().moment)
     }
 
@@ -105,7 +105,7 @@ impl ServiceScans {
         if state.subscribers.values().any(|(_, other)| *other == arn) {
             return;
         }
-        if let Some(task) = state.by_account_region.get_mut(&arn.account_region()) {
+        if let Some(task) = state.by_account_region.get_mut(arn.account_region()) {
             task.scan.unwatch(&arn);
             task.changed.notify_one();
         }

@@ -24,13 +24,12 @@ use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_sdk_apprunner::Client;
 use aws_sdk_apprunner::config::{IdentityCache, Region as SdkRegion, retry::RetryConfig};
 use tracing::info;
 
-use super::client::{Call, Subject};
+use super::client::{Call, RegionClient, Subject};
 use super::environment::Environment;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, ReplyCheck};
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, error_text, wire};
 use crate::core::arn::{AccountId, AccountRegion, Region};
 use crate::core::error_class::ErrorClass;
@@ -54,7 +53,7 @@ pub(crate) struct Session {
     account: AccountId,
     credentials: Credentials,
     config: SdkConfig,
-    clients: Mutex<HashMap<Region, Client>>,
+    clients: Mutex<HashMap<Region, RegionClient>>,
 }
 
 /// Keeps the current session, and renews it.
@@ -76,10 +75,9 @@ impl Session {
         &self.account
     }
 
-    pub(super) fn client(&self, region: &Region) -> Client {
+    pub(super) fn client(&self, region: &Region) -> RegionClient {
         let mut clients = lock(&self.clients);
-        let new = || Client::new(&in_region(&self.config, region));
-        clients.entry(region.clone()).or_insert_with(new).clone()
+        clients.entry(region.clone()).or_insert_with(|| RegionClient::new(&self.config, region)).clone()
     }
 
     /// The time until the next renewal. It is at least `RENEW_AGAIN`: our clock may be wrong, so credentials that look
@@ -307,10 +305,6 @@ async fn load(region: &Region, environment: &Environment) -> Result<SdkConfig, F
     Ok(loader.load().await)
 }
 
-fn in_region(config: &SdkConfig, region: &Region) -> SdkConfig {
-    config.to_builder().region(SdkRegion::new(region.as_str().to_owned())).build()
-}
-
 async fn resolve(config: &SdkConfig, environment: &Environment) -> Result<Credentials, Failure> {
     let failed = |class, code: &str, message: &str| {
         let failure = Failure::new(Operation::ResolveCredentials, class, code, message);
@@ -338,12 +332,15 @@ async fn resolve(config: &SdkConfig, environment: &Environment) -> Result<Creden
 /// Source: STS API, `GetCallerIdentity`; needs no permission.
 async fn account_of(config: &SdkConfig) -> Result<AccountId, Failure> {
     let failed = |class, code: &str, message: &str| Failure::new(Operation::GetCallerIdentity, class, code, message);
-    let call = Exchange::new(Operation::GetCallerIdentity);
-    let request = aws_sdk_sts::Client::new(config).get_caller_identity();
-    let sent = request.customize().interceptor(call.clone()).send();
+    let check = ReplyCheck::default();
+    let config = aws_sdk_sts::config::Builder::from(config).interceptor(check.clone()).build();
+    let sent = aws_sdk_sts::Client::from_conf(config).get_caller_identity().send();
     let identity = match tokio::time::timeout(STS_DEADLINE, sent).await {
         Err(_) => return Err(failed(ErrorClass::Unreachable, "Timeout", wire::NO_ANSWER)),
-        Ok(Err(error)) => return Err(wire::failure_of(&call, &error)),
+        Ok(Err(error)) => {
+            let exchange = Exchange { operation: Operation::GetCallerIdentity, host: check.host() };
+            return Err(wire::failure_of(exchange, &error));
+        }
         Ok(Ok(identity)) => identity,
     };
     let account = identity.account().unwrap_or_default();

@@ -107,7 +107,7 @@ fn plausible_time(member: &str, arn: Option<&str>, at: DateTime) -> Option<Times
 }
 
 /// The outcome of a failed call: refused, not sent, or unknown because the call may have taken effect.
-pub(super) fn outcome_of<T, E>(call: &Exchange, error: &SdkError<E, HttpResponse>) -> Outcome<T>
+pub(super) fn outcome_of<T, E>(call: Exchange<'_>, error: &SdkError<E, HttpResponse>) -> Outcome<T>
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
@@ -122,7 +122,7 @@ where
     }
 }
 
-pub(super) fn failure_of<E>(call: &Exchange, error: &SdkError<E, HttpResponse>) -> Failure
+pub(super) fn failure_of<E>(call: Exchange<'_>, error: &SdkError<E, HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
@@ -143,7 +143,7 @@ where
 }
 
 /// The failure of a call whose answer has a success status and proves nothing.
-fn invalid_answer(call: &Exchange, error: &(dyn Error + 'static), answer: &HttpResponse) -> Failure {
+fn invalid_answer(call: Exchange<'_>, error: &(dyn Error + 'static), answer: &HttpResponse) -> Failure {
     let flaw = error_text::error_chain(error).find_map(|cause| cause.downcast_ref::<Flaw>());
     let (class, code) = match flaw {
         Some(Flaw::MissingMember(_)) => (ErrorClass::Unproven, "Unproven"),
@@ -153,17 +153,17 @@ fn invalid_answer(call: &Exchange, error: &(dyn Error + 'static), answer: &HttpR
     Failure::new(call.operation, class, code, &message).with_request_id(request_id(answer))
 }
 
-fn unanswered<E>(call: &Exchange, error: &SdkError<E, HttpResponse>) -> Failure
+fn unanswered<E>(call: Exchange<'_>, error: &SdkError<E, HttpResponse>) -> Failure
 where
     E: Error + 'static,
 {
     let (code, message) = match error {
         _ if error_text::untrusted(error) => {
-            let message = error_text::no_connection(error, call.host());
+            let message = error_text::no_connection(error, call.host);
             return Failure::new(call.operation, ErrorClass::Untrusted, "UntrustedCertificate", &message);
         }
         SdkError::TimeoutError(_) => ("Timeout", NO_ANSWER.to_owned()),
-        _ if error_text::never_connected(error) => ("NoConnection", error_text::no_connection(error, call.host())),
+        _ if error_text::never_connected(error) => ("NoConnection", error_text::no_connection(error, call.host)),
         SdkError::ConstructionFailure(_) => {
             ("NotSent", format!("the request could not be sent: {}", error_text::root(error)))
         }

@@ -43,6 +43,25 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// All of them.
+    pub(crate) const ALL: [Self; 10] = [
+        Self::DeleteVpcConnector,
+        Self::DescribeVpcConnector,
+        Self::ListTagsForResource,
+        Self::TagResource,
+        Self::UntagResource,
+        Self::ListVpcConnectors,
+        Self::ListServices,
+        Self::DescribeService,
+        Self::GetCallerIdentity,
+        Self::ResolveCredentials,
+    ];
+
+    /// The operation with this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.as_str() == name)
+    }
+
     /// AWS's name of the call; statuses, logs and metrics show it.
     pub fn as_str(self) -> &'static str {
         match self {
