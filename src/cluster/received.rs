@@ -81,15 +81,26 @@ impl From<Members> for VpcConnector {
     /// Keeps our annotations only, because other tools may write large values there. While a write is refused, all labels and
     /// annotations stay: the policy or webhook that refuses the write may depend on them, so a change of them must cause a
     /// new attempt.
-    fn from(Members { mut metadata, spec, status }: Members) -> Self {
+    fn from(Members { mut metadata, spec, mut status }: Members) -> Self {
         if !status.as_ref().is_some_and(|status| status.says(Reason::WriteRefused)) {
             metadata.labels = None;
             if let Some(annotations) = &mut metadata.annotations {
                 annotations.retain(|key, _| key.starts_with(GROUP));
             }
         }
+        metadata.annotations.take_if(|annotations| annotations.is_empty());
+        metadata.finalizers.iter_mut().for_each(Vec::shrink_to_fit);
+        status.iter_mut().for_each(release_unused_memory);
         Self { metadata: metadata.into(), spec, status }
     }
+}
+
+/// Every list was decoded into room for four entries, and most have one.
+fn release_unused_memory(status: &mut VpcConnectorStatus) {
+    status.conditions.shrink_to_fit();
+    status.subnets.shrink_to_fit();
+    status.security_groups.shrink_to_fit();
+    status.blocked_by.shrink_to_fit();
 }
 
 impl From<Metadata> for ObjectMeta {

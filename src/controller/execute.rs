@@ -43,7 +43,7 @@ impl Reconciler {
         } else {
             let priority = priority(&pass.object);
             permit.insert(self.aws.rate_limits.acquire(
-                &arn.account_region(),
+                arn.account_region(),
                 pass.object.id().as_str(),
                 priority,
                 calls,
@@ -171,7 +171,7 @@ impl Reconciler {
         let call = make(session).await;
         let Object { namespace, name, .. } = &pass.evidence.object;
         let subject = Subject { namespace: Some(namespace), name: Some(name), arn: Some(arn.as_str()) };
-        self.aws.record_response(&arn.account_region(), session, &call, subject);
+        self.aws.record_response(arn.account_region(), session, &call, subject);
         call.outcome
     }
 }

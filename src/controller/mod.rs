@@ -171,7 +171,7 @@ async fn reconcile(received: Arc<Received>, context: Arc<Context>) -> Result<Act
         return Ok(Action::await_change());
     }
     let reference = ObjectRef::from(&*received);
-    let account_region = object.spec.arn.parse::<ConnectorArn>().ok().map(|arn| arn.account_region());
+    let account_region = object.spec.arn.parse::<ConnectorArn>().ok().map(|arn| arn.account_region().clone());
     let Some(worker) = shared.admission.admit(reference.clone(), account_region) else {
         return Ok(Action::await_change());
     };

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::text;
 
@@ -40,13 +41,15 @@ pub(crate) struct AccountRegion {
     pub region: Region,
 }
 
-/// The full ARN of one VPC connector, revision and id included.
+/// The full ARN of one VPC connector, revision and id included. Its clones share one text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct ConnectorArn {
+pub(crate) struct ConnectorArn(Arc<Parts>);
+
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Parts {
     text: String,
     partition: String,
-    region: Region,
-    account: AccountId,
+    account_region: AccountRegion,
     named: Named,
 }
 
@@ -66,47 +69,47 @@ pub struct ArnError(String);
 impl ConnectorArn {
     /// The ARN as AWS writes it.
     pub(crate) fn as_str(&self) -> &str {
-        &self.text
+        &self.0.text
     }
 
     /// The partition; today App Runner exists in `aws` only.
     pub(crate) fn partition(&self) -> &str {
-        &self.partition
+        &self.0.partition
     }
 
     /// The region whose endpoint serves the connector.
     pub(crate) fn region(&self) -> &Region {
-        &self.region
+        &self.0.account_region.region
     }
 
     /// The account that owns the connector.
     pub(crate) fn account(&self) -> &AccountId {
-        &self.account
+        &self.0.account_region.account
     }
 
     /// The connector's name.
     pub(crate) fn name(&self) -> &str {
-        &self.named.name
+        &self.0.named.name
     }
 
     /// The connector's revision, a number.
     pub(crate) fn revision(&self) -> &str {
-        &self.named.revision
+        &self.0.named.revision
     }
 
     /// The connector's unique id. All ids seen so far have 32 hexadecimal digits; AWS does not document their form.
     pub(crate) fn id(&self) -> &str {
-        &self.named.id
+        &self.0.named.id
     }
 
     /// The account and region of the connector.
-    pub(crate) fn account_region(&self) -> AccountRegion {
-        AccountRegion { account: self.account.clone(), region: self.region.clone() }
+    pub(crate) fn account_region(&self) -> &AccountRegion {
+        &self.0.account_region
     }
 
     /// True if the connector is in this account and region.
     pub(crate) fn is_in(&self, account_region: &AccountRegion) -> bool {
-        self.account == account_region.account && self.region == account_region.region
+        self.account_region() == account_region
     }
 }
 
@@ -172,13 +175,8 @@ impl FromStr for ConnectorArn {
         let named = connector(resource).ok_or_else(|| {
             ArnError::of(text, "is not a full VPC connector ARN, which ends in vpcconnector/NAME/REVISION/ID")
         })?;
-        Ok(Self {
-            named,
-            text: text.to_owned(),
-            partition: partition.to_owned(),
-            region: region.parse()?,
-            account: account.parse()?,
-        })
+        let account_region = AccountRegion { region: region.parse()?, account: account.parse()? };
+        Ok(Self(Arc::new(Parts { text: text.to_owned(), partition: partition.to_owned(), account_region, named })))
     }
 }
 

@@ -327,7 +327,7 @@ fn refused_delete(evidence: &Evidence) -> Option<&RefusedDelete> {
 }
 
 fn waits_after_refusal(wait: &Wait) -> bool {
-    wait.failure.as_ref().is_some_and(Failure::refuses_the_delete)
+    wait.failure.as_deref().is_some_and(Failure::refuses_the_delete)
 }
 
 fn wait_for_services(evidence: &Evidence, refused: &RefusedDelete) -> Option<Decision> {

@@ -1,6 +1,7 @@
 //! The state that the process keeps of one object between reconciles.
 //!
-//! It may be lost in a restart without harm: AWS is then called once more.
+//! It may be lost in a restart without harm: AWS is then called once more. There is one for each object, so what few of
+//! them have is boxed.
 
 use super::arn::ConnectorArn;
 use super::attempt::{Attempt, Trigger};
@@ -18,7 +19,7 @@ pub(crate) struct ObjectState {
     /// The deletion of the connector.
     pub deletion: Deletion,
     /// A claim whose owner tag has to be read back.
-    pub pending_claim: Option<PendingClaim>,
+    pub pending_claim: Option<Box<PendingClaim>>,
     /// The last read of the owner tag, if it did not forbid a deletion.
     pub owner_checked_at: Option<Moment>,
     /// The last time that the missing owner tag of the claimed connector was written again.
@@ -56,7 +57,7 @@ pub(crate) enum Deletion {
         describes: u32,
     },
     /// App Runner refused the request because the connector is, or may be, in use.
-    Refused(RefusedDelete),
+    Refused(Box<RefusedDelete>),
     /// AWS confirmed that the connector is deleted; this is final.
     Confirmed {
         /// The connector.
@@ -127,7 +128,7 @@ pub(crate) struct Wait {
     /// The time of the next attempt.
     pub until: Moment,
     /// The failed call that caused it, if there is one.
-    pub failure: Option<Failure>,
+    pub failure: Option<Box<Failure>>,
 }
 
 impl ObjectState {

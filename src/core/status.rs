@@ -77,7 +77,7 @@ pub(crate) fn status_while(evidence: &Evidence, wait: &Wait) -> (VpcConnectorSta
         status.attempts = Some(i32::try_from(attempts).unwrap_or(i32::MAX));
         status.next_attempt_time = next_attempt_time(evidence, wait.until);
     }
-    status.last_error = wait.failure.as_ref().map(last_error);
+    status.last_error = wait.failure.as_deref().map(last_error);
     set_ready(evidence, &mut status, wait.reason, &wait.message);
     if is_stalled(evidence, wait) {
         set(evidence, &mut status, condition::STALLED, "True", wait.reason, &wait.message);

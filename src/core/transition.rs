@@ -99,7 +99,7 @@ fn apply_delete(evidence: &mut Evidence, outcome: Outcome<Connector>, arn: &Conn
             if failure.refuses_the_delete() {
                 let since = refused_since.unwrap_or(now);
                 let refused = RefusedDelete { since, last: now, failure: failure.clone() };
-                evidence.state.deletion = Deletion::Refused(refused);
+                evidence.state.deletion = Deletion::Refused(Box::new(refused));
             }
             fail(evidence, failure);
         }
@@ -227,7 +227,7 @@ fn apply_written_tag(evidence: &mut Evidence) {
         | Ownership::Another { .. } => replaced,
     };
     let written_at = evidence.now.moment;
-    evidence.state.pending_claim = Some(PendingClaim { connector, replaced_tag, written_at, unseen: 0 });
+    evidence.state.pending_claim = Some(Box::new(PendingClaim { connector, replaced_tag, written_at, unseen: 0 }));
 }
 
 /// Reads a description; only the ARN that was asked for, with a Status of the API model, proves anything.

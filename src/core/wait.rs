@@ -116,7 +116,7 @@ pub(super) fn after_refusal(evidence: &Evidence, refused: &RefusedDelete, blocke
     };
     let at_once = retry_since.is_some_and(|at| at > refused.last);
     let wait = if at_once { Duration::ZERO } else { wait.max(blockers.min_interval) };
-    Wait { reason, message, until: refused.last.after(wait), failure: Some(refused.failure.clone()) }
+    Wait { reason, message, until: refused.last.after(wait), failure: Some(Box::new(refused.failure.clone())) }
 }
 
 /// App Runner reports the connector in use, and no service is seen to use it.
@@ -177,9 +177,9 @@ pub(super) fn after_failure(evidence: &Evidence, failure: &Failure) -> Wait {
     // A failed describe changes nothing: the connector was ACTIVE when it was last described.
     let was_available = evidence.object.status.says(Reason::Available);
     if evidence.object.phase() == Phase::Claimed && failure.class.is_transient() && was_available {
-        return Wait { failure: Some(failure.clone()), ..available(until) };
+        return Wait { failure: Some(Box::new(failure.clone())), ..available(until) };
     }
-    Wait { reason: failure.class.reason(), message: explain(failure), until, failure: Some(failure.clone()) }
+    Wait { reason: failure.class.reason(), message: explain(failure), until, failure: Some(Box::new(failure.clone())) }
 }
 
 fn consecutive_failures(evidence: &Evidence) -> u32 {

@@ -255,7 +255,7 @@ mod tests {
 
     fn app_runner(region: &str) -> SharedFailure {
         let arn = format!("arn:aws:apprunner:{region}:111122223333:vpcconnector/shop/1/{}", "0".repeat(32));
-        SharedFailure::AppRunner(arn.parse::<ConnectorArn>().unwrap().account_region())
+        SharedFailure::AppRunner(arn.parse::<ConnectorArn>().unwrap().account_region().clone())
     }
 
     #[test]

@@ -98,7 +98,7 @@ fn any_deletion() -> impl Strategy<Value = Deletion> {
     let class = prop::sample::select(vec![ErrorClass::InUse, ErrorClass::InvalidRequest]);
     let refused = (0..1_000_u64, 0..400_u64, class).prop_map(|(since, last, class)| {
         let failure = failure(Operation::DeleteVpcConnector, class);
-        Deletion::Refused(RefusedDelete { since: ago(since + last), last: ago(last), failure })
+        Deletion::Refused(Box::new(RefusedDelete { since: ago(since + last), last: ago(last), failure }))
     });
     let refused_since = prop::option::of((0..1_000_u64).prop_map(ago));
     prop_oneof![
@@ -128,7 +128,7 @@ fn any_blockers() -> impl Strategy<Value = Blockers> {
 }
 
 /// The state of the owner tag: a pending claim, its last read, and its last restoration.
-fn any_tag_state() -> impl Strategy<Value = (Option<PendingClaim>, Option<Moment>, Option<Moment>)> {
+fn any_tag_state() -> impl Strategy<Value = (Option<Box<PendingClaim>>, Option<Moment>, Option<Moment>)> {
     let pending = (0..2_000_u64, 0..5_u32).prop_map(move |(written, unseen)| PendingClaim {
         connector: Some(connector("ACTIVE")),
         replaced_tag: None,
@@ -136,7 +136,7 @@ fn any_tag_state() -> impl Strategy<Value = (Option<PendingClaim>, Option<Moment
         unseen,
     });
     let checked = prop::option::of((0..120_u64).prop_map(ago));
-    (prop::option::of(pending), checked, prop::option::of((0..8_000_u64).prop_map(ago)))
+    (prop::option::of(pending.prop_map(Box::new)), checked, prop::option::of((0..8_000_u64).prop_map(ago)))
 }
 
 fn any_refusal() -> impl Strategy<Value = Refusal> {
@@ -182,7 +182,7 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
             if waiting {
                 let refused = deletion.refused();
                 let reason = if refused.is_some() { Reason::InUse } else { Reason::Available };
-                let failure = refused.map(|refused| refused.failure.clone());
+                let failure = refused.map(|refused| Box::new(refused.failure.clone()));
                 e.state.wait = Some(Wait { reason, failure, ..claimed().waits() });
             }
             (e.state.deletion, e.blockers, e.state.refusals) = (deletion, blockers, refusals);

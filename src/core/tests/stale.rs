@@ -92,7 +92,7 @@ fn a_status_that_wrongly_says_inactive_is_corrected_by_a_description() {
 #[test]
 fn the_minute_of_an_owner_tag_begins_when_the_tag_is_read() {
     let failure = failure(Operation::DeleteVpcConnector, ErrorClass::InUse);
-    let refused = Deletion::Refused(RefusedDelete { since: NOW, last: NOW, failure });
+    let refused = Deletion::Refused(Box::new(RefusedDelete { since: NOW, last: NOW, failure }));
     let e = claimed().deleting().deletion(refused).after_tags(tag(Some("c1/shop/other")));
     let e = e.later(50).after_other_object(OtherObjectState::Released);
     assert_eq!(e.state.owner_checked_at, Some(NOW));

@@ -136,13 +136,13 @@ fn hash_state(state: &ObjectState, hasher: &mut impl Hasher) {
     } = state;
     hash_deletion(deletion, hasher);
     pending_claim.is_some().hash(hasher);
-    if let Some(PendingClaim { connector, replaced_tag, written_at, unseen }) = pending_claim {
+    if let Some(PendingClaim { connector, replaced_tag, written_at, unseen }) = pending_claim.as_deref() {
         (connector.is_some(), replaced_tag, moment(written_at), unseen).hash(hasher);
     }
     (owner_checked_at.as_ref().map(moment), tag_restored_at.as_ref().map(moment)).hash(hasher);
     wait.is_some().hash(hasher);
     if let Some(Wait { reason, message: _, until, failure }) = wait {
-        (reason, moment(until), failure.as_ref().map(kind)).hash(hasher);
+        (reason, moment(until), failure.as_deref().map(kind)).hash(hasher);
     }
     refusals.is_some().hash(hasher);
     if let Some(Refusals { last, failures: _, since: _ }) = refusals {
@@ -157,7 +157,8 @@ fn hash_deletion(deletion: &Deletion, hasher: &mut impl Hasher) {
         Deletion::NotSent => {}
         Deletion::Unanswered { refused_since } => refused_since.as_ref().map(moment).hash(hasher),
         Deletion::Accepted { since, describes: _ } => moment(since).hash(hasher),
-        Deletion::Refused(RefusedDelete { since, last, failure }) => {
+        Deletion::Refused(refused) => {
+            let RefusedDelete { since, last, failure } = &**refused;
             (moment(since), moment(last), kind(failure)).hash(hasher);
         }
         Deletion::Confirmed { arn: _, by, recorded } => {
