@@ -95,6 +95,8 @@ impl Reconciler {
         if !attempt.write_refused() {
             self.incidents.end(&SharedFailure::WriteRefused, uid.as_str());
         }
+        // The watch may have shown our last write before its reply came; then this drops the copy of the reply.
+        drop(same().map(|shown| self.objects.latest(shown)));
         self.states.put(uid, state);
         match result {
             // Requeue instead of forgetting: a 404 may be transient, or the API server may have been restored from a backup.
