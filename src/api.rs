@@ -17,6 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// The API group; annotations, the finalizer and the owner tag in AWS start with it.
 pub const GROUP: &str = "apprunner-operator.dev";
@@ -187,8 +188,8 @@ pub struct VpcConnectorStatus {
 fn readable_list<'de, T: serde::de::DeserializeOwned, D: serde::Deserializer<'de>>(
     stored: D,
 ) -> Result<Vec<T>, D::Error> {
-    let stored = Vec::<serde_json::Value>::deserialize(stored)?;
-    Ok(stored.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect())
+    let stored = Vec::<Box<RawValue>>::deserialize(stored)?;
+    Ok(stored.into_iter().filter_map(|entry| serde_json::from_str(entry.get()).ok()).collect())
 }
 
 /// An App Runner service that blocks the connector's deletion.

@@ -11,6 +11,7 @@ use kube::client::ConfigExt;
 use kube::{Api, Client, Config, ResourceExt};
 use tower::util::MapErr;
 use tower::{BoxError, Service, ServiceBuilder};
+use tower_http::timeout::ResponseBodyTimeoutLayer;
 
 use super::proxy::UnusableProxy;
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, Error, SILENCE_DEADLINE, access, within_deadline};
@@ -93,7 +94,8 @@ pub(crate) async fn connect_in_time(args: &AccessArgs) -> Result<Client, StartEr
 ///
 /// The default client of kube holds the body of a request back until the server acknowledges the head, which may take
 /// 40 ms (Nagle's algorithm), and it retries calls without a trace. This client does neither. The deadline of a
-/// connection includes the proxy and TLS.
+/// connection includes the proxy and TLS. The silence of a connection is measured while a reply is awaited; a deadline of
+/// hyper-timeout for each read would be a timer that expires after each read, and wake the process.
 fn client_over<C>(config: &Config, connector: C) -> kube::Result<Client>
 where
     C: Service<Uri> + Clone + Send + Sync + 'static,
@@ -103,14 +105,16 @@ where
 {
     let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(connector)?);
     connector.set_connect_timeout(Some(CONNECT_DEADLINE));
-    connector.set_read_timeout(Some(SILENCE_DEADLINE));
-    connector.set_reset_reader_on_write(true);
+    let mut connections = legacy::Client::builder(TokioExecutor::new());
+    connections.pool_idle_timeout(SILENCE_DEADLINE);
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
         .layer(config.extra_headers_layer()?)
+        .timeout(SILENCE_DEADLINE)
+        .layer(ResponseBodyTimeoutLayer::new(SILENCE_DEADLINE))
         .map_err(BoxError::from)
-        .service(legacy::Client::builder(TokioExecutor::new()).build(connector));
+        .service(connections.build(connector));
     Ok(Client::new(service, &config.default_namespace))
 }
 

@@ -21,16 +21,16 @@ use crate::apprunner::session::Session;
 use crate::clock;
 use crate::cluster::Error;
 use crate::cluster::events::Events;
+use crate::cluster::own_writes::Latest;
 use crate::cluster::received::Unparsable;
 use crate::cluster::writes::VpcConnectorClient;
-use crate::core::attempt::Attempt;
 use crate::core::clock::Moment;
 use crate::core::decide::{Decision, decide};
 use crate::core::effect::Effect;
 use crate::core::event::{self, EventReason, PendingEvent};
 use crate::core::evidence::{Caller, Evidence, Object, Rules};
 use crate::core::refusal::{self, Refusal, WriteKind};
-use crate::core::state::{ObjectState, Wait};
+use crate::core::state::Wait;
 use crate::core::{stall, status, text, transition, wait};
 use crate::leadership::MayAct;
 use crate::telemetry::incidents::{Incidents, SharedFailure};
@@ -58,6 +58,8 @@ pub(crate) struct Reconciler {
 /// One pass: the object, the evidence about it, and the session that the next call is signed with.
 pub(super) struct Pass {
     pub(super) object: Arc<VpcConnector>,
+    /// Our finalizer was removed, even if `object` still has it.
+    released: bool,
     pub(super) session: Option<Arc<Session>>,
     pub(super) evidence: Evidence,
 }
@@ -86,18 +88,16 @@ impl Reconciler {
         let Some(object) = shown() else { return Ok(self.requeue_later()) };
         let Some(_lock) = self.locks.acquire(&object.spec.arn) else { return Ok(Action::requeue(ARN_LOCK_REQUEUE)) };
         let uid = object.id();
-        let mut state = self.states.take(&object);
-        let latest = self.objects.latest(object.clone());
-        let attempt = state.start_reconcile(&Object::read(&latest.object, latest.released), clock::now().moment);
+        let mut pass = self.first_pass(object);
         // An object of the same name that was created since is another object, with a reconcile of its own.
         let same = || shown().filter(|now| now.id() == uid);
-        let (result, attempt) = self.run_to_wait(same, &mut state, attempt).await;
-        if !attempt.write_refused() {
+        let result = self.run_to_wait(same, &mut pass).await;
+        if !pass.evidence.attempt.write_refused() {
             self.incidents.end(&SharedFailure::WriteRefused, uid.as_str());
         }
         // The watch may have shown our last write before its reply came; then this drops the copy of the reply.
         drop(same().map(|shown| self.objects.latest(shown)));
-        self.states.put(uid, state);
+        self.states.put(uid, pass.evidence.state);
         match result {
             // Requeue instead of forgetting: a 404 may be transient, or the API server may have been restored from a backup.
             // A deleted object is no longer in the store at the next reconcile.
@@ -127,45 +127,51 @@ impl Reconciler {
     async fn run_to_wait(
         &self,
         shown: impl Fn() -> Option<Arc<VpcConnector>>,
-        state: &mut ObjectState,
-        mut attempt: Attempt,
-    ) -> (Result<Action, Error>, Attempt) {
+        pass: &mut Pass,
+    ) -> Result<Action, Error> {
         let (mut changed, mut permit) = (false, None);
         for _ in 0..MAX_PASSES {
-            let Some(shown) = shown() else { return (Ok(self.requeue_later()), attempt) };
-            let mut pass = self.observe(shown, std::mem::take(state), attempt);
-            let result = match self.step(&mut pass, &mut permit).await {
-                Err(Error::WriteRefused(refusal)) => self.apply_refusal(&mut pass, refusal),
+            let Some(shown) = shown() else { return Ok(self.requeue_later()) };
+            self.observe(pass, shown);
+            let result = match self.step(pass, &mut permit).await {
+                Err(Error::WriteRefused(refusal)) => self.apply_refusal(pass, refusal),
                 result => result,
             };
-            (*state, attempt) = (pass.evidence.state, pass.evidence.attempt);
             match result {
                 Ok(None) => changed = false,
                 // The object changed since it was read: one more pass with the new version.
                 Err(Error::Changed(_)) if !changed => changed = true,
-                Ok(Some(action)) => return (Ok(action), attempt),
-                Err(error) => return (Err(error), attempt),
+                Ok(Some(action)) => return Ok(action),
+                Err(error) => return Err(error),
             }
         }
         error!("the reconcile did not end after {MAX_PASSES} passes; the object is requeued");
-        (Ok(self.requeue_later()), attempt)
+        Ok(self.requeue_later())
     }
 
-    fn observe(&self, shown: Arc<VpcConnector>, state: ObjectState, attempt: Attempt) -> Pass {
-        let latest = self.objects.latest(shown);
-        let session = self.aws.sessions.current();
-        let mut evidence = Evidence {
-            object: Object::read(&latest.object, latest.released),
-            blockers: self.scans.blockers_for(&latest.object.id()),
-            caller: session.as_ref().map_or(Caller::Unknown, |session| Caller::Account(session.account().clone())),
-            state,
-            attempt,
-            rules: self.rules.clone(),
-            now: clock::now(),
-            jitter: rand::random(),
-        };
-        transition::drop_outdated(&mut evidence);
-        Pass { object: latest.object, session, evidence }
+    /// The pass that a reconcile of an object starts with, before anything but the object is observed.
+    fn first_pass(&self, shown: Arc<VpcConnector>) -> Pass {
+        let mut state = self.states.take(&shown);
+        let Latest { object, released } = self.objects.latest(shown);
+        let (read, now) = (Object::read(&object, released), clock::now());
+        let attempt = state.start_reconcile(&read, now.moment);
+        let (caller, blockers, rules) = (Caller::Unknown, None, self.rules.clone());
+        let evidence = Evidence { object: read, caller, state, attempt, blockers, rules, now, jitter: rand::random() };
+        Pass { object, released, session: None, evidence }
+    }
+
+    fn observe(&self, pass: &mut Pass, shown: Arc<VpcConnector>) {
+        let Latest { object, released } = self.objects.latest(shown);
+        if released != pass.released || !Arc::ptr_eq(&object, &pass.object) {
+            pass.evidence.object = Object::read(&object, released);
+            (pass.object, pass.released) = (object, released);
+        }
+        pass.session = self.aws.sessions.current();
+        let account = pass.session.as_ref().map(|session| session.account().clone());
+        pass.evidence.caller = account.map_or(Caller::Unknown, Caller::Account);
+        pass.evidence.blockers = self.scans.blockers_for(&pass.object.id());
+        (pass.evidence.now, pass.evidence.jitter) = (clock::now(), rand::random());
+        transition::drop_outdated(&mut pass.evidence);
     }
 
     /// Carries out one decision; `None` means that another pass follows.

@@ -17,6 +17,10 @@ const SIGNED_REQUEST: [&str; 4] = ["The Canonical String", "Authorization=", "Cr
 
 /// A text in one line: a space in place of each control character, and at most so many characters.
 pub(crate) fn one_line(text: &str, max: usize) -> String {
+    let plain = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    if text.len() <= max && text.bytes().all(plain) {
+        return text.to_owned();
+    }
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max).collect()
 }
 
@@ -43,7 +47,7 @@ fn without_request(text: &str, max: usize) -> String {
     let mut line = one_line(text, usize::MAX);
     let starts = SIGNED_REQUEST.iter().filter_map(|start| words::position(&line, start));
     line.truncate(starts.min().unwrap_or(line.len()));
-    line.trim_end().chars().take(max).collect()
+    one_line(line.trim_end(), max)
 }
 
 #[cfg(test)]

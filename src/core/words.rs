@@ -15,8 +15,8 @@ pub(crate) fn says(text: &str, phrase: &str) -> bool {
 
 /// The byte position of a phrase in a text from AWS.
 pub(crate) fn position(text: &str, phrase: &str) -> Option<usize> {
-    // Only ASCII letters change, so all byte positions stay the same.
-    text.to_ascii_lowercase().find(&phrase.to_ascii_lowercase())
+    // The bytes of a phrase, which is ASCII, are never a part of another character.
+    text.as_bytes().windows(phrase.len().max(1)).position(|bytes| bytes.eq_ignore_ascii_case(phrase.as_bytes()))
 }
 
 #[cfg(test)]
