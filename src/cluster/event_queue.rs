@@ -67,8 +67,11 @@ impl EventQueue {
 
     /// Notes that a reconcile begins or ends.
     pub(super) fn note_reconcile(&self, begins: bool) {
-        self.reconciling
-            .send_modify(|running| *running = if begins { *running + 1 } else { running.saturating_sub(1) });
+        self.reconciling.send_if_modified(|running| {
+            *running = if begins { *running + 1 } else { running.saturating_sub(1) };
+            // Only this number ends a wait, so others wake nobody.
+            *running == 0
+        });
     }
 
     /// Waits until no reconcile is in progress.
