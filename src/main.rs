@@ -8,6 +8,11 @@ use apprunner_operator::api;
 use apprunner_operator::cli::{Cli, Command, Preflight};
 use apprunner_operator::commands::{preflight, report, run};
 use clap::Parser;
+use tikv_jemallocator::Jemalloc;
+
+/// glibc keeps a third more memory after thousands of objects were adopted, and needs a sixth more CPU time for a deletion.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     let Err(error) = execute(Cli::parse()) else { return ExitCode::SUCCESS };

@@ -5,7 +5,7 @@ use hyper::rt::{Read, Write};
 use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connection, HttpConnector};
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::client::ConfigExt;
 use kube::{Api, Client, Config, ResourceExt};
@@ -106,7 +106,7 @@ where
     let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(connector)?);
     connector.set_connect_timeout(Some(CONNECT_DEADLINE));
     let mut connections = legacy::Client::builder(TokioExecutor::new());
-    connections.pool_idle_timeout(SILENCE_DEADLINE);
+    connections.pool_idle_timeout(SILENCE_DEADLINE).pool_timer(TokioTimer::new());
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)
