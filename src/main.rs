@@ -10,7 +10,7 @@ use apprunner_operator::commands::{preflight, report, run};
 use clap::Parser;
 use tikv_jemallocator::Jemalloc;
 
-/// glibc keeps a third more memory after thousands of objects were adopted, and needs a sixth more CPU time for a deletion.
+/// glibc keeps a quarter more memory after thousands of objects were adopted, and needs a fifth more CPU time for a deletion.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

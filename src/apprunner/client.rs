@@ -18,7 +18,7 @@ use aws_sdk_apprunner::operation::list_vpc_connectors::ListVpcConnectorsOutput;
 use aws_sdk_apprunner::types::Tag;
 use tracing::{debug, info};
 
-use super::exchange::{Exchange, ReplyCheck};
+use super::exchange::ReplyCheck;
 use super::session::Session;
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, UNTAG_DEADLINE, wire};
 use crate::api::OWNER_TAG;
@@ -37,8 +37,8 @@ const CONNECTORS_PER_PAGE: i32 = 100;
 /// The client of one region, and the check of its replies.
 #[derive(Clone)]
 pub(super) struct RegionClient {
-    pub(super) api: Client,
-    pub(super) check: ReplyCheck,
+    api: Client,
+    check: ReplyCheck,
 }
 
 /// One call to AWS, and its outcome.
@@ -191,10 +191,7 @@ impl RegionClient {
                 let outcome = read(output).map_err(|why| Failure::unproven(operation, &why));
                 (request_id, outcome.map_or_else(unknown, Outcome::Done))
             }
-            Ok(Err(error)) => {
-                let exchange = Exchange { operation, host: self.check.host() };
-                (wire::request_id_of(&error), wire::outcome_of(exchange, &error))
-            }
+            Ok(Err(error)) => (wire::request_id_of(&error), wire::outcome_of(self.check.exchange(operation), &error)),
             Err(_) => (None, unknown(Failure::new(operation, ErrorClass::Unreachable, "Timeout", wire::NO_ANSWER))),
         };
         Call { operation, request_id, sent, took, outcome }

@@ -42,9 +42,9 @@ pub(super) struct ReplyCheck {
 }
 
 impl ReplyCheck {
-    /// The host of the requests, with its port if that is not the default.
-    pub(super) fn host(&self) -> &str {
-        self.host.get().map_or("AWS", String::as_str)
+    /// A call of this client. Its host has a port if that is not the default.
+    pub(super) fn exchange(&self, operation: Operation) -> Exchange<'_> {
+        Exchange { operation, host: self.host.get().map_or("AWS", String::as_str) }
     }
 }
 

@@ -29,7 +29,7 @@ use tracing::info;
 
 use super::client::{Call, RegionClient, Subject};
 use super::environment::Environment;
-use super::exchange::{Exchange, ReplyCheck};
+use super::exchange::ReplyCheck;
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, STS_DEADLINE, error_text, wire};
 use crate::core::arn::{AccountId, AccountRegion, Region};
 use crate::core::error_class::ErrorClass;
@@ -337,10 +337,7 @@ async fn account_of(config: &SdkConfig) -> Result<AccountId, Failure> {
     let sent = aws_sdk_sts::Client::from_conf(config).get_caller_identity().send();
     let identity = match tokio::time::timeout(STS_DEADLINE, sent).await {
         Err(_) => return Err(failed(ErrorClass::Unreachable, "Timeout", wire::NO_ANSWER)),
-        Ok(Err(error)) => {
-            let exchange = Exchange { operation: Operation::GetCallerIdentity, host: check.host() };
-            return Err(wire::failure_of(exchange, &error));
-        }
+        Ok(Err(error)) => return Err(wire::failure_of(check.exchange(Operation::GetCallerIdentity), &error)),
         Ok(Ok(identity)) => identity,
     };
     let account = identity.account().unwrap_or_default();

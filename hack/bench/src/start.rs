@@ -20,7 +20,7 @@ pub(crate) struct Starts {
     pub(crate) ready: Vec<f64>,
     /// An object is claimed whose connector has the object's owner tag already.
     pub(crate) tagged: Vec<f64>,
-    /// An object is claimed whose connector has no owner tag: the claim waits 1 to 3 s.
+    /// An object is claimed whose connector has no owner tag: the claim waits until the tag can be read back.
     pub(crate) untagged: Vec<f64>,
 }
 
