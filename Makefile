@@ -31,7 +31,7 @@ fuzz: ## Fuzz each input from outside for SECONDS=60, or one with TARGET=name (n
 	@CARGO="$(CARGO)" TARGET="$(TARGET)" SECONDS_EACH="$(or $(SECONDS),60)" hack/fuzz
 
 # Only the crate itself is optimized: the dependencies are those of `make test`.
-prove: ## Run the model checker to a greater depth than `make test` (4 minutes, 5 GB)
+prove: ## Run the model checker to a greater depth than `make test` (6 minutes, 5 GB)
 	$(CARGO) test --locked --lib --config 'profile.dev.package.apprunner-operator.opt-level=2' \
 		core::tests::model -- --include-ignored --nocapture --test-threads 1
 

@@ -50,8 +50,18 @@ struct Shared {
 #[derive(Default)]
 struct State {
     by_account_region: HashMap<AccountRegion, Task>,
-    /// The subscribers and their connectors, by uid.
-    subscribers: HashMap<Uid, (Subscriber, ConnectorArn)>,
+    subscribers: Subscribers,
+}
+
+/// The subscribers, by uid and by connector, and how many there are in each account and region.
+///
+/// The number is part of every pass of every object that waits; to count them each time would take time that grows with
+/// the square of their number.
+#[derive(Default)]
+struct Subscribers {
+    connectors: HashMap<Uid, ConnectorArn>,
+    by_connector: HashMap<ConnectorArn, HashMap<Uid, Subscriber>>,
+    numbers: HashMap<AccountRegion, u32>,
 }
 
 struct Task {
@@ -75,7 +85,10 @@ impl ServiceScans {
     /// change of a service, not only of one that uses the connector.
     pub(crate) fn subscribe(&self, arn: &ConnectorArn, any_change: bool, subscriber: Subscriber) {
         let state = &mut *lock(&self.shared.state);
-        state.subscribers.insert(subscriber.uid.clone(), (subscriber, arn.clone()));
+        if state.subscribers.connectors.get(&subscriber.uid).is_some_and(|before| before != arn) {
+            state.unsubscribe(&subscriber.uid);
+        }
+        state.subscribers.insert(arn, subscriber);
         let account_region = arn.account_region();
         let task = state.by_account_region.entry(account_region.clone()).or_insert_with(|| {
             let changed = Arc::<Notify>::default();
@@ -89,26 +102,62 @@ impl ServiceScans {
     /// The blockers of the connector of a subscriber.
     pub(crate) fn blockers_for(&self, uid: &Uid) -> Option<Blockers> {
         let state = lock(&self.shared.state);
-        let arn = &state.subscribers.get(uid)?.1;
+        let arn = state.subscribers.connectors.get(uid)?;
         let account_region = arn.account_region();
-        let waiting = state.subscribers.values().filter(|(_, other)| other.is_in(account_region)).count();
         let rate = self.shared.aws.rate_limits.rate(account_region);
-        let min_interval = half_of_the_rate(u32::try_from(waiting).unwrap_or(u32::MAX), rate);
+        let min_interval = half_of_the_rate(state.subscribers.number_in(account_region), rate);
         let scan = &state.by_account_region.get(account_region)?.scan;
         scan.blockers_of(arn, &self.shared.intervals, min_interval, clock::now().moment)
     }
 
     /// Ends the subscription of an object.
     pub(crate) fn unsubscribe(&self, uid: &Uid) {
-        let state = &mut *lock(&self.shared.state);
-        let Some((_, arn)) = state.subscribers.remove(uid) else { return };
-        if state.subscribers.values().any(|(_, other)| *other == arn) {
-            return;
-        }
-        if let Some(task) = state.by_account_region.get_mut(arn.account_region()) {
-            task.scan.unwatch(&arn);
+        lock(&self.shared.state).unsubscribe(uid);
+    }
+}
+
+impl State {
+    fn unsubscribe(&mut self, uid: &Uid) {
+        let Some(unwatched) = self.subscribers.remove(uid) else { return };
+        if let Some(task) = self.by_account_region.get_mut(unwatched.account_region()) {
+            task.scan.unwatch(&unwatched);
             task.changed.notify_one();
         }
+    }
+}
+
+impl Subscribers {
+    fn insert(&mut self, arn: &ConnectorArn, subscriber: Subscriber) {
+        let uid = subscriber.uid.clone();
+        if self.connectors.insert(uid.clone(), arn.clone()).is_none() {
+            *self.numbers.entry(arn.account_region().clone()).or_default() += 1;
+        }
+        self.by_connector.entry(arn.clone()).or_default().insert(uid, subscriber);
+    }
+
+    /// Returns the connector if this was its last subscriber.
+    fn remove(&mut self, uid: &Uid) -> Option<ConnectorArn> {
+        let arn = self.connectors.remove(uid)?;
+        let of_connector = self.by_connector.get_mut(&arn)?;
+        of_connector.remove(uid);
+        let last = of_connector.is_empty();
+        if last {
+            self.by_connector.remove(&arn);
+        }
+        let number = self.numbers.get_mut(arn.account_region())?;
+        *number -= 1;
+        if *number == 0 {
+            self.numbers.remove(arn.account_region());
+        }
+        last.then_some(arn)
+    }
+
+    fn number_in(&self, account_region: &AccountRegion) -> u32 {
+        self.numbers.get(account_region).copied().unwrap_or_default()
+    }
+
+    fn of(&self, arn: &ConnectorArn) -> impl Iterator<Item = &Subscriber> {
+        self.by_connector.get(arn).into_iter().flat_map(HashMap::values)
     }
 }
 
@@ -202,7 +251,7 @@ impl Shared {
         let state = &mut *lock(&self.state);
         let Some(task) = state.by_account_region.get_mut(account_region) else { return };
         let changed = task.scan.apply(outcome, &self.intervals, time);
-        for (subscriber, _) in state.subscribers.values().filter(|(_, arn)| changed.contains(arn)) {
+        for subscriber in changed.iter().flat_map(|arn| state.subscribers.of(arn)) {
             // The receiver no longer exists once the operator shuts down.
             let _ = self.trigger.send(subscriber.clone());
         }
@@ -223,5 +272,36 @@ impl Drop for RemoveOnDrop<'_> {
         if state.by_account_region.get(self.account_region).is_some_and(ours) {
             state.by_account_region.remove(self.account_region);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arn(region: &str, id: char) -> ConnectorArn {
+        let id = String::from(id).repeat(32);
+        format!("arn:aws:apprunner:{region}:111122223333:vpcconnector/connector/1/{id}").parse().unwrap()
+    }
+
+    fn subscriber(uid: &str) -> Subscriber {
+        Subscriber { uid: Uid::from(Some(uid.to_owned())), namespace: "payments".into(), name: uid.into() }
+    }
+
+    #[test]
+    fn subscribers_are_counted_for_each_account_and_region() {
+        let (a, b, elsewhere) = (arn("us-east-1", 'a'), arn("us-east-1", 'b'), arn("eu-west-1", 'a'));
+        let mut subscribers = Subscribers::default();
+        for (arn, uid) in [(&a, "1"), (&a, "2"), (&b, "3"), (&elsewhere, "4"), (&a, "1")] {
+            subscribers.insert(arn, subscriber(uid));
+        }
+        assert_eq!(subscribers.number_in(a.account_region()), 3);
+        assert_eq!(subscribers.number_in(elsewhere.account_region()), 1);
+        assert_eq!(subscribers.of(&a).count(), 2);
+
+        let removed = ["1", "1", "2", "3"].map(|uid| subscribers.remove(&subscriber(uid).uid));
+        assert_eq!(removed, [None, None, Some(a.clone()), Some(b)], "the last one of a connector");
+        assert_eq!(subscribers.number_in(a.account_region()), 0);
+        assert_eq!((subscribers.numbers.len(), subscribers.by_connector.len()), (1, 1), "what is left");
     }
 }

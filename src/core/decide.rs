@@ -326,7 +326,7 @@ fn refused_delete(evidence: &Evidence) -> Option<&RefusedDelete> {
     evidence.state.deletion.refused().filter(|_| evidence.object.phase() == Phase::DeletingClaimed)
 }
 
-fn waits_after_refusal(wait: &Wait) -> bool {
+pub(super) fn waits_after_refusal(wait: &Wait) -> bool {
     wait.failure.as_deref().is_some_and(Failure::refuses_the_delete)
 }
 

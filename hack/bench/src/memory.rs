@@ -55,6 +55,10 @@ pub(crate) async fn measure(plan: &Plan, results: &mut Results) -> Result {
     let bed = Bed::start().await?;
     let idle = settled(&mut bed.run(Program::Operator, &[])?).await?;
     results.idle = Some(idle);
+    let ten = claim_all(&bed, 10, &[]).await?;
+    results.ten_claims_s = Some(ten.started.elapsed().as_secs_f64());
+    drop(ten);
+    bed.forget().await?;
     results.save()?;
     for &objects in &plan.objects {
         let footprint = adopt(&bed, objects).await?;
@@ -73,7 +77,8 @@ pub(crate) async fn measure(plan: &Plan, results: &mut Results) -> Result {
     Ok(())
 }
 
-async fn adopt(bed: &Bed, objects: usize) -> Result<Footprint> {
+/// Creates objects, and starts an operator that claims their connectors.
+async fn claim_all(bed: &Bed, objects: usize, flags: &[&str]) -> Result<Process> {
     let api = Api::<VpcConnector>::namespaced(bed.client.clone(), NAMESPACE);
     let create = async |n: usize| {
         let name = format!("egress-{n}");
@@ -81,8 +86,13 @@ async fn adopt(bed: &Bed, objects: usize) -> Result<Footprint> {
         api.create(&PostParams::default(), &claimed::object(&name, &arn)).await.map(|_| ())
     };
     stream::iter(0..objects).map(create).buffer_unordered(claimed::AT_ONCE).try_collect::<()>().await?;
-    let mut operator = bed.run(Program::Operator, &FAST)?;
+    let operator = bed.run(Program::Operator, flags)?;
     all_available(api, objects).await?;
+    Ok(operator)
+}
+
+async fn adopt(bed: &Bed, objects: usize) -> Result<Footprint> {
+    let mut operator = claim_all(bed, objects, &FAST).await?;
     let (adoption_s, adopted) = (operator.started.elapsed().as_secs_f64(), operator.memory()?);
     let settled_memory = settled(&mut operator).await?;
     drop(operator);

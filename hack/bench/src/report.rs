@@ -105,7 +105,7 @@ fn starts(starts: &Starts) -> String {
     for (what, took) in [
         ("ready", &starts.ready),
         ("first claim, connector tagged already", &starts.tagged),
-        ("first claim, with the 1 to 3 s between two reads of the tag", &starts.untagged),
+        ("first claim, with 0.3 to 0.8 s between two reads of the tag", &starts.untagged),
     ] {
         let spread = Spread::of(took.iter().copied()).map_or_else(String::new, show);
         let _ = writeln!(text, "| {what} | {spread} |");
@@ -124,6 +124,9 @@ fn memory(results: &Results) -> String {
         let [adopted, settled, restarted] = [row.adopted, row.settled, row.restarted].map(megabytes);
         let (objects, took, peak) = (row.objects, row.adoption_s, row.settled.peak);
         let _ = writeln!(text, "| {objects} | {took:.1} s | {adopted} | {peak:.1} MB | {settled} | {restarted} |");
+    }
+    if let Some(ten) = results.ten_claims_s {
+        let _ = writeln!(text, "\nTen objects with the default rate limit are claimed {ten:.1} s after the start.");
     }
     text
 }

@@ -2,7 +2,7 @@
 
 use super::super::evidence::{connector, failure};
 use super::operator::Fault;
-use super::world::{Aws, Life, Tag, Violation, World};
+use super::world::{Aws, DeleteAgain, Life, Tag, Violation, World};
 use crate::api::VpcConnector;
 use crate::core::arn::AccountId;
 use crate::core::effect::{AwsCall, AwsOutcome};
@@ -94,7 +94,9 @@ impl Call<'_> {
         match world.aws.life {
             Life::Active if world.aws.in_use => return Ok(Err(ErrorClass::InUse)),
             Life::Active | Life::Deleting => {}
-            // The worst of the answers that App Runner may give: it hides the receipt.
+            Life::Inactive if world.aws.delete_again == DeleteAgain::Invalid => {
+                return Ok(Err(ErrorClass::InvalidRequest));
+            }
             Life::Inactive | Life::Forgotten => return Ok(Err(ErrorClass::NotFound)),
         }
         self.check_owner(world, "deletes another owner's connector")?;

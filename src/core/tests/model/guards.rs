@@ -39,6 +39,9 @@ pub(super) enum Guard {
     /// A deletion describes the connector after an unanswered delete, and after its tags were not found: `delete` and
     /// `needs_describe` in `core/decide.rs`.
     DescribeAfterUnanswered,
+    /// A deletion describes the connector after every delete that is refused as invalid, not only after the first:
+    /// `still_refused` in `core/decide.rs`.
+    DescribeAfterEachRefusal,
     /// A reply that reports the connector ACTIVE is `Deletion::Accepted`, and not a proof.
     AcceptedIsNotDeleted,
     /// A delete without an answer is `Deletion::Unanswered`, and not a proof.
@@ -126,6 +129,7 @@ fn removing_a_guard_of_writes_and_replies_fails() {
         (Guard::ReleasesRemembered, after(RETAINS_UNSEEN, 1, First::Claimed, 2)),
         (Guard::Account, claimed(1)),
         (Guard::DescribeAfterUnanswered, claimed(1)),
+        (Guard::DescribeAfterEachRefusal, claimed(2).refusing_inactive()),
         (Guard::AcceptedIsNotDeleted, claimed(1)),
         (Guard::UnansweredIsNotDeleted, claimed(1)),
     ]);

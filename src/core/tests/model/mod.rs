@@ -27,7 +27,7 @@ use actions::Action;
 use guards::Guard;
 use search::{Found, search};
 use time::TICK;
-use world::{Api, Aws, Budget, Credentials, Life, OBJECTS, Operator, Tag, World};
+use world::{Api, Aws, Budget, Credentials, DeleteAgain, Life, OBJECTS, Operator, Tag, World};
 
 use crate::core::decide::{ARN_GUARDS, ArnGuard, Decision, GUARDS, Guard as Row, decide_by};
 use crate::core::evidence::{Evidence, Rules};
@@ -114,6 +114,7 @@ struct Scenario {
     begun: &'static [Action],
     faults: u8,
     depth: usize,
+    delete_again: DeleteAgain,
 }
 
 /// The first world of a search.
@@ -129,10 +130,14 @@ enum First {
 const COMPLETE: usize = usize::MAX;
 
 fn scenario(operators: usize, first: First, faults: u8, depth: usize) -> Scenario {
-    Scenario { operators, first, begun: &[], faults, depth }
+    Scenario { operators, first, begun: &[], faults, depth, delete_again: DeleteAgain::NotFound }
 }
 
 impl Scenario {
+    fn refusing_inactive(self) -> Self {
+        Self { delete_again: DeleteAgain::Invalid, ..self }
+    }
+
     fn run(self, removed: Option<Guard>) -> Found {
         let (model, began) = (Model::new(self.operators, removed), Instant::now());
         let found = search(&model, self.first_world(), self.depth);
@@ -159,6 +164,7 @@ impl Scenario {
     fn first_world(self) -> World {
         let model = Model::new(self.operators, None);
         let mut world = start(Budget::of(self.faults));
+        world.aws.delete_again = self.delete_again;
         if self.first == First::Claimed {
             fairness::settle(&model, &mut world).unwrap();
         }
@@ -173,8 +179,15 @@ impl Scenario {
 /// A world with one new object, and an ACTIVE connector without a tag.
 fn start(left: Budget) -> World {
     let known = Credentials { known: true, right: true };
-    let aws =
-        Aws { life: Life::Active, tag: Tag::None, in_use: false, slow: false, foreign_for: 0, other_object: true };
+    let aws = Aws {
+        life: Life::Active,
+        tag: Tag::None,
+        in_use: false,
+        slow: false,
+        delete_again: DeleteAgain::NotFound,
+        foreign_for: 0,
+        other_object: true,
+    };
     let mut world = World {
         api: Api { history: VecDeque::from([None]), version: 0, created: 0, claimed: [false; OBJECTS], refuses: false },
         aws,
@@ -194,6 +207,7 @@ fn one_operator_keeps_the_properties_with_any_one_fault() {
 fn one_operator_keeps_the_properties_with_several_faults() {
     scenario(1, First::Claimed, 2, 7).keeps_the_properties();
     scenario(1, First::Claimed, 3, 4).keeps_the_properties();
+    scenario(1, First::Claimed, 2, 7).refusing_inactive().keeps_the_properties();
 }
 
 #[test]
@@ -207,6 +221,7 @@ fn two_operators_without_a_lease_keep_the_properties() {
 fn deep_one_operator_keeps_the_properties() {
     scenario(1, First::New, 2, COMPLETE).keeps_the_properties();
     scenario(1, First::Claimed, 3, 13).keeps_the_properties();
+    scenario(1, First::New, 2, COMPLETE).refusing_inactive().keeps_the_properties();
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::world::{Credentials, NOW_BY_BOTH, Running, Violation, World, uid_of};
 use crate::api::{VpcConnector, VpcConnectorStatus};
 use crate::core::attempt::{Attempt, Ownership};
 use crate::core::blockers::Services;
-use crate::core::decide::Decision;
+use crate::core::decide::{Decision, waits_after_refusal};
 use crate::core::effect::{AwsCall, AwsOutcome, Completed, Effect, KubeWrite};
 use crate::core::evidence::{Caller, Evidence, Object, Phase};
 use crate::core::outcome::Service;
@@ -214,6 +214,9 @@ fn weaken(model: &Model, evidence: &mut Evidence) {
     }
     match model.without {
         Some(Guard::DescribeAfterUnanswered) => evidence.attempt.described = true,
+        Some(Guard::DescribeAfterEachRefusal) if evidence.state.wait.as_ref().is_some_and(waits_after_refusal) => {
+            evidence.attempt.described = true;
+        }
         Some(Guard::OwnerCheckExpires) if evidence.state.owner_checked_at.is_some() => {
             evidence.state.owner_checked_at = Some(NOW_BY_BOTH.moment);
         }

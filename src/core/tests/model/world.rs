@@ -96,10 +96,20 @@ pub(super) struct Aws {
     pub in_use: bool,
     /// The next delete is accepted, and carried out later.
     pub slow: bool,
+    pub delete_again: DeleteAgain,
     /// The steps of time for which the tag has named another owner; no longer than 2.
     pub foreign_for: u8,
     /// The other object that [`Tag::OtherObject`] names exists and names the connector.
     pub other_object: bool,
+}
+
+/// The answer to a delete of an INACTIVE connector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum DeleteAgain {
+    /// As if there were no connector, which hides the receipt.
+    NotFound,
+    /// The request is refused as invalid.
+    Invalid,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
