@@ -2,13 +2,15 @@
 //! output flags of a report have no variable, because users set them for each report.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 
+use crate::accounts_file;
 use crate::api::DeletionPolicy;
+use crate::core::accounts::Accounts;
 use crate::core::arn::{APP_RUNNER_REGIONS, Region};
 use crate::core::ownership::ClusterId;
 use crate::core::rate_limit::Limits;
@@ -93,6 +95,10 @@ pub struct RunArgs {
     /// The regions and rates of AWS calls.
     #[command(flatten)]
     pub aws: AwsArgs,
+    /// A YAML list of further AWS accounts, each with its role and the namespaces that may use it. Without it, the
+    /// operator acts in its own account only.
+    #[arg(long, env = "APPRUNNER_OPERATOR_ACCOUNTS", value_name = "FILE", value_parser = accounts)]
+    pub accounts: Option<Accounts>,
     /// The name of this cluster in owner tags. The uid of the kube-system namespace without it; a re-created cluster
     /// keeps its connectors with the id of the old one.
     #[arg(long, env = "APPRUNNER_OPERATOR_CLUSTER_ID", value_name = "ID")]
@@ -224,13 +230,17 @@ fn burst(text: &str) -> Result<u32, String> {
     if (3..=10_000).contains(&burst) { Ok(burst) } else { Err("at least 3 and at most 10000 calls".into()) }
 }
 
+fn accounts(path: &str) -> Result<Accounts, String> {
+    accounts_file::read(Path::new(path)).map_err(|error| error.to_string())
+}
+
 fn concurrency(text: &str) -> Result<usize, String> {
     let number: usize = text.parse().map_err(|_| "write it as a whole number, such as 16".to_owned())?;
     if (1..=1024).contains(&number) { Ok(number) } else { Err("at least 1 and at most 1024".into()) }
 }
 
 /// Source: Kubernetes, names of namespaces (RFC 1123 labels).
-fn namespace(text: &str) -> Result<String, String> {
+pub(crate) fn namespace(text: &str) -> Result<String, String> {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let edges = !text.starts_with('-') && !text.ends_with('-');
     if (1..=63).contains(&text.len()) && text.bytes().all(plain) && edges {

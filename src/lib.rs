@@ -39,6 +39,7 @@
 //! - **pass**: one round of the reconcile loop, with one decision and at most one call.
 //! - **own writes**: the versions that our writes returned, used until the watch shows them.
 
+pub mod accounts_file;
 pub mod api;
 mod apprunner;
 pub mod cli;

@@ -18,10 +18,15 @@ use crate::leadership::{Leadership, MayAct};
 
 /// Runs the controller for some namespaces until it is stopped, with all intervals divided. It serves no region of AWS.
 pub async fn run_controller(client: Client, namespaces: &[String], divisor: u32, stopping: CancellationToken) {
-    let rules = Rules { intervals: Intervals::default().divided_by(divisor), regions: Vec::new(), cluster_id: None };
+    let rules = Rules {
+        intervals: Intervals::default().divided_by(divisor),
+        accounts: Arc::default(),
+        regions: Vec::new(),
+        cluster_id: None,
+    };
     let may_act = Arc::new(MayAct { stopping, leadership: Leadership::always() });
     let limits = Limits { rate: 5.0, burst: 10 };
-    let aws = Arc::new(Aws::new(limits, rules.intervals.rate_recovery, Arc::default(), Arc::default()));
+    let aws = Arc::new(Aws::new(Arc::default(), limits, rules.intervals.rate_recovery, Arc::default(), Arc::default()));
     let (scans, triggers) = ServiceScans::new(aws.clone(), may_act.clone(), rules.intervals.clone());
     let (events, _sending) = Events::start(client.clone(), Arc::default());
     let objects = VpcConnectorClient::new(client.clone());

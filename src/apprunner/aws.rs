@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::client::{Call, Subject};
 use super::rate::RateLimits;
-use super::session::{Session, Sessions};
+use super::session::Session;
+use super::sessions::Sessions;
+use crate::core::accounts::Accounts;
 use crate::core::arn::AccountRegion;
 use crate::core::error_class::ErrorClass;
 use crate::core::outcome::{Failure, Outcome};
@@ -15,7 +17,7 @@ use crate::telemetry::metrics::Metrics;
 
 /// The parts that all calls to AWS share.
 pub(crate) struct Aws {
-    /// The credentials, with the account that they belong to.
+    /// The credentials, each with the account that they belong to.
     pub(crate) sessions: Sessions,
     /// The rate limit of each account and region.
     pub(crate) rate_limits: RateLimits,
@@ -27,8 +29,14 @@ pub(crate) struct Aws {
 
 impl Aws {
     /// Shared parts without credentials yet. Every `recovery`, a reduced rate rises by a tenth of the full rate.
-    pub(crate) fn new(limits: Limits, recovery: Duration, metrics: Arc<Metrics>, incidents: Arc<Incidents>) -> Self {
-        let sessions = Sessions::new(metrics.clone(), incidents.clone());
+    pub(crate) fn new(
+        accounts: Arc<Accounts>,
+        limits: Limits,
+        recovery: Duration,
+        metrics: Arc<Metrics>,
+        incidents: Arc<Incidents>,
+    ) -> Self {
+        let sessions = Sessions::new(accounts, metrics.clone(), incidents.clone());
         Self { sessions, rate_limits: RateLimits::new(limits, recovery), metrics, incidents }
     }
 
@@ -41,8 +49,9 @@ impl Aws {
         call: &Call<T>,
         subject: Subject<'_>,
     ) {
-        call.log(&account_region.region, subject);
-        self.metrics.observe_call(call.operation, &call.outcome, call.took);
+        let AccountRegion { account, region } = account_region;
+        call.log(Some(account), region, subject);
+        self.metrics.observe_call(call.operation, &call.outcome, call.took, Some(account), region);
         self.rate_limits.record_response(account_region, call.sent, &call.outcome);
         let shared = SharedFailure::AppRunner(account_region.clone());
         match &call.outcome {

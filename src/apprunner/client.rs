@@ -22,7 +22,7 @@ use super::exchange::ReplyCheck;
 use super::session::Session;
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, UNTAG_DEADLINE, wire};
 use crate::api::OWNER_TAG;
-use crate::core::arn::{ConnectorArn, Region};
+use crate::core::arn::{AccountId, ConnectorArn, Region};
 use crate::core::error_class::ErrorClass;
 use crate::core::intervals::millis;
 use crate::core::outcome::{Connector, Failure, Operation, Outcome, Page, Service};
@@ -61,22 +61,22 @@ type Read<T> = Result<T, String>;
 pub(crate) struct Subject<'a> {
     pub(crate) namespace: Option<&'a str>,
     pub(crate) name: Option<&'a str>,
-    /// The ARN of a connector or a service.
+    /// The ARN of a connector, a service or a role.
     pub(crate) arn: Option<&'a str>,
 }
 
 impl<T> Call<T> {
     /// Logs the call in one line. A call that only reads is logged at debug level, which is off by default: there are
     /// many such calls, and the conditions and [`crate::telemetry::incidents`] report a lasting failure.
-    pub(super) fn log(&self, region: &Region, subject: Subject<'_>) {
+    pub(super) fn log(&self, account: Option<&AccountId>, region: &Region, subject: Subject<'_>) {
         let Subject { namespace, name, arn } = subject;
         let (operation, outcome, duration_ms) = (self.operation, self.outcome.as_str(), millis(self.took));
-        let request_id = self.request_id.as_deref();
+        let (account, request_id) = (account.map(AccountId::as_str), self.request_id.as_deref());
         let (code, error) = self.outcome.failure().map(|failure| (&*failure.code, &*failure.message)).unzip();
         macro_rules! line {
             ($level:ident) => {
                 $level!(
-                    namespace, name, arn, %region, %operation, outcome, request_id, duration_ms, code, error, "called AWS"
+                    namespace, name, arn, account, %region, %operation, outcome, request_id, duration_ms, code, error, "called AWS"
                 )
             };
         }

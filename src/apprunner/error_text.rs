@@ -48,7 +48,7 @@ pub(super) fn no_connection(error: &(dyn Error + 'static), host: &str) -> String
 pub(super) fn wrong_content_type(operation: Operation, answer: &HttpResponse) -> Option<String> {
     let kind = String::from_utf8_lossy(answer.headers().get_bytes("content-type")?);
     let (expected, service) = match operation {
-        Operation::GetCallerIdentity => ("XML", "STS"),
+        operation if operation.is_of_sts() => ("XML", "STS"),
         _ => ("JSON", "App Runner"),
     };
     let kind = kind.split(';').next().unwrap_or_default().trim();
@@ -65,7 +65,7 @@ pub(super) fn unreadable(operation: Operation, answer: &HttpResponse) -> String 
         (_, None, _) => "the connection broke before the whole answer had come".to_owned(),
         (Some(encoding), ..) => format!("the answer is compressed with {encoding}, which the operator did not request"),
         (_, Some([]), _) => "the answer is empty".to_owned(),
-        (.., Operation::GetCallerIdentity) => "the answer is no valid XML".to_owned(),
+        (.., operation) if operation.is_of_sts() => "the answer is no valid XML".to_owned(),
         _ => "the answer is no valid JSON".to_owned(),
     }
 }

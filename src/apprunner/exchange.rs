@@ -83,6 +83,7 @@ fn required_members(operation: Operation) -> &'static [&'static [&'static str]] 
         Operation::TagResource
         | Operation::UntagResource
         | Operation::GetCallerIdentity
+        | Operation::AssumeRole
         | Operation::ResolveCredentials => &[],
     }
 }
@@ -123,8 +124,8 @@ impl Intercept for ReplyCheck {
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let (answer, operation) = (context.response(), operation(config)?);
-        // STS answers in XML, which the SDK parses. `Sessions` refuses a reply without an account.
-        if !answer.status().is_success() || operation == Operation::GetCallerIdentity {
+        // STS answers in XML, which the SDK parses. `sts` refuses a reply without an account.
+        if !answer.status().is_success() || operation.is_of_sts() {
             return Ok(());
         }
         let wrong_type = error_text::wrong_content_type(operation, answer);

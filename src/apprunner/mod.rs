@@ -6,19 +6,22 @@
 //! [`CALL_DEADLINE`], and converts the result into an [`Outcome`](crate::core::outcome::Outcome) that says whether the
 //! call can have taken effect.
 //!
-//! [`session`] gets credentials and their account; [`environment`] and [`trust`] read settings that the SDK does not
-//! read; [`client`] makes the calls; [`exchange`] checks each reply as it arrived; [`wire`] converts replies and
+//! [`sessions`] gets credentials and their account, from [`credentials`] and [`sts`]; [`session`] binds the two;
+//! [`environment`] and [`trust`] read settings that the SDK does not read; [`client`] makes the calls; [`exchange`] checks each reply as it arrived; [`wire`] converts replies and
 //! errors; [`error_text`] has the texts for failures without a message of AWS; [`rate`] limits the calls;
 //! [`service_scans`] finds the blockers of connectors that wait for their deletion.
 
 mod aws;
 pub(crate) mod client;
+mod credentials;
 pub(crate) mod environment;
 mod error_text;
 mod exchange;
 pub(crate) mod rate;
 pub(crate) mod service_scans;
 pub(crate) mod session;
+pub(crate) mod sessions;
+mod sts;
 mod trust;
 mod wire;
 

@@ -51,13 +51,9 @@ impl RateLimits {
         self.with(account_region, |limiter, _| limiter.rate())
     }
 
-    /// The calls per second that are allowed now in each region with a limiter.
-    pub(crate) fn by_region(&self) -> BTreeMap<String, f64> {
-        let by_account_region = lock(&self.by_account_region);
-        by_account_region
-            .iter()
-            .map(|(account_region, limiter)| (account_region.region.as_str().to_owned(), limiter.rate()))
-            .collect()
+    /// The calls per second that are allowed now in each account and region with a limiter.
+    pub(crate) fn all(&self) -> BTreeMap<AccountRegion, f64> {
+        lock(&self.by_account_region).iter().map(|(place, limiter)| (place.clone(), limiter.rate())).collect()
     }
 
     /// Halves the rate if AWS throttled a call that was sent at this time.

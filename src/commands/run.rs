@@ -18,6 +18,7 @@ use crate::cluster::writes::VpcConnectorClient;
 use crate::controller::Scope;
 use crate::controller::diagnostics::{Diagnostics, ObjectCounts};
 use crate::controller::reconcile::Reconciler;
+use crate::core::accounts::{Accounts, session_name};
 use crate::core::evidence::Rules;
 use crate::core::intervals::Intervals;
 use crate::core::lease::LeaseTimings;
@@ -72,12 +73,16 @@ async fn run_operator(args: &RunArgs) -> Result<(), RunError> {
     let may_act = Arc::new(MayAct { stopping, leadership });
     let intervals = intervals(args);
     let incidents = Arc::<Incidents>::default();
-    let aws = Arc::new(Aws::new(args.aws.limits(), intervals.rate_recovery, metrics.clone(), incidents.clone()));
+    let accounts = Arc::new(args.accounts.clone().unwrap_or_default());
+    let (limits, recovery) = (args.aws.limits(), intervals.rate_recovery);
+    let aws = Arc::new(Aws::new(accounts.clone(), limits, recovery, metrics.clone(), incidents.clone()));
     let (scans, triggers) = ServiceScans::new(aws.clone(), may_act.clone(), intervals.clone());
     let snapshot = snapshot_fn(diagnostics.clone(), aws.clone(), may_act.clone());
     serve(args.health_address, args.metrics_address, diagnostics.health.clone(), metrics.clone(), snapshot)?;
-    let rules = settings(args, intervals, &client, &may_act.stopping, &diagnostics.health, &incidents).await?;
-    let Some(rules) = rules else { return Ok(()) };
+    let cluster_id = cluster_id(args, &client, &may_act.stopping, &diagnostics.health, &incidents).await?;
+    let Some(cluster_id) = cluster_id else { return Ok(()) };
+    let rules = settings(args, intervals, accounts, cluster_id);
+    aws.sessions.set_session_name(session_name(rules.cluster_id.as_ref().or(args.cluster_id.as_ref())));
     let work = async {
         if wait_for_leadership(&may_act, &diagnostics.health).await {
             let (events, publishing) = Events::start(client.clone(), metrics);
@@ -110,7 +115,7 @@ fn snapshot_fn(diagnostics: Arc<Diagnostics>, aws: Arc<Aws>, may_act: Arc<MayAct
             waiting,
             stalled,
             queue: diagnostics.queue(),
-            rates: aws.rate_limits.by_region(),
+            rates: aws.rate_limits.all(),
             leader,
             credentials,
         }
@@ -164,32 +169,31 @@ async fn run_while_leading(
     }
 }
 
-async fn settings(
+/// The id of the cluster, if owner tags need it. `None` if the shutdown begins before the API server answers.
+async fn cluster_id(
     args: &RunArgs,
-    intervals: Intervals,
     client: &Client,
     stopping: &CancellationToken,
     health: &Health,
     incidents: &Incidents,
-) -> Result<Option<Rules>, RunError> {
-    let tags = args.ownership_tags == Switch::On;
-    let cluster_id = match &args.cluster_id {
-        Some(id) => Some(id.clone()),
-        None if tags => match read_cluster_id(client, stopping, health, incidents).await? {
-            Some(id) => Some(id),
-            None => return Ok(None),
-        },
-        None => None,
-    };
-    let rules = Rules { intervals, regions: args.aws.regions.clone(), cluster_id: cluster_id.filter(|_| tags) };
+) -> Result<Option<Option<ClusterId>>, StartError> {
+    match &args.cluster_id {
+        _ if args.ownership_tags == Switch::Off => Ok(Some(None)),
+        Some(id) => Ok(Some(Some(id.clone()))),
+        None => Ok(read_cluster_id(client, stopping, health, incidents).await?.map(Some)),
+    }
+}
+
+fn settings(args: &RunArgs, intervals: Intervals, accounts: Arc<Accounts>, cluster_id: Option<ClusterId>) -> Rules {
     info!(
         version = env!("CARGO_PKG_VERSION"),
-        cluster_id = rules.cluster_id.as_ref().map_or("-", ClusterId::as_str),
+        cluster_id = cluster_id.as_ref().map_or("-", ClusterId::as_str),
         namespaces = if args.namespaces.is_empty() { "all".into() } else { args.namespaces.join(",") },
+        accounts = accounts.iter().map(|(account, _)| account.as_str()).collect::<Vec<_>>().join(","),
         concurrency = args.concurrency,
         "starting"
     );
-    Ok(Some(rules))
+    Rules { intervals, accounts, regions: args.aws.regions.clone(), cluster_id }
 }
 
 fn intervals(args: &RunArgs) -> Intervals {

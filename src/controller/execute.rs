@@ -132,7 +132,7 @@ impl Reconciler {
     async fn call_aws(&self, pass: &Pass, call: AwsCall, arn: &ConnectorArn) -> AwsOutcome {
         match call {
             AwsCall::Identify => {
-                let session = self.aws.sessions.identify(arn.region()).await;
+                let session = self.aws.sessions.identify(arn.account_region()).await;
                 AwsOutcome::Identify(match session {
                     Ok(session) => Outcome::Done(session.account().clone()),
                     Err(failure) => Outcome::Refused(failure),

@@ -166,7 +166,8 @@ impl Reconciler {
             pass.evidence.object = Object::read(&object, released);
             (pass.object, pass.released) = (object, released);
         }
-        pass.session = self.aws.sessions.current();
+        let arn = pass.evidence.object.target.arn();
+        pass.session = arn.and_then(|arn| self.aws.sessions.current(arn.account()));
         let account = pass.session.as_ref().map(|session| session.account().clone());
         pass.evidence.caller = account.map_or(Caller::Unknown, Caller::Account);
         pass.evidence.blockers = self.scans.blockers_for(&pass.object.id());

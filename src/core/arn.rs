@@ -106,11 +106,6 @@ impl ConnectorArn {
     pub(crate) fn account_region(&self) -> &AccountRegion {
         &self.0.account_region
     }
-
-    /// True if the connector is in this account and region.
-    pub(crate) fn is_in(&self, account_region: &AccountRegion) -> bool {
-        self.account_region() == account_region
-    }
 }
 
 impl AccountId {
@@ -187,7 +182,7 @@ impl ArnError {
 }
 
 /// True if the text can be the name of a partition, such as `aws-cn`; the schema of `spec.arn` says the same.
-fn is_partition(text: &str) -> bool {
+pub(super) fn is_partition(text: &str) -> bool {
     text.strip_prefix("aws").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'))
 }
 

@@ -60,12 +60,13 @@ pub(super) const GUARDS: [Guard; 9] = [
 
 /// The guards that need the ARN.
 #[rustfmt::skip]
-pub(super) const ARN_GUARDS: [ArnGuard; 8] = [
+pub(super) const ARN_GUARDS: [ArnGuard; 9] = [
     unknown_policy,         // deleting, with a policy that this version does not know -> is blocked: InvalidRequest
     blockers_unknown,       // App Runner refused the delete, and no scan looks for the blockers -> subscribes to the service scan
     attempt_failed,         // the call of this attempt failed -> waits, by its error class; after a refusal, by the state of the services
     still_refused,          // App Runner refused the delete, and no service changed since -> waits: InUse, InvalidRequest
     region_not_served,      // the region is not served -> is blocked, without a call: WrongAccount
+    account_denied,         // --accounts denies the namespace or the region the account -> is blocked, without a call: WrongAccount
     account_unknown,        // the account of the credentials is not known, and the object is due -> asks STS, before any other call
     other_account,          // the credentials are of another account -> is blocked, without a call: WrongAccount
     not_due,                // not due, and not requested -> waits on
@@ -124,7 +125,8 @@ fn retain(evidence: &Evidence) -> Option<Decision> {
     let attempt = &evidence.attempt;
     let tag_unreadable = attempt.failure().is_some_and(Failure::hides_the_owner);
     let untaggable = evidence.rules.cluster_id.is_some() && attempt.untag == Untag::NotTried && !tag_unreadable;
-    let arn = evidence.object.target.arn().filter(|arn| untaggable && evidence.rules.serves(arn));
+    let may_untag = |arn: &&ConnectorArn| untaggable && evidence.rules.serves(arn) && evidence.denial(arn).is_none();
+    let arn = evidence.object.target.arn().filter(may_untag);
     Some(match (arn, &evidence.caller, &attempt.ownership) {
         (Some(arn), Caller::Unknown, _) => call(AwsCall::Identify, arn),
         (Some(arn), Caller::Account(account), Ownership::Unread) if account == arn.account() => {
@@ -223,6 +225,10 @@ fn region_not_served(evidence: &Evidence, arn: &ConnectorArn) -> Option<Decision
     (!evidence.rules.serves(arn)).then(|| blocked(evidence, Reason::WrongAccount, message))
 }
 
+fn account_denied(evidence: &Evidence, arn: &ConnectorArn) -> Option<Decision> {
+    evidence.denial(arn).map(|message| blocked(evidence, Reason::WrongAccount, message))
+}
+
 fn account_unknown(evidence: &Evidence, arn: &ConnectorArn) -> Option<Decision> {
     let unknown = evidence.caller == Caller::Unknown;
     (unknown && is_due(evidence)).then(|| call(AwsCall::Identify, arn))
@@ -232,8 +238,7 @@ fn account_unknown(evidence: &Evidence, arn: &ConnectorArn) -> Option<Decision> 
 fn other_account(evidence: &Evidence, arn: &ConnectorArn) -> Option<Decision> {
     match &evidence.caller {
         Caller::Account(account) if account != arn.account() => {
-            let message = format!("the credentials are of account {account}, the connector is of {}", arn.account());
-            Some(blocked(evidence, Reason::WrongAccount, message))
+            Some(blocked(evidence, Reason::WrongAccount, wait::of_another_account(evidence, account, arn)))
         }
         Caller::Account(_) | Caller::Unknown => None,
     }
@@ -377,6 +382,7 @@ fn needs_describe(evidence: &Evidence) -> bool {
         | Operation::ListServices
         | Operation::DescribeService
         | Operation::GetCallerIdentity
+        | Operation::AssumeRole
         | Operation::ResolveCredentials => false,
     };
     let deleting = evidence.object.phase() == Phase::DeletingClaimed;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::accounts::Accounts;
 use super::arn::{AccountId, ArnError, ConnectorArn, Region};
 use super::attempt::Attempt;
 use super::blockers::Blockers;
@@ -21,7 +22,7 @@ use crate::api::{self, DeletionPolicy, Reason, VpcConnector, VpcConnectorStatus}
 pub(crate) struct Evidence {
     /// The object as the API server shows it.
     pub object: Object,
-    /// The account of the operator's credentials.
+    /// The account of the credentials that the operator has for this object.
     pub caller: Caller,
     /// The state that the process keeps of the object.
     pub state: ObjectState,
@@ -41,13 +42,15 @@ pub(crate) struct Evidence {
 pub(crate) struct Rules {
     /// Its intervals.
     pub intervals: Intervals,
+    /// The accounts that it may use besides its own, and who may use them.
+    pub accounts: Arc<Accounts>,
     /// The regions that it calls.
     pub regions: Vec<Region>,
     /// The name of this cluster in owner tags; `None` with `--ownership-tags=off`.
     pub cluster_id: Option<ClusterId>,
 }
 
-/// The account of the operator's credentials.
+/// The account of the credentials for the object: those of its account's role, or the operator's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
     /// STS was not asked yet, or did not answer.
@@ -234,6 +237,11 @@ impl Evidence {
     pub(crate) fn owner_tag(&self) -> Option<OwnerTag> {
         let cluster = self.rules.cluster_id.clone()?;
         Some(OwnerTag::new(cluster, &self.object.namespace, &self.object.name))
+    }
+
+    /// Why this object may not use the account of its connector, if `--accounts` says so.
+    pub(crate) fn denial(&self, arn: &ConnectorArn) -> Option<String> {
+        self.rules.accounts.denial(&self.object.namespace, arn)
     }
 
     /// A time from now.

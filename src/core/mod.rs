@@ -9,6 +9,7 @@
 #[cfg(test)]
 mod tests;
 
+pub(crate) mod accounts;
 pub(crate) mod arn;
 pub(crate) mod attempt;
 pub(crate) mod blockers;

@@ -38,13 +38,15 @@ pub enum Operation {
     DescribeService,
     /// Source: STS API, `GetCallerIdentity`; needs no permission.
     GetCallerIdentity,
+    /// Source: STS API, `AssumeRole`.
+    AssumeRole,
     /// The search for credentials. It does not call App Runner, but may call STS or a metadata endpoint.
     ResolveCredentials,
 }
 
 impl Operation {
     /// All of them.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::DeleteVpcConnector,
         Self::DescribeVpcConnector,
         Self::ListTagsForResource,
@@ -54,6 +56,7 @@ impl Operation {
         Self::ListServices,
         Self::DescribeService,
         Self::GetCallerIdentity,
+        Self::AssumeRole,
         Self::ResolveCredentials,
     ];
 
@@ -74,6 +77,7 @@ impl Operation {
             Self::ListServices => "ListServices",
             Self::DescribeService => "DescribeService",
             Self::GetCallerIdentity => "GetCallerIdentity",
+            Self::AssumeRole => "AssumeRole",
             Self::ResolveCredentials => "ResolveCredentials",
         }
     }
@@ -81,7 +85,7 @@ impl Operation {
     /// The action that an IAM policy must allow.
     pub fn iam_action(self) -> String {
         match self {
-            Self::GetCallerIdentity | Self::ResolveCredentials => format!("sts:{self}"),
+            Self::GetCallerIdentity | Self::AssumeRole | Self::ResolveCredentials => format!("sts:{self}"),
             Self::DeleteVpcConnector
             | Self::DescribeVpcConnector
             | Self::ListTagsForResource
@@ -91,6 +95,11 @@ impl Operation {
             | Self::ListServices
             | Self::DescribeService => format!("apprunner:{self}"),
         }
+    }
+
+    /// True if STS answers the call.
+    pub fn is_of_sts(self) -> bool {
+        matches!(self, Self::GetCallerIdentity | Self::AssumeRole)
     }
 
     /// True if the call changes something in AWS.
@@ -103,6 +112,7 @@ impl Operation {
             | Self::ListServices
             | Self::DescribeService
             | Self::GetCallerIdentity
+            | Self::AssumeRole
             | Self::ResolveCredentials => false,
         }
     }
@@ -234,8 +244,8 @@ impl Failure {
 
     /// True if the failure keeps the operator from reading the owner tag.
     pub fn hides_the_owner(&self) -> bool {
-        use Operation::{GetCallerIdentity, ListTagsForResource, ResolveCredentials};
-        matches!(self.operation, ResolveCredentials | GetCallerIdentity | ListTagsForResource)
+        use Operation::{AssumeRole, GetCallerIdentity, ListTagsForResource, ResolveCredentials};
+        matches!(self.operation, ResolveCredentials | GetCallerIdentity | AssumeRole | ListTagsForResource)
     }
 
     /// True if AWS refuses the signature and not the key: the signature is for another region or time, and so would be that
@@ -257,6 +267,15 @@ impl Failure {
     /// The failure of a reply that proves nothing about the connector or the account.
     pub fn unproven(operation: Operation, why: &str) -> Self {
         Self::new(operation, ErrorClass::Unproven, "Unproven", why)
+    }
+
+    /// Names the resource of the call in the message, which AWS does not always do.
+    #[must_use]
+    pub fn naming(mut self, resource: &str) -> Self {
+        if !self.message.contains(resource) {
+            self.message = text::message(&format!("{resource}: {}", self.message));
+        }
+        self
     }
 
     /// Adds the request id.

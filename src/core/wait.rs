@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::arn::ConnectorArn;
+use super::arn::{AccountId, ConnectorArn};
 use super::blockers::{Blockers, Services};
 use super::clock::Moment;
 use super::error_class::ErrorClass;
@@ -95,6 +95,15 @@ pub(crate) fn until_rate_limit(evidence: &Evidence, allowed_in: Duration) -> Wai
     };
     let message = "waiting for the rate limit of calls to AWS in one account and region (--aws-rate)".to_owned();
     Wait { reason, message, until, failure: None }
+}
+
+/// The message of an object whose account is neither listed nor that of the credentials.
+pub(super) fn of_another_account(evidence: &Evidence, credentials: &AccountId, arn: &ConnectorArn) -> String {
+    let account = arn.account();
+    if evidence.rules.accounts.is_empty() {
+        return format!("the credentials are of account {credentials}, the connector is of {account}");
+    }
+    format!("account {account} is not listed in --accounts, and the operator's own account is {credentials}")
 }
 
 /// Until the services release the connector.
@@ -240,7 +249,7 @@ pub(crate) fn is_of_region(failure: &Failure) -> bool {
 /// The variable that gives a call an endpoint of its own.
 fn endpoint_of(operation: Operation) -> &'static str {
     match operation {
-        Operation::GetCallerIdentity | Operation::ResolveCredentials => "AWS_ENDPOINT_URL_STS",
+        Operation::GetCallerIdentity | Operation::AssumeRole | Operation::ResolveCredentials => "AWS_ENDPOINT_URL_STS",
         _ => "AWS_ENDPOINT_URL_APPRUNNER",
     }
 }

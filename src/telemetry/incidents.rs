@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 
 use crate::api::Reason;
 use crate::clock;
-use crate::core::arn::AccountRegion;
+use crate::core::arn::{AccountId, AccountRegion};
 use crate::core::clock::Moment;
 use crate::core::error_class::ErrorClass;
 use crate::core::intervals::millis;
@@ -33,6 +33,8 @@ pub(crate) const OPERATOR: &str = "";
 pub(crate) enum SharedFailure {
     /// There are no credentials, or STS does not report their account.
     Credentials,
+    /// The role of an account cannot be assumed.
+    Role(AccountId),
     /// STS cannot be reached, so the operator uses the account that the credentials carry.
     UnconfirmedAccount,
     /// App Runner of an account and region rejects the credentials, or does not answer.
@@ -80,10 +82,11 @@ struct EndedIncident {
 }
 
 impl SharedFailure {
-    /// The account and the region, if the failure is in one account and region only.
+    /// The account and the region, if the failure is in one account, or one account and region, only.
     fn account_and_region(&self) -> (Option<&str>, Option<&str>) {
         match self {
             Self::AppRunner(AccountRegion { account, region }) => (Some(account.as_str()), Some(region.as_str())),
+            Self::Role(account) => (Some(account.as_str()), None),
             _ => (None, None),
         }
     }

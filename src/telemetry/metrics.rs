@@ -1,6 +1,6 @@
 //! Metrics for Prometheus.
 //!
-//! Label values come from closed sets: operations, outcomes, reasons, regions. Names of objects are never labels, so the
+//! Label values come from closed sets: operations, outcomes, reasons, and the accounts and regions that are called. Names of objects are never labels, so the
 //! number of series does not grow with the objects.
 
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::core::arn::{AccountId, AccountRegion, Region};
 use crate::core::effect::Proof;
 use crate::core::outcome::{Operation, Outcome};
 use crate::core::refusal::{Refusal, WriteKind};
@@ -38,7 +39,7 @@ pub(crate) struct Metrics {
     waiting: Family<ReasonLabels, Gauge>,
     stalled: Gauge,
     queue: Gauge,
-    rates: Family<RegionLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    rates: Family<AccountRegionLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
     leader: Gauge,
     credentials: Gauge,
 }
@@ -87,8 +88,8 @@ pub(crate) struct Snapshot {
     pub(crate) stalled: i64,
     /// Objects that wait for a worker.
     pub(crate) queue: i64,
-    /// Calls a second that the rate limit allows now, by region.
-    pub(crate) rates: BTreeMap<String, f64>,
+    /// Calls a second that the rate limit allows now, by account and region.
+    pub(crate) rates: BTreeMap<AccountRegion, f64>,
     /// True if this process leads.
     pub(crate) leader: bool,
     /// True if the account of the credentials is known.
@@ -108,6 +109,8 @@ impl EncodeLabelValue for Label {
 struct RequestLabels {
     operation: Label,
     outcome: Label,
+    account: Label,
+    region: Label,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -132,7 +135,8 @@ struct ReasonLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RegionLabels {
+struct AccountRegionLabels {
+    account: Label,
     region: Label,
 }
 
@@ -164,7 +168,11 @@ impl Default for Metrics {
 impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
-        registry.register("aws_requests", "Calls to AWS, by operation and outcome", self.aws_requests.clone());
+        registry.register(
+            "aws_requests",
+            "Calls to AWS, by operation, outcome, account and region",
+            self.aws_requests.clone(),
+        );
         let help = "Time until AWS answered, or until the deadline";
         registry.register_with_unit("aws_request_duration", help, Unit::Seconds, self.aws_durations.clone());
         registry.register("deletions", "Finalizers removed, by reason", self.deletions.clone());
@@ -203,9 +211,23 @@ impl Metrics {
     }
 
     /// Counts a call to AWS.
-    pub(crate) fn observe_call<T>(&self, operation: Operation, outcome: &Outcome<T>, took: Duration) {
+    ///
+    /// The account is unknown for `GetCallerIdentity`; for `AssumeRole` it is that of the role.
+    pub(crate) fn observe_call<T>(
+        &self,
+        operation: Operation,
+        outcome: &Outcome<T>,
+        took: Duration,
+        account: Option<&AccountId>,
+        region: &Region,
+    ) {
         let operation = Label(operation.to_string());
-        let labels = RequestLabels { operation: operation.clone(), outcome: Label(outcome_label(outcome).into()) };
+        let labels = RequestLabels {
+            operation: operation.clone(),
+            outcome: Label(outcome_label(outcome).into()),
+            account: Label(account.map_or_else(String::new, ToString::to_string)),
+            region: Label(region.to_string()),
+        };
         self.aws_requests.get_or_create(&labels).inc();
         self.aws_durations.get_or_create(&OperationLabels { operation }).observe(took.as_secs_f64());
     }
@@ -248,8 +270,9 @@ impl Metrics {
                 family.get_or_create(&ReasonLabels { reason: Label(reason.clone()) }).set(*count);
             }
         }
-        for (region, rate) in &snapshot.rates {
-            self.rates.get_or_create(&RegionLabels { region: Label(region.clone()) }).set(*rate);
+        for (AccountRegion { account, region }, rate) in &snapshot.rates {
+            let labels = AccountRegionLabels { account: Label(account.to_string()), region: Label(region.to_string()) };
+            self.rates.get_or_create(&labels).set(*rate);
         }
         self.stalled.set(snapshot.stalled);
         self.queue.set(snapshot.queue);
@@ -292,27 +315,26 @@ mod tests {
     #[test]
     fn metrics_have_the_names_that_alerts_and_dashboards_use() {
         let metrics = Metrics::default();
-        metrics.observe_call(Operation::DeleteVpcConnector, &Outcome::Done(()), Duration::from_millis(20));
+        let (account, region) = ("111122223333".parse().unwrap(), "eu-west-1".parse().unwrap());
         let failure = Failure::new(Operation::DeleteVpcConnector, ErrorClass::Throttled, "ThrottlingException", "");
-        metrics.observe_call(
-            Operation::DeleteVpcConnector,
-            &Outcome::<()>::Refused(failure),
-            Duration::from_millis(20),
-        );
+        for outcome in [Outcome::Done(()), Outcome::Refused(failure)] {
+            let took = Duration::from_millis(20);
+            metrics.observe_call(Operation::DeleteVpcConnector, &outcome, took, Some(&account), &region);
+        }
         metrics.observe_release(&Proof::Receipt, Duration::from_secs(2));
         metrics.observe_reconcile(Duration::from_millis(3), true);
         metrics.observe_reconcile(Duration::from_millis(3), false);
         metrics.event_lost(EventLoss::Forbidden);
         metrics.write_refused(&Refusal { write: WriteKind::RemoveFinalizer, code: 422, message: String::new() });
         let objects = BTreeMap::from([("InUse".to_owned(), 2)]);
-        let rates = BTreeMap::from([("eu-west-1".to_owned(), 2.5)]);
+        let rates = BTreeMap::from([(AccountRegion { account, region }, 2.5)]);
         let waiting = BTreeMap::from([("Paused".to_owned(), 1)]);
         let now = Snapshot { objects, waiting, rates, stalled: 1, queue: 3, leader: true, credentials: true };
         let text = metrics.render(&now).unwrap();
         let version = env!("CARGO_PKG_VERSION");
         for line in [
-            r#"apprunner_operator_aws_requests_total{operation="DeleteVpcConnector",outcome="Done"} 1"#,
-            r#"apprunner_operator_aws_requests_total{operation="DeleteVpcConnector",outcome="Throttled"} 1"#,
+            r#"apprunner_operator_aws_requests_total{operation="DeleteVpcConnector",outcome="Done",account="111122223333",region="eu-west-1"} 1"#,
+            r#"apprunner_operator_aws_requests_total{operation="DeleteVpcConnector",outcome="Throttled",account="111122223333",region="eu-west-1"} 1"#,
             r#"apprunner_operator_aws_request_duration_seconds_count{operation="DeleteVpcConnector"} 2"#,
             r#"apprunner_operator_deletions_total{outcome="Deleted"} 1"#,
             "apprunner_operator_deletion_duration_seconds_sum 2.0",
@@ -326,7 +348,7 @@ mod tests {
             r#"apprunner_operator_events_lost_total{reason="QueueFull"} 0"#,
             "apprunner_operator_stalled_objects 1",
             "apprunner_operator_queue_depth 3",
-            r#"apprunner_operator_aws_rate_limit{region="eu-west-1"} 2.5"#,
+            r#"apprunner_operator_aws_rate_limit{account="111122223333",region="eu-west-1"} 2.5"#,
             "apprunner_operator_leader 1",
             "apprunner_operator_credentials_known 1",
             &format!(r#"apprunner_operator_build_info{{version="{version}"}} 1"#),

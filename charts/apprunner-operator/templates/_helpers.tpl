@@ -92,6 +92,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - --ownership-tags={{ ternary "on" "off" .Values.ownershipTags }}
 - --resync={{ .Values.resync }}
 - --concurrency={{ .Values.concurrency }}
+{{- if .Values.aws.accounts }}
+- --accounts=/etc/apprunner-operator/accounts.yaml
+{{- end }}
 - --aws-rate={{ .Values.aws.rate }}
 - --aws-burst={{ .Values.aws.burst }}
 - --leader-election={{ ternary "on" "off" .Values.leaderElection.enabled }}

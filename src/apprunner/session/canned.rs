@@ -8,7 +8,8 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_apprunner::config::retry::RetryConfig;
 use aws_sdk_apprunner::config::{IdentityCache, Region, SharedHttpClient};
 
-use super::{Session, account_of};
+use super::Session;
+use crate::apprunner::sts;
 use crate::core::arn::AccountId;
 use crate::core::outcome::Failure;
 
@@ -24,11 +25,11 @@ impl Session {
             .identity_cache(IdentityCache::no_cache())
             .retry_config(RetryConfig::disabled())
             .build();
-        Self { account, credentials, config, clients: Mutex::default() }
+        Self { account, role: None, credentials, config, clients: Mutex::default() }
     }
 
     /// The account of the credentials, as STS reports it.
     pub(crate) async fn account_by_sts(&self) -> Result<AccountId, Failure> {
-        account_of(&self.config).await
+        sts::caller_identity(&self.config).await.map(|identity| identity.account)
     }
 }

@@ -87,8 +87,8 @@ async fn identify(args: &AwsArgs, regions: &[Region], intervals: &Intervals) -> 
         let mut first = None;
         for region in regions {
             // A new client for each try, because a client remembers its failure. Its metrics are not served.
-            let aws = Aws::new(args.limits(), intervals.rate_recovery, Arc::default(), Arc::default());
-            let failure = match aws.sessions.identify(region).await {
+            let aws = Aws::new(Arc::default(), args.limits(), intervals.rate_recovery, Arc::default(), Arc::default());
+            let failure = match aws.sessions.own(region).await {
                 Ok(session) => return Ok((aws, session.account().clone())),
                 Err(failure) => failure,
             };

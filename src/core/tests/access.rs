@@ -10,6 +10,7 @@ use crate::core::outcome::Operation;
 
 const README: &str = include_str!("../../../README.md");
 const AWS: &str = include_str!("../../../docs/aws.md");
+const MULTI_ACCOUNT: &str = include_str!("../../../docs/install/multi-account.md");
 const KUBERNETES: &str = include_str!("../../../docs/kubernetes.md");
 
 /// The policies that must allow a call. A new call does not compile without an arm here.
@@ -19,6 +20,7 @@ fn policies(operation: Operation) -> &'static [&'static str] {
         Operation::ListTagsForResource | Operation::TagResource | Operation::UntagResource => &["ownership", "names"],
         Operation::ListServices | Operation::DescribeService => &["names", "report"],
         Operation::ListVpcConnectors => &["report"],
+        Operation::AssumeRole => &["assume"],
         // These calls need no permission.
         Operation::GetCallerIdentity | Operation::ResolveCredentials => &[],
     }
@@ -50,7 +52,7 @@ fn actions(policy: &Value) -> BTreeSet<String> {
 fn each_policy_allows_exactly_the_called_actions() {
     let operations = all!(Operation:
         DeleteVpcConnector, DescribeVpcConnector, ListTagsForResource, TagResource, UntagResource, ListVpcConnectors,
-        ListServices, DescribeService, GetCallerIdentity, ResolveCredentials
+        ListServices, DescribeService, GetCallerIdentity, AssumeRole, ResolveCredentials
     );
     let mut needed = BTreeMap::<String, BTreeSet<String>>::new();
     for operation in operations {
@@ -94,17 +96,17 @@ fn the_role_may_write_only_our_tag_and_describe_only_its_own_services() {
 }
 
 #[test]
-fn the_readme_shows_these_policies() {
+fn the_pages_show_these_policies() {
     let files = permission_policies();
-    let shown: Vec<Value> = blocks(README).iter().map(|block| serde_json::from_str(block).unwrap()).collect();
-    assert!(!shown.is_empty());
-    for block in &shown {
+    let blocks = [README, MULTI_ACCOUNT].into_iter().flat_map(blocks);
+    let shown: Vec<Value> = blocks.map(|block| serde_json::from_str(block).unwrap()).collect();
+    for block in shown.iter().filter(|block| block["Statement"][0]["Principal"].is_null()) {
         let whole = files.values().any(|policy| policy == block);
         assert!(whole || files.values().any(|policy| statements(policy).contains(block)), "of no file: {block:#}");
     }
     for (name, policy) in &files {
         let each = |statement| shown.iter().any(|block| block == policy || statement_of(block, statement));
-        assert!(statements(policy).iter().all(each), "the README lacks {name}.json");
+        assert!(statements(policy).iter().all(each), "no page shows {name}.json");
     }
 }
 
@@ -131,6 +133,11 @@ fn every_policy_is_documented_and_trusts_only_the_operator() {
             "trust-pod-identity" => {
                 assert_eq!(condition["aws:RequestTag/kubernetes-namespace"], service_account.0);
                 assert_eq!(condition["aws:RequestTag/kubernetes-service-account"], service_account.1);
+            }
+            "trust-account" => {
+                let principal = &statements(&policy)[0]["Principal"]["AWS"];
+                assert_eq!(*principal, "arn:aws:iam::111122223333:role/apprunner-operator");
+                assert_eq!(condition["sts:ExternalId"], "prod-eu-1");
             }
             _ => {}
         }

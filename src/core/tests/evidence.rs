@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::api::{DeletionPolicy, VpcConnectorStatus, condition};
+use crate::core::accounts::{Account, Accounts, Namespaces};
 use crate::core::arn::{APP_RUNNER_REGIONS, AccountId, ConnectorArn};
 use crate::core::attempt::Attempt;
 use crate::core::clock::{Moment, Now};
@@ -53,6 +54,7 @@ pub(super) fn unclaimed() -> Evidence {
         blockers: None,
         rules: Arc::new(Rules {
             intervals: Intervals::default(),
+            accounts: Arc::default(),
             regions: APP_RUNNER_REGIONS.iter().map(|r| r.parse().unwrap()).collect(),
             cluster_id: Some("c1".parse().unwrap()),
         }),
@@ -69,6 +71,18 @@ pub(super) fn claimed() -> Evidence {
     e.object.status.observed_generation = Some(1);
     e.object.status.conditions = vec![ready("True", "Available")];
     e
+}
+
+/// These accounts with their namespaces and regions.
+pub(super) fn accounts(listed: &[(&str, &[&str], Option<&[&str]>)]) -> Arc<Accounts> {
+    let mut accounts = Accounts::default();
+    for (account, namespaces, regions) in listed {
+        let regions = regions.map(|regions| regions.iter().map(|region| region.parse().unwrap()).collect());
+        let namespaces = Namespaces::Only(namespaces.iter().map(|&name| name.to_owned()).collect());
+        let role = format!("arn:aws:iam::{account}:role/apprunner-operator").parse().unwrap();
+        accounts.insert(Account { role, external_id: None, namespaces, regions }).unwrap();
+    }
+    Arc::new(accounts)
 }
 
 fn ready(status: &str, reason: &str) -> Condition {
@@ -116,6 +130,10 @@ impl Evidence {
         self.with(|e| {
             e.rules = Arc::new(Rules { cluster_id: None, ..(*e.rules).clone() });
         })
+    }
+
+    pub(super) fn with_accounts(self, accounts: Arc<Accounts>) -> Self {
+        self.with(|e| e.rules = Arc::new(Rules { accounts, ..(*e.rules).clone() }))
     }
 
     pub(super) fn of_account(self, account: &str) -> Self {

@@ -1,17 +1,20 @@
 //! Laws that hold for every object, every state and every sequence of replies.
 
 use super::evidence::{
-    ARN, NOW, OTHER_ARN, claimed, connector, described, failure, not_sent, perform, refused, unclaimed, unknown,
+    ARN, NOW, OTHER_ARN, accounts, claimed, connector, described, failure, not_sent, perform, refused, unclaimed,
+    unknown,
 };
+use crate::core::accounts::Accounts;
 use crate::core::blockers::{Blockers, Services};
 use crate::core::decide::{Decision, decide};
 use crate::core::effect::{AwsCall, AwsOutcome, Completed, Effect, KubeWrite, Proof};
 use crate::core::error_class::ErrorClass;
-use crate::core::evidence::{Caller, Evidence, Finalizer, Phase, Target};
+use crate::core::evidence::{Caller, Evidence, Finalizer, Phase, Rules, Target};
 use crate::core::outcome::{Connector, Operation, Outcome, Service};
 use crate::core::ownership::OtherObjectState;
 use crate::core::refusal::{self, Refusal, Refusals, WriteKind};
 use crate::core::state::{Deletion, PendingClaim, RefusedDelete, Wait};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -139,6 +142,18 @@ fn any_tag_state() -> impl Strategy<Value = (Option<Box<PendingClaim>>, Option<M
     (prop::option::of(pending.prop_map(Box::new)), checked, prop::option::of((0..8_000_u64).prop_map(ago)))
 }
 
+/// The connector's account, not listed, or listed for this namespace, for another one, or for another region.
+fn any_accounts() -> impl Strategy<Value = Arc<Accounts>> {
+    let listed = |namespace: &str, region: &str| accounts(&[("111122223333", &[namespace], Some(&[region]))]);
+    prop::sample::select(vec![
+        Arc::default(),
+        listed("shop", "us-east-1"),
+        listed("jobs", "us-east-1"),
+        listed("shop", "eu-west-1"),
+        accounts(&[("444455556666", &["shop"], None)]),
+    ])
+}
+
 fn any_refusal() -> impl Strategy<Value = Refusal> {
     prop::sample::select(vec![WriteKind::AddFinalizer, WriteKind::RemoveFinalizer, WriteKind::WriteStatus])
         .prop_map(|write| Refusal { write, code: 422, message: "denied".into() })
@@ -152,6 +167,7 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
     let word = prop::sample::select(vec![None, Some("ACTIVE"), Some("INACTIVE"), Some("inactive"), Some("odd")]);
     let target = prop::sample::select(vec![ARN, "nonsense"]);
     let caller = prop::sample::select(vec![None, Some("111122223333"), Some("999999999999")]);
+    let caller = (caller, any_accounts());
     let policy = prop::sample::select(vec![
         DeletionPolicy::Delete,
         DeletionPolicy::Delete,
@@ -160,7 +176,7 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
     ]);
     let scan = (any_deletion(), prop::option::of(any_blockers()));
     (flags, status_arn, word, target, caller, policy, 0.0..1.0f64, scan, any_tag_state(), refusals).prop_map(
-        |(flags, status_arn, word, target, caller, policy, jitter, (deletion, blockers), tag, refusals)| {
+        |(flags, status_arn, word, target, (caller, accounts), policy, jitter, (deletion, blockers), tag, refusals)| {
             let [deleting, finalizer, paused, protected, requested, tags, reported, waiting, was_claimed] = flags;
             let mut e = if reported { claimed() } else { unclaimed().with(|e| e.object.status.conditions.clear()) };
             e.object.status.arn = status_arn.map(str::to_owned);
@@ -171,6 +187,7 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
             e.object.finalizer = if finalizer { Finalizer::Present } else { Finalizer::Absent };
             (e.object.paused, e.object.protected) = (paused, protected);
             e.object.request = requested.then(|| "t1".to_owned());
+            e.rules = Arc::new(Rules { accounts, ..(*e.rules).clone() });
             e.caller = caller.map_or(Caller::Unknown, |a| Caller::Account(a.parse().unwrap()));
             e.state.phase = match (deleting, was_claimed) {
                 (false, false) => Phase::Unclaimed,
@@ -213,6 +230,7 @@ fn check(e: &Evidence, effect: &Effect, done: &Done) -> Result<(), TestCaseError
 
 fn check_call(e: &Evidence, call: AwsCall, arn: &ConnectorArn, done: &Done) -> Result<(), TestCaseError> {
     prop_assert_eq!(Some(arn), e.object.target.arn());
+    prop_assert!(e.denial(arn).is_none(), "a call that --accounts denies");
     if names_an_arn(call) {
         prop_assert_eq!(&e.caller, &Caller::Account(arn.account().clone()));
     }

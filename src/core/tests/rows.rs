@@ -1,8 +1,8 @@
 //! The decision table: the evidence, and the decision. One test for each row, in the order of the table.
 
 use super::evidence::{
-    ARN, OTHER_ARN, claim, claimed, connector, described, read_other_object, refused, tag, unanswered, unclaimed,
-    unknown, written,
+    ARN, OTHER_ARN, accounts, claim, claimed, connector, described, read_other_object, refused, tag, unanswered,
+    unclaimed, unknown, written,
 };
 use crate::core::attempt::{Attempt, Observed};
 use crate::core::decide::Decision;
@@ -153,6 +153,48 @@ fn credentials_of_another_account_make_no_call() {
         assert_eq!(wait.reason, Reason::WrongAccount);
         assert!(wait.message.contains("999999999999") && wait.message.contains("111122223333"), "{}", wait.message);
     }
+}
+
+#[test]
+fn an_account_is_used_only_by_the_namespaces_and_in_the_regions_that_are_listed() {
+    let objects = || [claimed(), claimed().deleting(), unclaimed(), unclaimed().deleting()];
+    for (namespace, region, denied) in
+        [("jobs", "us-east-1", "namespace shop may not use account"), ("shop", "eu-west-1", "in region us-east-1")]
+    {
+        for e in objects() {
+            let listed = accounts(&[("111122223333", &[namespace], Some(&[region]))]);
+            // Also with the credentials, which another namespace may have needed, and also when their account is unknown.
+            for caller in [e.caller.clone(), Caller::Unknown] {
+                let held = e.clone().with_accounts(listed.clone()).with(|e| e.caller = caller).waits();
+                assert_eq!(held.reason, Reason::WrongAccount);
+                assert!(held.message.contains(denied), "{}", held.message);
+            }
+        }
+    }
+    let allowed = accounts(&[("111122223333", &["shop"], None)]);
+    assert_eq!(unclaimed().with_accounts(allowed).acts(), AwsCall::Describe);
+}
+
+#[test]
+fn an_account_that_is_not_listed_is_named_with_the_operators_own() {
+    let listed = accounts(&[("444455556666", &["shop"], None)]);
+    let wait = claimed().with_accounts(listed).of_account("999999999999").waits();
+    assert_eq!(wait.reason, Reason::WrongAccount);
+    assert_eq!(
+        wait.message,
+        "account 111122223333 is not listed in --accounts, and the operator's own account is 999999999999"
+    );
+}
+
+#[test]
+fn retain_releases_an_object_whose_account_is_denied_without_a_call() {
+    let denied = accounts(&[("111122223333", &["jobs"], None)]);
+    for e in [claimed(), unclaimed()] {
+        assert_eq!(e.deleting().retained().with_accounts(denied.clone()).acts(), Proof::Retained);
+    }
+    let not_listed = accounts(&[("444455556666", &["shop"], None)]);
+    let e = claimed().deleting().retained().with_accounts(not_listed);
+    assert_eq!(e.of_account("999999999999").acts(), Proof::Retained);
 }
 
 #[test]

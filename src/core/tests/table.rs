@@ -33,7 +33,7 @@ fn rows_of_the_page() -> Vec<Row> {
 #[test]
 fn the_table_in_the_design_page_is_that_of_decide() {
     let (code, page) = (rows_of_the_code(), rows_of_the_page());
-    assert_eq!(code.len(), 22, "a row without a comment: {code:#?}");
+    assert_eq!(code.len(), 23, "a row without a comment: {code:#?}");
     for (code, page) in code.iter().zip(&page) {
         assert_eq!(code, page);
     }

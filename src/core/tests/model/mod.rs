@@ -67,7 +67,7 @@ impl Model {
         let rules = super::evidence::unclaimed().rules;
         let rules = Arc::new(Rules { intervals: intervals(), ..(*rules).clone() });
         let rows = without(&GUARDS, "const GUARDS: [Guard; 9] = [", removed);
-        let arn_rows = without(&ARN_GUARDS, "const ARN_GUARDS: [ArnGuard; 8] = [", removed);
+        let arn_rows = without(&ARN_GUARDS, "const ARN_GUARDS: [ArnGuard; 9] = [", removed);
         Self { rules, operators, rows, arn_rows, without: removed }
     }
 

@@ -1,0 +1,61 @@
+//! The credentials of the operator itself, from wherever the AWS SDKs look for them.
+
+use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_apprunner::config::{Region as SdkRegion, retry::RetryConfig};
+
+use super::environment::Environment;
+use super::{CALL_DEADLINE, CONNECT_DEADLINE, error_text, wire};
+use crate::core::arn::Region;
+use crate::core::error_class::ErrorClass;
+use crate::core::outcome::{Failure, NO_CREDENTIALS, Operation};
+
+/// Loads the configuration as every AWS client does, except for the region: roles are assumed in the region of the STS
+/// that is called.
+pub(super) async fn load(region: &Region, environment: &Environment) -> Result<SdkConfig, Failure> {
+    let deadlines = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_DEADLINE)
+        .operation_attempt_timeout(CALL_DEADLINE)
+        .operation_timeout(CALL_DEADLINE)
+        .build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(bundle) = &environment.bundle {
+        loader = loader.http_client(bundle.client()?);
+    }
+    let loader = loader
+        .region(SdkRegion::new(region.as_str().to_owned()))
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(deadlines);
+    Ok(loader.load().await)
+}
+
+pub(super) async fn resolve(config: &SdkConfig, environment: &Environment) -> Result<Credentials, Failure> {
+    let failed = |class, code: &str, message: &str| {
+        let failure = Failure::new(Operation::ResolveCredentials, class, code, message);
+        Err(failure)
+    };
+    let Some(provider) = config.credentials_provider() else {
+        return failed(ErrorClass::CredentialsRejected, NO_CREDENTIALS, "no source of credentials is configured");
+    };
+    match tokio::time::timeout(CALL_DEADLINE, provider.provide_credentials()).await {
+        Ok(Ok(credentials)) => Ok(credentials),
+        Ok(Err(error)) => {
+            let (class, code) = match &error {
+                CredentialsError::ProviderTimedOut(_) => (ErrorClass::Unreachable, "Timeout"),
+                error if error_text::untrusted(error) => (ErrorClass::Untrusted, "UntrustedCertificate"),
+                error if error_text::never_connected(error) => (ErrorClass::Unreachable, "NoConnection"),
+                CredentialsError::CredentialsNotLoaded(_) => (ErrorClass::CredentialsRejected, NO_CREDENTIALS),
+                _ => (ErrorClass::CredentialsRejected, "CredentialsNotLoaded"),
+            };
+            failed(class, code, &error_text::no_credentials(&error, environment.profile.as_deref()))
+        }
+        Err(_) => failed(ErrorClass::Unreachable, "Timeout", wire::NO_ANSWER),
+    }
+}
+
+/// The same configuration for the STS of another region.
+pub(super) fn in_region(config: &SdkConfig, region: &Region) -> SdkConfig {
+    config.clone().into_builder().region(SdkRegion::new(region.as_str().to_owned())).build()
+}
