@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 
-use crate::Behaviors;
+use crate::{Behaviors, Role};
 
 /// The access key id of the default configuration.
 pub const DEFAULT_ACCESS_KEY_ID: &str = "AKIDEXAMPLE";
@@ -15,13 +15,15 @@ pub const DEFAULT_SECRET_ACCESS_KEY: &str = "not-a-secret";
 /// The account of [`DEFAULT_ACCESS_KEY_ID`].
 pub const DEFAULT_ACCOUNT: &str = "111122223333";
 
-/// The address, the access keys and the behaviors of an emulator at its start.
+/// The address, the access keys, the roles and the behaviors of an emulator at its start.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Address to listen on; port 0 takes any free port. Default: `127.0.0.1:0`.
     pub listen: SocketAddr,
     /// Access keys that the emulator accepts. Default: [`AccessKey::default`] alone.
     pub access_keys: Vec<AccessKey>,
+    /// Roles at the start and after a reset. Default: none.
+    pub roles: Vec<Role>,
     /// Behaviors at the start and after a reset.
     pub behaviors: Behaviors,
 }
@@ -31,6 +33,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             access_keys: vec![AccessKey::default()],
+            roles: Vec::new(),
             behaviors: Behaviors::default(),
         }
     }
@@ -120,17 +123,19 @@ fn split_expiry(text: &str) -> (&str, Option<Timestamp>) {
 
 impl AccessKey {
     fn check(&self) -> Result<(), Error> {
-        if self.account.len() == 12 && self.account.bytes().all(|byte| byte.is_ascii_digit()) {
-            Ok(())
-        } else {
-            Err(Error::Account { id: self.id.clone() })
-        }
+        if is_account(&self.account) { Ok(()) } else { Err(Error::Account { id: self.id.clone() }) }
     }
+}
+
+/// Returns true for the 12 digits of an account.
+pub(crate) fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl Config {
     pub(crate) fn check(&self) -> Result<(), Error> {
-        self.access_keys.iter().try_for_each(AccessKey::check)
+        self.access_keys.iter().try_for_each(AccessKey::check)?;
+        self.roles.iter().try_for_each(Role::check).map_err(|reason| Error::Role { reason })
     }
 }
 
@@ -155,6 +160,13 @@ pub enum Error {
     Account {
         /// Id of the access key.
         id: String,
+    },
+    /// A role is not of the form `ARN[,trust=PRINCIPAL]...[,external-id=ID]`. The error leaves out the text, which may
+    /// contain an external id.
+    #[error("a role is written ARN[,trust=PRINCIPAL]...[,external-id=ID], and {reason}")]
+    Role {
+        /// The rule that the role breaks.
+        reason: &'static str,
     },
 }
 

@@ -17,8 +17,8 @@ use crate::model::ids::random_hex;
 use crate::model::service::NewService;
 use crate::state::SharedState;
 use crate::{
-    Behaviors, Call, CallFilter, Config, ConnectorView, Error, Fault, FaultId, QueuedFault, RegionView, ServiceStatus,
-    ServiceView,
+    Behaviors, Call, CallFilter, Config, ConnectorView, Error, Fault, FaultId, QueuedFault, RegionView, Role,
+    ServiceStatus, ServiceView,
 };
 
 /// A running emulator; dropping it stops the server and closes every connection.
@@ -82,8 +82,8 @@ impl Emulator {
         self.shared.state().calls.clear();
     }
 
-    /// Deletes resources, calls and faults, and restores the behaviors of the start. It also ends a refusal of
-    /// connections, but returns before the server accepts connections.
+    /// Deletes resources, calls, faults and role sessions, and restores the behaviors and roles of the start. It also
+    /// ends a refusal of connections, but returns before the server accepts connections.
     pub fn reset(&self) {
         self.shared.reset();
     }
@@ -101,6 +101,26 @@ impl Emulator {
     /// Changes some of the behaviors.
     pub fn change_behaviors(&self, change: impl FnOnce(&mut Behaviors)) {
         change(&mut self.shared.state().behaviors);
+    }
+
+    /// Returns the roles that callers may assume.
+    pub fn roles(&self) -> Vec<Role> {
+        self.shared.state().roles.all()
+    }
+
+    /// Adds a role, or replaces the trust policy of the role with this ARN. Sessions of a replaced role continue.
+    pub fn put_role(&self, role: Role) {
+        self.shared.state().roles.put(role);
+    }
+
+    /// Deletes a role and makes the credentials of its sessions invalid; returns false if it does not exist.
+    pub fn delete_role(&self, arn: &str) -> bool {
+        self.shared.state().roles.delete(arn)
+    }
+
+    /// Makes the credentials of all sessions of a role expire now; returns the number of these sessions.
+    pub fn expire_role_sessions(&self, role_arn: &str) -> usize {
+        self.shared.state().roles.expire_sessions(role_arn, now())
     }
 
     /// Adds a fault at the end of the queue.

@@ -40,6 +40,7 @@ mod operation;
 mod ops;
 mod state;
 
+pub use auth::role::Role;
 pub use call_log::{Call, CallFilter};
 pub use config::{
     AccessKey, Config, DEFAULT_ACCESS_KEY_ID, DEFAULT_ACCOUNT, DEFAULT_SECRET_ACCESS_KEY, Error, SessionToken,

@@ -28,13 +28,24 @@ struct Arguments {
         hide_env_values = true
     )]
     access_keys: Vec<String>,
+    /// Role that callers may assume, repeatable (in the variable: separated by semicolons); without a principal, every
+    /// caller may.
+    #[arg(
+        long = "role",
+        value_name = "ARN[,trust=PRINCIPAL]...[,external-id=ID]",
+        env = "APPRUNNER_EMULATOR_ROLES",
+        value_delimiter = ';',
+        hide_env_values = true
+    )]
+    roles: Vec<String>,
 }
 
 impl Arguments {
-    /// Parses the access keys. clap does not parse them, because its error would contain the secret.
+    /// Parses the access keys and the roles. clap does not parse them, because its error would contain secrets.
     fn into_config(self) -> Result<Config, Error> {
         let behaviors = Behaviors { connector_quota: self.quota, ..Behaviors::default() };
         let mut config = Config { listen: self.listen, behaviors, ..Config::default() };
+        config.roles = self.roles.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
         if !self.access_keys.is_empty() {
             config.access_keys = self.access_keys.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
         }

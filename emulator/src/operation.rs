@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 #[expect(missing_docs, reason = "AWS documents each operation under its name")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Operation {
+    AssumeRole,
     CreateService,
     CreateVpcConnector,
     DeleteService,
@@ -25,7 +26,8 @@ pub enum Operation {
 
 impl Operation {
     /// All operations.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
+        Self::AssumeRole,
         Self::CreateService,
         Self::CreateVpcConnector,
         Self::DeleteService,
@@ -46,6 +48,7 @@ impl Operation {
     /// Returns the operation's name on the wire.
     pub fn name(self) -> &'static str {
         match self {
+            Self::AssumeRole => "AssumeRole",
             Self::CreateService => "CreateService",
             Self::CreateVpcConnector => "CreateVpcConnector",
             Self::DeleteService => "DeleteService",
@@ -71,7 +74,7 @@ impl Operation {
 
     /// Returns the service's name, as in the operation's IAM action and in signatures.
     pub(crate) fn service(self) -> &'static str {
-        if self == Self::GetCallerIdentity { "sts" } else { "apprunner" }
+        if matches!(self, Self::AssumeRole | Self::GetCallerIdentity) { "sts" } else { "apprunner" }
     }
 }
 

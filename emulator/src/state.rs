@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
+use crate::auth::Credentials;
+use crate::auth::roles::Roles;
 use crate::call_log::CallLog;
 use crate::faults::FaultQueue;
 use crate::gate::Gate;
@@ -25,14 +27,21 @@ pub(crate) struct SharedState {
 
 impl SharedState {
     pub(crate) fn new(config: Config) -> Self {
-        let state = Mutex::new(EmulatorState::new(config.behaviors.clone()));
+        let state = Mutex::new(EmulatorState::new(&config));
         Self { config, gate: Gate::default(), state }
     }
 
-    /// Deletes everything, restores the configured behaviors and commands the server to accept connections.
+    /// Deletes everything, restores the configured behaviors and roles, and commands the server to accept connections.
     pub(crate) fn reset(&self) {
-        self.state().reset(self.config.behaviors.clone());
+        self.state().reset(&self.config);
         self.gate.allow();
+    }
+
+    /// Returns the credentials with an access key id: a configured key, or those of a role session.
+    pub(crate) fn credentials(&self, access_key_id: &str) -> Option<Credentials> {
+        let configured = self.config.access_keys.iter().find(|key| key.id == access_key_id);
+        let of_user = configured.cloned().map(Credentials::of_user);
+        of_user.or_else(|| self.state().roles.session(access_key_id))
     }
 
     /// Locks the state. A poisoned lock is used as it is, because no request leaves the state half changed.
@@ -41,10 +50,11 @@ impl SharedState {
     }
 }
 
-/// The resources of all accounts, the behaviors, the faults and the calls.
+/// The resources of all accounts, the roles, the behaviors, the faults and the calls.
 #[derive(Debug)]
 pub(crate) struct EmulatorState {
     pub(crate) behaviors: Behaviors,
+    pub(crate) roles: Roles,
     pub(crate) faults: FaultQueue,
     pub(crate) calls: CallLog,
     pub(crate) rate_limiter: RateLimiter,
@@ -52,9 +62,10 @@ pub(crate) struct EmulatorState {
 }
 
 impl EmulatorState {
-    fn new(behaviors: Behaviors) -> Self {
+    fn new(config: &Config) -> Self {
         Self {
-            behaviors,
+            behaviors: config.behaviors.clone(),
+            roles: Roles::new(&config.roles),
             faults: FaultQueue::default(),
             calls: CallLog::default(),
             rate_limiter: RateLimiter::default(),
@@ -63,8 +74,9 @@ impl EmulatorState {
     }
 
     /// Deletes everything except the counters of calls and faults, so that no number is used twice.
-    pub(crate) fn reset(&mut self, behaviors: Behaviors) {
-        self.behaviors = behaviors;
+    pub(crate) fn reset(&mut self, config: &Config) {
+        self.behaviors = config.behaviors.clone();
+        self.roles = Roles::new(&config.roles);
         self.faults.clear();
         self.calls.clear();
         self.rate_limiter = RateLimiter::default();

@@ -1,5 +1,8 @@
 //! Authentication of callers.
 
+pub(crate) mod role;
+pub(crate) mod role_arn;
+pub(crate) mod roles;
 pub(crate) mod sigv4;
 
 use axum::http::{HeaderMap, HeaderValue};
@@ -10,17 +13,49 @@ use crate::api_error::ApiError;
 use crate::model::account_region::AccountRegion;
 use crate::{AccessKey, Operation};
 
+/// The credentials of a user or of a role session.
+#[derive(Clone, Debug)]
+pub(crate) struct Credentials {
+    pub(crate) key: AccessKey,
+    /// The role of the session; absent for a user.
+    pub(crate) role: Option<AssumedRole>,
+}
+
+impl Credentials {
+    pub(crate) fn of_user(key: AccessKey) -> Self {
+        Self { key, role: None }
+    }
+
+    fn role_arn(&self) -> Option<&str> {
+        self.role.as_ref().map(|role| role.role_arn.as_str())
+    }
+}
+
+/// The identity of a caller that assumed a role. Source: STS API, `AssumedRoleUser`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AssumedRole {
+    pub(crate) role_arn: String,
+    /// ARN of the session.
+    pub(crate) arn: String,
+    /// Id of the role and name of the session.
+    pub(crate) id: String,
+}
+
 /// A caller whose signature is verified, and the region in the signature.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) access_key_id: String,
     pub(crate) account: String,
     pub(crate) region: String,
+    /// The role that the caller assumed; absent for a user.
+    pub(crate) role: Option<AssumedRole>,
 }
 
 impl Caller {
-    pub(crate) fn user_arn(&self) -> String {
-        format!("arn:aws:iam::{}:user/{}", self.account, self.access_key_id)
+    /// Returns the ARN of the user or of the role session.
+    pub(crate) fn arn(&self) -> String {
+        let user_arn = || format!("arn:aws:iam::{}:user/{}", self.account, self.access_key_id);
+        self.role.as_ref().map_or_else(user_arn, |role| role.arn.clone())
     }
 
     pub(crate) fn account_region(&self) -> AccountRegion {
@@ -28,12 +63,18 @@ impl Caller {
     }
 
     pub(crate) fn user_id(&self) -> String {
-        format!("AIDA{}", self.account)
+        self.role.as_ref().map_or_else(|| format!("AIDA{}", self.account), |role| role.id.clone())
+    }
+
+    /// Returns true if a trust policy that names this account, user or role means the caller.
+    pub(crate) fn is(&self, principal: &str) -> bool {
+        let is_role = self.role.as_ref().is_some_and(|role| role.role_arn == principal);
+        is_role || self.account == principal || self.arn() == principal
     }
 
     /// Makes the error in IAM's words for an operation that the caller may not perform.
     pub(crate) fn denied(&self, operation: Operation, arn: Option<&str>) -> ApiError {
-        let (user, service, action) = (self.user_arn(), operation.service(), operation.name());
+        let (user, service, action) = (self.arn(), operation.service(), operation.name());
         let any_resource = || format!("arn:aws:{service}:{}:{}:*", self.region, self.account);
         let resource = arn.map_or_else(any_resource, str::to_owned);
         let message = format!(
@@ -44,19 +85,19 @@ impl Caller {
     }
 }
 
-/// Verifies a request against the table of access keys.
+/// Verifies a request; `find` returns the credentials with an access key id.
 pub(crate) fn authenticate(
-    keys: &[AccessKey],
+    find: impl FnOnce(&str) -> Option<Credentials>,
     authorization: Result<Authorization<'_>, SignatureError>,
     request: &SignedRequest<'_>,
     service: &str,
     now: Timestamp,
 ) -> Result<Caller, ApiError> {
     let authorization = authorization.map_err(signature_error)?;
-    let key = keys.iter().find(|key| key.id == authorization.access_key_id).ok_or_else(invalid_token)?;
-    check_session(key, request.headers, now)?;
+    let Credentials { key, role } = find(authorization.access_key_id).ok_or_else(invalid_token)?;
+    check_session(&key, request.headers, now)?;
     authorization.verify(request, &key.secret, service, now).map_err(signature_error)?;
-    Ok(Caller { access_key_id: key.id.clone(), account: key.account.clone(), region: authorization.region.to_owned() })
+    Ok(Caller { access_key_id: key.id, account: key.account, region: authorization.region.to_owned(), role })
 }
 
 fn check_session(key: &AccessKey, headers: &HeaderMap, now: Timestamp) -> Result<(), ApiError> {

@@ -4,7 +4,7 @@
 //! AWS. The canonical request contains the received values: the headers that `SignedHeaders` names and the hash of the
 //! body.
 
-use axum::http::{HeaderMap, Method, Uri};
+use axum::http::{HeaderMap, HeaderName, Method, Uri};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, civil};
@@ -33,6 +33,11 @@ impl SignatureError {
         let message = "The request signature we calculated does not match the signature you provided. Check your AWS \
                        Secret Access Key and signing method. Consult the service documentation for details.";
         Self::Invalid(message.to_owned())
+    }
+
+    /// The signature leaves out a header that it must cover.
+    fn unsigned_header(name: &str) -> Self {
+        Self::Invalid(format!("'{}' must be a 'SignedHeader' in the AWS Authorization.", excerpt(name)))
     }
 
     /// The request was signed more than 5 minutes ago, or by a slow clock.
@@ -160,7 +165,7 @@ impl<'a> Authorization<'a> {
 
     /// The request in the form that is signed.
     pub(crate) fn canonical_request(&self, request: &SignedRequest<'_>) -> Result<Vec<u8>, SignatureError> {
-        self.check_signed_headers()?;
+        self.check_signed_headers(request.headers)?;
         let (method, path) = (request.method.as_str(), canonical_path(request.uri.path()));
         let query = canonical_query(request.uri.query().unwrap_or_default());
         let mut canonical = [method, &path, &query, ""].join("\n").into_bytes();
@@ -176,11 +181,13 @@ impl<'a> Authorization<'a> {
 
     /// The names are sorted, in lower case, and without repetitions: a header that is named a thousand times would make
     /// the canonical request a thousand times as long.
-    fn check_signed_headers(&self) -> Result<(), SignatureError> {
+    fn check_signed_headers(&self, headers: &HeaderMap) -> Result<(), SignatureError> {
         if !self.signed_headers.contains(&"host") {
-            return Err(SignatureError::Invalid(
-                "'Host' must be a 'SignedHeader' in the AWS Authorization.".to_owned(),
-            ));
+            return Err(SignatureError::unsigned_header("Host"));
+        }
+        let is_unsigned = |name: &&str| must_be_signed(name) && !self.signed_headers.contains(name);
+        if let Some(name) = headers.keys().map(HeaderName::as_str).find(is_unsigned) {
+            return Err(SignatureError::unsigned_header(name));
         }
         let sorted = self.signed_headers.is_sorted_by(|name, next| name < next);
         if sorted && !self.signed_headers.iter().any(|name| name.contains(|c: char| c.is_ascii_uppercase())) {
@@ -200,6 +207,14 @@ impl<'a> Authorization<'a> {
             Some(hmac_of(&key)?.chain_update(step.as_bytes()).finalize().into_bytes().to_vec())
         })
     }
+}
+
+/// Returns true for a header that a signature must cover if the request has it.
+///
+/// Source: IAM User Guide, "Create a signed AWS API request": the host and all `x-amz-*` headers. The session token is
+/// excepted, because the guide lets some services take it unsigned, and a wrong token is rejected anyway.
+fn must_be_signed(name: &str) -> bool {
+    name.starts_with("x-amz-") && name != "x-amz-security-token"
 }
 
 /// The beginning of a value that a message quotes.

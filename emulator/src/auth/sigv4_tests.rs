@@ -1,6 +1,6 @@
 //! Verification of the signatures in AWS's "Signature Version 4 test suite".
 
-use axum::http::{HeaderName, HeaderValue, Request};
+use axum::http::{HeaderValue, Request};
 
 use super::*;
 
@@ -138,6 +138,17 @@ fn rejects_a_request_that_differs_from_the_signed_one() {
     assert_invalid(GET_VANILLA.verify(SECRET, "other", now), "scoped to correct service: 'other'");
     let unsigned_host = Vector { signed_headers: "x-amz-date", ..GET_VANILLA };
     assert_invalid(unsigned_host.verify(SECRET, "service", now), "'Host'");
+}
+
+#[test]
+fn rejects_an_unsigned_amz_header_except_the_session_token() {
+    let now = "2015-08-30T12:36:00Z";
+    let with = |headers| Vector { headers, ..GET_VANILLA }.verify(SECRET, "service", now);
+    assert_invalid(with(&[("x-amz-target", "A.B")]), "'x-amz-target' must be a 'SignedHeader'");
+    assert_invalid(with(&[("my-header1", "a"), ("x-amz-meta", "")]), "'x-amz-meta' must be a 'SignedHeader'");
+    assert_eq!(with(&[("x-amz-security-token", "token"), ("x-amzn-trace-id", "Root=1"), ("accept", "*/*")]), Ok(()));
+    let unsigned_date = Vector { signed_headers: "host", ..GET_VANILLA };
+    assert_invalid(unsigned_date.verify(SECRET, "service", now), "'x-amz-date' must be a 'SignedHeader'");
 }
 
 #[test]

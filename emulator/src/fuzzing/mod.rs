@@ -21,8 +21,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
 use jiff::Timestamp;
 
 use crate::AccessKey;
-use crate::auth::authenticate;
 use crate::auth::sigv4::{Authorization, SignatureError, SignedRequest, format_time};
+use crate::auth::{self, authenticate};
 use crate::http::request::ParsedRequest;
 
 const REGION: &str = "us-east-1";
@@ -95,7 +95,8 @@ fn assert_parsed(request: &Request<Vec<u8>>, now: Timestamp) {
     let received = headers + parts.uri.to_string().len() + body.len();
     assert!(length <= 12 * received + 1000, "{length} bytes are made of {received}");
     let key = AccessKey::default();
-    let refused = authenticate(&[key], authorization, &signed, SERVICE, now).expect_err("nobody signed it");
+    let find = |id: &str| (id == key.id).then(|| auth::Credentials::of_user(key.clone()));
+    let refused = authenticate(find, authorization, &signed, SERVICE, now).expect_err("nobody signed it");
     assert!(refused.message.len() <= MAX_MESSAGE_BYTES, "{} bytes", refused.message.len());
 }
 

@@ -2,6 +2,8 @@
 //!
 //! It is no part of AWS and needs no signature. It is strict: a misspelt member is an error, not a default.
 
+mod roles;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +29,8 @@ pub(crate) fn router() -> Router<Arc<SharedState>> {
         .route("/behaviors", get(behaviors).put(replace_behaviors).patch(change_behaviors))
         .route("/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/faults/{id}", delete(remove_fault))
+        .route("/roles", get(roles::list).post(roles::put).delete(roles::delete))
+        .route("/expire-role-sessions", post(roles::expire_sessions))
         .route("/refuse", post(refuse))
         .route("/state", get(state))
         .fallback(not_found)
@@ -88,11 +92,11 @@ async fn clear_faults(extract::State(shared): State) -> StatusCode {
 }
 
 async fn remove_fault(extract::State(shared): State, Path(id): Path<String>) -> Result<StatusCode, ControlError> {
-    let id = id.parse().map_err(|_| ControlError(StatusCode::NOT_FOUND, format!("{id} is no fault's id")))?;
+    let id = id.parse().map_err(|_| missing(format!("{id} is no fault's id")))?;
     if shared.state().faults.remove(FaultId(id)) {
         return Ok(StatusCode::NO_CONTENT);
     }
-    Err(ControlError(StatusCode::NOT_FOUND, format!("there is no fault {id}, or no longer")))
+    Err(missing(format!("there is no fault {id}, or no longer")))
 }
 
 /// The period without connections. It is required: the control API is unreachable too, so nobody could end the refusal.
@@ -113,10 +117,7 @@ async fn state(extract::State(shared): State) -> JsonResponse {
 }
 
 async fn not_found() -> ControlError {
-    ControlError(
-        StatusCode::NOT_FOUND,
-        "the control API has calls, reset, behaviors, faults, refuse and state".to_owned(),
-    )
+    missing("the control API has calls, reset, behaviors, faults, roles, expire-role-sessions, refuse and state")
 }
 
 fn filter(query: &str) -> Result<CallFilter, ControlError> {
@@ -147,6 +148,10 @@ fn ok(body: &impl Serialize) -> JsonResponse {
 
 fn bad_request(message: &str) -> ControlError {
     ControlError(StatusCode::BAD_REQUEST, message.to_owned())
+}
+
+fn missing(what: impl Into<String>) -> ControlError {
+    ControlError(StatusCode::NOT_FOUND, what.into())
 }
 
 /// A status and a JSON body.

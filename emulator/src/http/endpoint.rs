@@ -129,7 +129,8 @@ fn accept(
     }
     let operation = request.operation.ok_or_else(ApiError::unknown_operation)?;
     let signed = SignedRequest { method: &parts.method, uri: &parts.uri, headers: &parts.headers, body };
-    let caller = authenticate(&shared.config.access_keys, authorization, &signed, operation.service(), now())?;
+    let find = |id: &str| shared.credentials(id);
+    let caller = authenticate(find, authorization, &signed, operation.service(), now())?;
     let fault = rate_limit_and_fault(shared, seq, &caller, operation, request.arn.as_deref())?;
     Ok(AcceptedCall { caller, operation, fault })
 }
@@ -146,7 +147,7 @@ fn rate_limit_and_fault(
     let state = &mut *shared.state();
     state.calls.update(seq, |call| call.account = Some(account.clone()));
     if let Some(per_second) = state.behaviors.requests_per_second
-        && operation != Operation::GetCallerIdentity
+        && operation.service() == "apprunner"
         && !state.rate_limiter.try_acquire(&caller.account_region(), per_second, now())
     {
         return Err(ApiError::throttled());

@@ -45,8 +45,8 @@ impl ParsedRequest {
 
     /// Source: AWS Query protocol; STS's version is 2011-06-15.
     fn query(body: &[u8]) -> Self {
-        let field =
-            |name: &str| form_urlencoded::parse(body).find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+        let params = Params::parse_form(body);
+        let field = |name: &str| params.form_field(name).map(str::to_owned);
         let name = field("Action");
         let known = name.as_deref().and_then(Operation::from_name);
         let right_version = field("Version").as_deref() == Some("2011-06-15");
@@ -54,8 +54,8 @@ impl ParsedRequest {
             protocol: Protocol::Query,
             operation: known.filter(|operation| operation.service() == "sts" && right_version),
             name,
-            params: Ok(Params::default()),
-            arn: None,
+            arn: field("RoleArn"),
+            params: Ok(params),
         }
     }
 }

@@ -1,7 +1,5 @@
 //! Responses in the two protocols: AWS JSON of App Runner and AWS Query of STS.
 
-use std::fmt::Write as _;
-
 use axum::body::Bytes;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -95,16 +93,22 @@ const STS_NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
 fn xml_reply(operation: Option<Operation>, members: &Value, request_id: &str) -> String {
     let name = operation.map_or("Unknown", Operation::name);
-    let mut fields = String::new();
-    for (key, value) in members.as_object().into_iter().flatten() {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        // Writing into a String cannot fail.
-        let _ = write!(fields, "<{key}>{}</{key}>", escaped(&text));
-    }
+    let fields = xml_value(members);
     format!(
         "<{name}Response xmlns=\"{STS_NAMESPACE}\"><{name}Result>{fields}</{name}Result>\
          <ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{name}Response>"
     )
+}
+
+/// Renders a value: a structure as one element for each member, a list as elements `member`, the rest as text.
+fn xml_value(value: &Value) -> String {
+    let element = |name: &str, value: &Value| format!("<{name}>{}</{name}>", xml_value(value));
+    match value {
+        Value::Object(members) => members.iter().map(|(name, value)| element(name, value)).collect(),
+        Value::Array(items) => items.iter().map(|item| element("member", item)).collect(),
+        Value::String(text) => escaped(text),
+        other => other.to_string(),
+    }
 }
 
 fn xml_error(code: &str, status: u16, message: &str, request_id: &str) -> String {
@@ -129,5 +133,12 @@ mod tests {
     fn xml_escapes_markup_in_values() {
         let reply = xml_reply(Some(Operation::GetCallerIdentity), &json!({ "Arn": "a<b>&\"" }), "id");
         assert!(reply.contains("<Arn>a&lt;b&gt;&amp;&quot;</Arn>"), "{reply}");
+    }
+
+    #[test]
+    fn xml_nests_structures_and_lists() {
+        let reply = xml_reply(Some(Operation::AssumeRole), &json!({ "User": { "Arn": "a" }, "Ids": ["b", 1] }), "id");
+        assert!(reply.contains("<User><Arn>a</Arn></User>"), "{reply}");
+        assert!(reply.contains("<Ids><member>b</member><member>1</member></Ids>"), "{reply}");
     }
 }

@@ -2,6 +2,7 @@
 
 use super::behaviors::ConnectorIds;
 use super::ids::{random_hex, uuid};
+use crate::config::is_account;
 
 /// Maximum length of an ARN. Source: App Runner API, `AppRunnerResourceArn`.
 pub(crate) const MAX_LENGTH: usize = 1011;
@@ -40,8 +41,7 @@ impl<'a> Arn<'a> {
         let is_valid = (partition == "aws" || partition.starts_with("aws-"))
             && is_lower_dashed(partition)
             && is_lower_dashed(region)
-            && account.len() == 12
-            && account.bytes().all(|byte| byte.is_ascii_digit());
+            && is_account(account);
         is_valid.then_some(Self { kind, region, account })
     }
 }

@@ -55,6 +55,8 @@ pub struct Behaviors {
     /// Maximum number of App Runner requests of an account in a region in one second, as a burst or spread
     /// out. Default: no limit.
     pub requests_per_second: Option<u32>,
+    /// Lifetime of a new role session, instead of the one in the request. Default: the one in the request.
+    pub role_session_ms: Option<u64>,
 }
 
 const ONE_HOUR_MS: u64 = 3_600_000;
@@ -88,6 +90,7 @@ impl Default for Behaviors {
             in_use_message: None,
             tags_visible_after_ms: 0,
             requests_per_second: None,
+            role_session_ms: None,
         }
     }
 }

@@ -11,6 +11,20 @@ pub(crate) fn random_hex() -> String {
     format!("{:032x}", fastrand::u128(..))
 }
 
+/// Makes random characters of base 32, as in AWS's ids of access keys and roles.
+pub(crate) fn random_base32(length: usize) -> String {
+    random_text(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", length)
+}
+
+/// Makes 40 random characters of base 64, the form of a secret access key.
+pub(crate) fn random_secret() -> String {
+    random_text(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", 40)
+}
+
+fn random_text(alphabet: &[u8], length: usize) -> String {
+    (0..length).filter_map(|_| fastrand::choice(alphabet)).map(|byte| char::from(*byte)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,6 +37,7 @@ pub(crate) fn perform(state: &mut EmulatorState, caller: &Caller, operation: Ope
         Operation::TagResource => tags::tag(context, params),
         Operation::UntagResource => tags::untag(context, params),
         Operation::ListTagsForResource => tags::list(context, params),
+        Operation::AssumeRole => sts::assume_role(&mut state.roles, &state.behaviors, caller, params, now),
         Operation::GetCallerIdentity => Ok(sts::caller_identity(caller)),
     }
 }

@@ -26,6 +26,20 @@ impl Params {
         }
     }
 
+    /// Parses the body of a form; of a repeated field, the first counts.
+    pub(crate) fn parse_form(body: &[u8]) -> Self {
+        let mut values = Map::new();
+        for (name, value) in form_urlencoded::parse(body) {
+            values.entry(name).or_insert_with(|| value.into());
+        }
+        Self { path: String::new(), values }
+    }
+
+    /// Returns a field of a form.
+    pub(crate) fn form_field(&self, name: &str) -> Option<&str> {
+        self.get(name)?.as_str()
+    }
+
     fn get(&self, name: &str) -> Option<&Value> {
         self.values.get(name).filter(|value| !value.is_null())
     }

@@ -1,6 +1,6 @@
 //! The control API over HTTP, compared with the handle.
 
-use apprunner_emulator::{CallFilter, DeleteAgain, Fault, FaultKind, Operation, StatusCase};
+use apprunner_emulator::{CallFilter, DeleteAgain, Fault, FaultKind, Operation, Role, StatusCase};
 use serde_json::{Value, json};
 
 use crate::helpers::{ACCOUNT, REGION, RawRequest, RawResponse, TestBed};
@@ -123,6 +123,44 @@ async fn faults_are_queued_listed_and_cleared() {
 }
 
 #[tokio::test]
+async fn roles_are_added_replaced_listed_and_deleted() {
+    let bed = TestBed::start().await;
+    let (reader, writer) = ("arn:aws:iam::111122223333:role/reader", "arn:aws:iam::111122223333:role/writer");
+    for body in [
+        json!({ "arn": reader }),
+        json!({ "arn": writer }),
+        json!({ "arn": reader, "trusts": ["444455556666"], "external_id": "hush" }),
+    ] {
+        assert_eq!(send(&bed, "POST", "/_emulator/roles", body.to_string()).await.status, 204);
+    }
+    let listed = get(&bed, "/_emulator/roles").await;
+    let first = json!({ "arn": reader, "trusts": ["444455556666"], "external_id": true });
+    let second = json!({ "arn": writer, "trusts": [], "external_id": false });
+    assert_eq!(listed, json!({ "roles": [first, second] }));
+    let roles = [Role::new(reader).trusting("444455556666").with_external_id("hush"), Role::new(writer)];
+    assert_eq!(bed.emulator.roles(), roles);
+    let expire = async |body: &'static str| send(&bed, "POST", "/_emulator/expire-role-sessions", body).await;
+    let expired = expire(r#"{"arn":"arn:aws:iam::111122223333:role/reader"}"#).await;
+    assert_eq!((expired.status, expired.json()), (200, json!({ "expired": 0 })));
+    assert_eq!(expire(r#"{"arn":"arn:aws:iam::111122223333:role/nobody"}"#).await.status, 404);
+    let one = "/_emulator/roles?arn=arn:aws:iam::111122223333:role/reader";
+    assert_eq!(send(&bed, "DELETE", one, "").await.status, 204);
+    assert_eq!(send(&bed, "DELETE", one, "").await.status, 404);
+    assert_eq!(send(&bed, "DELETE", "/_emulator/roles?name=x", "").await.status, 400);
+    for wrong in [
+        r#"{"arn":"reader"}"#,
+        r#"{"arn":"arn:aws:iam::111122223333:role/x","trusts":["*"]}"#,
+        r#"{"arn":"arn:aws:iam::111122223333:role/x","external_id":"h"}"#,
+        r#"{"arn":"arn:aws:iam::111122223333:role/x","name":"x"}"#,
+        "{}",
+    ] {
+        assert_eq!(send(&bed, "POST", "/_emulator/roles", wrong).await.status, 400, "{wrong}");
+    }
+    assert_eq!(send(&bed, "DELETE", "/_emulator/roles", "").await.status, 204);
+    assert!(bed.emulator.roles().is_empty());
+}
+
+#[tokio::test]
 async fn state_shows_the_resources_of_all_accounts_and_regions() {
     let bed = TestBed::start().await;
     let arn = bed.emulator.create_connector_with_tags("444455556666", "us-east-1", "shop", &[("team", "web")]);
@@ -147,9 +185,10 @@ async fn reset_restores_the_state_of_the_start() {
     bed.listed().await;
     bed.emulator.add_fault(Fault::new(FaultKind::AccessDenied));
     bed.emulator.change_behaviors(|behaviors| behaviors.connector_quota = 1);
+    bed.emulator.put_role(Role::new("arn:aws:iam::111122223333:role/reader"));
     assert_eq!(send(&bed, "POST", "/_emulator/reset", "").await.status, 204);
     assert!(bed.emulator.calls().is_empty() && bed.emulator.faults().is_empty());
-    assert!(bed.emulator.state().is_empty());
+    assert!(bed.emulator.state().is_empty() && bed.emulator.roles().is_empty());
     assert_eq!(bed.emulator.behaviors().connector_quota, 3);
 }
 

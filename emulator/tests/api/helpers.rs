@@ -53,7 +53,7 @@ impl TestBed {
         self.emulator.create_service(ACCOUNT, REGION, name, Some(connector))
     }
 
-    pub(crate) fn client_of(&self, caller: &Caller) -> Client {
+    pub(crate) fn client_of(&self, caller: &Caller<'_>) -> Client {
         caller.client(&self.emulator.url())
     }
 
@@ -81,20 +81,20 @@ impl TestBed {
 }
 
 /// The credentials and the region of a client.
-pub(crate) struct Caller {
-    pub(crate) id: &'static str,
-    pub(crate) secret: &'static str,
-    pub(crate) token: Option<&'static str>,
-    pub(crate) region: &'static str,
+pub(crate) struct Caller<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) secret: &'a str,
+    pub(crate) token: Option<&'a str>,
+    pub(crate) region: &'a str,
 }
 
-impl Default for Caller {
+impl Default for Caller<'_> {
     fn default() -> Self {
         Self { id: DEFAULT_ACCESS_KEY_ID, secret: DEFAULT_SECRET_ACCESS_KEY, token: None, region: REGION }
     }
 }
 
-impl Caller {
+impl Caller<'_> {
     pub(crate) fn credentials(&self) -> Credentials {
         Credentials::new(self.id, self.secret, self.token.map(str::to_owned), None, "tests")
     }
@@ -106,7 +106,7 @@ impl Caller {
     pub(crate) fn config(&self, url: &str) -> aws_sdk_apprunner::config::Builder {
         aws_sdk_apprunner::Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(self.region))
+            .region(Region::new(self.region.to_owned()))
             .endpoint_url(url)
             .credentials_provider(self.credentials())
             .retry_config(RetryConfig::disabled())
@@ -116,7 +116,7 @@ impl Caller {
     pub(crate) fn sts(&self, url: &str) -> aws_sdk_sts::Client {
         let config = aws_sdk_sts::Config::builder()
             .behavior_version(aws_sdk_sts::config::BehaviorVersion::latest())
-            .region(aws_sdk_sts::config::Region::new(self.region))
+            .region(aws_sdk_sts::config::Region::new(self.region.to_owned()))
             .endpoint_url(url)
             .credentials_provider(self.credentials())
             .retry_config(aws_sdk_sts::config::retry::RetryConfig::disabled());

@@ -19,6 +19,8 @@ mod refused_connections;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
+mod roles;
+#[cfg(test)]
 mod services;
 #[cfg(test)]
 mod signatures;

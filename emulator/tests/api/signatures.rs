@@ -129,6 +129,15 @@ async fn unsigned_and_partly_signed_requests_are_rejected() {
 }
 
 #[tokio::test]
+async fn an_operation_that_is_not_signed_is_rejected() {
+    let bed = TestBed::start().await;
+    let signed = RawRequest::new("POST", "/", "{}").signed(&bed.emulator);
+    let answer = signed.header("x-amz-target", "AppRunner.ListVpcConnectors").send(&bed.emulator).await;
+    assert_eq!((answer.status, answer.header("x-amzn-errortype")), (403, Some("InvalidSignatureException")));
+    assert_eq!(answer.json()["Message"], "'x-amz-target' must be a 'SignedHeader' in the AWS Authorization.");
+}
+
+#[tokio::test]
 async fn the_region_is_taken_from_the_signature() {
     let bed = TestBed::start().await;
     let client = bed.client_of(&Caller { region: "us-west-2", ..Caller::default() });
