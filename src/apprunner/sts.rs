@@ -8,6 +8,7 @@ use aws_sdk_apprunner::config::http::HttpResponse;
 use aws_sdk_apprunner::error::ProvideErrorMetadata;
 use aws_sdk_sts::error::SdkError;
 use aws_sdk_sts::operation::RequestId;
+use aws_sdk_sts::types::AssumedRoleUser;
 
 use super::exchange::ReplyCheck;
 use super::{STS_DEADLINE, wire};
@@ -46,7 +47,7 @@ pub(super) async fn assume_role(config: &SdkConfig, to: &Account, session: &str)
     let request = client(config, &check).assume_role().role_arn(to.role.as_str()).role_session_name(session);
     let reply = finish(operation, &check, request.set_external_id(external_id).send()).await;
     let reply = reply.map_err(|failure| failure.naming(to.role.as_str()))?;
-    let assumed = reply.assumed_role_user().map(|user| user.arn()).unwrap_or_default();
+    let assumed = reply.assumed_role_user().map(AssumedRoleUser::arn).unwrap_or_default();
     let account = account_of(assumed).ok_or_else(|| Failure::unproven(operation, "the answer names no account"))?;
     if account != to.role.account().as_str() {
         let message = format!("STS answered with a session of account {account} for {}", to.role);

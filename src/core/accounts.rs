@@ -183,7 +183,7 @@ impl FromStr for ExternalId {
     }
 }
 
-/// The name of the role sessions of a cluster; CloudTrail shows it.
+/// The name of the role sessions of a cluster, for the logs of AWS.
 pub(crate) fn session_name(cluster: Option<&ClusterId>) -> String {
     let mut name = "apprunner-operator".to_owned();
     if let Some(cluster) = cluster {

@@ -2,6 +2,10 @@
 
 use crate::support::{error_output, manifests, template};
 
+/// An account that only the namespace a may use.
+const ONE_ACCOUNT: [&str; 2] =
+    ["aws.accounts[0].role=arn:aws:iam::444455556666:role/a", "aws.accounts[0].namespaces={a}"];
+
 /// Values that are set, and the message of the refusal.
 const REFUSED: &[(&[&str], &str)] = &[
     (&["watchNamespace={shop}"], "'watchNamespace'"),
@@ -19,6 +23,19 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["concurrency=0"], "/concurrency"),
     (&["aws.burst=2"], "/aws/burst"),
     (&["aws.rate=0"], "/aws/rate"),
+    (&["aws.accounts[0].role=apprunner-operator", "aws.accounts[0].namespaces={shop}"], "/aws/accounts/0/role"),
+    (&["aws.accounts[0].role=arn:aws:iam::444455556666:role/a"], "'namespaces'"),
+    (&[ONE_ACCOUNT[0], "aws.accounts[0].namespaces={}"], "/aws/accounts/0/namespaces"),
+    (&[ONE_ACCOUNT[0], ONE_ACCOUNT[1], "aws.accounts[0].externalID=x1"], "'externalID'"),
+    (
+        &[
+            ONE_ACCOUNT[0],
+            ONE_ACCOUNT[1],
+            "aws.accounts[1].role=arn:aws:iam::444455556666:role/b",
+            "aws.accounts[1].namespaces={b}",
+        ],
+        "aws.accounts lists account 444455556666 twice",
+    ),
     (&["aws.endpointUrl=emulator:8787"], "/aws/endpointUrl"),
     (&["listenAddress=localhost"], "/listenAddress"),
     (&["health.port=80"], "/health/port"),

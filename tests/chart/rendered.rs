@@ -1,5 +1,6 @@
 //! Rendered objects fit the binary and follow the values.
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -16,11 +17,25 @@ fn started_with(arguments: &[String]) -> (Option<i32>, String) {
     (ended.status.code(), text(&ended.stderr))
 }
 
+/// The arguments with the file of accounts as the pod has it.
+fn with_accounts(objects: &[Value], arguments: Vec<String>) -> Vec<String> {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rendered-accounts.yaml");
+    let mounted = |argument: String| {
+        if argument != "--accounts=/etc/apprunner-operator/accounts.yaml" {
+            return argument;
+        }
+        let map = find(objects, "ConfigMap", &format!("{RELEASE}-accounts"));
+        std::fs::write(&file, map["data"]["accounts.yaml"].as_str().unwrap()).unwrap();
+        format!("--accounts={}", file.display())
+    };
+    arguments.into_iter().map(mounted).collect()
+}
+
 #[test]
 fn every_rendered_flag_is_a_flag_of_the_binary() {
     for values in values_files() {
         let objects = objects(&["--values", values.to_str().unwrap()]);
-        let set = arguments(&objects);
+        let set = with_accounts(&objects, arguments(&objects));
         let (code, stderr) = started_with(&set);
         assert!(code == Some(1) && stderr.contains("no way to reach a cluster"), "{set:?}: {stderr}");
     }
@@ -36,6 +51,30 @@ fn uninstall_check_is_a_command_of_the_binary() {
     assert_eq!(*set, json!(expected));
     let (code, stderr) = started_with(&serde_json::from_value::<Vec<String>>(set.clone()).unwrap());
     assert!(code == Some(1) && stderr.contains("nothing is uninstalled"), "{stderr}");
+}
+
+/// The pod's template with these values.
+fn pod(arguments: &[&str]) -> Value {
+    find(&objects(arguments), "Deployment", RELEASE)["spec"]["template"].clone()
+}
+
+#[test]
+fn accounts_are_mounted_and_a_change_restarts_the_pods() {
+    let values = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/multi-account-values.yaml");
+    let objects = objects(&["--values", values]);
+    let set = with_accounts(&objects, arguments(&objects));
+    let (code, stderr) = started_with(&set);
+    assert!(code == Some(1) && stderr.contains("no way to reach a cluster"), "{set:?}: {stderr}");
+    let three = pod(&["--values", values]);
+    let container = &three["spec"]["containers"][0];
+    let mount = json!([{"name": "accounts", "mountPath": "/etc/apprunner-operator", "readOnly": true}]);
+    assert_eq!(container["volumeMounts"], mount);
+    let volume = json!([{"name": "accounts", "configMap": {"name": format!("{RELEASE}-accounts")}}]);
+    assert_eq!(three["spec"]["volumes"], volume);
+    let checksum = |pod: &Value| pod["metadata"]["annotations"]["checksum/accounts"].clone();
+    let changed = pod(&["--values", values, "--set", "aws.accounts[0].namespaces={team-shop}"]);
+    assert!(checksum(&three).is_string() && checksum(&three) != checksum(&changed));
+    assert_eq!((checksum(&pod(&[])), &pod(&[])["spec"]["volumes"]), (Value::Null, &Value::Null));
 }
 
 /// The pod of the uninstall check.

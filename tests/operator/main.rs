@@ -34,6 +34,7 @@ mod refusals;
 mod report;
 mod resource;
 mod scale;
+mod several_accounts;
 mod sign_in;
 mod support;
 mod trust;

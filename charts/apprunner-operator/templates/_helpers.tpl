@@ -73,6 +73,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and .Values.serviceMonitor.enabled (not (and .Values.metrics.enabled .Values.metrics.service.create)) }}
 {{- fail "serviceMonitor.enabled needs a metrics Service to scrape. Set metrics.enabled=true and metrics.service.create=true." }}
 {{- end }}
+{{- $accounts := dict }}
+{{- range .Values.aws.accounts }}
+{{- $account := index (splitList ":" .role) 4 }}
+{{- if hasKey $accounts $account }}
+{{- fail (printf "aws.accounts lists account %s twice. Write one entry, with all of its namespaces." $account) }}
+{{- end }}
+{{- $_ := set $accounts $account true }}
+{{- end }}
 {{- if eq (int .Values.metrics.port) (int .Values.health.port) }}
 {{- fail "metrics.port and health.port are the same. Give each a port of its own." }}
 {{- end }}

@@ -73,8 +73,11 @@ pub(super) fn claimed() -> Evidence {
     e
 }
 
-/// These accounts with their namespaces and regions.
-pub(super) fn accounts(listed: &[(&str, &[&str], Option<&[&str]>)]) -> Arc<Accounts> {
+/// An account, the namespaces that may use it, and the regions.
+type Listed<'a> = (&'a str, &'a [&'a str], Option<&'a [&'a str]>);
+
+/// The entries of some accounts.
+pub(super) fn accounts(listed: &[Listed<'_>]) -> Arc<Accounts> {
     let mut accounts = Accounts::default();
     for (account, namespaces, regions) in listed {
         let regions = regions.map(|regions| regions.iter().map(|region| region.parse().unwrap()).collect());
