@@ -24,8 +24,8 @@ fn with_accounts(objects: &[Value], arguments: Vec<String>) -> Vec<String> {
         if argument != "--accounts=/etc/apprunner-operator/accounts.yaml" {
             return argument;
         }
-        let map = find(objects, "ConfigMap", &format!("{RELEASE}-accounts"));
-        std::fs::write(&file, map["data"]["accounts.yaml"].as_str().unwrap()).unwrap();
+        let text = objects.iter().find_map(|object| object["data"]["accounts.yaml"].as_str()).unwrap();
+        std::fs::write(&file, text).unwrap();
         format!("--accounts={}", file.display())
     };
     arguments.into_iter().map(mounted).collect()
@@ -62,6 +62,7 @@ fn pod(arguments: &[&str]) -> Value {
 fn accounts_are_mounted_and_a_change_restarts_the_pods() {
     let values = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/multi-account-values.yaml");
     let objects = objects(&["--values", values]);
+    find(&objects, "ConfigMap", &format!("{RELEASE}-accounts"));
     let set = with_accounts(&objects, arguments(&objects));
     let (code, stderr) = started_with(&set);
     assert!(code == Some(1) && stderr.contains("no way to reach a cluster"), "{set:?}: {stderr}");

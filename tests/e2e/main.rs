@@ -7,6 +7,7 @@
 #![allow(unreachable_pub, reason = "the helpers are used only by the tests of this crate")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test panics")]
 
+mod accounts;
 mod crashes;
 mod deletion;
 mod ground;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let scenarios = [
         ground::scenarios(),
         deletion::scenarios(),
+        accounts::scenarios(),
         crashes::scenarios(),
         leaders::scenarios(),
         upgrade::scenarios(),

@@ -14,6 +14,7 @@ use devcluster::Tools;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
+use crate::accounts::TARGET;
 use crate::release::{CHART, RELEASE};
 use crate::world::{CHECKOUT, World, helm, run};
 
@@ -21,7 +22,10 @@ use crate::world::{CHECKOUT, World, helm, run};
 type Uses = BTreeMap<String, BTreeSet<&'static str>>;
 
 static RIGHTS: Mutex<Uses> = Mutex::new(Uses::new());
+/// The operations with the credentials of the operator's own account.
 static OPERATIONS: Mutex<Uses> = Mutex::new(Uses::new());
+/// The operations with those of a role that the operator has assumed.
+static ROLE_OPERATIONS: Mutex<Uses> = Mutex::new(Uses::new());
 
 pub fn scenarios() -> Vec<Trial> {
     vec![
@@ -30,7 +34,8 @@ pub fn scenarios() -> Vec<Trial> {
             Ok(())
         }),
         Trial::test("operations-allowed-are-operations-called", || {
-            assert_eq!(names(&OPERATIONS), allowed());
+            assert_eq!(names(&OPERATIONS), allowed(&["names", "assume"]));
+            assert_eq!(names(&ROLE_OPERATIONS), allowed(&["names"]));
             Ok(())
         }),
         Trial::test("each-right-names-a-scenario-that-uses-it", || {
@@ -45,9 +50,13 @@ pub fn scenarios() -> Vec<Trial> {
 pub fn note(world: &World) {
     let events = world.audit().into_iter();
     add(&RIGHTS, world.name, events.filter_map(|event| right_used(&event, world.name)));
-    let calls = world.emulator.calls().into_iter().filter_map(|call| call.operation);
-    // This operation needs no permission.
-    add(&OPERATIONS, world.name, calls.filter(|operation| operation != "GetCallerIdentity"));
+    let (of_role, own): (Vec<_>, Vec<_>) =
+        world.emulator.calls().into_iter().partition(|call| call.account.as_deref() == Some(TARGET));
+    for (operations, calls) in [(&OPERATIONS, own), (&ROLE_OPERATIONS, of_role)] {
+        let called = calls.into_iter().filter_map(|call| call.operation);
+        // This operation needs no permission.
+        add(operations, world.name, called.filter(|operation| operation != "GetCallerIdentity"));
+    }
 }
 
 fn add(uses: &Mutex<Uses>, scenario: &'static str, done: impl Iterator<Item = String>) {
@@ -108,12 +117,14 @@ fn words(value: &Value) -> Vec<&str> {
     value.as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect()
 }
 
-/// The operations that the most complete of the operator's policies allows.
-fn allowed() -> BTreeSet<String> {
-    let policy: Value = serde_json::from_str(&page("examples/iam/names.json")).unwrap();
-    let statements = policy["Statement"].as_array().unwrap().iter();
-    let actions = statements.flat_map(|statement| words(&statement["Action"]));
-    actions.map(|action| action.strip_prefix("apprunner:").unwrap().to_owned()).collect()
+/// The operations that these policies allow.
+fn allowed(policies: &[&str]) -> BTreeSet<String> {
+    let policy = |name| serde_json::from_str::<Value>(&page(&format!("examples/iam/{name}.json"))).unwrap();
+    let statements = policies.iter().flat_map(|name| policy(name)["Statement"].as_array().unwrap().clone());
+    let operation = |action: &str| action.split_once(':').unwrap().1.to_owned();
+    statements
+        .flat_map(|statement| words(&statement["Action"]).into_iter().map(operation).collect::<Vec<_>>())
+        .collect()
 }
 
 /// Compares a table with the recorded uses: `` | `what`: verb, verb | … | scenario, scenario | ``.

@@ -125,7 +125,12 @@ impl Bed {
     }
 
     fn log(&self, user: &str) -> PathBuf {
-        self.cluster.directory().join(format!("{user}.log"))
+        self.file(&format!("{user}.log"))
+    }
+
+    /// A file that is removed with the cluster.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.cluster.directory().join(name)
     }
 
     pub(crate) fn audit(&self) -> Result<AuditLog> {

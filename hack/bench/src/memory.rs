@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use apprunner_emulator::DEFAULT_ACCOUNT;
+use apprunner_emulator::{DEFAULT_ACCOUNT, Role};
 use apprunner_operator::api::VpcConnector;
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::Api;
@@ -23,6 +23,20 @@ use crate::{NAMESPACE, REGION, Result, claimed};
 const FAST: [&str; 2] = ["--aws-rate=10000", "--aws-burst=10000"];
 /// By then the process has returned memory that it needed only for a moment.
 const SETTLED: Duration = Duration::from_secs(10);
+/// The regions of App Runner.
+const REGIONS: [&str; 11] = [
+    "us-east-1",
+    "us-east-2",
+    "us-west-2",
+    "ap-northeast-1",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "eu-central-1",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+];
 /// The time over which the requests and calls of a start are counted.
 const FIRST: Duration = Duration::from_mins(2);
 
@@ -55,13 +69,16 @@ pub(crate) async fn measure(plan: &Plan, results: &mut Results) -> Result {
     let bed = Bed::start().await?;
     let idle = settled(&mut bed.run(Program::Operator, &[])?).await?;
     results.idle = Some(idle);
-    let ten = claim_all(&bed, 10, &[]).await?;
+    let ten = claim_all(&bed, &one_region(10), &[]).await?;
     results.ten_claims_s = Some(ten.started.elapsed().as_secs_f64());
     drop(ten);
     bed.forget().await?;
     results.save()?;
+    results.accounts = Some(adopt_accounts(&bed).await?);
+    bed.forget().await?;
+    results.save()?;
     for &objects in &plan.objects {
-        let footprint = adopt(&bed, objects).await?;
+        let footprint = adopt(&bed, &one_region(objects), &FAST).await?;
         eprintln!("{footprint:?}");
         results.footprints.retain(|earlier| earlier.objects != objects);
         results.footprints.push(footprint);
@@ -77,27 +94,50 @@ pub(crate) async fn measure(plan: &Plan, results: &mut Results) -> Result {
     Ok(())
 }
 
+/// The account and region of a connector.
+type Place = (String, &'static str);
+
+/// This number of connectors in one account and region.
+fn one_region(objects: usize) -> Vec<Place> {
+    vec![(DEFAULT_ACCOUNT.to_owned(), REGION); objects]
+}
+
+/// Ten accounts with ten connectors in each region of App Runner, and one operator for all of them.
+async fn adopt_accounts(bed: &Bed) -> Result<Footprint> {
+    let accounts: Vec<_> = (0..10).map(|n| format!("2000000000{n:02}")).collect();
+    let role = |account: &str| format!("arn:aws:iam::{account}:role/apprunner-operator");
+    for account in &accounts {
+        bed.aws.put_role(Role::new(role(account)));
+    }
+    let entry = |account: &String| serde_json::json!({"role": role(account), "namespaces": [NAMESPACE]});
+    let file = bed.file("accounts.yaml");
+    std::fs::write(&file, serde_json::to_string(&accounts.iter().map(entry).collect::<Vec<_>>())?)?;
+    let in_account = |account: &String| REGIONS.map(|region| vec![(account.clone(), region); 10]).concat();
+    let places: Vec<_> = accounts.iter().flat_map(in_account).collect();
+    adopt(bed, &places, &[FAST[0], FAST[1], &format!("--accounts={}", file.display())]).await
+}
+
 /// Creates objects, and starts an operator that claims their connectors.
-async fn claim_all(bed: &Bed, objects: usize, flags: &[&str]) -> Result<Process> {
+async fn claim_all(bed: &Bed, places: &[Place], flags: &[&str]) -> Result<Process> {
     let api = Api::<VpcConnector>::namespaced(bed.client.clone(), NAMESPACE);
-    let create = async |n: usize| {
+    let create = async |(n, (account, region)): (usize, &Place)| {
         let name = format!("egress-{n}");
-        let arn = bed.aws.create_connector(DEFAULT_ACCOUNT, REGION, &name);
+        let arn = bed.aws.create_connector(account, region, &name);
         api.create(&PostParams::default(), &claimed::object(&name, &arn)).await.map(|_| ())
     };
-    stream::iter(0..objects).map(create).buffer_unordered(claimed::AT_ONCE).try_collect::<()>().await?;
+    stream::iter(places.iter().enumerate()).map(create).buffer_unordered(claimed::AT_ONCE).try_collect::<()>().await?;
     let operator = bed.run(Program::Operator, flags)?;
-    all_available(api, objects).await?;
+    all_available(api, places.len()).await?;
     Ok(operator)
 }
 
-async fn adopt(bed: &Bed, objects: usize) -> Result<Footprint> {
-    let mut operator = claim_all(bed, objects, &FAST).await?;
+async fn adopt(bed: &Bed, places: &[Place], flags: &[&str]) -> Result<Footprint> {
+    let mut operator = claim_all(bed, places, flags).await?;
     let (adoption_s, adopted) = (operator.started.elapsed().as_secs_f64(), operator.memory()?);
     let settled_memory = settled(&mut operator).await?;
     drop(operator);
-    let restarted = settled(&mut bed.run(Program::Operator, &FAST)?).await?;
-    Ok(Footprint { objects, adoption_s, adopted, settled: settled_memory, restarted })
+    let restarted = settled(&mut bed.run(Program::Operator, flags)?).await?;
+    Ok(Footprint { objects: places.len(), adoption_s, adopted, settled: settled_memory, restarted })
 }
 
 async fn restart(bed: &Bed, objects: usize) -> Result<Restart> {

@@ -120,10 +120,11 @@ fn memory(results: &Results) -> String {
         text += "| objects | all claimed after | at the last claim | peak | 10 s later | after a new start |\n";
         text += "|---:|---|---|---|---|---|\n";
     }
-    for row in &results.footprints {
+    let (accounts, one) = (results.accounts.iter(), results.footprints.iter());
+    for (row, of) in accounts.map(|row| (row, " of 10 accounts")).chain(one.map(|row| (row, ""))) {
         let [adopted, settled, restarted] = [row.adopted, row.settled, row.restarted].map(megabytes);
         let (objects, took, peak) = (row.objects, row.adoption_s, row.settled.peak);
-        let _ = writeln!(text, "| {objects} | {took:.1} s | {adopted} | {peak:.1} MB | {settled} | {restarted} |");
+        let _ = writeln!(text, "| {objects}{of} | {took:.1} s | {adopted} | {peak:.1} MB | {settled} | {restarted} |");
     }
     if let Some(ten) = results.ten_claims_s {
         let _ = writeln!(text, "\nTen objects with the default rate limit are claimed {ten:.1} s after the start.");

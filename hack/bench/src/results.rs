@@ -22,6 +22,8 @@ pub(crate) struct Results {
     pub(crate) idle: Option<Memory>,
     /// Seconds from the start to the last of ten claims, with the default rate limit.
     pub(crate) ten_claims_s: Option<f64>,
+    /// Ten accounts, eleven regions, ten connectors in each.
+    pub(crate) accounts: Option<Footprint>,
     pub(crate) footprints: Vec<Footprint>,
     pub(crate) restart: Option<Restart>,
     /// Seconds from the release of each connector to its deletion.
