@@ -33,8 +33,10 @@ pub struct Cli {
 pub enum Command {
     /// Run the operator (the default without a subcommand).
     Run(RunArgs),
-    /// Report every connector of the account: its object, the services that use it, and if it is deletable now.
+    /// Report what remains of App Runner: who holds what, what is deletable, and the way out in order.
     Report(ReportArgs),
+    /// Print a `VpcConnector` object for each ACTIVE connector that no object manages.
+    Adopt(AdoptArgs),
     /// Print the `CustomResourceDefinition` as YAML.
     Crd,
     /// Check the cluster before a change to the operator itself.
@@ -138,27 +140,75 @@ pub struct RunArgs {
 /// The flags of `report`.
 #[derive(Args, Debug, Clone)]
 pub struct ReportArgs {
+    /// What to read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// The output format: a table to read, with more columns in wide; JSON and YAML for programs; CSV; Markdown.
+    #[arg(long, short, value_name = "FORMAT", default_value = "table", conflicts_with = "manifests")]
+    pub output: Output,
+    /// Print the way out instead: what to remove in which order, with the commands.
+    #[arg(long, conflicts_with_all = ["output", "diff", "manifests"])]
+    pub plan: bool,
+    /// Compare with an older report (`--output json`), and print what went, came and changed.
+    #[arg(long, value_name = "FILE", conflicts_with = "manifests")]
+    pub diff: Option<PathBuf>,
+    /// Exit with 1 if a service holds a connector, with 3 if something could not be read, or with 0 in any case.
+    #[arg(long, value_name = "none|blocked|unread", default_value = "unread")]
+    pub fail_on: FailOn,
+    /// Deprecated: the command `adopt`.
+    #[arg(long, hide = true)]
+    pub manifests: bool,
+    /// Deprecated: `adopt --into-namespace`.
+    #[arg(long, hide = true, value_name = "NAME", requires = "manifests", value_parser = namespace)]
+    pub namespace: Option<String>,
+    /// Deprecated: `adopt --deletion-policy`.
+    #[arg(long, hide = true, default_value = "Retain", requires = "manifests", ignore_case = true)]
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// The flags of `adopt`.
+#[derive(Args, Debug, Clone)]
+pub struct AdoptArgs {
+    /// What to read.
+    #[command(flatten)]
+    pub read: ReadArgs,
+    /// The namespace to write into the manifests. Without it, the namespace of `kubectl apply` decides.
+    #[arg(long, value_name = "NAME", value_parser = namespace)]
+    pub into_namespace: Option<String>,
+    /// The deletion policy to write into the manifests.
+    #[arg(long, value_name = "Retain|Delete", default_value = "Retain", ignore_case = true)]
+    pub deletion_policy: DeletionPolicy,
+}
+
+/// The accounts, regions and cluster that a command reads.
+#[derive(Args, Debug, Clone)]
+pub struct ReadArgs {
     /// The regions and rates of AWS calls.
     #[command(flatten)]
     pub aws: AwsArgs,
+    /// The accounts.
+    #[command(flatten)]
+    pub identities: IdentityArgs,
     /// The cluster to read.
     #[command(flatten)]
     pub access: AccessArgs,
-    /// The output format: a table to read; JSON or YAML for programs, with more fields.
-    #[arg(
-        long, short, value_name = "table|json|yaml", default_value = "table",
-        conflicts_with_all = ["manifests", "namespace", "deletion_policy"]
-    )]
-    pub output: Output,
-    /// Print a `VpcConnector` object for each ACTIVE connector that no object manages, in place of the report.
-    #[arg(long)]
-    pub manifests: bool,
-    /// The namespace to write into the manifests. Without it, the namespace of `kubectl apply` decides.
-    #[arg(long, value_name = "NAME", requires = "manifests", value_parser = namespace)]
-    pub namespace: Option<String>,
-    /// The deletion policy to write into the manifests.
-    #[arg(long, value_name = "Delete|Retain", default_value = "Delete", requires = "manifests", ignore_case = true)]
-    pub deletion_policy: DeletionPolicy,
+    /// The name of the cluster in owner tags. The uid of the kube-system namespace without it.
+    #[arg(long, env = "APPRUNNER_OPERATOR_CLUSTER_ID", value_name = "ID")]
+    pub cluster_id: Option<ClusterId>,
+    /// Show no progress.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// The accounts to read: that of the current credentials without a flag.
+#[derive(Args, Debug, Clone, Default)]
+pub struct IdentityArgs {
+    /// A YAML list of further AWS accounts, each with its role, as for the operator.
+    #[arg(long, env = "APPRUNNER_OPERATOR_ACCOUNTS", value_name = "FILE", value_parser = accounts)]
+    pub accounts: Option<Accounts>,
+    /// The profiles of the AWS configuration to read with, one for each account.
+    #[arg(long = "profile", value_name = "NAME,…", value_delimiter = ',', conflicts_with = "accounts")]
+    pub profiles: Vec<String>,
 }
 
 /// The regions and rates of AWS calls.
@@ -191,12 +241,29 @@ impl AwsArgs {
 /// The output formats of a report.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// A table to read.
+    /// Tables to read.
     Table,
+    /// Tables with more columns.
+    Wide,
     /// For programs.
     Json,
     /// For programs and readers.
     Yaml,
+    /// One row for each resource.
+    Csv,
+    /// Tables for a page or an issue.
+    Markdown,
+}
+
+/// What makes a report exit with another code than 0.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailOn {
+    /// Nothing.
+    None,
+    /// A service holds a connector, or something could not be read.
+    Blocked,
+    /// Something could not be read.
+    Unread,
 }
 
 /// A flag with the values on and off.

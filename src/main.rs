@@ -15,18 +15,23 @@ use tikv_jemallocator::Jemalloc;
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
-    let Err(error) = execute(Cli::parse()) else { return ExitCode::SUCCESS };
+    let error = match execute(Cli::parse()) {
+        Ok(code) => return code,
+        Err(error) => error,
+    };
     // If standard error is closed, only the exit code reports the failure.
     let _ = writeln!(std::io::stderr(), "apprunner-operator: {error}");
     ExitCode::FAILURE
 }
 
-fn execute(cli: Cli) -> Result<(), Box<dyn Error>> {
+fn execute(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
     match cli.command {
-        Some(Command::Crd) => Ok(std::io::stdout().write_all(api::crd_yaml()?.as_bytes())?),
-        Some(Command::Report(args)) => Ok(report::run(&args)?),
-        Some(Command::Preflight(Preflight::Uninstall(args))) => Ok(preflight::uninstall(&args)?),
-        Some(Command::Run(args)) => Ok(run::run(&args)?),
-        None => Ok(run::run(&cli.run)?),
+        Some(Command::Crd) => std::io::stdout().write_all(api::crd_yaml()?.as_bytes())?,
+        Some(Command::Report(args)) => return Ok(report::run(&args)?.code().into()),
+        Some(Command::Adopt(args)) => return Ok(report::adopt(&args)?.code().into()),
+        Some(Command::Preflight(Preflight::Uninstall(args))) => preflight::uninstall(&args)?,
+        Some(Command::Run(args)) => run::run(&args)?,
+        None => run::run(&cli.run)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

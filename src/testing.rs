@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apprunner::Aws;
 use crate::apprunner::service_scans::ServiceScans;
+use crate::apprunner::sessions::Identities;
 use crate::cluster::events::Events;
 use crate::cluster::writes::VpcConnectorClient;
 use crate::controller::reconcile::Reconciler;
@@ -26,7 +27,13 @@ pub async fn run_controller(client: Client, namespaces: &[String], divisor: u32,
     };
     let may_act = Arc::new(MayAct { stopping, leadership: Leadership::always() });
     let limits = Limits { rate: 5.0, burst: 10 };
-    let aws = Arc::new(Aws::new(Arc::default(), limits, rules.intervals.rate_recovery, Arc::default(), Arc::default()));
+    let aws = Arc::new(Aws::new(
+        Identities::default(),
+        limits,
+        rules.intervals.rate_recovery,
+        Arc::default(),
+        Arc::default(),
+    ));
     let (scans, triggers) = ServiceScans::new(aws.clone(), may_act.clone(), rules.intervals.clone());
     let (events, _sending) = Events::start(client.clone(), Arc::default());
     let objects = VpcConnectorClient::new(client.clone());

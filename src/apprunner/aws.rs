@@ -6,8 +6,7 @@ use std::time::Duration;
 use super::client::{Call, Subject};
 use super::rate::RateLimits;
 use super::session::Session;
-use super::sessions::Sessions;
-use crate::core::accounts::Accounts;
+use super::sessions::{Identities, Sessions};
 use crate::core::arn::AccountRegion;
 use crate::core::error_class::ErrorClass;
 use crate::core::outcome::{Failure, Outcome};
@@ -30,13 +29,13 @@ pub(crate) struct Aws {
 impl Aws {
     /// Shared parts without credentials yet. Every `recovery`, a reduced rate rises by a tenth of the full rate.
     pub(crate) fn new(
-        accounts: Arc<Accounts>,
+        identities: Identities,
         limits: Limits,
         recovery: Duration,
         metrics: Arc<Metrics>,
         incidents: Arc<Incidents>,
     ) -> Self {
-        let sessions = Sessions::new(accounts, metrics.clone(), incidents.clone());
+        let sessions = Sessions::new(identities, metrics.clone(), incidents.clone());
         Self { sessions, rate_limits: RateLimits::new(limits, recovery), metrics, incidents }
     }
 

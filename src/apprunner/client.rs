@@ -37,7 +37,7 @@ const CONNECTORS_PER_PAGE: i32 = 100;
 /// The client of one region, and the check of its replies.
 #[derive(Clone)]
 pub(super) struct RegionClient {
-    api: Client,
+    pub(super) api: Client,
     check: ReplyCheck,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Call<T> {
 }
 
 /// The content of a successful reply, or the reason why it proves nothing.
-type Read<T> = Result<T, String>;
+pub(super) type Read<T> = Result<T, String>;
 
 /// The object that a call is made for, if it is made for one, and the ARN that the call names.
 #[derive(Clone, Copy, Debug, Default)]
@@ -170,7 +170,7 @@ impl RegionClient {
     }
 
     /// Sends a request and waits for its reply until the deadline.
-    async fn finish<Output, E, T>(
+    pub(super) async fn finish<Output, E, T>(
         &self,
         operation: Operation,
         deadline: Duration,

@@ -1,5 +1,7 @@
-//! The credentials of the operator itself, from wherever the AWS SDKs look for them.
+//! The credentials of the operator itself, from wherever the AWS SDKs look for them, or from one profile.
 
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
@@ -23,6 +25,9 @@ pub(super) async fn load(region: &Region, environment: &Environment) -> Result<S
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(bundle) = &environment.bundle {
         loader = loader.http_client(bundle.client()?);
+    }
+    if let Some(name) = &environment.only_profile {
+        loader = loader.profile_name(name).credentials_provider(of_profile(name, region, environment)?);
     }
     let loader = loader
         .region(SdkRegion::new(region.as_str().to_owned()))
@@ -53,6 +58,19 @@ pub(super) async fn resolve(config: &SdkConfig, environment: &Environment) -> Re
         }
         Err(_) => failed(ErrorClass::Unreachable, "Timeout", wire::NO_ANSWER),
     }
+}
+
+/// The credentials of a profile. As with `--profile` of the AWS CLI, those in the environment do not count.
+fn of_profile(
+    name: &str,
+    region: &Region,
+    environment: &Environment,
+) -> Result<ProfileFileCredentialsProvider, Failure> {
+    let mut config = ProviderConfig::without_region().with_region(Some(SdkRegion::new(region.as_str().to_owned())));
+    if let Some(bundle) = &environment.bundle {
+        config = config.with_http_client(bundle.client()?);
+    }
+    Ok(ProfileFileCredentialsProvider::builder().configure(&config).profile_name(name).build())
 }
 
 /// The same configuration for the STS of another region.

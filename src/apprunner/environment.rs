@@ -17,6 +17,8 @@ const REGION: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
     pub(super) profile: Option<String>,
+    /// The only profile to take credentials from; otherwise all sources count.
+    pub(super) only_profile: Option<String>,
     pub(super) home: Option<Region>,
     /// The certificate authorities that replace those of the machine.
     pub(super) bundle: Option<Bundle>,
@@ -27,10 +29,17 @@ pub(crate) struct Environment {
 impl Environment {
     /// Reads the environment and the profile. It ignores a profile file that cannot be parsed: the search for
     /// credentials reads the same file and reports that.
-    pub(super) async fn read() -> Self {
+    pub(super) async fn read(only_profile: Option<&str>) -> Self {
         #[expect(clippy::default_trait_access, reason = "the types are internals of the SDK, which names them so")]
-        let profiles = profile::load(&Default::default(), &Default::default(), &Default::default(), None).await.ok();
-        Self::from_settings(|name| std::env::var(name).ok(), profiles.as_ref())
+        let profiles = profile::load(
+            &Default::default(),
+            &Default::default(),
+            &Default::default(),
+            only_profile.map(|name| name.to_owned().into()),
+        )
+        .await;
+        let settings = Self::from_settings(|name| std::env::var(name).ok(), profiles.ok().as_ref());
+        Self { only_profile: only_profile.map(str::to_owned), ..settings }
     }
 
     pub(crate) fn from_settings(variable: impl Fn(&str) -> Option<String>, profiles: Option<&ProfileSet>) -> Self {
@@ -41,6 +50,7 @@ impl Environment {
         let bundle = set("AWS_CA_BUNDLE").map(|path| Bundle::new("AWS_CA_BUNDLE", &path));
         Self {
             profile: profiles.map(|profiles| profiles.selected_profile().to_owned()),
+            only_profile: None,
             home: home.and_then(|region| region.trim().parse().ok()),
             bundle: bundle.or_else(|| property("ca_bundle").map(|path| Bundle::new("ca_bundle", &path))),
             own_sts: ["AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"].into_iter().any(|name| set(name).is_some())

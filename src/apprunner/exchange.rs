@@ -80,6 +80,19 @@ fn required_members(operation: Operation) -> &'static [&'static [&'static str]] 
             &[&["Service", "ServiceArn"], &["Service", "Status"], &["Service", "NetworkConfiguration"]]
         }
         Operation::ListTagsForResource => &[&["Tags", "*", "Key"]],
+        Operation::ListVpcIngressConnections => &[
+            &["VpcIngressConnectionSummaryList", "*", "VpcIngressConnectionArn"],
+            &["VpcIngressConnectionSummaryList", "*", "ServiceArn"],
+        ],
+        Operation::DescribeVpcIngressConnection => &[&["VpcIngressConnection", "Status"]],
+        Operation::DescribeCustomDomains => &[&["CustomDomains", "*", "DomainName"]],
+        Operation::ListAutoScalingConfigurations => {
+            &[&["AutoScalingConfigurationSummaryList", "*", "AutoScalingConfigurationArn"]]
+        }
+        Operation::ListConnections => &[&["ConnectionSummaryList", "*", "ConnectionArn"]],
+        Operation::ListObservabilityConfigurations => {
+            &[&["ObservabilityConfigurationSummaryList", "*", "ObservabilityConfigurationArn"]]
+        }
         Operation::TagResource
         | Operation::UntagResource
         | Operation::GetCallerIdentity

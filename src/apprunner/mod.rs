@@ -7,7 +7,8 @@
 //! call can have taken effect.
 //!
 //! [`sessions`] gets credentials and their account, from [`credentials`] and [`sts`]; [`session`] binds the two;
-//! [`environment`] and [`trust`] read settings that the SDK does not read; [`client`] makes the calls; [`exchange`] checks each reply as it arrived; [`wire`] converts replies and
+//! [`environment`] and [`trust`] read settings that the SDK does not read; [`client`] makes the calls, and
+//! [`inventory`] those that only a report makes; [`exchange`] checks each reply as it arrived; [`wire`] converts replies and
 //! errors; [`error_text`] has the texts for failures without a message of AWS; [`rate`] limits the calls;
 //! [`service_scans`] finds the blockers of connectors that wait for their deletion.
 
@@ -17,6 +18,7 @@ mod credentials;
 pub(crate) mod environment;
 mod error_text;
 mod exchange;
+pub(crate) mod inventory;
 pub(crate) mod rate;
 pub(crate) mod service_scans;
 pub(crate) mod session;

@@ -34,9 +34,18 @@ use crate::sync::lock;
 use crate::telemetry::incidents::{Incidents, OPERATOR, SharedFailure};
 use crate::telemetry::metrics::Metrics;
 
+/// Where the operator gets its own credentials, and which roles it assumes with them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Identities {
+    /// The only profile to take the own credentials from; otherwise all sources of the AWS SDKs count.
+    pub(crate) profile: Option<String>,
+    /// The accounts with a role.
+    pub(crate) accounts: Arc<Accounts>,
+}
+
 /// Keeps the sessions, and renews them.
 pub(crate) struct Sessions {
-    accounts: Arc<Accounts>,
+    identities: Identities,
     /// The name of the role sessions.
     session_name: OnceLock<String>,
     own: Slot,
@@ -53,14 +62,14 @@ type Renewal = Result<Arc<Session>, (Failure, Reported)>;
 type Reported = bool;
 
 impl Sessions {
-    pub(crate) fn new(accounts: Arc<Accounts>, metrics: Arc<Metrics>, incidents: Arc<Incidents>) -> Self {
-        let slots = accounts.iter().map(|(id, _)| (id.clone(), Slot::new(SharedFailure::Role(id.clone()))));
+    pub(crate) fn new(identities: Identities, metrics: Arc<Metrics>, incidents: Arc<Incidents>) -> Self {
+        let slots = identities.accounts.iter().map(|(id, _)| (id.clone(), Slot::new(SharedFailure::Role(id.clone()))));
         Self {
             by_account: slots.collect(),
             own: Slot::new(SharedFailure::Credentials),
             session_name: OnceLock::new(),
             logged: Mutex::default(),
-            accounts,
+            identities,
             metrics,
             incidents,
         }
@@ -119,7 +128,7 @@ impl Sessions {
         if let Some(session) = slot.current() {
             return Ok(session);
         }
-        let environment = Environment::read().await;
+        let environment = Environment::read(self.identities.profile.as_deref()).await;
         let (first, second) = environment.sts_regions(region);
         let (mut failure, mut reported) = match self.renew_once(slot, &first, &environment, second.is_none()).await {
             Ok(session) => return Ok(session),
@@ -179,7 +188,7 @@ impl Sessions {
 
     /// Assumes the role of an account with the operator's own credentials, unless they are those of that role.
     async fn renew_role(&self, slot: &Slot, account: &AccountId, region: &Region) -> Renewal {
-        let Some(to) = self.accounts.get(account) else {
+        let Some(to) = self.identities.accounts.get(account) else {
             let message = format!("account {account} is not listed in --accounts");
             let failure = Failure::new(Operation::AssumeRole, ErrorClass::CredentialsRejected, WRONG_ACCOUNT, &message);
             return Err((failure, false));

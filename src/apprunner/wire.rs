@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::error_text;
 use super::exchange::{Exchange, Flaw};
+use super::inventory::ServiceSettings;
 use crate::api::OWNER_TAG;
 use crate::core::arn::MAX_ARN;
 use crate::core::error_class::ErrorClass;
@@ -74,6 +75,22 @@ pub(super) fn egress(service: Option<Described>, asked_for: &str) -> Result<Opti
     }
 }
 
+/// The resources that a described service refers to.
+pub(super) fn settings(service: Option<Described>, asked_for: &str) -> Result<ServiceSettings, String> {
+    let described = service.ok_or("the answer has no Service")?;
+    let source =
+        described.source_configuration.as_ref().and_then(|source| source.authentication_configuration.as_ref());
+    let scaling = described.auto_scaling_configuration_summary.as_ref();
+    let observability = described.observability_configuration.as_ref();
+    Ok(ServiceSettings {
+        auto_scaling: scaling.and_then(|scaling| scaling.auto_scaling_configuration_arn()).map(arn),
+        source_connection: source.and_then(|source| source.connection_arn()).map(arn),
+        observability: observability.and_then(|one| one.observability_configuration_arn()).map(arn),
+        created_at: plausible_time("CreatedAt", Some(asked_for), described.created_at),
+        connector: egress(Some(described), asked_for)?,
+    })
+}
+
 /// The value of the owner tag; AWS limits it to 256 characters. A tag with our key and without a value is an error: it
 /// names no owner, and does not prove that there is none.
 pub(super) fn owner_tag(tags: &[Tag]) -> Result<Option<String>, String> {
@@ -83,12 +100,12 @@ pub(super) fn owner_tag(tags: &[Tag]) -> Result<Option<String>, String> {
 }
 
 /// A name or a word of AWS.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text::one_line(text, MAX_TEXT)
 }
 
 /// An ARN. A longer one, or one with a control character, is no ARN, and equals none that the operator knows.
-fn arn(text: &str) -> String {
+pub(super) fn arn(text: &str) -> String {
     text::one_line(text, MAX_ARN)
 }
 

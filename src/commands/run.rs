@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use crate::apprunner::Aws;
 use crate::apprunner::service_scans::ServiceScans;
+use crate::apprunner::sessions::Identities;
 use crate::cli::{AccessArgs, RunArgs, Switch};
 use crate::cluster::client::{self, StartError};
 use crate::cluster::events::Events;
@@ -74,8 +75,9 @@ async fn run_operator(args: &RunArgs) -> Result<(), RunError> {
     let intervals = intervals(args);
     let incidents = Arc::<Incidents>::default();
     let accounts = Arc::new(args.accounts.clone().unwrap_or_default());
+    let identities = Identities { profile: None, accounts: accounts.clone() };
     let (limits, recovery) = (args.aws.limits(), intervals.rate_recovery);
-    let aws = Arc::new(Aws::new(accounts.clone(), limits, recovery, metrics.clone(), incidents.clone()));
+    let aws = Arc::new(Aws::new(identities, limits, recovery, metrics.clone(), incidents.clone()));
     let (scans, triggers) = ServiceScans::new(aws.clone(), may_act.clone(), intervals.clone());
     let snapshot = snapshot_fn(diagnostics.clone(), aws.clone(), may_act.clone());
     serve(args.health_address, args.metrics_address, diagnostics.health.clone(), metrics.clone(), snapshot)?;

@@ -93,11 +93,13 @@ impl ConnectorArn {
     }
 
     /// The connector's revision, a number.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn revision(&self) -> &str {
         &self.0.named.revision
     }
 
     /// The connector's unique id. All ids seen so far have 32 hexadecimal digits; AWS does not document their form.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn id(&self) -> &str {
         &self.0.named.id
     }

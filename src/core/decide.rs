@@ -381,6 +381,12 @@ fn needs_describe(evidence: &Evidence) -> bool {
         | Operation::ListVpcConnectors
         | Operation::ListServices
         | Operation::DescribeService
+        | Operation::ListVpcIngressConnections
+        | Operation::DescribeVpcIngressConnection
+        | Operation::DescribeCustomDomains
+        | Operation::ListAutoScalingConfigurations
+        | Operation::ListConnections
+        | Operation::ListObservabilityConfigurations
         | Operation::GetCallerIdentity
         | Operation::AssumeRole
         | Operation::ResolveCredentials => false,

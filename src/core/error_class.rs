@@ -9,7 +9,7 @@ use crate::api::Reason;
 
 /// The kinds of failure of a call to AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ErrorClass {
+pub(crate) enum ErrorClass {
     /// The account and region have no such resource.
     NotFound,
     /// A service uses the connector.
@@ -36,7 +36,7 @@ pub enum ErrorClass {
 
 /// The backoff between attempts after a failure; each is one of [`super::intervals::Intervals`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
+pub(crate) enum Retry {
     /// `retry`: 1 to 60 s.
     Soon,
     /// `access`: 30 s to 5 min.
@@ -49,7 +49,7 @@ pub enum Retry {
 
 /// The event that ends a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndsWith {
+pub(crate) enum EndsWith {
     /// Time: the failure is transient.
     Time,
     /// A user who corrects rights, credentials, trust or the subscription. Until then all calls of the account fail.
@@ -62,7 +62,7 @@ pub enum EndsWith {
 
 /// The beginning of a stall, which asks a user to act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stall {
+pub(crate) enum Stall {
     /// It does not.
     Never,
     /// With the first failure.
@@ -73,7 +73,7 @@ pub enum Stall {
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Handling {
+pub(crate) struct Handling {
     /// AWS's codes, without the "Exception" or "Error" at their end.
     ///
     /// Source: App Runner API and STS API, Common Errors; the other spellings are those of other AWS services.
@@ -90,7 +90,7 @@ pub struct Handling {
 
 impl ErrorClass {
     /// All classes, in the order of the table.
-    pub const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::NotFound,
         Self::InUse,
         Self::InvalidRequest,
@@ -106,7 +106,7 @@ impl ErrorClass {
 
     /// The table.
     #[rustfmt::skip]
-    pub fn handling(self) -> Handling {
+    pub(crate) fn handling(self) -> Handling {
         use {EndsWith as E, Retry as R, Stall as S};
         let row = |codes, reason, retry, ends_with, stall| Handling { codes, reason, retry, ends_with, stall };
         match self {
@@ -126,7 +126,7 @@ impl ErrorClass {
 
     /// The class of an error reply. Without a known code the HTTP status decides: a proxy or a load balancer between the
     /// operator and AWS sends none of AWS's codes.
-    pub fn of(http_status: u16, code: Option<&str>, message: &str) -> Self {
+    pub(crate) fn of(http_status: u16, code: Option<&str>, message: &str) -> Self {
         let code = code.map(strip_namespace).unwrap_or_default().to_ascii_lowercase();
         let stem = code.trim_end_matches("exception").trim_end_matches("error");
         if words::same(stem, "InvalidRequest") && words::says(message, "is being used by") {
@@ -142,27 +142,27 @@ impl ErrorClass {
     }
 
     /// The class whose failures have this reason.
-    pub fn with_reason(reason: Reason) -> Option<Self> {
+    pub(crate) fn with_reason(reason: Reason) -> Option<Self> {
         Self::ALL.into_iter().find(|class| class.handling().reason == reason)
     }
 
     /// True if the failure ends without anybody's action.
-    pub fn is_transient(self) -> bool {
+    pub(crate) fn is_transient(self) -> bool {
         self.handling().ends_with == EndsWith::Time
     }
 
     /// True if all calls of the account fail until a user corrects rights, credentials, trust or the subscription.
-    pub fn needs_access(self) -> bool {
+    pub(crate) fn needs_access(self) -> bool {
         self.handling().ends_with == EndsWith::Access
     }
 
     /// The reason of the Ready condition.
-    pub fn reason(self) -> Reason {
+    pub(crate) fn reason(self) -> Reason {
         self.handling().reason
     }
 
     /// The name in metrics.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::NotFound => "NotFound",
             Self::InUse => "InUse",

@@ -19,7 +19,7 @@ pub(crate) const WRONG_ACCOUNT: &str = "WrongAccount";
 
 /// The calls to AWS that the operator makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
+pub(crate) enum Operation {
     /// Source: App Runner API, `DeleteVpcConnector`.
     DeleteVpcConnector,
     /// Source: App Runner API, `DescribeVpcConnector`.
@@ -36,6 +36,18 @@ pub enum Operation {
     ListServices,
     /// Source: App Runner API, `DescribeService`.
     DescribeService,
+    /// Source: App Runner API, `ListVpcIngressConnections`.
+    ListVpcIngressConnections,
+    /// Source: App Runner API, `DescribeVpcIngressConnection`.
+    DescribeVpcIngressConnection,
+    /// Source: App Runner API, `DescribeCustomDomains`.
+    DescribeCustomDomains,
+    /// Source: App Runner API, `ListAutoScalingConfigurations`.
+    ListAutoScalingConfigurations,
+    /// Source: App Runner API, `ListConnections`.
+    ListConnections,
+    /// Source: App Runner API, `ListObservabilityConfigurations`.
+    ListObservabilityConfigurations,
     /// Source: STS API, `GetCallerIdentity`; needs no permission.
     GetCallerIdentity,
     /// Source: STS API, `AssumeRole`.
@@ -46,7 +58,7 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::DeleteVpcConnector,
         Self::DescribeVpcConnector,
         Self::ListTagsForResource,
@@ -55,6 +67,12 @@ impl Operation {
         Self::ListVpcConnectors,
         Self::ListServices,
         Self::DescribeService,
+        Self::ListVpcIngressConnections,
+        Self::DescribeVpcIngressConnection,
+        Self::DescribeCustomDomains,
+        Self::ListAutoScalingConfigurations,
+        Self::ListConnections,
+        Self::ListObservabilityConfigurations,
         Self::GetCallerIdentity,
         Self::AssumeRole,
         Self::ResolveCredentials,
@@ -66,7 +84,7 @@ impl Operation {
     }
 
     /// AWS's name of the call; statuses, logs and metrics show it.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::DeleteVpcConnector => "DeleteVpcConnector",
             Self::DescribeVpcConnector => "DescribeVpcConnector",
@@ -76,6 +94,12 @@ impl Operation {
             Self::ListVpcConnectors => "ListVpcConnectors",
             Self::ListServices => "ListServices",
             Self::DescribeService => "DescribeService",
+            Self::ListVpcIngressConnections => "ListVpcIngressConnections",
+            Self::DescribeVpcIngressConnection => "DescribeVpcIngressConnection",
+            Self::DescribeCustomDomains => "DescribeCustomDomains",
+            Self::ListAutoScalingConfigurations => "ListAutoScalingConfigurations",
+            Self::ListConnections => "ListConnections",
+            Self::ListObservabilityConfigurations => "ListObservabilityConfigurations",
             Self::GetCallerIdentity => "GetCallerIdentity",
             Self::AssumeRole => "AssumeRole",
             Self::ResolveCredentials => "ResolveCredentials",
@@ -83,7 +107,7 @@ impl Operation {
     }
 
     /// The action that an IAM policy must allow.
-    pub fn iam_action(self) -> String {
+    pub(crate) fn iam_action(self) -> String {
         match self {
             Self::GetCallerIdentity | Self::AssumeRole | Self::ResolveCredentials => format!("sts:{self}"),
             Self::DeleteVpcConnector
@@ -93,17 +117,23 @@ impl Operation {
             | Self::UntagResource
             | Self::ListVpcConnectors
             | Self::ListServices
-            | Self::DescribeService => format!("apprunner:{self}"),
+            | Self::DescribeService
+            | Self::ListVpcIngressConnections
+            | Self::DescribeVpcIngressConnection
+            | Self::DescribeCustomDomains
+            | Self::ListAutoScalingConfigurations
+            | Self::ListConnections
+            | Self::ListObservabilityConfigurations => format!("apprunner:{self}"),
         }
     }
 
     /// True if STS answers the call.
-    pub fn is_of_sts(self) -> bool {
+    pub(crate) fn is_of_sts(self) -> bool {
         matches!(self, Self::GetCallerIdentity | Self::AssumeRole)
     }
 
     /// True if the call changes something in AWS.
-    pub fn is_write(self) -> bool {
+    pub(crate) fn is_write(self) -> bool {
         match self {
             Self::DeleteVpcConnector | Self::TagResource | Self::UntagResource => true,
             Self::DescribeVpcConnector
@@ -111,6 +141,12 @@ impl Operation {
             | Self::ListVpcConnectors
             | Self::ListServices
             | Self::DescribeService
+            | Self::ListVpcIngressConnections
+            | Self::DescribeVpcIngressConnection
+            | Self::DescribeCustomDomains
+            | Self::ListAutoScalingConfigurations
+            | Self::ListConnections
+            | Self::ListObservabilityConfigurations
             | Self::GetCallerIdentity
             | Self::AssumeRole
             | Self::ResolveCredentials => false,
@@ -222,7 +258,7 @@ pub(crate) struct Connector {
 
 /// A failed call, with text that is safe for statuses, logs and Events.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// The call.
     pub operation: Operation,
     /// The class of the failure.
@@ -237,41 +273,41 @@ pub struct Failure {
 
 impl Failure {
     /// True if App Runner refused a delete because the connector is, or may be, in use.
-    pub fn refuses_the_delete(&self) -> bool {
+    pub(crate) fn refuses_the_delete(&self) -> bool {
         self.operation == Operation::DeleteVpcConnector
             && matches!(self.class, ErrorClass::InUse | ErrorClass::InvalidRequest)
     }
 
     /// True if the failure keeps the operator from reading the owner tag.
-    pub fn hides_the_owner(&self) -> bool {
+    pub(crate) fn hides_the_owner(&self) -> bool {
         use Operation::{AssumeRole, GetCallerIdentity, ListTagsForResource, ResolveCredentials};
         matches!(self.operation, ResolveCredentials | GetCallerIdentity | AssumeRole | ListTagsForResource)
     }
 
     /// True if AWS refuses the signature and not the key: the signature is for another region or time, and so would be that
     /// of any other key. STS accepted the same credentials, so the operator keeps them.
-    pub fn is_of_signature(&self) -> bool {
+    pub(crate) fn is_of_signature(&self) -> bool {
         words::says(&self.code, "Signature")
     }
 
     /// AWS's code, and its message if there is one.
-    pub fn code_and_message(&self) -> String {
+    pub(crate) fn code_and_message(&self) -> String {
         if self.message.is_empty() { self.code.clone() } else { format!("{}: {}", self.code, self.message) }
     }
 
     /// A failure with texts from any source; they are made fit to be shown.
-    pub fn new(operation: Operation, class: ErrorClass, code: &str, message: &str) -> Self {
+    pub(crate) fn new(operation: Operation, class: ErrorClass, code: &str, message: &str) -> Self {
         Self { operation, class, code: text::code(code), message: text::message(message), request_id: None }
     }
 
     /// The failure of a reply that proves nothing about the connector or the account.
-    pub fn unproven(operation: Operation, why: &str) -> Self {
+    pub(crate) fn unproven(operation: Operation, why: &str) -> Self {
         Self::new(operation, ErrorClass::Unproven, "Unproven", why)
     }
 
     /// Names the resource of the call in the message, which AWS does not always do.
     #[must_use]
-    pub fn naming(mut self, resource: &str) -> Self {
+    pub(crate) fn naming(mut self, resource: &str) -> Self {
         if !self.message.contains(resource) {
             self.message = text::message(&format!("{resource}: {}", self.message));
         }
@@ -280,7 +316,7 @@ impl Failure {
 
     /// Adds the request id.
     #[must_use]
-    pub fn with_request_id(mut self, id: Option<&str>) -> Self {
+    pub(crate) fn with_request_id(mut self, id: Option<&str>) -> Self {
         self.request_id = id.map(text::code);
         self
     }

@@ -1,98 +1,233 @@
-//! `apprunner-operator report`: each connector of an account, the objects that manage it, its blockers, and whether it can
-//! be deleted now.
+//! `apprunner-operator report` and `adopt`: everything of App Runner that remains in some accounts, who holds what, and
+//! what to do next.
 //!
-//! The command is for users who leave App Runner. It only reads, in AWS and in the cluster. The report shows everything
-//! that could not be read as unknown, never as absent.
+//! The commands are for users who leave App Runner. They only read, in AWS and in the cluster. Everything that could not be
+//! read is shown as unknown, never as absent.
 //!
-//! [`scan`] calls AWS, [`objects`] lists the objects, [`inventory`] combines both, [`table`] and [`manifests`] print.
+//! [`sources`] finds the accounts, [`scan`] reads AWS, [`objects`] the cluster, and [`combine`] makes the [`model`] of both.
+//! [`rows`] and [`notes`] are the words for readers; [`table`], [`csv`], [`plan`], [`diff`] and [`manifests`] print.
 
-mod inventory;
+pub(crate) mod combine;
+mod csv;
+mod diff;
 mod manifests;
+mod model;
+mod notes;
 mod objects;
+mod plan;
+mod progress;
+mod rows;
 mod scan;
+mod sources;
 mod table;
 #[cfg(test)]
 mod tests;
 
 use std::io::{ErrorKind, Write};
 
+use futures::future::join_all;
+use jiff::Timestamp;
+use schemars::generate::SchemaSettings;
 use serde::Serialize;
 
-use crate::cli::{Output, ReportArgs};
+use self::combine::AccountScan;
+use self::diff::OldReportError;
+use self::manifests::Unmanaged;
+use self::model::Report;
+use self::objects::ClusterState;
+use self::progress::{Progress, eprint};
+use self::scan::Scanner;
+use self::sources::{Source, Unread};
+use crate::api::DeletionPolicy;
+use crate::cli::{AdoptArgs, FailOn, Output, ReadArgs, ReportArgs};
+use crate::core::arn::AccountRegion;
+use crate::core::intervals::Intervals;
 use crate::core::outcome::{Failure, NO_CREDENTIALS, Operation};
 use crate::core::wait::explain;
-use inventory::Inventory;
-use objects::Object;
 
-/// Why a report is missing or incomplete.
+/// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
     /// The process could not be set up.
     #[error("setting up the process: {0}")]
     Process(std::io::Error),
-    /// The account of the credentials is unknown, so nothing was read.
-    #[error("{}", account_unknown(.0))]
-    NoAccount(Failure),
+    /// No account of any credentials is known, so nothing was read.
+    #[error("{0}")]
+    NoAccount(String),
+    /// The older report could not be compared.
+    #[error("--diff: {0}")]
+    Old(#[from] OldReportError),
     /// The report could not be serialized.
     #[error("writing the report: {0}")]
     Format(Box<dyn std::error::Error + Send + Sync>),
     /// The report could not be printed.
     #[error("printing the report: {0}")]
     Print(std::io::Error),
-    /// A part could not be read; the rest is printed.
-    #[error("{0}")]
-    Incomplete(String),
+}
+
+/// What a printed report says about the accounts, for the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing that the user wants to fail on.
+    Fine,
+    /// A service holds a connector.
+    Blocked,
+    /// Something could not be read; the rest is printed.
+    Incomplete,
+}
+
+impl Verdict {
+    /// The exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Fine => 0,
+            Self::Blocked => 1,
+            Self::Incomplete => 3,
+        }
+    }
 }
 
 /// Reads AWS and the cluster, and prints the report.
-pub fn run(args: &ReportArgs) -> Result<(), ReportError> {
+pub fn run(args: &ReportArgs) -> Result<Verdict, ReportError> {
+    let old = args.diff.as_deref().map(diff::read).transpose()?;
+    let (report, cluster) = read(&args.read)?;
+    if args.manifests {
+        eprint("--manifests is deprecated: use `apprunner-operator adopt`");
+        return print_manifests(&report, &cluster, args.namespace.as_deref(), &args.deletion_policy);
+    }
+    let text = match &old {
+        Some(old) => render_difference(args, old, &report)?,
+        None => render(args, &report)?,
+    };
+    print(&text).map_err(ReportError::Print)?;
+    Ok(verdict(&report, args.fail_on))
+}
+
+/// Reads AWS and the cluster, and prints objects for the connectors that no object manages.
+pub fn adopt(args: &AdoptArgs) -> Result<Verdict, ReportError> {
+    let (report, cluster) = read(&args.read)?;
+    print_manifests(&report, &cluster, args.into_namespace.as_deref(), &args.deletion_policy)
+}
+
+/// The JSON Schema of `report --output json`.
+pub fn schema() -> serde_json::Value {
+    SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Report>().to_value()
+}
+
+fn read(args: &ReadArgs) -> Result<(Report, ClusterState), ReportError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ReportError::Process)?;
-    let result = runtime.block_on(report(args));
+    let read = runtime.block_on(read_all(args));
     // The process does not wait for an API server that never answered.
     runtime.shutdown_background();
-    result
+    read
 }
 
-async fn report(args: &ReportArgs) -> Result<(), ReportError> {
-    let access = args.access.clone();
-    let listing = tokio::spawn(async move { objects::list(&access).await });
-    let (account, scans) = scan::scan_account(&args.aws).await.map_err(ReportError::NoAccount)?;
-    let objects = listing.await.unwrap_or_else(|error| Err(error.to_string()));
-    let inventory = Inventory::new(&account, scans, &objects);
-    if let Err(problem) = &objects {
+async fn read_all(args: &ReadArgs) -> Result<(Report, ClusterState), ReportError> {
+    let sources = sources::find(&args.aws, &args.identities).await;
+    if let Some(nothing) = nothing_to_read(&sources) {
+        return Err(ReportError::NoAccount(nothing));
+    }
+    let progress = Progress::new(args.quiet);
+    progress.begin(sources.iter().flatten().map(|source| source.regions.len()).sum());
+    let intervals = Intervals::default().divided_by(args.aws.pace_divisor);
+    let scans = join_all(sources.into_iter().map(|source| scan_account(source, &intervals, &progress)));
+    let (scans, cluster) = tokio::join!(scans, objects::read(&args.access, args.cluster_id.as_ref()));
+    progress.end();
+    let report = combine::report(scans, &cluster, Timestamp::now());
+    if let Some(problem) = &report.cluster.problem {
         eprint(&format!("the cluster could not be read: {}", ascii(problem)));
     }
-    print(&render(args, &inventory, objects.as_deref().unwrap_or_default())?).map_err(ReportError::Print)?;
-    match inventory.problems_text().as_str() {
-        "" => Ok(()),
-        problems => Err(ReportError::Incomplete(problems.to_owned())),
+    let unread = report.unread();
+    if !unread.is_empty() {
+        eprint(&ascii(&unread));
     }
+    Ok((report, cluster))
 }
 
-fn render(args: &ReportArgs, inventory: &Inventory, objects: &[Object]) -> Result<String, ReportError> {
-    if args.manifests {
-        return render_manifests(args, inventory, objects);
+/// The error if no account is known at all.
+fn nothing_to_read(sources: &[Result<Source, Unread>]) -> Option<String> {
+    let failures: Vec<_> = sources.iter().filter_map(|source| source.as_ref().err()).collect();
+    let of_one = |unread: &&Unread| match sources.len() {
+        1 => account_unknown(&unread.failure),
+        _ => format!("{}: {}", unread.credentials, account_unknown(&unread.failure)),
+    };
+    (failures.len() == sources.len()).then(|| failures.iter().map(of_one).collect::<Vec<_>>().join("; "))
+}
+
+async fn scan_account(source: Result<Source, Unread>, intervals: &Intervals, progress: &Progress) -> AccountScan {
+    let source = match source {
+        Ok(source) => source,
+        Err(Unread { account, credentials, failure }) => {
+            let account = account.map(|account| account.to_string());
+            return AccountScan { account, credentials, regions: Err(failure) };
+        }
+    };
+    let account = source.account.to_string();
+    let scan = async |region| {
+        let place = AccountRegion { account: source.account.clone(), region };
+        let scanner = Scanner { aws: source.aws.clone(), intervals: intervals.clone(), place };
+        let scan = scanner.scan().await;
+        progress.done(&account, scanner.place.region.as_str(), &scan.in_words());
+        (scanner.place.region, scan)
+    };
+    let regions = join_all(source.regions.iter().cloned().map(scan)).await;
+    AccountScan { account: Some(account), credentials: source.credentials, regions: Ok(regions) }
+}
+
+fn render(args: &ReportArgs, report: &Report) -> Result<String, ReportError> {
+    if args.plan {
+        return Ok(plan::render(report));
     }
     match args.output {
-        Output::Table => Ok(table::render(inventory)),
-        Output::Json => {
-            let json = serde_json::to_string_pretty(inventory).map_err(|error| ReportError::Format(error.into()))?;
-            Ok(json + "\n")
-        }
-        Output::Yaml => yaml(inventory).map_err(|error| ReportError::Format(error.into())),
+        Output::Table => Ok(table::render(report, false)),
+        Output::Wide => Ok(table::render(report, true)),
+        Output::Markdown => Ok(table::markdown(report)),
+        Output::Csv => csv::render(report).map_err(|error| ReportError::Format(error.into())),
+        Output::Json => json(report),
+        Output::Yaml => yaml(report).map_err(|error| ReportError::Format(error.into())),
     }
 }
 
-fn render_manifests(args: &ReportArgs, inventory: &Inventory, objects: &[Object]) -> Result<String, ReportError> {
-    if !inventory.cluster.read {
+fn render_difference(args: &ReportArgs, old: &Report, report: &Report) -> Result<String, ReportError> {
+    let difference = diff::compare(old, report);
+    match args.output {
+        Output::Json => json(&difference),
+        Output::Yaml => yaml(&difference).map_err(|error| ReportError::Format(error.into())),
+        Output::Table | Output::Wide | Output::Markdown | Output::Csv => Ok(diff::render(&difference, old)),
+    }
+}
+
+fn print_manifests(
+    report: &Report,
+    cluster: &ClusterState,
+    namespace: Option<&str>,
+    deletion_policy: &DeletionPolicy,
+) -> Result<Verdict, ReportError> {
+    if !report.cluster.read {
         eprint("careful: whether objects manage these connectors already is not known");
     }
-    let manifests = manifests::render(inventory, objects, args.namespace.as_deref(), &args.deletion_policy);
-    let manifests = manifests.map_err(|error| ReportError::Format(error.into()))?;
-    if manifests.is_empty() {
-        eprint("no manifests: no ACTIVE connector without an object was found");
+    let unmanaged = Unmanaged::of(report);
+    let objects = cluster.objects.as_deref().unwrap_or_default();
+    let manifests = manifests::render(&unmanaged, objects, namespace, deletion_policy);
+    print(&manifests.map_err(|error| ReportError::Format(error.into()))?).map_err(ReportError::Print)?;
+    if unmanaged.skipped > 0 {
+        let number = counted(unmanaged.skipped, "ACTIVE connector");
+        eprint(&format!("{number} without a usable ARN: no object can manage them"));
+    } else if unmanaged.is_empty() && report.summary.complete {
+        eprint("no manifests: every ACTIVE connector has an object");
+    } else if unmanaged.is_empty() {
+        eprint("no manifests: no ACTIVE connector without an object was found in what could be read");
     }
-    Ok(manifests)
+    Ok(verdict(report, FailOn::Unread))
+}
+
+fn verdict(report: &Report, fail_on: FailOn) -> Verdict {
+    match fail_on {
+        FailOn::None => Verdict::Fine,
+        FailOn::Blocked if report.summary.held > 0 => Verdict::Blocked,
+        FailOn::Blocked | FailOn::Unread if !report.summary.complete => Verdict::Incomplete,
+        FailOn::Blocked | FailOn::Unread => Verdict::Fine,
+    }
 }
 
 fn account_unknown(failure: &Failure) -> String {
@@ -106,11 +241,6 @@ fn account_unknown(failure: &Failure) -> String {
     }
 }
 
-/// Prints a line of progress or a warning. An error of standard error cannot be reported anywhere, and is ignored.
-fn eprint(line: &str) {
-    let _ = writeln!(std::io::stderr(), "apprunner-operator: {line}");
-}
-
 /// Prints the report. A closed pipe is no error, because a reader such as `head` closes it early.
 fn print(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
@@ -122,6 +252,11 @@ fn print(text: &str) -> std::io::Result<()> {
 
 fn counted(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+fn json(value: &impl Serialize) -> Result<String, ReportError> {
+    let json = serde_json::to_string_pretty(value).map_err(|error| ReportError::Format(error.into()))?;
+    Ok(json + "\n")
 }
 
 /// Writes YAML with each ARN on the line of its name, where `grep` finds it.

@@ -1,20 +1,18 @@
-//! Reads AWS: the connectors of each region, and the services that use them.
+//! Reads one account and region: everything of App Runner that remains there.
 //!
-//! The regions are read concurrently, each within its rate limit. A report may take its time, so a call that failed with a
-//! transient failure is repeated up to 3 times; after that the region counts as not read, or as partly read.
+//! The account and regions are read side by side, each within its rate limit. A report may take its time, so a call that
+//! failed with a transient failure is repeated up to 3 times; after that its part counts as not read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use futures::future::join_all;
-
-use super::{counted, eprint};
+use super::counted;
 use crate::apprunner::Aws;
+use crate::apprunner::CALL_DEADLINE;
 use crate::apprunner::client::{Call, Subject};
+use crate::apprunner::inventory::{Configuration, IngressConnection, ServiceSettings};
 use crate::apprunner::session::Session;
-use crate::cli::AwsArgs;
-use crate::core::arn::{AccountId, AccountRegion, Region};
+use crate::core::arn::{AccountRegion, ConnectorArn, Region};
 use crate::core::error_class::ErrorClass;
 use crate::core::intervals::Intervals;
 use crate::core::outcome::{Connector, Failure, Operation, Page, Service};
@@ -22,25 +20,39 @@ use crate::core::rate_limit::Priority;
 
 /// A call that failed this often in a row is not repeated.
 const MAX_TRIES: u32 = 4;
-/// With more services than this, a progress line is printed.
-const PROGRESS_ABOVE: usize = 10;
-/// After this many refused describes in a row, the remaining services are not described.
+/// After this many refused calls of one kind in a row, the remaining ones of the kind are not made.
 const MAX_REFUSALS: u32 = 3;
-/// The account of the credentials is not requested again after this time.
-const IDENTIFY_WITHIN: Duration = Duration::from_secs(20);
 /// A list with more pages counts as endless.
 const MAX_PAGES: usize = 1000;
-/// The calls that the IAM policy has to allow.
-pub(super) const REQUIRED_CALLS: [Operation; 3] =
-    [Operation::ListVpcConnectors, Operation::ListServices, Operation::DescribeService];
 
-/// AWS's replies for one region.
-#[derive(Clone, Debug)]
+/// AWS's replies for one account and region.
+#[derive(Clone, Debug, Default)]
 pub(super) struct RegionScan {
-    pub(super) region: Region,
-    pub(super) connectors: Partial<Connector>,
-    pub(super) uses: Partial<ServiceUse>,
+    pub(super) connectors: Partial<Tagged>,
+    pub(super) services: Partial<Described>,
+    pub(super) ingress_connections: Partial<IngressConnection>,
+    pub(super) auto_scaling: Partial<Configuration>,
+    pub(super) source_connections: Partial<Configuration>,
+    pub(super) observability: Partial<Configuration>,
 }
+
+/// A connector, and the value of its owner tag.
+#[derive(Clone, Debug)]
+pub(super) struct Tagged {
+    pub(super) connector: Connector,
+    pub(super) owner_tag: Read<Option<String>>,
+}
+
+/// A service, and the resources that it refers to.
+#[derive(Clone, Debug)]
+pub(super) struct Described {
+    pub(super) service: Service,
+    pub(super) settings: Read<ServiceSettings>,
+    pub(super) custom_domains: Read<Vec<String>>,
+}
+
+/// What was read, or why it was not.
+pub(super) type Read<T> = Result<T, Failure>;
 
 /// A list that may be incomplete.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,137 +63,123 @@ pub(super) struct Partial<T> {
     pub(super) failure: Option<Failure>,
 }
 
-/// A service, and the connector that its outgoing traffic goes through.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ServiceUse {
-    pub(super) service: Service,
-    /// The connector's ARN.
-    pub(super) connector: String,
+/// Reads one account and region.
+pub(super) struct Scanner {
+    pub(super) aws: Arc<Aws>,
+    pub(super) intervals: Intervals,
+    pub(super) place: AccountRegion,
 }
 
-struct Scanner {
-    aws: Aws,
-    intervals: Intervals,
-    account: AccountId,
-}
-
-/// Scans the regions of the account that the credentials belong to.
-pub(super) async fn scan_account(args: &AwsArgs) -> Result<(AccountId, Vec<RegionScan>), Failure> {
-    let intervals = Intervals::default().divided_by(args.pace_divisor);
-    let mut regions = args.regions.clone();
-    regions.sort();
-    regions.dedup();
-    let (aws, account) = identify(args, &regions, &intervals).await?;
-    eprint(&format!("reading {} of account {account}", counted(regions.len(), "region")));
-    let scanner = Scanner { aws, intervals, account };
-    let scans = join_all(regions.into_iter().map(|region| scanner.scan(region))).await;
-    Ok((scanner.account, scans))
-}
-
-/// Requests the account of the credentials in each region until one answers, because a region may be down, or may not accept
-/// these credentials.
-async fn identify(args: &AwsArgs, regions: &[Region], intervals: &Intervals) -> Result<(Aws, AccountId), Failure> {
-    let started = Instant::now();
-    let mut tries = 0;
-    loop {
-        let mut first = None;
-        for region in regions {
-            // A new client for each try, because a client remembers its failure. Its metrics are not served.
-            let aws = Aws::new(Arc::default(), args.limits(), intervals.rate_recovery, Arc::default(), Arc::default());
-            let failure = match aws.sessions.own(region).await {
-                Ok(session) => return Ok((aws, session.account().clone())),
-                Err(failure) => failure,
-            };
-            let no_credentials = failure.operation == Operation::ResolveCredentials && !failure.class.is_transient();
-            if no_credentials || started.elapsed() > IDENTIFY_WITHIN {
-                return Err(failure);
-            }
-            first = first.or(Some(failure));
-        }
-        tries += 1;
-        let failure =
-            first.unwrap_or_else(|| Failure::unproven(Operation::GetCallerIdentity, "there is no region to ask in"));
-        if tries >= max_tries(failure.class) {
-            return Err(failure);
-        }
-        tokio::time::sleep(intervals.retry.jittered(tries, rand::random())).await;
-    }
+/// Stops the calls of one kind that are refused again and again.
+#[derive(Default)]
+struct Refusals {
+    in_a_row: u32,
+    last: Option<Failure>,
 }
 
 impl Scanner {
-    async fn scan(&self, region: Region) -> RegionScan {
-        let connectors = self.list_connectors(&region).await;
-        // Without connectors no service can use one.
-        let uses = if connectors.items.is_empty() { Partial::default() } else { self.list_uses(&region).await };
-        let read = match connectors.failure.as_ref().or(uses.failure.as_ref()) {
-            Some(failure) if failure.class == ErrorClass::SubscriptionRequired => {
-                "not subscribed to App Runner".to_owned()
-            }
-            Some(failure) => format!("not read to the end: {} failed with {}", failure.operation, failure.code),
-            None => counted(connectors.items.len(), "connector"),
-        };
-        eprint(&format!("{region}: {read}"));
-        RegionScan { region, connectors, uses }
+    pub(super) async fn scan(&self) -> RegionScan {
+        let (connectors, services, ingress_connections, configurations) =
+            tokio::join!(self.connectors(), self.services(), self.ingress_connections(), self.configurations());
+        let [auto_scaling, source_connections, observability] = configurations;
+        RegionScan { connectors, services, ingress_connections, auto_scaling, source_connections, observability }
     }
 
-    async fn list_connectors(&self, region: &Region) -> Partial<Connector> {
-        let list = async |session: &Session, token| session.list_connectors(region, token).await;
-        self.list(region, Operation::ListVpcConnectors, list).await
+    async fn connectors(&self) -> Partial<Tagged> {
+        let list = async |session: &Session, token| session.list_connectors(self.region(), token).await;
+        let listed = self.list(Operation::ListVpcConnectors, list).await;
+        let (mut refusals, mut items) = (Refusals::default(), Vec::new());
+        for connector in listed.items {
+            let arn: Option<ConnectorArn> = connector.arn.as_deref().and_then(|arn| arn.parse().ok());
+            let owner_tag = match arn {
+                Some(arn) => refusals.unless_too_many(self.owner_tag(&arn)).await,
+                None => Err(Failure::unproven(Operation::ListTagsForResource, "the connector has no ARN")),
+            };
+            items.push(Tagged { connector, owner_tag });
+        }
+        Partial { items, failure: listed.failure }
     }
 
-    async fn list_services(&self, region: &Region) -> Partial<Service> {
-        let list = async |session: &Session, token| session.list_services(region, token).await;
-        self.list(region, Operation::ListServices, list).await
+    async fn owner_tag(&self, arn: &ConnectorArn) -> Read<Option<String>> {
+        self.call(async |session: &Session| session.read_owner_tag(arn, CALL_DEADLINE).await).await
     }
 
     /// App Runner lists services without their network configuration, so each service is described.
-    async fn list_uses(&self, region: &Region) -> Partial<ServiceUse> {
-        let listed = self.list_services(region).await;
+    async fn services(&self) -> Partial<Described> {
+        let list = async |session: &Session, token| session.list_services(self.region(), token).await;
+        let listed = self.list(Operation::ListServices, list).await;
         let existing = listed.items.into_iter().filter(|service| !service.is_deleted());
         let services: BTreeMap<_, _> = existing.map(|service| (service.arn.clone(), service)).collect();
-        if services.len() > PROGRESS_ABOVE {
-            eprint(&format!("{region}: describing {} services", services.len()));
-        }
-        let mut uses = Partial { items: Vec::new(), failure: listed.failure };
-        let mut refusals = 0;
+        let (mut describes, mut domains, mut items) = (Refusals::default(), Refusals::default(), Vec::new());
         for (arn, service) in services {
-            match self.egress_connector(region, &arn).await {
-                Ok(connector) => {
-                    refusals = 0;
-                    uses.items.extend(connector.map(|connector| ServiceUse { service, connector }));
-                }
-                // The service was deleted after it was listed.
+            let settings = describes.unless_too_many(self.settings(&arn)).await;
+            // The service was deleted after it was listed.
+            if settings.as_ref().is_err_and(|failure| failure.class == ErrorClass::NotFound) {
+                continue;
+            }
+            let custom_domains = domains.unless_too_many(self.custom_domains(&arn)).await;
+            items.push(Described { service, settings, custom_domains });
+        }
+        Partial { items, failure: listed.failure }
+    }
+
+    async fn settings(&self, service: &str) -> Read<ServiceSettings> {
+        self.call(async |session: &Session| session.describe_settings(self.region(), service).await).await
+    }
+
+    async fn custom_domains(&self, service: &str) -> Read<Vec<String>> {
+        let list = async |session: &Session, token| session.custom_domains(self.region(), service, token).await;
+        let listed = self.list(Operation::DescribeCustomDomains, list).await;
+        listed.failure.map_or(Ok(listed.items), Err)
+    }
+
+    /// App Runner lists VPC ingress connections without their statuses, so each one is described.
+    async fn ingress_connections(&self) -> Partial<IngressConnection> {
+        let list = async |session: &Session, token| session.list_ingress_connections(self.region(), token).await;
+        let mut listed = self.list(Operation::ListVpcIngressConnections, list).await;
+        let mut refusals = Refusals::default();
+        let mut items = Vec::new();
+        for one in std::mem::take(&mut listed.items) {
+            let describe = async |session: &Session| session.describe_ingress_connection(self.region(), &one.arn).await;
+            match refusals.unless_too_many(self.call(describe)).await {
+                Ok(described) => items.push(described),
+                // It was deleted after it was listed.
                 Err(failure) if failure.class == ErrorClass::NotFound => {}
-                // An IAM policy may allow the describe of the next service, and the reply for the next service may be
-                // complete.
                 Err(failure) => {
-                    refusals += 1;
-                    let concerns_this_service = !failure.class.is_transient() || failure.class == ErrorClass::Unproven;
-                    let stop = !concerns_this_service || refusals >= MAX_REFUSALS;
-                    uses.failure = uses.failure.or(Some(failure));
-                    if stop {
-                        break;
-                    }
+                    listed.failure.get_or_insert(failure);
+                    items.push(one.clone());
                 }
             }
         }
-        uses
+        items.retain(|one| !one.status.as_deref().is_some_and(is_deleted));
+        Partial { items, ..listed }
     }
 
-    async fn egress_connector(&self, region: &Region, service: &str) -> Result<Option<String>, Failure> {
-        self.call(region, async |session: &Session| session.describe_service(region, service).await).await
+    async fn configurations(&self) -> [Partial<Configuration>; 3] {
+        let region = self.region();
+        let scaling = async |session: &Session, token| session.list_auto_scaling(region, token).await;
+        let source = async |session: &Session, token| session.list_source_connections(region, token).await;
+        let observability = async |session: &Session, token| session.list_observability(region, token).await;
+        [
+            self.list(Operation::ListAutoScalingConfigurations, scaling).await,
+            self.list(Operation::ListConnections, source).await,
+            self.list(Operation::ListObservabilityConfigurations, observability).await,
+        ]
+    }
+
+    fn region(&self) -> &Region {
+        &self.place.region
     }
 
     async fn list<T>(
         &self,
-        region: &Region,
         operation: Operation,
         list: impl AsyncFn(&Session, Option<String>) -> Call<Page<T>>,
     ) -> Partial<T> {
         let (mut items, mut token) = (Vec::new(), None);
         for _ in 0..MAX_PAGES {
             let next = async |session: &Session| list(session, token.clone()).await;
-            let page = match self.call(region, next).await {
+            let page = match self.call(next).await {
                 Ok(page) => page,
                 Err(failure) => return Partial { items, failure: Some(failure) },
             };
@@ -195,10 +193,10 @@ impl Scanner {
     }
 
     /// Makes a call, and repeats it after a transient failure.
-    async fn call<T>(&self, region: &Region, call: impl AsyncFn(&Session) -> Call<T>) -> Result<T, Failure> {
+    async fn call<T>(&self, call: impl AsyncFn(&Session) -> Call<T>) -> Read<T> {
         let mut tries = 0;
         loop {
-            let failure = match self.call_once(region, &call).await {
+            let failure = match self.call_once(&call).await {
                 Ok(reply) => return Ok(reply),
                 Err(failure) => failure,
             };
@@ -210,23 +208,74 @@ impl Scanner {
         }
     }
 
-    async fn call_once<T>(&self, region: &Region, call: &impl AsyncFn(&Session) -> Call<T>) -> Result<T, Failure> {
-        let account_region = AccountRegion { account: self.account.clone(), region: region.clone() };
-        let session = self.aws.sessions.for_account_region(&account_region).await?;
-        self.wait_for_rate_limit(&account_region).await;
+    async fn call_once<T>(&self, call: &impl AsyncFn(&Session) -> Call<T>) -> Read<T> {
+        let session = self.aws.sessions.for_account_region(&self.place).await?;
+        self.wait_for_rate_limit().await;
         let call = call(&session).await;
-        self.aws.record_response(&account_region, &session, &call, Subject::default());
+        self.aws.record_response(&self.place, &session, &call, Subject::default());
         call.outcome.into_result()
     }
 
-    async fn wait_for_rate_limit(&self, account_region: &AccountRegion) {
+    async fn wait_for_rate_limit(&self) {
         loop {
-            match self.aws.rate_limits.acquire(account_region, "report", Priority::Other, 1) {
+            match self.aws.rate_limits.acquire(&self.place, "report", Priority::Other, 1) {
                 Ok(mut permit) => return permit.spend(),
                 Err(allowed_in) => tokio::time::sleep(allowed_in).await,
             }
         }
     }
+}
+
+impl RegionScan {
+    /// One line about the result.
+    pub(super) fn in_words(&self) -> String {
+        let lists = [
+            &self.connectors.failure,
+            &self.services.failure,
+            &self.ingress_connections.failure,
+            &self.auto_scaling.failure,
+            &self.source_connections.failure,
+            &self.observability.failure,
+        ];
+        match lists.into_iter().flatten().next() {
+            Some(failure) if failure.class == ErrorClass::SubscriptionRequired => {
+                "not subscribed to App Runner".to_owned()
+            }
+            Some(failure) => format!("not read to the end: {} failed with {}", failure.operation, failure.code),
+            None => {
+                let (services, connectors) = (self.services.items.len(), self.connectors.items.len());
+                format!("{}, {}", counted(services, "service"), counted(connectors, "connector"))
+            }
+        }
+    }
+}
+
+impl Refusals {
+    /// Makes a call, unless the last ones of its kind were refused.
+    ///
+    /// An IAM policy may allow the call for the next resource, and the reply for the next resource may be complete, so a
+    /// single refusal says nothing about the others. A failure that is not about the resource does.
+    async fn unless_too_many<T>(&mut self, call: impl Future<Output = Read<T>>) -> Read<T> {
+        if let Some(failure) = self.last.as_ref().filter(|_| self.in_a_row >= MAX_REFUSALS) {
+            return Err(failure.clone());
+        }
+        let read = call.await;
+        match &read {
+            Ok(_) => *self = Self::default(),
+            Err(failure) if failure.class == ErrorClass::NotFound => {}
+            Err(failure) => {
+                let of_this_resource = !failure.class.is_transient() || failure.class == ErrorClass::Unproven;
+                self.in_a_row = if of_this_resource { self.in_a_row + 1 } else { MAX_REFUSALS };
+                self.last = Some(failure.clone());
+            }
+        }
+        read
+    }
+}
+
+/// True for the status of a VPC ingress connection that is deleted and still listed.
+fn is_deleted(status: &str) -> bool {
+    crate::core::words::same(status, "DELETED")
 }
 
 impl<T> Default for Partial<T> {
@@ -236,7 +285,7 @@ impl<T> Default for Partial<T> {
 }
 
 /// Rejected credentials get a second try, because they may have been renewed after the first.
-fn max_tries(class: ErrorClass) -> u32 {
+pub(super) fn max_tries(class: ErrorClass) -> u32 {
     match class {
         ErrorClass::CredentialsRejected => 2,
         class if class.is_transient() => MAX_TRIES,

@@ -1,0 +1,146 @@
+//! The accounts of a report, each with the credentials that read it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+
+use crate::apprunner::Aws;
+use crate::apprunner::sessions::Identities;
+use crate::cli::{AwsArgs, IdentityArgs};
+use crate::core::accounts::Accounts;
+use crate::core::arn::{AccountId, AccountRegion, Region};
+use crate::core::intervals::Intervals;
+use crate::core::outcome::{Failure, Operation};
+
+use super::scan::max_tries;
+
+/// The account of the credentials is not requested again after this time.
+const IDENTIFY_WITHIN: Duration = Duration::from_secs(20);
+
+/// An account to read.
+pub(super) struct Source {
+    pub(super) aws: Arc<Aws>,
+    pub(super) account: AccountId,
+    pub(super) regions: Vec<Region>,
+    /// A name of the credentials, for users.
+    pub(super) credentials: String,
+}
+
+/// Credentials whose account could not be found out, or an account whose role cannot be assumed.
+pub(super) struct Unread {
+    pub(super) account: Option<AccountId>,
+    pub(super) credentials: String,
+    pub(super) failure: Failure,
+}
+
+/// Finds out the accounts of the credentials.
+pub(super) async fn find(aws: &AwsArgs, identities: &IdentityArgs) -> Vec<Result<Source, Unread>> {
+    let found = if identities.profiles.is_empty() {
+        let accounts = Arc::new(identities.accounts.clone().unwrap_or_default());
+        let own = own(aws, None, &accounts).await;
+        let roles = match &own {
+            Ok(own) => join_all(accounts.iter().map(|(id, _)| role(own, id, &accounts))).await,
+            Err(_) => Vec::new(),
+        };
+        std::iter::once(own).chain(roles).collect()
+    } else {
+        let accounts = Arc::default();
+        join_all(identities.profiles.iter().map(|profile| own(aws, Some(profile), &accounts))).await
+    };
+    once_each(found)
+}
+
+/// Two profiles may be of one account, and an account may be listed that is the own one; the later one counts, which is
+/// the one with a role.
+fn once_each(found: Vec<Result<Source, Unread>>) -> Vec<Result<Source, Unread>> {
+    let mut seen = BTreeSet::new();
+    let mut kept: Vec<_> = found
+        .into_iter()
+        .rev()
+        .filter(|source| source.as_ref().map_or(true, |source| seen.insert(source.account.clone())))
+        .collect();
+    kept.sort_by_key(|source| match source {
+        Ok(source) => Some(source.account.clone()),
+        Err(unread) => unread.account.clone(),
+    });
+    kept
+}
+
+/// Requests the account of the operator's own credentials, or of a profile, in each region until one answers: a region may
+/// be down, or may not accept these credentials.
+async fn own(args: &AwsArgs, profile: Option<&String>, accounts: &Arc<Accounts>) -> Result<Source, Unread> {
+    let credentials = profile.map_or_else(|| "current credentials".to_owned(), |name| format!("profile {name}"));
+    let regions = regions(args);
+    let intervals = Intervals::default().divided_by(args.pace_divisor);
+    let identities = Identities { profile: profile.cloned(), accounts: accounts.clone() };
+    match identify(args, &regions, &intervals, &identities).await {
+        Ok((aws, account)) => Ok(Source { aws: Arc::new(aws), account, regions, credentials }),
+        Err(failure) => Err(Unread { account: None, credentials, failure }),
+    }
+}
+
+/// The account of a role, read with the credentials of the role.
+async fn role(own: &Source, account: &AccountId, accounts: &Accounts) -> Result<Source, Unread> {
+    let entry = accounts.get(account);
+    let allowed =
+        |region: &&Region| entry.and_then(|entry| entry.regions.as_ref()).is_none_or(|all| all.contains(region));
+    let regions: Vec<Region> = own.regions.iter().filter(allowed).cloned().collect();
+    let credentials = entry.map_or_else(String::new, |entry| entry.role.to_string());
+    let Some(region) = regions.first().or(own.regions.first()).cloned() else {
+        return Ok(Source { aws: own.aws.clone(), account: account.clone(), regions, credentials });
+    };
+    let place = AccountRegion { account: account.clone(), region };
+    let mut tries = 0;
+    loop {
+        let failure = match own.aws.sessions.for_account_region(&place).await {
+            Ok(_) => return Ok(Source { aws: own.aws.clone(), account: account.clone(), regions, credentials }),
+            Err(failure) => failure,
+        };
+        tries += 1;
+        if tries >= max_tries(failure.class) {
+            return Err(Unread { account: Some(account.clone()), credentials, failure });
+        }
+        tokio::time::sleep(Intervals::default().retry.jittered(tries, rand::random())).await;
+    }
+}
+
+/// The regions to read, each once.
+fn regions(args: &AwsArgs) -> Vec<Region> {
+    args.regions.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+async fn identify(
+    args: &AwsArgs,
+    regions: &[Region],
+    intervals: &Intervals,
+    identities: &Identities,
+) -> Result<(Aws, AccountId), Failure> {
+    let started = Instant::now();
+    let mut tries = 0;
+    loop {
+        let mut first = None;
+        for region in regions {
+            // New clients for each try, because a client remembers its failure. The metrics are not served.
+            let recovery = intervals.rate_recovery;
+            let aws = Aws::new(identities.clone(), args.limits(), recovery, Arc::default(), Arc::default());
+            let failure = match aws.sessions.own(region).await {
+                Ok(session) => return Ok((aws, session.account().clone())),
+                Err(failure) => failure,
+            };
+            let no_credentials = failure.operation == Operation::ResolveCredentials && !failure.class.is_transient();
+            if no_credentials || started.elapsed() > IDENTIFY_WITHIN {
+                return Err(failure);
+            }
+            first = first.or(Some(failure));
+        }
+        tries += 1;
+        let failure =
+            first.unwrap_or_else(|| Failure::unproven(Operation::GetCallerIdentity, "there is no region to ask in"));
+        if tries >= max_tries(failure.class) {
+            return Err(failure);
+        }
+        tokio::time::sleep(intervals.retry.jittered(tries, rand::random())).await;
+    }
+}
