@@ -90,11 +90,22 @@ impl EmulatorState {
         (region, &self.behaviors)
     }
 
+    pub(crate) fn regions_mut(&mut self) -> impl Iterator<Item = &mut Region> {
+        self.regions.values_mut()
+    }
+
+    /// Returns the region of a service, and its owner.
+    pub(crate) fn region_of_service(&mut self, arn: &str) -> Option<(AccountRegion, &mut Region)> {
+        self.regions
+            .iter_mut()
+            .find(|(_, region)| region.has_service(arn))
+            .map(|(owner, region)| (owner.clone(), region))
+    }
+
     /// Changes a service in any account and region; returns false if it does not exist.
     pub(crate) fn change_service(&mut self, arn: &str, at: Timestamp, change: impl FnOnce(&mut Service)) -> bool {
         let behaviors = &self.behaviors;
-        let has_service = |region: &&mut Region| region.services.iter().any(|service| service.arn == arn);
-        let Some(region) = self.regions.values_mut().find(has_service) else { return false };
+        let Some(region) = self.regions.values_mut().find(|region| region.has_service(arn)) else { return false };
         region.finish_due_operations(behaviors, at);
         region.change_service(arn, behaviors, at, change).is_some()
     }

@@ -5,23 +5,42 @@ import gzip
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
-from conftest import NO_SUCH_CONNECTOR, NO_SUCH_SERVICE, SOURCE, client_of, control, create, error, fault
+from conftest import (
+    NO_SUCH_CONNECTOR,
+    NO_SUCH_INGRESS,
+    NO_SUCH_SERVICE,
+    SOURCE,
+    client_of,
+    control,
+    create,
+    error,
+    fault,
+)
 
 CONNECTOR = {"VpcConnectorArn": NO_SUCH_CONNECTOR}
 SERVICE = {"ServiceArn": NO_SUCH_SERVICE}
+INGRESS = {"VpcIngressConnectionArn": NO_SUCH_INGRESS}
+VPC = {"VpcId": "vpc-1", "VpcEndpointId": "vpce-1"}
 RESOURCE = {"ResourceArn": NO_SUCH_CONNECTOR}
 
 # Every operation of App Runner that the emulator has, with parameters that botocore takes.
 OPERATIONS = {
     "CreateService": ("create_service", {"ServiceName": "web1", "SourceConfiguration": SOURCE}),
     "CreateVpcConnector": ("create_vpc_connector", {"VpcConnectorName": "shop", "Subnets": ["subnet-1"]}),
+    "CreateVpcIngressConnection": (
+        "create_vpc_ingress_connection",
+        {**SERVICE, "VpcIngressConnectionName": "shop", "IngressVpcConfiguration": VPC},
+    ),
     "DeleteService": ("delete_service", SERVICE),
     "DeleteVpcConnector": ("delete_vpc_connector", CONNECTOR),
+    "DeleteVpcIngressConnection": ("delete_vpc_ingress_connection", INGRESS),
     "DescribeService": ("describe_service", SERVICE),
     "DescribeVpcConnector": ("describe_vpc_connector", CONNECTOR),
+    "DescribeVpcIngressConnection": ("describe_vpc_ingress_connection", INGRESS),
     "ListServices": ("list_services", {}),
     "ListTagsForResource": ("list_tags_for_resource", RESOURCE),
     "ListVpcConnectors": ("list_vpc_connectors", {}),
+    "ListVpcIngressConnections": ("list_vpc_ingress_connections", {}),
     "PauseService": ("pause_service", SERVICE),
     "ResumeService": ("resume_service", SERVICE),
     "TagResource": ("tag_resource", {**RESOURCE, "Tags": [{"Key": "team", "Value": "web"}]}),
@@ -49,9 +68,14 @@ def test_modelled_errors_are_typed(client, operation, code, status, prefix):
     assert response["ResponseMetadata"]["HTTPStatusCode"] == status
 
 
-@pytest.mark.parametrize(
-    "operation", [name for name, (_, parameters) in OPERATIONS.items() if any("Arn" in key for key in parameters)]
-)
+def not_found():
+    model = client_of().meta.service_model
+    for operation in OPERATIONS:
+        if any(shape.name == "ResourceNotFoundException" for shape in model.operation_model(operation).error_shapes):
+            yield operation
+
+
+@pytest.mark.parametrize("operation", list(not_found()))
 def test_operations_on_unknown_resources_are_not_found(client, operation):
     method, parameters = OPERATIONS[operation]
     with pytest.raises(client.exceptions.ResourceNotFoundException) as raised:

@@ -67,6 +67,6 @@ fn is_query(headers: &HeaderMap) -> bool {
 }
 
 fn named_arn(params: &Params) -> Option<String> {
-    let names = ["VpcConnectorArn", "ServiceArn", "ResourceArn"];
+    let names = ["VpcConnectorArn", "ServiceArn", "ResourceArn", "VpcIngressConnectionArn"];
     names.iter().find_map(|name| params.raw(name)?.as_str().map(str::to_owned))
 }

@@ -12,14 +12,18 @@ pub(crate) const MAX_LENGTH: usize = 1011;
 pub(crate) enum Kind {
     Connector,
     Service,
+    IngressConnection,
 }
 
 impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Connector, Self::Service, Self::IngressConnection];
+
     /// The kind's name in error messages.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Connector => "VPC connector",
             Self::Service => "Service",
+            Self::IngressConnection => "VPC ingress connection",
         }
     }
 }
@@ -33,7 +37,7 @@ pub(crate) struct Arn<'a> {
 }
 
 impl<'a> Arn<'a> {
-    /// Parses the complete ARN of a connector or a service.
+    /// Parses the complete ARN of a resource.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let parts: Vec<&str> = text.split(':').collect();
         let ["arn", partition, "apprunner", region, account, resource] = parts[..] else { return None };
@@ -52,8 +56,9 @@ fn kind_of(resource: &str) -> Option<Kind> {
         ["vpcconnector", name, revision, id] if is_name(name) && is_revision(revision) && is_id(id) => {
             Some(Kind::Connector)
         }
-        // Services that a test creates without a request may have shorter names than a request allows.
+        // Resources that a test creates without a request may have shorter names than a request allows.
         ["service", name, id] if is_word(name) && is_id(id) => Some(Kind::Service),
+        ["vpcingressconnection", name, id] if is_word(name) && is_id(id) => Some(Kind::IngressConnection),
         _ => None,
     }
 }
@@ -71,8 +76,8 @@ fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// Returns true for a valid name of a connector or a service. Source: App Runner API, `VpcConnectorName`,
-/// `ServiceName`.
+/// Returns true for a valid name of a connector, a service or a VPC ingress connection. Source: App Runner API,
+/// `VpcConnectorName`, `ServiceName`, `VpcIngressConnectionName`.
 pub(crate) fn is_name(text: &str) -> bool {
     text.len() >= 4 && is_word(text)
 }
@@ -97,6 +102,11 @@ pub(crate) fn service(account: &str, region: &str, name: &str, id: &str) -> Stri
     format!("arn:aws:apprunner:{region}:{account}:service/{name}/{id}")
 }
 
+/// Makes the ARN of a new VPC ingress connection.
+pub(crate) fn new_ingress_connection(account: &str, region: &str, name: &str) -> String {
+    format!("arn:aws:apprunner:{region}:{account}:vpcingressconnection/{name}/{}", random_hex())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +121,8 @@ mod tests {
         let arn = service("111122223333", "eu-west-1", "shop", &random_hex());
         assert_eq!(Arn::parse(&arn).unwrap().kind, Kind::Service);
         assert_eq!(Arn::parse(&arn.replace("shop", "web")).unwrap().kind, Kind::Service);
+        let arn = new_ingress_connection("111122223333", "eu-west-1", "shop");
+        assert_eq!(Arn::parse(&arn).unwrap().kind, Kind::IngressConnection);
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub(crate) mod behaviors;
 pub(crate) mod clock;
 pub(crate) mod connector;
 pub(crate) mod ids;
+pub(crate) mod ingress_connection;
 pub(crate) mod pages;
 pub(crate) mod rate_limit;
 pub(crate) mod region;

@@ -10,6 +10,7 @@ use super::behaviors::Behaviors;
 use super::clock::later;
 use super::connector::{Connector, NewConnector};
 use super::ids::random_hex;
+use super::ingress_connection::IngressConnection;
 use super::pages::PageTokens;
 use super::service::{NewService, PendingOperation, Service};
 use super::tags::Tags;
@@ -20,6 +21,7 @@ use super::views::{ConnectorView, RegionView, ServiceStatus};
 pub(crate) struct Region {
     pub(crate) connectors: Vec<Connector>,
     pub(crate) services: Vec<Service>,
+    pub(crate) ingress_connections: Vec<IngressConnection>,
     pub(crate) page_tokens: PageTokens,
     /// Time at which the last service stopped blocking the deletion of a connector, by the connector's ARN.
     unblocked_at: HashMap<String, Timestamp>,
@@ -33,7 +35,7 @@ impl Region {
     }
 
     /// Returns the next number in the order of creation, by which lists are sorted.
-    fn next_seq(&mut self) -> u64 {
+    pub(super) fn next_seq(&mut self) -> u64 {
         self.last_seq += 1;
         self.last_seq
     }
@@ -48,6 +50,7 @@ impl Region {
                 .map(|connector| self.connector_view(connector, behaviors, now))
                 .collect(),
             services: self.services.iter().map(Service::view).collect(),
+            ingress_connections: self.ingress_connections.iter().map(|connection| connection.view(now)).collect(),
         }
     }
 }
@@ -138,6 +141,11 @@ impl Region {
         let arn = service.arn.clone();
         self.services.push(service);
         arn
+    }
+
+    /// Returns true if the region has the service, also a deleted one.
+    pub(crate) fn has_service(&self, arn: &str) -> bool {
+        self.services.iter().any(|service| service.arn == arn)
     }
 
     /// Returns a service that the API still describes.

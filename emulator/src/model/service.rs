@@ -1,4 +1,4 @@
-//! A service, as far as connectors depend on it.
+//! A service, as far as other resources depend on it.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};

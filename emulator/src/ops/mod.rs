@@ -2,6 +2,7 @@
 
 mod connectors;
 mod context;
+mod ingress_connections;
 mod pages;
 pub(crate) mod params;
 mod render;
@@ -34,6 +35,10 @@ pub(crate) fn perform(state: &mut EmulatorState, caller: &Caller, operation: Ope
         Operation::ResumeService => services::resume(context, params),
         Operation::UpdateService => services::update(context, params),
         Operation::DeleteService => services::delete(context, params),
+        Operation::CreateVpcIngressConnection => ingress_connections::create(context, params),
+        Operation::DescribeVpcIngressConnection => ingress_connections::describe(context, params),
+        Operation::ListVpcIngressConnections => ingress_connections::list(context, params),
+        Operation::DeleteVpcIngressConnection => ingress_connections::delete(context, params),
         Operation::TagResource => tags::tag(context, params),
         Operation::UntagResource => tags::untag(context, params),
         Operation::ListTagsForResource => tags::list(context, params),

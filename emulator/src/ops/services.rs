@@ -12,7 +12,7 @@ use crate::model::arn::{self, Kind};
 use crate::model::ids::uuid;
 use crate::model::pages::ListItem;
 use crate::model::service::{NewService, Service};
-use crate::{Behaviors, ServiceStatus};
+use crate::{Behaviors, Operation, ServiceStatus};
 
 /// Parameters that replies return unchanged.
 const ECHOED: [&str; 5] = [
@@ -73,6 +73,15 @@ pub(super) fn resume(context: &mut RequestContext<'_>, params: &Params) -> ApiRe
 pub(super) fn delete(context: &mut RequestContext<'_>, params: &Params) -> ApiResult {
     use ServiceStatus::{CreateFailed, DeleteFailed, Paused, Running};
     let arn = arn_in_status(context, params, &[CreateFailed, DeleteFailed, Paused, Running])?;
+    if let Some(connection) = context.region.ingress_connections_of(&arn, context.now).next() {
+        // Source: the report https://github.com/hashicorp/terraform-provider-aws/issues/40896.
+        return Err(ApiError::invalid_state(format!(
+            "You cannot delete a Service while it has VpcIngressConnections with a status of {}. Service Arn: {arn} \
+             VpcIngressConnection Arn: {}",
+            json!(connection.status(context.now)).as_str().unwrap_or_default(),
+            connection.arn
+        )));
+    }
     start_operation(context, &arn, ServiceStatus::Deleted, |_| {})
 }
 
@@ -125,10 +134,33 @@ fn arn_in_status(
     if allowed.contains(&service.status) {
         return Ok(arn.to_owned());
     }
-    let (operation, status) = (context.operation.name(), json!(service.status));
-    Err(ApiError::invalid_state(format!(
-        "{operation} is not possible while the service is in state {status}. ARN: {arn}"
-    )))
+    Err(wrong_state(context.operation, service.status, arn))
+}
+
+fn wrong_state(operation: Operation, status: ServiceStatus, arn: &str) -> ApiError {
+    let (operation, status) = (operation.name(), json!(status));
+    ApiError::invalid_state(format!("{operation} is not possible while the service is in state {status}. ARN: {arn}"))
+}
+
+/// Reads the ARN of a service for an operation on something that belongs to it; the service must have one of the allowed
+/// statuses.
+///
+/// One error for all wrong ARNs: such an operation has no `ResourceNotFoundException` in the API model.
+pub(super) fn existing(
+    context: &mut RequestContext<'_>,
+    params: &Params,
+    allowed: &[ServiceStatus],
+) -> Result<String, ApiError> {
+    let given = params.required_text("ServiceArn", 1..=arn::MAX_LENGTH)?;
+    let arn = context.arn(params, "ServiceArn", &[Kind::Service]);
+    let service = arn.ok().and_then(|arn| context.region.find_service(arn, context.behaviors, context.now));
+    let service = service.filter(|service| service.deleted_at.is_none());
+    let missing = || ApiError::invalid_request(format!("Service doesn't exist. ARN: {given}"));
+    let service = service.ok_or_else(missing)?;
+    if allowed.contains(&service.status) {
+        return Ok(service.arn.clone());
+    }
+    Err(wrong_state(context.operation, service.status, &service.arn))
 }
 
 fn check_source(params: &Params, required: bool) -> Result<(), ApiError> {
@@ -214,7 +246,7 @@ fn summary_json(service: &Service, behaviors: &Behaviors) -> Map<String, Value> 
     rendered.insert("ServiceUrl".to_owned(), json!(service.url));
     rendered.insert("CreatedAt".to_owned(), seconds(service.created_at));
     rendered.insert("UpdatedAt".to_owned(), seconds(service.updated_at));
-    rendered.insert("Status".to_owned(), behaviors.service_status(service.status));
+    rendered.insert("Status".to_owned(), behaviors.status(service.status));
     rendered
 }
 

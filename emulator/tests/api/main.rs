@@ -15,6 +15,8 @@ mod faults;
 #[cfg(test)]
 mod helpers;
 #[cfg(test)]
+mod ingress_connections;
+#[cfg(test)]
 mod refused_connections;
 #[cfg(test)]
 mod requests;

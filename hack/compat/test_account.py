@@ -1,0 +1,72 @@
+"""The resources around services through boto3 and the AWS CLI."""
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from conftest import ACCOUNT, REGION, aws, control
+
+VPC = {"VpcId": "vpc-1", "VpcEndpointId": "vpce-1"}
+
+
+def just_now(time):
+    return isinstance(time, datetime) and abs(datetime.now(timezone.utc) - time) < timedelta(minutes=1)
+
+
+def view():
+    return control("GET", "state")["regions"][0]
+
+
+def create_ingress(client, service, name="shop"):
+    reply = client.create_vpc_ingress_connection(
+        ServiceArn=service, VpcIngressConnectionName=name, IngressVpcConfiguration=VPC
+    )
+    return reply["VpcIngressConnection"]
+
+
+def test_an_ingress_connection_is_created_listed_and_deleted(client, service):
+    made = create_ingress(client, service)
+    arn = made["VpcIngressConnectionArn"]
+    assert arn.startswith(f"arn:aws:apprunner:{REGION}:{ACCOUNT}:vpcingressconnection/shop/")
+    assert (made["Status"], made["ServiceArn"], made["AccountId"]) == ("AVAILABLE", service, ACCOUNT)
+    assert made["IngressVpcConfiguration"] == VPC and made["DomainName"] and just_now(made["CreatedAt"])
+    assert client.describe_vpc_ingress_connection(VpcIngressConnectionArn=arn)["VpcIngressConnection"] == made
+    assert view()["ingress_connections"][0]["arn"] == arn
+
+    with pytest.raises(client.exceptions.InvalidStateException) as raised:
+        client.delete_service(ServiceArn=service)
+    assert f"VpcIngressConnection Arn: {arn}" in raised.value.response["Error"]["Message"]
+    deleted = client.delete_vpc_ingress_connection(VpcIngressConnectionArn=arn)["VpcIngressConnection"]
+    assert deleted["Status"] == "DELETED" and just_now(deleted["DeletedAt"])
+    assert client.list_vpc_ingress_connections()["VpcIngressConnectionSummaryList"] == []
+    assert client.delete_service(ServiceArn=service)["Service"]["Status"] == "DELETED"
+
+
+def test_ingress_connections_are_listed_by_filter_and_in_pages(client, service):
+    arns = [create_ingress(client, service, f"shop{number}")["VpcIngressConnectionArn"] for number in range(3)]
+
+    def listed(**more):
+        return client.list_vpc_ingress_connections(**more)
+
+    found = listed(Filter={"ServiceArn": service})["VpcIngressConnectionSummaryList"]
+    assert [one["VpcIngressConnectionArn"] for one in found] == arns
+    assert listed(Filter={"VpcEndpointId": "vpce-2"})["VpcIngressConnectionSummaryList"] == []
+    first = listed(MaxResults=2)
+    second = listed(MaxResults=2, NextToken=first["NextToken"])
+    assert "NextToken" not in second
+    pages = [len(page["VpcIngressConnectionSummaryList"]) for page in (first, second)]
+    assert pages == [2, 1]
+
+
+def test_the_cli_creates_lists_and_deletes_an_ingress_connection(service):
+    name = ("--vpc-ingress-connection-name", "shop")
+    vpc = ("--ingress-vpc-configuration", "VpcId=vpc-1,VpcEndpointId=vpce-1")
+    done, reply, said = aws("apprunner", "create-vpc-ingress-connection", "--service-arn", service, *name, *vpc)
+    assert done == 0, said
+    arn = reply["VpcIngressConnection"]["VpcIngressConnectionArn"]
+    listed = aws("apprunner", "list-vpc-ingress-connections", "--filter", f"ServiceArn={service}")[1]
+    assert listed["VpcIngressConnectionSummaryList"] == [{"VpcIngressConnectionArn": arn, "ServiceArn": service}]
+    done, _, said = aws("apprunner", "delete-service", "--service-arn", service)
+    assert done != 0 and "(InvalidStateException)" in said
+    done, reply, said = aws("apprunner", "delete-vpc-ingress-connection", "--vpc-ingress-connection-arn", arn)
+    assert (done, reply["VpcIngressConnection"]["Status"]) == (0, "DELETED")
