@@ -26,6 +26,7 @@ macro_rules! operations {
 }
 
 operations! {
+    AssociateCustomDomain,
     AssumeRole,
     CreateService,
     CreateVpcConnector,
@@ -33,9 +34,11 @@ operations! {
     DeleteService,
     DeleteVpcConnector,
     DeleteVpcIngressConnection,
+    DescribeCustomDomains,
     DescribeService,
     DescribeVpcConnector,
     DescribeVpcIngressConnection,
+    DisassociateCustomDomain,
     GetCallerIdentity,
     ListServices,
     ListTagsForResource,

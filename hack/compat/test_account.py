@@ -70,3 +70,25 @@ def test_the_cli_creates_lists_and_deletes_an_ingress_connection(service):
     assert done != 0 and "(InvalidStateException)" in said
     done, reply, said = aws("apprunner", "delete-vpc-ingress-connection", "--vpc-ingress-connection-arn", arn)
     assert (done, reply["VpcIngressConnection"]["Status"]) == (0, "DELETED")
+
+
+def test_a_domain_is_associated_described_and_disassociated(client, service):
+    domain = {"ServiceArn": service, "DomainName": "shop.example.org"}
+    made = client.associate_custom_domain(**domain, EnableWWWSubdomain=False)
+    assert (made["ServiceArn"], made["VpcDNSTargets"], made["CustomDomain"]["Status"]) == (service, [], "creating")
+    assert made["DNSTarget"].endswith(".awsapprunner.com")
+    (shown,) = client.describe_custom_domains(ServiceArn=service)["CustomDomains"]
+    assert (shown["DomainName"], shown["EnableWWWSubdomain"]) == ("shop.example.org", False)
+    (record,) = shown["CertificateValidationRecords"]
+    assert (record["Type"], record["Status"]) == ("CNAME", "PENDING_VALIDATION")
+    assert client.disassociate_custom_domain(**domain)["CustomDomain"]["Status"] == "deleting"
+    assert client.describe_custom_domains(ServiceArn=service)["CustomDomains"] == []
+
+
+def test_the_cli_describes_domains(client, service):
+    for name in ("a.org", "b.org"):
+        client.associate_custom_domain(ServiceArn=service, DomainName=name)
+    describe = ("apprunner", "describe-custom-domains", "--service-arn", service, "--max-results", "1")
+    first = aws(*describe)[1]
+    second = aws(*describe, "--next-token", first["NextToken"])[1]
+    assert [page["CustomDomains"][0]["DomainName"] for page in (first, second)] == ["a.org", "b.org"]

@@ -25,6 +25,7 @@ RESOURCE = {"ResourceArn": NO_SUCH_CONNECTOR}
 
 # Every operation of App Runner that the emulator has, with parameters that botocore takes.
 OPERATIONS = {
+    "AssociateCustomDomain": ("associate_custom_domain", {**SERVICE, "DomainName": "shop.example.org"}),
     "CreateService": ("create_service", {"ServiceName": "web1", "SourceConfiguration": SOURCE}),
     "CreateVpcConnector": ("create_vpc_connector", {"VpcConnectorName": "shop", "Subnets": ["subnet-1"]}),
     "CreateVpcIngressConnection": (
@@ -34,9 +35,11 @@ OPERATIONS = {
     "DeleteService": ("delete_service", SERVICE),
     "DeleteVpcConnector": ("delete_vpc_connector", CONNECTOR),
     "DeleteVpcIngressConnection": ("delete_vpc_ingress_connection", INGRESS),
+    "DescribeCustomDomains": ("describe_custom_domains", SERVICE),
     "DescribeService": ("describe_service", SERVICE),
     "DescribeVpcConnector": ("describe_vpc_connector", CONNECTOR),
     "DescribeVpcIngressConnection": ("describe_vpc_ingress_connection", INGRESS),
+    "DisassociateCustomDomain": ("disassociate_custom_domain", {**SERVICE, "DomainName": "shop.example.org"}),
     "ListServices": ("list_services", {}),
     "ListTagsForResource": ("list_tags_for_resource", RESOURCE),
     "ListVpcConnectors": ("list_vpc_connectors", {}),

@@ -6,7 +6,28 @@ use super::Emulator;
 use crate::model::clock::now;
 use crate::model::ids::random_hex;
 use crate::model::ingress_connection::NewIngressConnection;
-use crate::{IngressConnectionStatus, IngressConnectionView};
+use crate::{CustomDomainStatus, IngressConnectionStatus, IngressConnectionView};
+
+/// Custom domains.
+impl Emulator {
+    /// Associates an ACTIVE custom domain with a service; returns false if the service does not exist.
+    pub fn add_custom_domain(&self, service_arn: &str, domain: &str) -> bool {
+        let state = &mut *self.shared.state();
+        let Some((_, region)) = state.region_of_service(service_arn) else { return false };
+        let domain = region.make_custom_domain(domain, true, CustomDomainStatus::Active);
+        let service = region.services.iter_mut().find(|service| service.arn == service_arn);
+        service.map(|service| service.custom_domains.push(domain)).is_some()
+    }
+
+    /// Sets the status of a custom domain; returns false if the service does not have it.
+    pub fn set_custom_domain_status(&self, service_arn: &str, domain: &str, status: CustomDomainStatus) -> bool {
+        let state = &mut *self.shared.state();
+        let Some((_, region)) = state.region_of_service(service_arn) else { return false };
+        let services = region.services.iter_mut().filter(|service| service.arn == service_arn);
+        let mut domains = services.flat_map(|service| &mut service.custom_domains);
+        domains.find(|found| found.name == domain).map(|found| found.status = status).is_some()
+    }
+}
 
 /// VPC ingress connections.
 impl Emulator {

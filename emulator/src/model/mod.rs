@@ -5,6 +5,7 @@ pub(crate) mod arn;
 pub(crate) mod behaviors;
 pub(crate) mod clock;
 pub(crate) mod connector;
+pub(crate) mod custom_domain;
 pub(crate) mod ids;
 pub(crate) mod ingress_connection;
 pub(crate) mod pages;

@@ -133,6 +133,7 @@ impl Region {
             pending: None,
             connector: new.connector,
             settings: new.settings,
+            custom_domains: Vec::new(),
             created_at: now,
             updated_at: now,
             deleted_at: None,

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::behaviors::Behaviors;
 use super::clock::later;
+use super::custom_domain::CustomDomain;
 use super::tags::{TagMap, Tags};
 use super::views::{ServiceStatus, ServiceView};
 
@@ -20,6 +21,7 @@ pub(crate) struct Service {
     pub(super) pending: Option<PendingOperation>,
     pub(crate) connector: Option<String>,
     pub(crate) settings: Map<String, Value>,
+    pub(crate) custom_domains: Vec<CustomDomain>,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
     pub(crate) deleted_at: Option<Timestamp>,
@@ -62,12 +64,15 @@ impl Service {
         self.pending = Some(PendingOperation { until: later(at, takes_ms), then });
     }
 
-    /// Sets the status and drops the operation in progress.
+    /// Sets the status and drops the operation in progress; a deleted service loses its custom domains.
     pub(crate) fn set_status(&mut self, status: ServiceStatus, at: Timestamp) {
         self.status = status;
         self.updated_at = at;
         self.pending = None;
         self.deleted_at = (status == ServiceStatus::Deleted).then_some(at);
+        if self.deleted_at.is_some() {
+            self.custom_domains.clear();
+        }
     }
 
     pub(crate) fn view(&self) -> ServiceView {
@@ -76,6 +81,7 @@ impl Service {
             name: self.name.clone(),
             status: self.status,
             connector: self.connector.clone(),
+            custom_domains: self.custom_domains.iter().map(CustomDomain::view).collect(),
             created_at: self.created_at,
             updated_at: self.updated_at,
             deleted_at: self.deleted_at,

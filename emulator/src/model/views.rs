@@ -67,6 +67,8 @@ pub struct ServiceView {
     pub status: ServiceStatus,
     /// ARN of the connector for outgoing traffic, if the service has one.
     pub connector: Option<String>,
+    /// Custom domains, in order of their association.
+    pub custom_domains: Vec<CustomDomainView>,
     /// Time of creation.
     pub created_at: Timestamp,
     /// Time of the last change.
@@ -75,6 +77,17 @@ pub struct ServiceView {
     pub deleted_at: Option<Timestamp>,
     /// Latest tags by key, also tags that `ListTagsForResource` does not show yet.
     pub tags: BTreeMap<String, String>,
+}
+
+/// A custom domain of a service. Source: App Runner API, `CustomDomain`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomDomainView {
+    /// Name of the domain.
+    pub domain: String,
+    /// True if the association includes the subdomain `www`.
+    pub enable_www: bool,
+    /// Current status, in the API model's spelling.
+    pub status: CustomDomainStatus,
 }
 
 /// A VPC ingress connection. Source: App Runner API, `VpcIngressConnection`.
@@ -134,4 +147,18 @@ pub enum IngressConnectionStatus {
     FailedUpdate,
     FailedDeletion,
     Deleted,
+}
+
+/// The status of a custom domain. Source: App Runner API, `CustomDomain`.
+#[expect(missing_docs, reason = "the model explains none of them further")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum CustomDomainStatus {
+    Creating,
+    CreateFailed,
+    Active,
+    Deleting,
+    DeleteFailed,
+    PendingCertificateDnsValidation,
+    BindingCertificate,
 }

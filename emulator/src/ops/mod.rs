@@ -2,6 +2,7 @@
 
 mod connectors;
 mod context;
+mod custom_domains;
 mod ingress_connections;
 mod pages;
 pub(crate) mod params;
@@ -39,6 +40,9 @@ pub(crate) fn perform(state: &mut EmulatorState, caller: &Caller, operation: Ope
         Operation::DescribeVpcIngressConnection => ingress_connections::describe(context, params),
         Operation::ListVpcIngressConnections => ingress_connections::list(context, params),
         Operation::DeleteVpcIngressConnection => ingress_connections::delete(context, params),
+        Operation::AssociateCustomDomain => custom_domains::associate(context, params),
+        Operation::DescribeCustomDomains => custom_domains::describe(context, params),
+        Operation::DisassociateCustomDomain => custom_domains::disassociate(context, params),
         Operation::TagResource => tags::tag(context, params),
         Operation::UntagResource => tags::untag(context, params),
         Operation::ListTagsForResource => tags::list(context, params),

@@ -81,6 +81,11 @@ impl Params {
         Err(self.invalid(name, &format!("must be between {} and {}", range.start(), range.end())))
     }
 
+    pub(crate) fn boolean(&self, name: &str) -> Result<Option<bool>, ApiError> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        value.as_bool().map(Some).ok_or_else(|| self.wrong_type(name, "a boolean"))
+    }
+
     pub(crate) fn object(&self, name: &str) -> Result<Option<Self>, ApiError> {
         let Some(value) = self.get(name) else { return Ok(None) };
         let values = value.as_object().ok_or_else(|| self.wrong_type(name, "a structure"))?;

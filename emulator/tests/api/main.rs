@@ -11,6 +11,8 @@ mod control;
 #[cfg(test)]
 mod corruption;
 #[cfg(test)]
+mod custom_domains;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod helpers;
