@@ -51,7 +51,7 @@ pub use model::behaviors::{
     ArnAnswer, Behaviors, ConnectorIds, CreateExistingName, DeleteAgain, DeleteReply, StatusCase,
 };
 pub use model::views::{
-    ConnectorStatus, ConnectorView, CustomDomainStatus, CustomDomainView, IngressConnectionStatus,
-    IngressConnectionView, RegionView, ServiceStatus, ServiceView,
+    ConfigurationView, ConnectionStatus, ConnectionView, ConnectorStatus, ConnectorView, CustomDomainStatus,
+    CustomDomainView, IngressConnectionStatus, IngressConnectionView, RegionView, ServiceStatus, ServiceView,
 };
 pub use operation::Operation;

@@ -85,7 +85,7 @@ impl EmulatorState {
 
     /// Returns the resources of an account in a region at the time `now`, and the behaviors.
     pub(crate) fn region(&mut self, at: &AccountRegion, now: Timestamp) -> (&mut Region, &Behaviors) {
-        let region = self.regions.entry(at.clone()).or_default();
+        let region = self.regions.entry(at.clone()).or_insert_with(|| Region::new(at, now));
         region.finish_due_operations(&self.behaviors, now);
         (region, &self.behaviors)
     }

@@ -2,11 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
+
 use super::Emulator;
+use crate::model::account_region::AccountRegion;
+use crate::model::arn::Kind;
 use crate::model::clock::now;
+use crate::model::configuration::{NewConfiguration, default_auto_scaling};
+use crate::model::connection::NewConnection;
 use crate::model::ids::random_hex;
 use crate::model::ingress_connection::NewIngressConnection;
-use crate::{CustomDomainStatus, IngressConnectionStatus, IngressConnectionView};
+use crate::{ConnectionStatus, CustomDomainStatus, IngressConnectionStatus, IngressConnectionView};
 
 /// Custom domains.
 impl Emulator {
@@ -60,5 +66,58 @@ impl Emulator {
     pub fn ingress_connection(&self, arn: &str) -> Option<IngressConnectionView> {
         let mut connections = self.state().into_iter().flat_map(|region| region.ingress_connections);
         connections.find(|connection| connection.arn == arn)
+    }
+}
+
+/// Configurations and connections.
+impl Emulator {
+    /// Creates an auto scaling configuration with the settings of App Runner's default; returns its ARN.
+    pub fn create_auto_scaling_configuration(&self, account: &str, region: &str, name: &str) -> String {
+        self.create_configuration(account, region, Kind::AutoScaling, name, default_auto_scaling())
+    }
+
+    /// Creates an observability configuration without tracing; returns its ARN.
+    pub fn create_observability_configuration(&self, account: &str, region: &str, name: &str) -> String {
+        self.create_configuration(account, region, Kind::Observability, name, Map::new())
+    }
+
+    fn create_configuration(
+        &self,
+        account: &str,
+        region: &str,
+        kind: Kind,
+        name: &str,
+        settings: Map<String, Value>,
+    ) -> String {
+        let now = now();
+        let new = NewConfiguration { kind, name: name.to_owned(), settings, tags: BTreeMap::new() };
+        let state = &mut *self.shared.state();
+        let owner = AccountRegion::new(account, region);
+        let (region, _) = state.region(&owner, now);
+        let configuration = region.make_configuration(&owner, new, now);
+        let arn = configuration.arn.clone();
+        region.configurations.push(configuration);
+        arn
+    }
+
+    /// Creates an AVAILABLE connection to GitHub; returns its ARN.
+    pub fn create_connection(&self, account: &str, region: &str, name: &str) -> String {
+        let now = now();
+        let (provider, status) = ("GITHUB".to_owned(), ConnectionStatus::Available);
+        let new = NewConnection { name: name.to_owned(), provider, status, tags: BTreeMap::new() };
+        let state = &mut *self.shared.state();
+        let owner = AccountRegion::new(account, region);
+        let (region, _) = state.region(&owner, now);
+        let connection = region.make_connection(&owner, new, now);
+        let arn = connection.arn.clone();
+        region.connections.push(connection);
+        arn
+    }
+
+    /// Sets the status of a connection; returns false if it does not exist.
+    pub fn set_connection_status(&self, arn: &str, status: ConnectionStatus) -> bool {
+        let state = &mut *self.shared.state();
+        let mut connections = state.regions_mut().flat_map(|region| &mut region.connections);
+        connections.find(|connection| connection.arn == arn).map(|found| found.status = status).is_some()
     }
 }

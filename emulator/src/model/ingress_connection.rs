@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::account_region::AccountRegion;
-use super::arn;
+use super::arn::{self, Kind};
 use super::clock::later;
 use super::ids::random_hex;
 use super::region::Region;
@@ -96,7 +96,7 @@ impl Region {
     ) -> IngressConnection {
         IngressConnection {
             seq: self.next_seq(),
-            arn: arn::new_ingress_connection(&owner.account, &owner.region, &new.name),
+            arn: arn::new_resource(Kind::IngressConnection, owner, &new.name),
             name: new.name,
             service: new.service,
             vpc: new.vpc,

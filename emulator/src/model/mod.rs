@@ -4,6 +4,8 @@ pub(crate) mod account_region;
 pub(crate) mod arn;
 pub(crate) mod behaviors;
 pub(crate) mod clock;
+pub(crate) mod configuration;
+pub(crate) mod connection;
 pub(crate) mod connector;
 pub(crate) mod custom_domain;
 pub(crate) mod ids;

@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::account_region::AccountRegion;
-use super::arn;
+use super::arn::{self, Kind};
 use super::behaviors::Behaviors;
 use super::clock::later;
+use super::configuration::Configuration;
+use super::connection::Connection;
 use super::connector::{Connector, NewConnector};
 use super::ids::random_hex;
 use super::ingress_connection::IngressConnection;
@@ -22,6 +24,8 @@ pub(crate) struct Region {
     pub(crate) connectors: Vec<Connector>,
     pub(crate) services: Vec<Service>,
     pub(crate) ingress_connections: Vec<IngressConnection>,
+    pub(crate) configurations: Vec<Configuration>,
+    pub(crate) connections: Vec<Connection>,
     pub(crate) page_tokens: PageTokens,
     /// Time at which the last service stopped blocking the deletion of a connector, by the connector's ARN.
     unblocked_at: HashMap<String, Timestamp>,
@@ -29,9 +33,17 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    /// Returns true as long as the region never had a resource.
+    /// Makes a region with the auto scaling configuration that App Runner provides.
+    pub(crate) fn new(owner: &AccountRegion, now: Timestamp) -> Self {
+        let mut region = Self::default();
+        let configuration = region.make_default_auto_scaling(owner, now);
+        region.configurations.push(configuration);
+        region
+    }
+
+    /// Returns true as long as the region never had another resource than the one that App Runner provides.
     pub(crate) fn is_unused(&self) -> bool {
-        self.last_seq == 0
+        self.last_seq <= 1
     }
 
     /// Returns the next number in the order of creation, by which lists are sorted.
@@ -51,6 +63,9 @@ impl Region {
                 .collect(),
             services: self.services.iter().map(Service::view).collect(),
             ingress_connections: self.ingress_connections.iter().map(|connection| connection.view(now)).collect(),
+            auto_scaling_configurations: self.configuration_views(Kind::AutoScaling),
+            observability_configurations: self.configuration_views(Kind::Observability),
+            connections: self.connections.iter().map(Connection::view).collect(),
         }
     }
 }
@@ -121,8 +136,11 @@ impl Region {
 /// Services.
 impl Region {
     /// Adds a RUNNING service; the caller starts the operation that creates it.
-    pub(crate) fn add_service(&mut self, owner: &AccountRegion, new: NewService, now: Timestamp) -> String {
+    pub(crate) fn add_service(&mut self, owner: &AccountRegion, mut new: NewService, now: Timestamp) -> String {
         let id = random_hex();
+        if let Some(default) = self.configurations.iter().find(|configuration| configuration.is_default) {
+            new.settings.entry("AutoScalingConfigurationArn").or_insert_with(|| default.arn.clone().into());
+        }
         let service = Service {
             seq: self.next_seq(),
             arn: arn::service(&owner.account, &owner.region, &new.name, &id),
@@ -142,6 +160,11 @@ impl Region {
         let arn = service.arn.clone();
         self.services.push(service);
         arn
+    }
+
+    /// Returns the services that name the configuration or the connection.
+    pub(crate) fn services_with<'a>(&'a self, arn: &'a str) -> impl Iterator<Item = &'a Service> {
+        self.services.iter().filter(move |service| service.deleted_at.is_none() && service.names(arn))
     }
 
     /// Returns true if the region has the service, also a deleted one.

@@ -50,6 +50,23 @@ impl Service {
         self.connector.as_deref().filter(|_| behaviors.holding_statuses.contains(&self.status))
     }
 
+    pub(crate) fn auto_scaling_configuration(&self) -> Option<&str> {
+        self.settings.get("AutoScalingConfigurationArn")?.as_str()
+    }
+
+    fn observability_configuration(&self) -> Option<&str> {
+        self.settings.get("ObservabilityConfiguration")?.get("ObservabilityConfigurationArn")?.as_str()
+    }
+
+    fn connection(&self) -> Option<&str> {
+        self.settings.get("SourceConfiguration")?.pointer("/AuthenticationConfiguration/ConnectionArn")?.as_str()
+    }
+
+    /// Returns true if the service names the configuration or the connection.
+    pub(super) fn names(&self, arn: &str) -> bool {
+        [self.auto_scaling_configuration(), self.observability_configuration(), self.connection()].contains(&Some(arn))
+    }
+
     /// Returns false once the API answers that the service does not exist.
     pub(crate) fn is_describable(&self, behaviors: &Behaviors, now: Timestamp) -> bool {
         self.deleted_at.is_none_or(|at| now < later(at, behaviors.deleted_service_kept_ms))
@@ -81,6 +98,9 @@ impl Service {
             name: self.name.clone(),
             status: self.status,
             connector: self.connector.clone(),
+            auto_scaling_configuration: self.auto_scaling_configuration().map(str::to_owned),
+            observability_configuration: self.observability_configuration().map(str::to_owned),
+            connection: self.connection().map(str::to_owned),
             custom_domains: self.custom_domains.iter().map(CustomDomain::view).collect(),
             created_at: self.created_at,
             updated_at: self.updated_at,

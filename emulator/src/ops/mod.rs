@@ -1,5 +1,7 @@
 //! The operations of App Runner and STS.
 
+mod configurations;
+mod connections;
 mod connectors;
 mod context;
 mod custom_domains;
@@ -7,6 +9,8 @@ mod ingress_connections;
 mod pages;
 pub(crate) mod params;
 mod render;
+mod service_json;
+mod service_settings;
 mod services;
 mod sts;
 mod tags;
@@ -16,6 +20,7 @@ use self::params::Params;
 use crate::Operation;
 use crate::api_error::ApiResult;
 use crate::auth::Caller;
+use crate::model::arn::Kind;
 use crate::model::clock::now;
 use crate::state::EmulatorState;
 
@@ -43,6 +48,16 @@ pub(crate) fn perform(state: &mut EmulatorState, caller: &Caller, operation: Ope
         Operation::AssociateCustomDomain => custom_domains::associate(context, params),
         Operation::DescribeCustomDomains => custom_domains::describe(context, params),
         Operation::DisassociateCustomDomain => custom_domains::disassociate(context, params),
+        Operation::CreateAutoScalingConfiguration => configurations::create(context, params, Kind::AutoScaling),
+        Operation::ListAutoScalingConfigurations => configurations::list(context, params, Kind::AutoScaling),
+        Operation::DeleteAutoScalingConfiguration => configurations::delete(context, params, Kind::AutoScaling),
+        Operation::ListServicesForAutoScalingConfiguration => configurations::list_services(context, params),
+        Operation::CreateObservabilityConfiguration => configurations::create(context, params, Kind::Observability),
+        Operation::ListObservabilityConfigurations => configurations::list(context, params, Kind::Observability),
+        Operation::DeleteObservabilityConfiguration => configurations::delete(context, params, Kind::Observability),
+        Operation::CreateConnection => connections::create(context, params),
+        Operation::ListConnections => connections::list(context, params),
+        Operation::DeleteConnection => connections::delete(context, params),
         Operation::TagResource => tags::tag(context, params),
         Operation::UntagResource => tags::untag(context, params),
         Operation::ListTagsForResource => tags::list(context, params),

@@ -100,6 +100,14 @@ fn find<'a>(context: &'a mut RequestContext<'_>, params: &Params) -> Result<(&'a
             let found = region.find_ingress_connection(arn);
             (found.map(|connection| (connection.exists(now), &mut connection.tags)), kind.label())
         }
+        Some(kind @ (Kind::AutoScaling | Kind::Observability)) => {
+            let found = region.configurations.iter_mut().find(|configuration| configuration.arn == arn);
+            (found.map(|configuration| (configuration.is_active(), &mut configuration.tags)), kind.label())
+        }
+        Some(kind @ Kind::Connection) => {
+            let found = region.connections.iter_mut().find(|connection| connection.arn == arn);
+            (found.map(|connection| (true, &mut connection.tags)), kind.label())
+        }
         Some(Kind::Connector) | None => {
             let found = region.find_connector(arn, behaviors, now);
             (found.map(|connector| (connector.is_active(now), &mut connector.tags)), "Resource")

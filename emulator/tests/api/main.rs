@@ -5,6 +5,10 @@ mod behaviors;
 #[cfg(test)]
 mod binary;
 #[cfg(test)]
+mod configurations;
+#[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod connectors;
 #[cfg(test)]
 mod control;
