@@ -1,5 +1,7 @@
 //! The handle of an emulator in the same process.
 
+mod account_resources;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -202,10 +204,9 @@ impl Emulator {
         self.state().into_iter().flat_map(|region| region.connectors).find(|connector| connector.arn == arn)
     }
 
-    /// Returns the latest tags of a connector or a service, also tags that `ListTagsForResource` does not show yet.
+    /// Returns the latest tags of a resource, also tags that `ListTagsForResource` does not show yet.
     pub fn tags(&self, arn: &str) -> Option<BTreeMap<String, String>> {
-        let connector_tags = self.connector(arn).map(|connector| connector.tags);
-        connector_tags.or_else(|| self.service(arn).map(|service| service.tags))
+        self.state().into_iter().find_map(|region| region.tags(arn))
     }
 
     /// Replaces the tags of a connector; returns false if it does not exist.

@@ -50,5 +50,8 @@ pub use faults::{Fault, FaultId, FaultKind, QueuedFault, Rewrite, ThrottlingCode
 pub use model::behaviors::{
     ArnAnswer, Behaviors, ConnectorIds, CreateExistingName, DeleteAgain, DeleteReply, StatusCase,
 };
-pub use model::views::{ConnectorStatus, ConnectorView, RegionView, ServiceStatus, ServiceView};
+pub use model::views::{
+    ConfigurationView, ConnectionStatus, ConnectionView, ConnectorStatus, ConnectorView, CustomDomainStatus,
+    CustomDomainView, IngressConnectionStatus, IngressConnectionView, RegionView, ServiceStatus, ServiceView,
+};
 pub use operation::Operation;

@@ -2,21 +2,58 @@
 
 use serde::{Deserialize, Serialize};
 
-/// An operation of App Runner or STS, by its name on the wire.
-#[expect(missing_docs, reason = "AWS documents each operation under its name")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Operation {
+macro_rules! operations {
+    ($($operation:ident,)*) => {
+        /// An operation of App Runner or STS, by its name on the wire.
+        #[expect(missing_docs, reason = "AWS documents each operation under its name")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Operation {
+            $($operation,)*
+        }
+
+        impl Operation {
+            /// All operations.
+            pub const ALL: [Self; [$(stringify!($operation)),*].len()] = [$(Self::$operation),*];
+
+            /// Returns the operation's name on the wire.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$operation => stringify!($operation),)*
+                }
+            }
+        }
+    };
+}
+
+operations! {
+    AssociateCustomDomain,
     AssumeRole,
+    CreateAutoScalingConfiguration,
+    CreateConnection,
+    CreateObservabilityConfiguration,
     CreateService,
     CreateVpcConnector,
+    CreateVpcIngressConnection,
+    DeleteAutoScalingConfiguration,
+    DeleteConnection,
+    DeleteObservabilityConfiguration,
     DeleteService,
     DeleteVpcConnector,
+    DeleteVpcIngressConnection,
+    DescribeCustomDomains,
     DescribeService,
     DescribeVpcConnector,
+    DescribeVpcIngressConnection,
+    DisassociateCustomDomain,
     GetCallerIdentity,
+    ListAutoScalingConfigurations,
+    ListConnections,
+    ListObservabilityConfigurations,
     ListServices,
+    ListServicesForAutoScalingConfiguration,
     ListTagsForResource,
     ListVpcConnectors,
+    ListVpcIngressConnections,
     PauseService,
     ResumeService,
     TagResource,
@@ -25,48 +62,6 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// All operations.
-    pub const ALL: [Self; 16] = [
-        Self::AssumeRole,
-        Self::CreateService,
-        Self::CreateVpcConnector,
-        Self::DeleteService,
-        Self::DeleteVpcConnector,
-        Self::DescribeService,
-        Self::DescribeVpcConnector,
-        Self::GetCallerIdentity,
-        Self::ListServices,
-        Self::ListTagsForResource,
-        Self::ListVpcConnectors,
-        Self::PauseService,
-        Self::ResumeService,
-        Self::TagResource,
-        Self::UntagResource,
-        Self::UpdateService,
-    ];
-
-    /// Returns the operation's name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AssumeRole => "AssumeRole",
-            Self::CreateService => "CreateService",
-            Self::CreateVpcConnector => "CreateVpcConnector",
-            Self::DeleteService => "DeleteService",
-            Self::DeleteVpcConnector => "DeleteVpcConnector",
-            Self::DescribeService => "DescribeService",
-            Self::DescribeVpcConnector => "DescribeVpcConnector",
-            Self::GetCallerIdentity => "GetCallerIdentity",
-            Self::ListServices => "ListServices",
-            Self::ListTagsForResource => "ListTagsForResource",
-            Self::ListVpcConnectors => "ListVpcConnectors",
-            Self::PauseService => "PauseService",
-            Self::ResumeService => "ResumeService",
-            Self::TagResource => "TagResource",
-            Self::UntagResource => "UntagResource",
-            Self::UpdateService => "UpdateService",
-        }
-    }
-
     /// Returns the operation with this name on the wire.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|operation| operation.name() == name)

@@ -85,16 +85,27 @@ impl EmulatorState {
 
     /// Returns the resources of an account in a region at the time `now`, and the behaviors.
     pub(crate) fn region(&mut self, at: &AccountRegion, now: Timestamp) -> (&mut Region, &Behaviors) {
-        let region = self.regions.entry(at.clone()).or_default();
+        let region = self.regions.entry(at.clone()).or_insert_with(|| Region::new(at, now));
         region.finish_due_operations(&self.behaviors, now);
         (region, &self.behaviors)
+    }
+
+    pub(crate) fn regions_mut(&mut self) -> impl Iterator<Item = &mut Region> {
+        self.regions.values_mut()
+    }
+
+    /// Returns the region of a service, and its owner.
+    pub(crate) fn region_of_service(&mut self, arn: &str) -> Option<(AccountRegion, &mut Region)> {
+        self.regions
+            .iter_mut()
+            .find(|(_, region)| region.has_service(arn))
+            .map(|(owner, region)| (owner.clone(), region))
     }
 
     /// Changes a service in any account and region; returns false if it does not exist.
     pub(crate) fn change_service(&mut self, arn: &str, at: Timestamp, change: impl FnOnce(&mut Service)) -> bool {
         let behaviors = &self.behaviors;
-        let has_service = |region: &&mut Region| region.services.iter().any(|service| service.arn == arn);
-        let Some(region) = self.regions.values_mut().find(has_service) else { return false };
+        let Some(region) = self.regions.values_mut().find(|region| region.has_service(arn)) else { return false };
         region.finish_due_operations(behaviors, at);
         region.change_service(arn, behaviors, at, change).is_some()
     }

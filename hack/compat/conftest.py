@@ -19,6 +19,10 @@ ROLE_ACCOUNT = "444455556666"
 EXTERNAL_ID = "a-shared-id"
 NO_SUCH_CONNECTOR = f"arn:aws:apprunner:{REGION}:{ACCOUNT}:vpcconnector/none/1/{'0' * 32}"
 NO_SUCH_SERVICE = f"arn:aws:apprunner:{REGION}:{ACCOUNT}:service/none/{'0' * 32}"
+NO_SUCH_INGRESS = f"arn:aws:apprunner:{REGION}:{ACCOUNT}:vpcingressconnection/none/{'0' * 32}"
+NO_SUCH_SCALING = f"arn:aws:apprunner:{REGION}:{ACCOUNT}:autoscalingconfiguration/none/1/{'0' * 32}"
+NO_SUCH_TRACES = f"arn:aws:apprunner:{REGION}:{ACCOUNT}:observabilityconfiguration/none/1/{'0' * 32}"
+NO_SUCH_CONNECTION = f"arn:aws:apprunner:{REGION}:{ACCOUNT}:connection/none/{'0' * 32}"
 SOURCE = {"ImageRepository": {"ImageIdentifier": "example/web:1", "ImageRepositoryType": "ECR"}}
 
 

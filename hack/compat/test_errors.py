@@ -5,23 +5,67 @@ import gzip
 import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
-from conftest import NO_SUCH_CONNECTOR, NO_SUCH_SERVICE, SOURCE, client_of, control, create, error, fault
+from conftest import (
+    NO_SUCH_CONNECTION,
+    NO_SUCH_CONNECTOR,
+    NO_SUCH_INGRESS,
+    NO_SUCH_SCALING,
+    NO_SUCH_SERVICE,
+    NO_SUCH_TRACES,
+    SOURCE,
+    client_of,
+    control,
+    create,
+    error,
+    fault,
+)
 
 CONNECTOR = {"VpcConnectorArn": NO_SUCH_CONNECTOR}
 SERVICE = {"ServiceArn": NO_SUCH_SERVICE}
+INGRESS = {"VpcIngressConnectionArn": NO_SUCH_INGRESS}
+SCALING = {"AutoScalingConfigurationArn": NO_SUCH_SCALING}
+TRACES = {"ObservabilityConfigurationArn": NO_SUCH_TRACES}
+CONNECTION = {"ConnectionArn": NO_SUCH_CONNECTION}
+VPC = {"VpcId": "vpc-1", "VpcEndpointId": "vpce-1"}
 RESOURCE = {"ResourceArn": NO_SUCH_CONNECTOR}
 
 # Every operation of App Runner that the emulator has, with parameters that botocore takes.
 OPERATIONS = {
+    "AssociateCustomDomain": ("associate_custom_domain", {**SERVICE, "DomainName": "shop.example.org"}),
+    "CreateAutoScalingConfiguration": (
+        "create_auto_scaling_configuration",
+        {"AutoScalingConfigurationName": "busy"},
+    ),
+    "CreateConnection": ("create_connection", {"ConnectionName": "code", "ProviderType": "GITHUB"}),
+    "CreateObservabilityConfiguration": (
+        "create_observability_configuration",
+        {"ObservabilityConfigurationName": "traces"},
+    ),
     "CreateService": ("create_service", {"ServiceName": "web1", "SourceConfiguration": SOURCE}),
     "CreateVpcConnector": ("create_vpc_connector", {"VpcConnectorName": "shop", "Subnets": ["subnet-1"]}),
+    "CreateVpcIngressConnection": (
+        "create_vpc_ingress_connection",
+        {**SERVICE, "VpcIngressConnectionName": "shop", "IngressVpcConfiguration": VPC},
+    ),
+    "DeleteAutoScalingConfiguration": ("delete_auto_scaling_configuration", SCALING),
+    "DeleteConnection": ("delete_connection", CONNECTION),
+    "DeleteObservabilityConfiguration": ("delete_observability_configuration", TRACES),
     "DeleteService": ("delete_service", SERVICE),
     "DeleteVpcConnector": ("delete_vpc_connector", CONNECTOR),
+    "DeleteVpcIngressConnection": ("delete_vpc_ingress_connection", INGRESS),
+    "DescribeCustomDomains": ("describe_custom_domains", SERVICE),
     "DescribeService": ("describe_service", SERVICE),
     "DescribeVpcConnector": ("describe_vpc_connector", CONNECTOR),
+    "DescribeVpcIngressConnection": ("describe_vpc_ingress_connection", INGRESS),
+    "DisassociateCustomDomain": ("disassociate_custom_domain", {**SERVICE, "DomainName": "shop.example.org"}),
+    "ListAutoScalingConfigurations": ("list_auto_scaling_configurations", {}),
+    "ListConnections": ("list_connections", {}),
+    "ListObservabilityConfigurations": ("list_observability_configurations", {}),
+    "ListServicesForAutoScalingConfiguration": ("list_services_for_auto_scaling_configuration", SCALING),
     "ListServices": ("list_services", {}),
     "ListTagsForResource": ("list_tags_for_resource", RESOURCE),
     "ListVpcConnectors": ("list_vpc_connectors", {}),
+    "ListVpcIngressConnections": ("list_vpc_ingress_connections", {}),
     "PauseService": ("pause_service", SERVICE),
     "ResumeService": ("resume_service", SERVICE),
     "TagResource": ("tag_resource", {**RESOURCE, "Tags": [{"Key": "team", "Value": "web"}]}),
@@ -49,9 +93,14 @@ def test_modelled_errors_are_typed(client, operation, code, status, prefix):
     assert response["ResponseMetadata"]["HTTPStatusCode"] == status
 
 
-@pytest.mark.parametrize(
-    "operation", [name for name, (_, parameters) in OPERATIONS.items() if any("Arn" in key for key in parameters)]
-)
+def not_found():
+    model = client_of().meta.service_model
+    for operation in OPERATIONS:
+        if any(shape.name == "ResourceNotFoundException" for shape in model.operation_model(operation).error_shapes):
+            yield operation
+
+
+@pytest.mark.parametrize("operation", list(not_found()))
 def test_operations_on_unknown_resources_are_not_found(client, operation):
     method, parameters = OPERATIONS[operation]
     with pytest.raises(client.exceptions.ResourceNotFoundException) as raised:

@@ -67,6 +67,14 @@ fn is_query(headers: &HeaderMap) -> bool {
 }
 
 fn named_arn(params: &Params) -> Option<String> {
-    let names = ["VpcConnectorArn", "ServiceArn", "ResourceArn"];
+    let names = [
+        "VpcConnectorArn",
+        "ServiceArn",
+        "ResourceArn",
+        "VpcIngressConnectionArn",
+        "AutoScalingConfigurationArn",
+        "ObservabilityConfigurationArn",
+        "ConnectionArn",
+    ];
     names.iter().find_map(|name| params.raw(name)?.as_str().map(str::to_owned))
 }

@@ -1,5 +1,6 @@
 //! Names and ARNs: validation, parsing, and the ARNs of new resources.
 
+use super::account_region::AccountRegion;
 use super::behaviors::ConnectorIds;
 use super::ids::{random_hex, uuid};
 use crate::config::is_account;
@@ -12,14 +13,43 @@ pub(crate) const MAX_LENGTH: usize = 1011;
 pub(crate) enum Kind {
     Connector,
     Service,
+    IngressConnection,
+    AutoScaling,
+    Observability,
+    Connection,
 }
 
 impl Kind {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Connector,
+        Self::Service,
+        Self::IngressConnection,
+        Self::AutoScaling,
+        Self::Observability,
+        Self::Connection,
+    ];
+
     /// The kind's name in error messages.
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Connector => "VPC connector",
             Self::Service => "Service",
+            Self::IngressConnection => "VPC ingress connection",
+            Self::AutoScaling => "Auto scaling configuration",
+            Self::Observability => "Observability configuration",
+            Self::Connection => "Connection",
+        }
+    }
+
+    /// The word for the kind in ARNs.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Connector => "vpcconnector",
+            Self::Service => "service",
+            Self::IngressConnection => "vpcingressconnection",
+            Self::AutoScaling => "autoscalingconfiguration",
+            Self::Observability => "observabilityconfiguration",
+            Self::Connection => "connection",
         }
     }
 }
@@ -33,7 +63,7 @@ pub(crate) struct Arn<'a> {
 }
 
 impl<'a> Arn<'a> {
-    /// Parses the complete ARN of a connector or a service.
+    /// Parses the complete ARN of a resource. The ARN of a configuration may lack its id, or its revision and its id.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let parts: Vec<&str> = text.split(':').collect();
         let ["arn", partition, "apprunner", region, account, resource] = parts[..] else { return None };
@@ -48,13 +78,25 @@ impl<'a> Arn<'a> {
 
 fn kind_of(resource: &str) -> Option<Kind> {
     let parts: Vec<&str> = resource.split('/').collect();
-    match parts[..] {
-        ["vpcconnector", name, revision, id] if is_name(name) && is_revision(revision) && is_id(id) => {
-            Some(Kind::Connector)
-        }
-        // Services that a test creates without a request may have shorter names than a request allows.
-        ["service", name, id] if is_word(name) && is_id(id) => Some(Kind::Service),
-        _ => None,
+    let (word, rest) = parts.split_first()?;
+    let kind = Kind::ALL.into_iter().find(|kind| kind.word() == *word)?;
+    let is_valid = match (kind, rest) {
+        (Kind::Connector, [name, revision, id]) => is_name(name) && is_revision(revision) && is_id(id),
+        (Kind::AutoScaling | Kind::Observability, [name, rest @ ..]) => is_word(name) && is_revision_and_id(rest),
+        // Resources that a test creates without a request may have shorter names than a request allows.
+        (Kind::Service | Kind::IngressConnection | Kind::Connection, [name, id]) => is_word(name) && is_id(id),
+        _ => false,
+    };
+    is_valid.then_some(kind)
+}
+
+/// Checks the end of a configuration's ARN. Source: App Runner API, `DeleteAutoScalingConfiguration`.
+fn is_revision_and_id(parts: &[&str]) -> bool {
+    match parts {
+        [] => true,
+        [revision] => is_revision(revision),
+        [revision, id] => is_revision(revision) && is_id(id),
+        _ => false,
     }
 }
 
@@ -71,8 +113,8 @@ fn is_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// Returns true for a valid name of a connector or a service. Source: App Runner API, `VpcConnectorName`,
-/// `ServiceName`.
+/// Returns true for a valid name of a connector, a service or a VPC ingress connection. Source: App Runner API,
+/// `VpcConnectorName`, `ServiceName`, `VpcIngressConnectionName`.
 pub(crate) fn is_name(text: &str) -> bool {
     text.len() >= 4 && is_word(text)
 }
@@ -97,6 +139,13 @@ pub(crate) fn service(account: &str, region: &str, name: &str, id: &str) -> Stri
     format!("arn:aws:apprunner:{region}:{account}:service/{name}/{id}")
 }
 
+/// Makes the ARN of a new VPC ingress connection, configuration or connection; the name of a configuration has its
+/// revision behind it.
+pub(crate) fn new_resource(kind: Kind, owner: &AccountRegion, name: &str) -> String {
+    let AccountRegion { account, region } = owner;
+    format!("arn:aws:apprunner:{region}:{account}:{}/{name}/{}", kind.word(), random_hex())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +160,25 @@ mod tests {
         let arn = service("111122223333", "eu-west-1", "shop", &random_hex());
         assert_eq!(Arn::parse(&arn).unwrap().kind, Kind::Service);
         assert_eq!(Arn::parse(&arn.replace("shop", "web")).unwrap().kind, Kind::Service);
+        let owner = AccountRegion::new("111122223333", "eu-west-1");
+        for (kind, name) in [
+            (Kind::IngressConnection, "shop"),
+            (Kind::Connection, "shop"),
+            (Kind::AutoScaling, "shop/1"),
+            (Kind::Observability, "shop/12"),
+        ] {
+            assert_eq!(Arn::parse(&new_resource(kind, &owner, name)).unwrap().kind, kind);
+        }
+    }
+
+    #[test]
+    fn the_arn_of_a_configuration_may_end_with_its_name_or_its_revision() {
+        let parses = |end: &str| {
+            let arn = format!("arn:aws:apprunner:eu-west-1:111122223333:autoscalingconfiguration/{end}");
+            Arn::parse(&arn).is_some_and(|arn| arn.kind == Kind::AutoScaling)
+        };
+        assert!(parses("shop") && parses("shop/2") && parses("shop/2/0a"));
+        assert!(!parses("") && !parses("shop/") && !parses("shop/x") && !parses("shop/2/0a/b"));
     }
 
     #[test]

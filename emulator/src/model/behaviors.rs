@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::views::{ConnectorStatus, ServiceStatus};
+use super::views::ServiceStatus;
 
 /// The undocumented behaviors of App Runner, and the limits that AWS raises for an account on request.
 ///
@@ -42,11 +42,14 @@ pub struct Behaviors {
     /// Time for which a service is `OPERATION_IN_PROGRESS` while App Runner creates, updates, pauses, resumes or
     /// deletes it. Default: 0, which skips that status.
     pub service_operation_ms: u64,
+    /// Time for which a VPC ingress connection is `PENDING_CREATION` or `PENDING_DELETION`. Default: 0, which skips these
+    /// statuses.
+    pub ingress_connection_operation_ms: u64,
     /// Time for which `DescribeService` shows a DELETED service before it answers not found. Default: 1 hour.
     pub deleted_service_kept_ms: u64,
     /// If true, `ListServices` shows the DELETED services that can be described. Default: false.
     pub list_deleted_services: bool,
-    /// Spelling of the status of connectors and services in every reply. Default: as in the API model.
+    /// Spelling of the status of a resource in every reply. Default: as in the API model.
     pub status_case: StatusCase,
     /// Message of `DeleteVpcConnector` for a connector in use. Default: the message of AWS.
     pub in_use_message: Option<String>,
@@ -84,6 +87,7 @@ impl Default for Behaviors {
             other_region_arn: ArnAnswer::NotFound,
             other_account_arn: ArnAnswer::NotFound,
             service_operation_ms: 0,
+            ingress_connection_operation_ms: 0,
             deleted_service_kept_ms: ONE_HOUR_MS,
             list_deleted_services: false,
             status_case: StatusCase::AsDocumented,
@@ -96,18 +100,13 @@ impl Default for Behaviors {
 }
 
 impl Behaviors {
-    /// Renders a connector's status for a reply.
-    pub(crate) fn connector_status(&self, status: ConnectorStatus) -> Value {
-        self.status_case.spell(json!(status))
-    }
-
-    /// Renders a service's status for a reply.
-    pub(crate) fn service_status(&self, status: ServiceStatus) -> Value {
+    /// Renders the status of a resource for a reply.
+    pub(crate) fn status(&self, status: impl Serialize) -> Value {
         self.status_case.spell(json!(status))
     }
 }
 
-/// Spelling of the status of connectors and services in replies.
+/// Spelling of the status of a resource in replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StatusCase {

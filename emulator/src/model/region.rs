@@ -5,11 +5,14 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::account_region::AccountRegion;
-use super::arn;
+use super::arn::{self, Kind};
 use super::behaviors::Behaviors;
 use super::clock::later;
+use super::configuration::Configuration;
+use super::connection::Connection;
 use super::connector::{Connector, NewConnector};
 use super::ids::random_hex;
+use super::ingress_connection::IngressConnection;
 use super::pages::PageTokens;
 use super::service::{NewService, PendingOperation, Service};
 use super::tags::Tags;
@@ -20,6 +23,9 @@ use super::views::{ConnectorView, RegionView, ServiceStatus};
 pub(crate) struct Region {
     pub(crate) connectors: Vec<Connector>,
     pub(crate) services: Vec<Service>,
+    pub(crate) ingress_connections: Vec<IngressConnection>,
+    pub(crate) configurations: Vec<Configuration>,
+    pub(crate) connections: Vec<Connection>,
     pub(crate) page_tokens: PageTokens,
     /// Time at which the last service stopped blocking the deletion of a connector, by the connector's ARN.
     unblocked_at: HashMap<String, Timestamp>,
@@ -27,13 +33,21 @@ pub(crate) struct Region {
 }
 
 impl Region {
-    /// Returns true as long as the region never had a resource.
+    /// Makes a region with the auto scaling configuration that App Runner provides.
+    pub(crate) fn new(owner: &AccountRegion, now: Timestamp) -> Self {
+        let mut region = Self::default();
+        let configuration = region.make_default_auto_scaling(owner, now);
+        region.configurations.push(configuration);
+        region
+    }
+
+    /// Returns true as long as the region never had another resource than the one that App Runner provides.
     pub(crate) fn is_unused(&self) -> bool {
-        self.last_seq == 0
+        self.last_seq <= 1
     }
 
     /// Returns the next number in the order of creation, by which lists are sorted.
-    fn next_seq(&mut self) -> u64 {
+    pub(super) fn next_seq(&mut self) -> u64 {
         self.last_seq += 1;
         self.last_seq
     }
@@ -48,6 +62,10 @@ impl Region {
                 .map(|connector| self.connector_view(connector, behaviors, now))
                 .collect(),
             services: self.services.iter().map(Service::view).collect(),
+            ingress_connections: self.ingress_connections.iter().map(|connection| connection.view(now)).collect(),
+            auto_scaling_configurations: self.configuration_views(Kind::AutoScaling),
+            observability_configurations: self.configuration_views(Kind::Observability),
+            connections: self.connections.iter().map(Connection::view).collect(),
         }
     }
 }
@@ -118,8 +136,11 @@ impl Region {
 /// Services.
 impl Region {
     /// Adds a RUNNING service; the caller starts the operation that creates it.
-    pub(crate) fn add_service(&mut self, owner: &AccountRegion, new: NewService, now: Timestamp) -> String {
+    pub(crate) fn add_service(&mut self, owner: &AccountRegion, mut new: NewService, now: Timestamp) -> String {
         let id = random_hex();
+        if let Some(default) = self.configurations.iter().find(|configuration| configuration.is_default) {
+            new.settings.entry("AutoScalingConfigurationArn").or_insert_with(|| default.arn.clone().into());
+        }
         let service = Service {
             seq: self.next_seq(),
             arn: arn::service(&owner.account, &owner.region, &new.name, &id),
@@ -130,6 +151,7 @@ impl Region {
             pending: None,
             connector: new.connector,
             settings: new.settings,
+            custom_domains: Vec::new(),
             created_at: now,
             updated_at: now,
             deleted_at: None,
@@ -138,6 +160,16 @@ impl Region {
         let arn = service.arn.clone();
         self.services.push(service);
         arn
+    }
+
+    /// Returns the services that name the configuration or the connection.
+    pub(crate) fn services_with<'a>(&'a self, arn: &'a str) -> impl Iterator<Item = &'a Service> {
+        self.services.iter().filter(move |service| service.deleted_at.is_none() && service.names(arn))
+    }
+
+    /// Returns true if the region has the service, also a deleted one.
+    pub(crate) fn has_service(&self, arn: &str) -> bool {
+        self.services.iter().any(|service| service.arn == arn)
     }
 
     /// Returns a service that the API still describes.

@@ -133,7 +133,7 @@ fn to_json(connector: &Connector, behaviors: &Behaviors, now: Timestamp) -> Valu
         "VpcConnectorRevision": connector.revision,
         "Subnets": connector.subnets,
         "SecurityGroups": connector.security_groups,
-        "Status": behaviors.connector_status(connector.status(now)),
+        "Status": behaviors.status(connector.status(now)),
         "CreatedAt": seconds(connector.created_at),
     });
     if let Some(at) = connector.deleted_at(now) {

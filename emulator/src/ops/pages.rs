@@ -29,8 +29,9 @@ pub(super) fn reply(
 }
 
 fn position(context: &RequestContext<'_>, params: &Params) -> Result<u64, ApiError> {
-    // Source: API model. ListServices takes any string, ListVpcConnectors a string of at least one character.
-    let length = if context.operation == Operation::ListServices { 0..=51_200 } else { 1..=1024 };
+    // Source: API model. Two operations take any string, the others a string of at least one character.
+    let takes_any = matches!(context.operation, Operation::ListServices | Operation::DescribeCustomDomains);
+    let length = if takes_any { 0..=51_200 } else { 1..=1024 };
     let Some(token) = params.text("NextToken", length)?.filter(|token| !token.is_empty()) else { return Ok(0) };
     let position = context.region.page_tokens.position(context.operation, token);
     position.ok_or_else(|| ApiError::invalid_request("The NextToken provided in the request is not valid."))

@@ -1,16 +1,24 @@
 //! The parameters of a request, read one by one so that an error names the wrong one.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
 use crate::api_error::ApiError;
 
-/// A JSON object in a request, and its path for error messages.
-#[derive(Clone, Debug, Default)]
+/// A JSON object or a form in a request, and its path for error messages.
+#[derive(Clone, Default)]
 pub(crate) struct Params {
     path: String,
     values: Map<String, Value>,
+}
+
+/// Shows names without values: an external id or a service's environment may be among them.
+impl fmt::Debug for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Params").field("names", &self.values.keys()).finish_non_exhaustive()
+    }
 }
 
 impl Params {
@@ -79,6 +87,11 @@ impl Params {
             return Ok(Some(number));
         }
         Err(self.invalid(name, &format!("must be between {} and {}", range.start(), range.end())))
+    }
+
+    pub(crate) fn boolean(&self, name: &str) -> Result<Option<bool>, ApiError> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        value.as_bool().map(Some).ok_or_else(|| self.wrong_type(name, "a boolean"))
     }
 
     pub(crate) fn object(&self, name: &str) -> Result<Option<Self>, ApiError> {
@@ -173,6 +186,19 @@ mod tests {
             assert_eq!(Params::parse(body.as_bytes()).unwrap_err().code, "SerializationException", "{body}");
         }
         assert!(Params::parse(b"").unwrap().text("Any", 1..=9).unwrap().is_none());
+    }
+
+    #[test]
+    fn debug_output_contains_no_values() {
+        let shown = format!("{:?}", Params::parse_form(b"ExternalId=hush"));
+        assert!(shown.contains("ExternalId") && !shown.contains("hush"), "{shown}");
+    }
+
+    #[test]
+    fn of_a_repeated_form_field_the_first_counts() {
+        let params = Params::parse_form(b"Name=a%20b&Name=c&Other=");
+        assert_eq!((params.form_field("Name"), params.form_field("Other")), (Some("a b"), Some("")));
+        assert_eq!(params.form_field("name"), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The operations on the tags of connectors and services.
+//! The operations on the tags of resources.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::context::RequestContext;
 use super::params::Params;
 use crate::ServiceStatus;
 use crate::api_error::{ApiError, ApiResult};
-use crate::model::arn::Kind;
+use crate::model::arn::{Arn, Kind};
 use crate::model::tags::{TagMap, Tags};
 
 const MAX_TAGS: usize = 50;
@@ -88,17 +88,31 @@ enum Lifecycle {
 }
 
 fn find<'a>(context: &'a mut RequestContext<'_>, params: &Params) -> Result<(&'a mut Tags, Lifecycle), ApiError> {
-    let arn = context.arn(params, "ResourceArn", &[Kind::Connector, Kind::Service])?;
+    let arn = context.arn(params, "ResourceArn", &Kind::ALL)?;
     let (behaviors, now) = (context.behaviors, context.now);
     let region = &mut *context.region;
-    if region.services.iter().any(|service| service.arn == arn) {
-        let found = region.find_service(arn, behaviors, now);
-        let service = found.ok_or_else(|| ApiError::not_found(Kind::Service.label(), arn))?;
-        let lifecycle = if service.status == ServiceStatus::Deleted { Lifecycle::Deleted } else { Lifecycle::Live };
-        return Ok((&mut service.tags, lifecycle));
-    }
-    let found = region.find_connector(arn, behaviors, now);
-    let connector = found.ok_or_else(|| ApiError::not_found("Resource", arn))?;
-    let lifecycle = if connector.is_active(now) { Lifecycle::Live } else { Lifecycle::Deleted };
-    Ok((&mut connector.tags, lifecycle))
+    let (found, label) = match Arn::parse(arn).map(|arn| arn.kind) {
+        Some(kind @ Kind::Service) => {
+            let found = region.find_service(arn, behaviors, now);
+            (found.map(|service| (service.status != ServiceStatus::Deleted, &mut service.tags)), kind.label())
+        }
+        Some(kind @ Kind::IngressConnection) => {
+            let found = region.find_ingress_connection(arn);
+            (found.map(|connection| (connection.exists(now), &mut connection.tags)), kind.label())
+        }
+        Some(kind @ (Kind::AutoScaling | Kind::Observability)) => {
+            let found = region.configurations.iter_mut().find(|configuration| configuration.arn == arn);
+            (found.map(|configuration| (configuration.is_active(), &mut configuration.tags)), kind.label())
+        }
+        Some(kind @ Kind::Connection) => {
+            let found = region.connections.iter_mut().find(|connection| connection.arn == arn);
+            (found.map(|connection| (true, &mut connection.tags)), kind.label())
+        }
+        Some(Kind::Connector) | None => {
+            let found = region.find_connector(arn, behaviors, now);
+            (found.map(|connector| (connector.is_active(now), &mut connector.tags)), "Resource")
+        }
+    };
+    let (is_live, tags) = found.ok_or_else(|| ApiError::not_found(label, arn))?;
+    Ok((tags, if is_live { Lifecycle::Live } else { Lifecycle::Deleted }))
 }

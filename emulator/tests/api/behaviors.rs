@@ -225,6 +225,21 @@ async fn status_case_applies_to_every_operation() {
 }
 
 #[tokio::test]
+async fn status_case_applies_to_the_resources_around_services() {
+    let bed = TestBed::with(|behaviors| behaviors.status_case = StatusCase::Lower).await;
+    let service = bed.emulator.create_service(ACCOUNT, REGION, "web1", None);
+    let ingress = bed.emulator.create_ingress_connection(&service, "shop").unwrap();
+    let shown = bed.client.describe_vpc_ingress_connection().vpc_ingress_connection_arn(ingress).send().await.unwrap();
+    assert_eq!(shown.vpc_ingress_connection().unwrap().status().unwrap().as_str(), "available");
+    let scaling = bed.client.list_auto_scaling_configurations().send().await.unwrap();
+    let status = scaling.auto_scaling_configuration_summary_list()[0].status();
+    assert_eq!(status.unwrap().as_str(), "active");
+    bed.emulator.create_connection(ACCOUNT, REGION, "code");
+    let connections = bed.client.list_connections().send().await.unwrap();
+    assert_eq!(connections.connection_summary_list()[0].status().unwrap().as_str(), "available");
+}
+
+#[tokio::test]
 async fn in_use_message_replaces_the_message_of_aws() {
     let bed = TestBed::with(|behaviors| behaviors.in_use_message = Some("The connector is busy.".to_owned())).await;
     let arn = bed.connector("shop");

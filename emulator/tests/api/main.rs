@@ -5,15 +5,23 @@ mod behaviors;
 #[cfg(test)]
 mod binary;
 #[cfg(test)]
+mod configurations;
+#[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod connectors;
 #[cfg(test)]
 mod control;
 #[cfg(test)]
 mod corruption;
 #[cfg(test)]
+mod custom_domains;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod helpers;
+#[cfg(test)]
+mod ingress_connections;
 #[cfg(test)]
 mod refused_connections;
 #[cfg(test)]
