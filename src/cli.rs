@@ -144,7 +144,10 @@ pub struct ReportArgs {
     #[command(flatten)]
     pub read: ReadArgs,
     /// The output format: a table to read, with more columns in wide; JSON and YAML for programs; CSV; Markdown.
-    #[arg(long, short, value_name = "FORMAT", default_value = "table", conflicts_with = "manifests")]
+    #[arg(
+        long, short, value_name = "FORMAT", default_value = "table",
+        conflicts_with_all = ["manifests", "namespace", "deletion_policy"]
+    )]
     pub output: Output,
     /// Print the way out instead: what to remove in which order, with the commands.
     #[arg(long, conflicts_with_all = ["output", "diff", "manifests"])]

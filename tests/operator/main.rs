@@ -32,6 +32,7 @@ mod protection;
 mod proxy;
 mod refusals;
 mod report;
+mod report_accounts;
 mod resource;
 mod scale;
 mod several_accounts;

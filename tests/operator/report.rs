@@ -32,7 +32,7 @@ impl Printed {
     /// The report's entry for a region.
     fn region(&self, name: &str) -> Value {
         let json = self.json();
-        let regions = json["regions"].as_array().unwrap();
+        let regions = json["accounts"][0]["regions"].as_array().unwrap();
         regions.iter().find(|region| region["region"] == name).unwrap().clone()
     }
 
@@ -128,7 +128,7 @@ async fn table_shows_manager_and_services_of_each_connector() {
     let world = mixed_account().await;
     let printed = report(&world, &[MIXED]).await;
     assert_eq!(printed.code, Some(0), "{}", printed.err);
-    assert!(printed.out.starts_with(&format!("Account {ACCOUNT}\n")), "{}", printed.out);
+    assert!(printed.out.starts_with(&format!("Account {ACCOUNT} (current credentials)\n")), "{}", printed.out);
     let managed = format!("{}/egress", world.namespace);
     printed.line(&[REGION, "shop", "ACTIVE", " no ", &managed, "batch (PAUSED)"]);
     printed.line(&["   ", "front (RUNNING)"]);
@@ -136,12 +136,20 @@ async fn table_shows_manager_and_services_of_each_connector() {
     printed.line(&[REGION, "old-one", "INACTIVE", "deleted"]);
     printed.line(&[ELSEWHERE, "jobs", "ACTIVE", " no ", "worker (OPERATION_IN_PROGRESS)"]);
     printed.line(&["Quota used (10 is AWS's default", "eu-west-1 1 of 10, us-east-1 2 of 10"]);
-    printed.line(&["No connectors: us-west-2"]);
-    assert!(!printed.out.contains("gone (DELETED)") && !printed.out.contains("plain-"), "{}", printed.out);
-    assert!(printed.err.contains("us-east-1: 3 connectors"), "{}", printed.err);
-    assert!(!(printed.out + &printed.err).contains(|c: char| c.is_control() && c != '\n'));
-    assert_eq!(world.calls(Operation::ListServices).len(), 3, "two pages, and one; none where nothing can be used");
+    printed.line(&["Nothing in: us-west-2"]);
+    printed.line(&[REGION, "plain-00", "RUNNING"]);
+    printed
+        .line(&["1 account, 3 regions: 0 VPC ingress connections, 24 services, 3 VPC connectors (1 deletable, 2 held"]);
+    assert!(!printed.out.contains("gone (DELETED)"), "{}", printed.out);
+    assert!(printed.err.contains("us-east-1: 23 services, 3 connectors"), "{}", printed.err);
+    assert!(!(printed.out.clone() + &printed.err).contains(|c: char| c.is_control() && c != '\n'));
+    assert_eq!(world.calls(Operation::ListServices).len(), 4, "two pages, and one for each other region");
     assert_eq!(world.deletes(), 0);
+}
+
+fn without_time(mut report: Value) -> Value {
+    report.as_object_mut().unwrap().remove("generatedAt").expect("a report has its time");
+    report
 }
 
 #[tokio::test]
@@ -150,19 +158,27 @@ async fn json_and_yaml_agree_and_have_a_stable_order() {
     let printed = report(&world, &[MIXED, "--output=json"]).await;
     assert_eq!(printed.code, Some(0), "{}", printed.err);
     let json = printed.json();
-    assert_eq!((&json["account"], &json["cluster"]), (&json!(ACCOUNT), &json!({"read": true})));
-    let regions: Vec<_> = json["regions"].as_array().unwrap().iter().map(|region| &region["region"]).collect();
+    assert_eq!((&json["accounts"][0]["account"], &json["cluster"]["read"]), (&json!(ACCOUNT), &json!(true)));
+    assert_eq!((&json["kind"], &json["summary"]["complete"]), (&json!("AppRunnerReport"), &json!(true)));
+    let regions: Vec<_> =
+        json["accounts"][0]["regions"].as_array().unwrap().iter().map(|region| &region["region"]).collect();
     assert_eq!(regions, [ELSEWHERE, REGION, EMPTY]);
     assert_eq!(printed.region(REGION)["quota"], json!({"used": 2, "awsDefault": 10}));
     assert_eq!(
         printed.region(EMPTY),
         json!({
-            "region": EMPTY, "state": "Read", "quota": {"used": 0, "awsDefault": 10}, "connectors": [],
+            "region": EMPTY, "state": "Read", "quota": {"used": 0, "awsDefault": 10},
+            "ingressConnections": [], "services": [], "connectors": [], "problems": [],
+            "unused": {"autoScalingConfigurations": [], "sourceConnections": [], "observabilityConfigurations": []},
         })
     );
     let shop = printed.connector(REGION, "shop");
     assert_eq!(shop["deletable"], json!(false));
-    assert_eq!(shop["managedBy"], json!([{"namespace": world.namespace, "name": "egress", "claimed": true}]));
+    let managed = json!({
+        "namespace": world.namespace, "name": "egress", "claimed": true, "reason": null, "deletionPolicy": "Delete",
+        "deleting": false,
+    });
+    assert_eq!(shop["managedBy"], json!([managed]));
     let holders: Vec<_> = shop["heldBy"].as_array().unwrap().iter().map(|s| (&s["name"], &s["status"])).collect();
     assert_eq!(holders, [(&json!("batch"), &json!("PAUSED")), (&json!("front"), &json!("RUNNING"))]);
     let free = printed.connector(REGION, "free");
@@ -170,8 +186,8 @@ async fn json_and_yaml_agree_and_have_a_stable_order() {
     assert_eq!(printed.connector(REGION, "old-one")["deletable"], json!(false));
 
     let yaml = report(&world, &[MIXED, "-o", "yaml"]).await;
-    assert_eq!(serde_saphyr::from_str::<Value>(&yaml.out).unwrap(), json);
-    assert_eq!(report(&world, &[MIXED, "--output=json"]).await.out, printed.out);
+    assert_eq!(without_time(serde_saphyr::from_str(&yaml.out).unwrap()), without_time(json.clone()));
+    assert_eq!(without_time(report(&world, &[MIXED, "--output=json"]).await.json()), without_time(json));
 }
 
 #[tokio::test]
@@ -185,20 +201,24 @@ async fn lower_case_states_are_shown_unchanged_and_mean_the_same() {
     let quoted = |word: &str| format!("\"{word}\"");
     let expected =
         words.iter().fold(documented.out, |out, word| out.replace(&quoted(word), &quoted(&word.to_lowercase())));
-    assert_eq!(lower.out, expected, "nothing but the spelling differs");
+    let expected = serde_json::from_str(&expected).unwrap();
+    assert_eq!(without_time(lower.json()), without_time(expected), "nothing but the spelling differs");
     let table = report(&world, &[MIXED]).await;
     table.line(&[REGION, "old-one", "inactive", "deleted"]);
     table.line(&["Quota used (10 is AWS's default", "eu-west-1 1 of 10, us-east-1 2 of 10"]);
     let manifests = report(&world, &[MIXED, "--manifests"]).await.out;
     assert_eq!(manifests.matches("kind: VpcConnector\n").count(), 2, "what is active: {manifests}");
-    assert!(manifests.contains("# jobs in eu-west-1: held by worker (operation_in_progress)\n"), "{manifests}");
+    assert!(
+        manifests.contains("# jobs in eu-west-1 of account 111122223333: held by worker (operation_in_progress)\n"),
+        "{manifests}"
+    );
 }
 
 #[tokio::test]
 async fn missing_permission_is_named_and_the_readable_rest_is_shown() {
     let world = mixed_account().await;
     for (operation, region, state) in [
-        (Operation::ListVpcConnectors, REGION, "NotRead"),
+        (Operation::ListVpcConnectors, REGION, "PartlyRead"),
         (Operation::ListServices, REGION, "PartlyRead"),
         (Operation::DescribeService, ELSEWHERE, "PartlyRead"),
     ] {
@@ -206,34 +226,41 @@ async fn missing_permission_is_named_and_the_readable_rest_is_shown() {
         lasting_fault_in(&world, region, operation, FaultKind::AccessDenied);
         let printed = report(&world, &[MIXED, "--output=json"]).await;
         let action = format!("apprunner:{}", operation.name());
-        assert_eq!(printed.code, Some(1), "{}", printed.err);
+        assert_eq!(printed.code, Some(3), "{}", printed.err);
         assert!(printed.err.contains(&format!("in {region}: IAM does not allow {action}: ")), "{}", printed.err);
         let found = printed.region(region);
         assert_eq!((&found["state"], &found["problems"][0]["missingAction"]), (&json!(state), &json!(action)));
         let other =
             if region == REGION { printed.connector(ELSEWHERE, "jobs") } else { printed.connector(REGION, "shop") };
         assert_eq!(other["deletable"], json!(false));
-        if state == "PartlyRead" {
+        if operation != Operation::ListVpcConnectors {
             let name = if region == REGION { "free" } else { "jobs" };
             assert_eq!(printed.connector(region, name)["deletable"], Value::Null, "without the services it is unknown");
         }
     }
     let table = report(&world, &[MIXED]).await;
-    assert_eq!(table.code, Some(1));
+    assert_eq!(table.code, Some(3));
     table.line(&[ELSEWHERE, "jobs", "ACTIVE", "unknown"]);
     table.line(&["Read in part: eu-west-1 (DescribeService AccessDeniedException)"]);
+    table.line(&["Not everything could be read."]);
 }
 
 #[tokio::test]
 async fn region_without_a_subscription_is_no_failure() {
     let world = mixed_account().await;
-    lasting_fault_in(&world, EMPTY, Operation::ListVpcConnectors, refusal("SubscriptionRequiredException"));
-    lasting_fault_in(&world, ELSEWHERE, Operation::ListVpcConnectors, refusal("OptInRequired"));
+    for (region, code) in [(EMPTY, "SubscriptionRequiredException"), (ELSEWHERE, "OptInRequired")] {
+        let operations = Operation::ALL.into_iter().filter(|operation| *operation != Operation::GetCallerIdentity);
+        operations.for_each(|operation| lasting_fault_in(&world, region, operation, refusal(code)));
+    }
     let printed = report(&world, &[MIXED]).await;
     assert_eq!(printed.code, Some(0), "{}", printed.err);
     printed.line(&["Not subscribed to App Runner: eu-west-1, us-west-2"]);
     let printed = report(&world, &[MIXED, "--output=json"]).await;
-    assert_eq!(printed.region(EMPTY), json!({"region": EMPTY, "state": "NotSubscribed", "connectors": []}));
+    let empty = printed.region(EMPTY);
+    assert_eq!(
+        (&empty["state"], &empty["connectors"], &empty["problems"]),
+        (&json!("NotSubscribed"), &json!(null), &json!([]))
+    );
 }
 
 #[tokio::test]
@@ -255,7 +282,8 @@ async fn without_a_cluster_no_connector_is_shown_as_unmanaged() {
         assert_eq!(found.connector(REGION, "free")["managedBy"], Value::Null);
         let table = printed(command(&world, kubeconfig, &[MIXED])).await;
         table.line(&[REGION, "shop", "unknown", "batch (PAUSED)"]);
-        table.line(&["Who manages what is unknown"]);
+        table.line(&["Who manages and owns what is not fully known"]);
+        assert!(!table.err.contains("cluster"), "the table says it: {}", table.err);
         let manifests = printed(command(&world, kubeconfig, &[MIXED, "--manifests"])).await;
         assert!(manifests.out.contains("name: shop"), "{}", manifests.out);
         assert!(manifests.err.contains("whether objects manage these connectors already is not known"));
@@ -267,7 +295,7 @@ async fn silent_region_does_not_affect_other_regions() {
     let world = mixed_account().await;
     world.emulator.add_fault(Fault::new(FaultKind::ClosedBeforeEffect).region(ELSEWHERE).forever());
     let printed = report(&world, &[MIXED, "--output=json"]).await;
-    assert_eq!(printed.code, Some(1));
+    assert_eq!(printed.code, Some(3));
     assert!(printed.err.contains("in eu-west-1: no answer to ListVpcConnectors"), "{}", printed.err);
     assert_eq!(printed.region(ELSEWHERE)["state"], json!("NotRead"));
     assert_eq!(printed.region(ELSEWHERE)["quota"], Value::Null);
@@ -304,10 +332,10 @@ async fn missing_list_is_not_read_as_an_empty_one() {
     lasting_fault_in(&world, REGION, Operation::ListServices, FaultKind::EmptyBody);
     lasting_fault_in(&world, ELSEWHERE, Operation::ListVpcConnectors, FaultKind::EmptyBody);
     let printed = report(&world, &[MIXED, "--output=json"]).await;
-    assert_eq!(printed.code, Some(1));
+    assert_eq!(printed.code, Some(3));
     assert!(printed.err.contains("the answer has no ServiceSummaryList"), "{}", printed.err);
     assert_eq!(printed.connector(REGION, "free")["deletable"], Value::Null);
-    assert_eq!(printed.region(ELSEWHERE)["state"], json!("NotRead"));
+    assert_eq!(printed.region(ELSEWHERE)["connectors"], Value::Null);
 }
 
 #[tokio::test]
@@ -327,11 +355,11 @@ async fn incomplete_reply_does_not_make_a_connector_look_free() {
         world.emulator.clear_faults();
         lasting_fault_in(&world, ELSEWHERE, operation, FaultKind::without(&member));
         let printed = report(&world, &[MIXED, "--output=json"]).await;
-        assert_eq!(printed.code, Some(1), "{member}");
+        assert_eq!(printed.code, Some(3), "{member}");
         assert!(printed.err.contains(words), "{member}: {}", printed.err);
         let region = printed.region(ELSEWHERE);
         if operation == Operation::ListVpcConnectors {
-            assert_eq!((&region["state"], &region["connectors"]), (&json!("NotRead"), &json!([])));
+            assert_eq!((&region["state"], &region["connectors"]), (&json!("PartlyRead"), &json!(null)));
         } else {
             let jobs = printed.connector(ELSEWHERE, "jobs");
             assert_eq!((&region["state"], &jobs["deletable"]), (&json!("PartlyRead"), &Value::Null), "{member}");
@@ -355,7 +383,7 @@ async fn unreadable_service_hides_no_other_service() {
     let fault = Fault::new(FaultKind::without("/Service/NetworkConfiguration")).on(Operation::DescribeService);
     world.emulator.add_fault(fault.arn(&first.arn).forever());
     let printed = report(&world, &[MIXED, "--output=json"]).await;
-    assert_eq!(printed.code, Some(1));
+    assert_eq!(printed.code, Some(3));
     let shop = printed.connector(REGION, "shop");
     assert_eq!(shop["heldBy"].as_array().unwrap().len(), 2, "the other services are described");
     assert_eq!(printed.connector(REGION, "free")["deletable"], Value::Null);
@@ -396,7 +424,11 @@ async fn applied_manifests_are_claimed_and_none_are_left() {
     let arguments = [MIXED, "--manifests", &namespace, "--deletion-policy=retain"];
     let printed = report(&world, &arguments).await;
     assert_eq!(printed.code, Some(0), "{}", printed.err);
-    assert!(printed.out.contains("# jobs in eu-west-1: held by worker (OPERATION_IN_PROGRESS)\n"), "{}", printed.out);
+    assert!(
+        printed.out.contains("# jobs in eu-west-1 of account 111122223333: held by worker (OPERATION_IN_PROGRESS)\n"),
+        "{}",
+        printed.out
+    );
     assert_eq!(printed.out.matches("deletionPolicy: Retain\n").count(), 11, "{}", printed.out);
     assert!(!printed.out.contains("old-one"), "{}", printed.out);
     let file = world.cluster.directory().join(format!("{}.yaml", world.namespace));
@@ -409,18 +441,18 @@ async fn applied_manifests_are_claimed_and_none_are_left() {
         world.api.list(&ListParams::default()).await.unwrap().items.iter().map(ResourceExt::name_any).collect();
     names.sort();
     let expected = [
-        "0x1f",
-        "1234",
-        "1e10",
-        "2026-01-01",
+        "0x1f-us-east-1",
+        "1234-us-east-1",
+        "1e10-us-east-1",
+        "2026-01-01-us-east-1",
         "egress",
         "egress-us-east-1",
         "free-eu-west-1",
         "free-us-east-1",
-        "jobs",
-        "null",
-        "snake-case",
-        "true",
+        "jobs-eu-west-1",
+        "null-us-east-1",
+        "snake-case-us-east-1",
+        "true-us-east-1",
     ];
     assert_eq!(names, expected);
     drop(operator);
@@ -436,8 +468,8 @@ async fn manifests_always_have_a_deletion_policy_and_a_namespace_on_request() {
     world.connector("shop");
     let printed = report(&world, &["--regions=us-east-1", "--manifests"]).await;
     let manifest: Value = serde_saphyr::from_str(&printed.out).unwrap();
-    assert_eq!(manifest["metadata"], json!({"name": "shop"}));
-    assert_eq!(manifest["spec"]["deletionPolicy"], json!("Delete"));
+    assert_eq!(manifest["metadata"], json!({"name": "shop-us-east-1"}));
+    assert_eq!(manifest["spec"]["deletionPolicy"], json!("Retain"));
     for wrong in
         [["--namespace=shop", "--output=json"], ["--manifests", "--output=json"], ["--manifests", "--namespace=A"]]
     {

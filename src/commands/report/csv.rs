@@ -1,6 +1,6 @@
 //! The report as CSV: one row for each resource.
 
-use super::model::{AccountReport, RegionReport, Report};
+use super::model::{AccountReport, ConnectorReport, ManagedBy, RegionReport, Report, State};
 use super::rows::{UNKNOWN, blocker, deletable, owner};
 
 const COLUMNS: [&str; 12] = [
@@ -33,14 +33,24 @@ struct Row<'a> {
     arn: &'a str,
 }
 
+impl<'a> Row<'a> {
+    /// The row of resources that could not be read: without it they would look absent.
+    fn unread(kind: &'a str) -> Self {
+        Self { kind, name: UNKNOWN, status: UNKNOWN, arn: UNKNOWN, ..Self::default() }
+    }
+}
+
 /// Renders the report as CSV.
 pub(super) fn render(report: &Report) -> Result<String, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(COLUMNS)?;
     for account in &report.accounts {
-        for region in &account.regions {
+        if account.problem.is_some() {
+            write(&mut writer, account, UNKNOWN, &Row::unread(UNKNOWN))?;
+        }
+        for region in account.regions.iter().filter(|region| region.state != State::NotSubscribed) {
             for row in rows(region) {
-                write(&mut writer, account, region, &row)?;
+                write(&mut writer, account, &region.region, &row)?;
             }
         }
     }
@@ -51,13 +61,13 @@ pub(super) fn render(report: &Report) -> Result<String, csv::Error> {
 fn write(
     writer: &mut csv::Writer<Vec<u8>>,
     account: &AccountReport,
-    region: &RegionReport,
+    region: &str,
     row: &Row<'_>,
 ) -> Result<(), csv::Error> {
     let account = account.account.as_deref().unwrap_or(UNKNOWN);
     writer.write_record([
         account,
-        &region.region,
+        region,
         row.kind,
         row.name,
         row.status,
@@ -101,19 +111,25 @@ fn rows(region: &RegionReport) -> Vec<Row<'_>> {
         arn: &one.arn,
         ..Row::default()
     });
-    ingress.chain(services).chain(connectors).collect()
+    let unread = [
+        ("VpcIngressConnection", region.ingress_connections.is_none()),
+        ("Service", region.services.is_none()),
+        ("VpcConnector", region.connectors.is_none()),
+    ];
+    let unread = unread.into_iter().filter(|(_, unread)| *unread).map(|(kind, _)| Row::unread(kind));
+    ingress.chain(services).chain(connectors).chain(unread).collect()
 }
 
-fn names(managers: &[super::model::ManagedBy]) -> Vec<String> {
+fn names(managers: &[ManagedBy]) -> Vec<String> {
     managers.iter().map(|manager| format!("{}/{}", manager.namespace, manager.name)).collect()
 }
 
-fn held_by(connector: &super::model::ConnectorReport) -> String {
+fn held_by(connector: &ConnectorReport) -> String {
     let held: Option<Vec<String>> = connector.held_by.as_ref().map(|held| held.iter().map(blocker).collect());
     let text = list(held.as_deref());
-    if held.is_some() && !connector.held_by_complete { format!("{text} {UNKNOWN}") } else { text }
+    if held.is_some() && !connector.held_by_complete { format!("{text}; {UNKNOWN}") } else { text }
 }
 
 fn list(items: Option<&[String]>) -> String {
-    items.map_or_else(|| UNKNOWN.to_owned(), |items| items.join(" "))
+    items.map_or_else(|| UNKNOWN.to_owned(), |items| items.join("; "))
 }

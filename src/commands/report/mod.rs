@@ -91,6 +91,10 @@ impl Verdict {
 pub fn run(args: &ReportArgs) -> Result<Verdict, ReportError> {
     let old = args.diff.as_deref().map(diff::read).transpose()?;
     let (report, cluster) = read(&args.read)?;
+    // The other formats have a note about it.
+    if args.manifests || matches!(args.output, Output::Json | Output::Yaml | Output::Csv) && !args.plan {
+        warn_about_the_cluster(&report);
+    }
     if args.manifests {
         eprint("--manifests is deprecated: use `apprunner-operator adopt`");
         return print_manifests(&report, &cluster, args.namespace.as_deref(), &args.deletion_policy);
@@ -106,6 +110,7 @@ pub fn run(args: &ReportArgs) -> Result<Verdict, ReportError> {
 /// Reads AWS and the cluster, and prints objects for the connectors that no object manages.
 pub fn adopt(args: &AdoptArgs) -> Result<Verdict, ReportError> {
     let (report, cluster) = read(&args.read)?;
+    warn_about_the_cluster(&report);
     print_manifests(&report, &cluster, args.into_namespace.as_deref(), &args.deletion_policy)
 }
 
@@ -134,14 +139,17 @@ async fn read_all(args: &ReadArgs) -> Result<(Report, ClusterState), ReportError
     let (scans, cluster) = tokio::join!(scans, objects::read(&args.access, args.cluster_id.as_ref()));
     progress.end();
     let report = combine::report(scans, &cluster, Timestamp::now());
-    if let Some(problem) = &report.cluster.problem {
-        eprint(&format!("the cluster could not be read: {}", ascii(problem)));
-    }
     let unread = report.unread();
     if !unread.is_empty() {
         eprint(&ascii(&unread));
     }
     Ok((report, cluster))
+}
+
+fn warn_about_the_cluster(report: &Report) {
+    if let Some(problem) = &report.cluster.problem {
+        eprint(&format!("the cluster could not be read: {}", ascii(problem)));
+    }
 }
 
 /// The error if no account is known at all.

@@ -140,6 +140,23 @@ mod tests {
         assert_eq!(object(&serde_json::from_value(listed).unwrap()), expected);
     }
 
+    #[tokio::test]
+    async fn a_request_that_a_busy_server_refuses_is_repeated_and_another_refusal_is_not() {
+        let requests = std::sync::atomic::AtomicU32::new(0);
+        let number = || requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let busy = async || match number() {
+            0 => Err(Error::NoAnswer { verb: "list", message: "too many requests".into() }),
+            number => Ok(number),
+        };
+        assert_eq!(again(busy, is_no_answer).await.unwrap(), 1);
+        let forbidden = async || {
+            number();
+            Err::<(), _>(Error::Refused { verb: "list", code: 403, message: String::new() })
+        };
+        assert!(again(forbidden, is_no_answer).await.is_err());
+        assert_eq!(number(), 3);
+    }
+
     #[test]
     fn the_reason_of_the_ready_condition_is_read() {
         let listed = serde_json::json!({

@@ -17,8 +17,8 @@ Whether a service still has traffic is not known here: check that before you del
 ";
 
 const BY_HAND: &str = "\
-  By hand, where nothing else uses them: log groups /aws/apprunner/..., ECR repositories, access and instance roles, and
-  at last the roles AWSServiceRoleForAppRunner and AWSServiceRoleForAppRunnerNetworking.
+At last, by hand, where nothing else uses them: log groups /aws/apprunner/..., ECR repositories, access and instance
+roles, and the roles AWSServiceRoleForAppRunner and AWSServiceRoleForAppRunnerNetworking.
 ";
 
 /// Renders the plan.
@@ -27,6 +27,7 @@ pub(super) fn render(report: &Report) -> String {
     for account in &report.accounts {
         text += &of_account(account);
     }
+    text += &format!("\n{BY_HAND}");
     if let Some(note) = notes::of_cluster(&report.cluster) {
         text += &format!("\n{note}\n");
     }
@@ -38,8 +39,8 @@ fn of_account(account: &AccountReport) -> String {
     if let Some(problem) = &account.problem {
         return format!("\nAccount {name} ({}): not read: {}\n", account.credentials, ascii(&problem.message));
     }
-    let aws = Aws::of(account);
-    account.regions.iter().map(|region| of_region(name, &aws, region)).collect()
+    let (aws, name) = (Aws::of(account), format!("{name} ({})", account.credentials));
+    account.regions.iter().map(|region| of_region(&name, &aws, region)).collect()
 }
 
 /// The words before a command of the AWS CLI.
@@ -77,9 +78,6 @@ fn of_region(account: &str, aws: &Aws, region: &RegionReport) -> String {
     let mut text = format!("\nAccount {account}, {}: {}\n", region.region, numbers(region));
     for (number, step) in (1..).zip(&steps) {
         text += &format!("\n  {number}. {step}");
-    }
-    if !steps.is_empty() {
-        text += &format!("\n{BY_HAND}");
     }
     if region.state == State::PartlyRead {
         text += &format!("\n  Not read, so this may lack something: {}\n", failures(region));
@@ -170,11 +168,10 @@ fn connector(aws: &Aws, region: &RegionReport, one: &ConnectorReport) -> String 
     notes.extend(owned(one));
     let manager = one.managed_by.as_ref().and_then(|all| all.iter().find(|manager| manager.claimed).or(all.first()));
     let (note, command) = match (manager, &one.managed_by, one.owner.state) {
+        // An object of this cluster would be released without its connector.
+        (.., OwnerState::AnotherCluster) => (Some("delete its object in that cluster".to_owned()), String::new()),
         (Some(manager), ..) => by_object(manager),
         (None, None, _) => (Some("which object manages it is unknown".to_owned()), String::new()),
-        (None, Some(_), OwnerState::AnotherCluster) => {
-            (Some("delete its object in that cluster".to_owned()), String::new())
-        }
         (None, Some(_), _) => {
             let argument = format!("--vpc-connector-arn {}", quoted(&one.arn));
             let note = "no object manages it: run apprunner-operator adopt, or delete it once nothing holds it";

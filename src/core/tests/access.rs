@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::api::OWNER_TAG;
+use crate::commands::report::combine::CALLS;
 use crate::core::outcome::Operation;
 
 const README: &str = include_str!("../../../README.md");
@@ -17,9 +18,16 @@ const KUBERNETES: &str = include_str!("../../../docs/kubernetes.md");
 fn policies(operation: Operation) -> &'static [&'static str] {
     match operation {
         Operation::DeleteVpcConnector | Operation::DescribeVpcConnector => &["delete", "ownership", "names"],
-        Operation::ListTagsForResource | Operation::TagResource | Operation::UntagResource => &["ownership", "names"],
+        Operation::ListTagsForResource => &["ownership", "names", "report"],
+        Operation::TagResource | Operation::UntagResource => &["ownership", "names"],
         Operation::ListServices | Operation::DescribeService => &["names", "report"],
-        Operation::ListVpcConnectors => &["report"],
+        Operation::ListVpcConnectors
+        | Operation::ListVpcIngressConnections
+        | Operation::DescribeVpcIngressConnection
+        | Operation::DescribeCustomDomains
+        | Operation::ListAutoScalingConfigurations
+        | Operation::ListConnections
+        | Operation::ListObservabilityConfigurations => &["report"],
         Operation::AssumeRole => &["assume"],
         // These calls need no permission.
         Operation::GetCallerIdentity | Operation::ResolveCredentials => &[],
@@ -52,7 +60,8 @@ fn actions(policy: &Value) -> BTreeSet<String> {
 fn each_policy_allows_exactly_the_called_actions() {
     let operations = all!(Operation:
         DeleteVpcConnector, DescribeVpcConnector, ListTagsForResource, TagResource, UntagResource, ListVpcConnectors,
-        ListServices, DescribeService, GetCallerIdentity, AssumeRole, ResolveCredentials
+        ListServices, DescribeService, ListVpcIngressConnections, DescribeVpcIngressConnection, DescribeCustomDomains,
+        ListAutoScalingConfigurations, ListConnections, ListObservabilityConfigurations, GetCallerIdentity, AssumeRole, ResolveCredentials
     );
     let mut needed = BTreeMap::<String, BTreeSet<String>>::new();
     for operation in operations {
@@ -66,12 +75,18 @@ fn each_policy_allows_exactly_the_called_actions() {
 }
 
 #[test]
+fn the_report_needs_exactly_its_policy() {
+    let called: BTreeSet<_> = CALLS.map(Operation::iam_action).into();
+    assert_eq!(actions(&files()["report"]), called);
+}
+
+#[test]
 fn deletes_and_tag_writes_are_not_allowed_for_all_resources() {
     for (name, policy) in permission_policies() {
         for statement in statements(&policy) {
             let acts = statement["Action"].as_array().unwrap().iter().any(|action| {
                 let word = action.as_str().unwrap();
-                word.contains("Delete") || word.contains("Tag")
+                word.contains("Delete") || word.ends_with(":TagResource") || word.ends_with(":UntagResource")
             });
             assert!(!acts || statement["Resource"] != "*", "{name}: {statement:#}");
         }
