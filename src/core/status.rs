@@ -311,12 +311,15 @@ fn set_ready(evidence: &Evidence, status: &mut VpcConnectorStatus, reason: Reaso
 }
 
 fn set(evidence: &Evidence, status: &mut VpcConnectorStatus, type_: &str, value: &str, reason: Reason, message: &str) {
+    // `base_status` has cleared Stalled, so the time is that of the status as last written.
+    let before = evidence.object.status.condition(type_).filter(|before| before.status == value);
+    let since = before.map_or_else(|| whole_seconds(evidence.now.wall), |before| before.last_transition_time.clone());
     status.set_condition(Condition {
         type_: type_.to_owned(),
         status: value.to_owned(),
         reason: reason.as_str().to_owned(),
         message: message.to_owned(),
-        last_transition_time: whole_seconds(evidence.now.wall),
+        last_transition_time: since,
         observed_generation: evidence.object.generation,
     });
 }
