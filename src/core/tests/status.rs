@@ -204,10 +204,10 @@ fn a_connector_deleted_by_others_is_reported_with_awss_status() {
 #[test]
 fn a_transient_reason_is_no_stall() {
     use Reason::{
-        Available, Deleting, Gone, InUse, Inactive, InvalidRequest, NotFound, OwnedByAnother, Protected, ServiceError,
+        Available, Deleting, Gone, Inactive, InvalidRequest, NotFound, OwnedByAnother, Protected, ServiceError,
         SubscriptionRequired, Throttled, Unproven, Unreachable, UntrustedCertificate, WriteRefused, WrongAccount,
     };
-    for reason in [Available, Deleting, InUse, Protected, ServiceError, Throttled, Unproven, Unreachable] {
+    for reason in [Available, Deleting, Protected, ServiceError, Throttled, Unproven, Unreachable] {
         assert!(!stall::stalls(reason), "{reason}");
     }
     let stalling = [
