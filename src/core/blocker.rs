@@ -1,9 +1,9 @@
 //! A service that blocks the deletion of a connector, and what is known about it over time.
 //!
-//! A status lasts while only the time of the service's last change is new: App Runner renews `UpdatedAt` more often than
-//! the status. A time is the `UpdatedAt` of the change, because the operator may see a change late, or after a restart;
-//! without `UpdatedAt` it is the time at which the scan saw the change. What the first list of a scan shows was so before,
-//! so that only AWS knows its time.
+//! The beginning of a status is the service's `UpdatedAt` when the status changed, because the operator may see a change
+//! late. It stays the same while the status does: App Runner renews `UpdatedAt` more often. Without `UpdatedAt` it is the
+//! time at which the scan saw the change. What the first list of a scan shows was so before, for example before a restart
+//! of the operator, so only `UpdatedAt` can give its time.
 
 use jiff::Timestamp;
 
