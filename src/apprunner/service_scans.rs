@@ -95,7 +95,7 @@ impl ServiceScans {
             tokio::spawn(self.shared.clone().run(account_region.clone(), changed.clone()));
             Task { scan: ServiceScan::default(), changed }
         });
-        task.scan.watch(arn, any_change, clock::now().moment);
+        task.scan.watch(arn, any_change, clock::now());
         task.changed.notify_one();
     }
 
@@ -247,7 +247,7 @@ impl Shared {
     }
 
     fn apply(&self, account_region: &AccountRegion, outcome: ScanOutcome, sent: Moment) {
-        let time = CallTime { sent, now: clock::now().moment, jitter: rand::random() };
+        let time = CallTime { sent, now: clock::now(), jitter: rand::random() };
         let state = &mut *lock(&self.state);
         let Some(task) = state.by_account_region.get_mut(account_region) else { return };
         let changed = task.scan.apply(outcome, &self.intervals, time);

@@ -99,12 +99,12 @@ impl Sessions {
 
     /// Returns the current session for an account, or gets a new one from STS. One session serves all regions.
     pub(crate) async fn identify(&self, account_region: &AccountRegion) -> Result<Arc<Session>, Failure> {
-        self.renewed(self.slot(&account_region.account), &account_region.region).await
+        self.get(self.slot(&account_region.account), &account_region.region).await
     }
 
     /// Returns the operator's own session, whatever its account.
     pub(crate) async fn own(&self, region: &Region) -> Result<Arc<Session>, Failure> {
-        self.renewed(&self.own, region).await
+        self.get(&self.own, region).await
     }
 
     /// True if the account of the operator's own credentials is known.
@@ -124,10 +124,15 @@ impl Sessions {
         self.by_account.get(account).unwrap_or(&self.own)
     }
 
-    async fn renewed(&self, slot: &Slot, region: &Region) -> Result<Arc<Session>, Failure> {
-        if let Some(session) = slot.current() {
-            return Ok(session);
+    async fn get(&self, slot: &Slot, region: &Region) -> Result<Arc<Session>, Failure> {
+        match slot.current() {
+            Some(session) => Ok(session),
+            // Boxed, because the future of a renewal is large, and seldom needed.
+            None => Box::pin(self.renew(slot, region)).await,
         }
+    }
+
+    async fn renew(&self, slot: &Slot, region: &Region) -> Result<Arc<Session>, Failure> {
         let environment = Environment::read(self.identities.profile.as_deref()).await;
         let (first, second) = environment.sts_regions(region);
         let (mut failure, mut reported) = match self.renew_once(slot, &first, &environment, second.is_none()).await {
@@ -193,8 +198,7 @@ impl Sessions {
             let failure = Failure::new(Operation::AssumeRole, ErrorClass::CredentialsRejected, WRONG_ACCOUNT, &message);
             return Err((failure, false));
         };
-        // Boxed, because a renewal may wait for another one.
-        let own = Box::pin(self.own(region)).await.map_err(|failure| (failure, true))?;
+        let own = self.own(region).await.map_err(|failure| (failure, true))?;
         if own.is_of_role(&to.role) {
             return Ok(slot.share(own));
         }

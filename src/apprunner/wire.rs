@@ -14,12 +14,10 @@ use super::exchange::{Exchange, Flaw};
 use super::inventory::ServiceSettings;
 use crate::api::OWNER_TAG;
 use crate::core::arn::MAX_ARN;
+use crate::core::clock::is_plausible;
 use crate::core::error_class::ErrorClass;
 use crate::core::outcome::{Connector, Failure, Outcome, Service, WireError, classify};
 use crate::core::{text, words};
-
-/// 2020-01-01 to 2100-01-01: App Runner started after the first date, and a later time than the second one is an error.
-const PLAUSIBLE_SECONDS: std::ops::Range<i64> = 1_577_836_800..4_102_444_800;
 
 /// No name or id of AWS has more characters. A longer text would not fit into an object.
 const MAX_TEXT: usize = 128;
@@ -116,7 +114,7 @@ fn ids(list: Option<Vec<String>>) -> Vec<String> {
 /// A time between 2020 and 2100. A receipt without a time is better than one with an absurd time.
 fn plausible_time(member: &str, arn: Option<&str>, at: DateTime) -> Option<Timestamp> {
     let nanos = i32::try_from(at.subsec_nanos()).unwrap_or(0);
-    let time = PLAUSIBLE_SECONDS.contains(&at.secs()).then(|| Timestamp::new(at.secs(), nanos).ok()).flatten();
+    let time = Timestamp::new(at.secs(), nanos).ok().filter(|time| is_plausible(*time));
     if time.is_none() {
         warn!(arn, member, seconds = at.secs(), "AWS gave a time outside 2020 to 2100; it is left out");
     }

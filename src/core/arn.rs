@@ -41,6 +41,13 @@ pub(crate) struct AccountRegion {
     pub region: Region,
 }
 
+/// The account and region in the text of a connector's ARN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct BorrowedAccountRegion<'a> {
+    account: &'a str,
+    region: &'a str,
+}
+
 /// The full ARN of one VPC connector, revision and id included. Its clones share one text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ConnectorArn(Arc<Parts>);
@@ -51,6 +58,13 @@ struct Parts {
     partition: String,
     account_region: AccountRegion,
     named: Named,
+}
+
+/// The parts of a text that has the form of a connector's ARN.
+struct Fields<'a> {
+    partition: &'a str,
+    account_region: BorrowedAccountRegion<'a>,
+    named: [&'a str; 3],
 }
 
 /// The part of an ARN after `vpcconnector/`.
@@ -137,11 +151,7 @@ impl FromStr for AccountId {
     type Err = ArnError;
 
     fn from_str(text: &str) -> Result<Self, ArnError> {
-        if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(ArnError::of(text, "is not an account of twelve digits"))
-        }
+        check_account(text).map(|()| Self(text.to_owned()))
     }
 }
 
@@ -149,12 +159,7 @@ impl FromStr for Region {
     type Err = ArnError;
 
     fn from_str(text: &str) -> Result<Self, ArnError> {
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if !text.is_empty() && text.len() <= 63 && text.bytes().all(plain) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(ArnError::of(text, "is not the name of a region"))
-        }
+        check_region(text).map(|()| Self(text.to_owned()))
     }
 }
 
@@ -162,8 +167,29 @@ impl FromStr for ConnectorArn {
     type Err = ArnError;
 
     fn from_str(text: &str) -> Result<Self, ArnError> {
-        let parts: Vec<&str> = text.splitn(6, ':').collect();
-        let &["arn", partition, "apprunner", region, account, resource] = parts.as_slice() else {
+        let Fields { partition, account_region, named } = Fields::of(text)?;
+        let [name, revision, id] = named.map(str::to_owned);
+        let (account_region, named) = (account_region.to_owned(), Named { name, revision, id });
+        Ok(Self(Arc::new(Parts { text: text.to_owned(), partition: partition.to_owned(), account_region, named })))
+    }
+}
+
+impl<'a> BorrowedAccountRegion<'a> {
+    /// The account and region of a connector, if the text is its ARN; nothing is copied.
+    pub(crate) fn of(arn: &'a str) -> Option<Self> {
+        Fields::of(arn).ok().map(|fields| fields.account_region)
+    }
+
+    pub(crate) fn to_owned(self) -> AccountRegion {
+        AccountRegion { account: AccountId(self.account.to_owned()), region: Region(self.region.to_owned()) }
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn of(text: &'a str) -> Result<Self, ArnError> {
+        let [Some("arn"), Some(partition), Some("apprunner"), Some(region), Some(account), Some(resource)] =
+            items(text.splitn(6, ':'))
+        else {
             return Err(ArnError::of(text, "is not the ARN of an App Runner resource"));
         };
         if !is_partition(partition) || text.len() > MAX_ARN {
@@ -172,8 +198,9 @@ impl FromStr for ConnectorArn {
         let named = connector(resource).ok_or_else(|| {
             ArnError::of(text, "is not a full VPC connector ARN, which ends in vpcconnector/NAME/REVISION/ID")
         })?;
-        let account_region = AccountRegion { region: region.parse()?, account: account.parse()? };
-        Ok(Self(Arc::new(Parts { text: text.to_owned(), partition: partition.to_owned(), account_region, named })))
+        check_region(region)?;
+        check_account(account)?;
+        Ok(Self { partition, account_region: BorrowedAccountRegion { account, region }, named })
     }
 }
 
@@ -188,9 +215,25 @@ pub(super) fn is_partition(text: &str) -> bool {
     text.strip_prefix("aws").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'))
 }
 
-fn connector(resource: &str) -> Option<Named> {
-    let parts: Vec<&str> = resource.split('/').collect();
-    let &["vpcconnector", name, revision, id] = parts.as_slice() else {
+fn check_account(text: &str) -> Result<(), ArnError> {
+    let valid = text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+    valid.then_some(()).ok_or_else(|| ArnError::of(text, "is not an account of twelve digits"))
+}
+
+fn check_region(text: &str) -> Result<(), ArnError> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let valid = !text.is_empty() && text.len() <= 63 && text.bytes().all(plain);
+    valid.then_some(()).ok_or_else(|| ArnError::of(text, "is not the name of a region"))
+}
+
+/// The first items, without a list of them.
+fn items<'a, const N: usize>(mut parts: impl Iterator<Item = &'a str>) -> [Option<&'a str>; N] {
+    std::array::from_fn(|_| parts.next())
+}
+
+/// The name, the revision and the id of a connector.
+fn connector(resource: &str) -> Option<[&str; 3]> {
+    let [Some("vpcconnector"), Some(name), Some(revision), Some(id), None] = items(resource.split('/')) else {
         return None;
     };
     let valid_name = (4..=40).contains(&name.len())
@@ -198,11 +241,7 @@ fn connector(resource: &str) -> Option<Named> {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     let valid_revision = (1..=9).contains(&revision.len()) && revision.bytes().all(|b| b.is_ascii_digit());
     let valid_id = (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    (valid_name && valid_revision && valid_id).then(|| Named {
-        name: name.to_owned(),
-        revision: revision.to_owned(),
-        id: id.to_owned(),
-    })
+    (valid_name && valid_revision && valid_id).then_some([name, revision, id])
 }
 
 macro_rules! display_as_text {
@@ -230,6 +269,15 @@ mod tests {
         assert_eq!(arn.region().as_str(), "us-east-1");
         assert_eq!(arn.account().as_str(), "111122223333");
         assert_eq!((arn.name(), arn.revision(), arn.id()), ("shop", "1", "0123456789abcdef0123456789abcdef"));
+    }
+
+    #[test]
+    fn account_and_region_are_read_from_a_text_that_parses_and_from_no_other() {
+        let read = |text| BorrowedAccountRegion::of(text).map(BorrowedAccountRegion::to_owned);
+        assert_eq!(read(GOOD).as_ref(), Some(GOOD.parse::<ConnectorArn>().unwrap().account_region()));
+        for bad in ["", "arn", &GOOD.replace("/1/", "/"), &GOOD.replace("111122223333", "1"), &format!("{GOOD}/more")] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -11,8 +11,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::arn::ConnectorArn;
-use super::clock::Moment;
+use super::blocker::{self, Arrival, Blocker};
+use super::clock::{Moment, Now};
 use super::error_class::ErrorClass;
 use super::intervals::Intervals;
 use super::outcome::{Failure, Operation, Outcome, Page, Service};
@@ -100,7 +103,7 @@ pub(crate) enum Services {
     /// They cannot be read.
     Unreadable(Failure),
     /// These use it, sorted by ARN.
-    Blocking(Vec<Service>),
+    Blocking(Vec<Blocker>),
     /// No service uses it.
     None,
 }
@@ -111,7 +114,7 @@ pub(crate) struct CallTime {
     /// Time of the request.
     pub sent: Moment,
     /// Time of the answer.
-    pub now: Moment,
+    pub now: Now,
     /// Spreads waits.
     pub jitter: f64,
 }
@@ -119,6 +122,8 @@ pub(crate) struct CallTime {
 #[derive(Clone, Debug)]
 struct CachedService {
     service: Service,
+    /// The beginning of its status, if it is known.
+    since: Option<Timestamp>,
     description: Option<Description>,
     failures: u32,
 }
@@ -134,7 +139,10 @@ struct Description {
 struct WatchedConnector {
     since: Moment,
     complete: bool,
-    services: Vec<Service>,
+    /// The services that use it, sorted by ARN.
+    services: Vec<Blocker>,
+    /// The services that once used it, as long as they are listed.
+    released: BTreeSet<String>,
     released_at: Option<Moment>,
     unreferenced_at: Option<Moment>,
     /// Every change of a service is reported, not only one of a service that uses the connector.
@@ -166,11 +174,12 @@ struct Failing {
 
 impl ServiceScan {
     /// Starts to look for the services of a connector; with `any_change`, every change of a service is reported for it.
-    pub(crate) fn watch(&mut self, connector: &ConnectorArn, any_change: bool, now: Moment) {
+    pub(crate) fn watch(&mut self, connector: &ConnectorArn, any_change: bool, now: Now) {
         let watched = self.watched.entry(connector.clone()).or_insert_with(|| WatchedConnector {
-            since: now,
+            since: now.moment,
             complete: false,
             services: Vec::new(),
+            released: BTreeSet::new(),
             released_at: None,
             unreferenced_at: None,
             any_change,
@@ -242,11 +251,12 @@ impl ServiceScan {
             ScanOutcome::Describe { arn, outcome } => self.apply_describe(&arn, outcome, intervals, time),
         }
         let mut changed = self.recompute(time.now);
-        if self.changed_at == Some(time.now) {
+        if self.changed_at == Some(time.now.moment) {
             let interested = self.watched.iter().filter(|(_, watched)| watched.any_change);
             changed.extend(interested.map(|(arn, _)| arn.clone()));
         }
-        let unreadable = self.failing.as_ref().is_some_and(|failing| failing.hides_services(intervals, time.now));
+        let unreadable =
+            self.failing.as_ref().is_some_and(|failing| failing.hides_services(intervals, time.now.moment));
         if std::mem::replace(&mut self.reported_unreadable, unreadable) != unreadable {
             changed.extend(self.watched.keys().cloned());
         }
@@ -312,15 +322,18 @@ impl ServiceScan {
         }
     }
 
-    fn apply_list(&mut self, listing: Listing, now: Moment) {
+    fn apply_list(&mut self, listing: Listing, now: Now) {
         let mut before = std::mem::take(&mut self.services);
         let same = |service: &Service| before.get(&service.arn).is_some_and(|cached| cached.service == *service);
         if self.listed.is_some() && !(before.len() == listing.found.len() && listing.found.iter().all(same)) {
-            self.changed_at = Some(now);
+            self.changed_at = Some(now.moment);
         }
         for service in listing.found {
-            let description = before.remove(&service.arn).and_then(|cached| cached.description);
-            self.services.insert(service.arn.clone(), CachedService { service, description, failures: 0 });
+            let before = before.remove(&service.arn);
+            let known = before.as_ref().map(|cached| (&cached.service, cached.since));
+            let since = blocker::status_since(&service, known, self.listed.is_none(), now.wall);
+            let description = before.and_then(|cached| cached.description);
+            self.services.insert(service.arn.clone(), CachedService { service, since, description, failures: 0 });
         }
         self.listed = Some(ListSnapshot { began: listing.began, pages: listing.pages });
         // A service that could not be described may have been deleted; then the failure is over.
@@ -346,8 +359,9 @@ impl ServiceScan {
         } else {
             intervals.retry.jittered(tries, time.jitter)
         };
-        let since = before.map_or(time.now, |failing| failing.since);
-        self.failing = Some(Failing { failure, since, tries, again: time.now.after(wait) });
+        let now = time.now.moment;
+        let since = before.map_or(now, |failing| failing.since);
+        self.failing = Some(Failing { failure, since, tries, again: now.after(wait) });
         tries
     }
 
@@ -358,25 +372,30 @@ impl ServiceScan {
     }
 
     /// Recomputes the services of each connector, and returns the connectors for which they changed.
-    fn recompute(&mut self, now: Moment) -> BTreeSet<ConnectorArn> {
+    fn recompute(&mut self, now: Now) -> BTreeSet<ConnectorArn> {
         let all_described = self.undescribed().is_none();
         let mut changed = BTreeSet::new();
         for (arn, watched) in &mut self.watched {
+            // A deleted service does not come back: no ARN is used twice.
+            watched.released.retain(|arn| self.services.contains_key(arn));
             let using = self.services.values().filter(|cached| cached.uses(arn));
-            let services: Vec<Service> = using.map(CachedService::as_blocker).collect();
+            let services: Vec<_> = using.map(|cached| watched.blocker(cached, now.wall)).collect();
             // Only a list that began after the object subscribed shows the services of that time.
             let listed = self.listed.is_some_and(|listed| listed.began >= watched.since);
             let complete = watched.complete || (all_described && listed);
             if services == watched.services && complete == watched.complete {
                 continue;
             }
-            if watched.services.iter().any(|service| !services.contains(service)) {
-                watched.released_at = Some(now);
+            let still = |before: &Blocker| services.iter().any(|service| service.is_unchanged(before));
+            if !watched.services.iter().all(still) {
+                watched.released_at = Some(now.moment);
             }
             if complete && !watched.complete && services.is_empty() {
-                watched.unreferenced_at = Some(now);
+                watched.unreferenced_at = Some(now.moment);
             }
-            (watched.services, watched.complete) = (services, complete);
+            let before = std::mem::replace(&mut watched.services, services);
+            watched.complete = complete;
+            watched.note_released(before);
             changed.insert(arn.clone());
         }
         changed
@@ -392,6 +411,31 @@ impl Blockers {
     }
 }
 
+impl WatchedConnector {
+    /// A service that uses the connector, and whether it began to while an object waited.
+    fn blocker(&self, cached: &CachedService, seen: Timestamp) -> Blocker {
+        let Service { arn, name, status, .. } = cached.service.clone();
+        let arrival = match self.blocker_of(&arn) {
+            Some(before) => before.arrival,
+            // Before the first complete scan it is not known who used the connector when the object began to wait.
+            None if !self.complete => None,
+            None => Some(Arrival { again: self.released.contains(&arn), since: cached.described_change(seen) }),
+        };
+        Blocker { arn, name, status, since: cached.since, arrival }
+    }
+
+    fn blocker_of(&self, service: &str) -> Option<&Blocker> {
+        let at = self.services.binary_search_by(|blocker| blocker.arn.as_str().cmp(service)).ok()?;
+        self.services.get(at)
+    }
+
+    /// Remembers the services that no longer use the connector.
+    fn note_released(&mut self, before: Vec<Blocker>) {
+        let released: Vec<_> = before.into_iter().filter(|service| self.blocker_of(&service.arn).is_none()).collect();
+        self.released.extend(released.into_iter().map(|service| service.arn));
+    }
+}
+
 impl CachedService {
     fn is_undescribed(&self) -> bool {
         self.description.as_ref().is_none_or(|description| description.of != self.service)
@@ -401,9 +445,10 @@ impl CachedService {
         self.description.as_ref().is_some_and(|description| description.uses.as_deref() == Some(connector.as_str()))
     }
 
-    /// The service without the time of its last change, which changes more often than the status reports.
-    fn as_blocker(&self) -> Service {
-        Service { updated_at: None, ..self.service.clone() }
+    /// The time of the change that its description shows.
+    fn described_change(&self, seen: Timestamp) -> Timestamp {
+        let described = self.description.as_ref().map_or(&self.service, |description| &description.of);
+        blocker::changed_at(described, seen)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Waits, backoff and due times use a monotonic clock, so that a change of the wall clock makes no wait longer or shorter.
 //! Statuses contain wall-clock times, for users.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,6 +19,14 @@ pub(crate) struct Now {
     pub moment: Moment,
     /// Wall-clock time, for statuses.
     pub wall: Timestamp,
+}
+
+/// 2020-01-01 to 2100-01-01: App Runner started after the first date, and a later time than the second one is an error.
+const PLAUSIBLE_SECONDS: Range<i64> = 1_577_836_800..4_102_444_800;
+
+/// True if App Runner can mean the time.
+pub(crate) fn is_plausible(at: Timestamp) -> bool {
+    PLAUSIBLE_SECONDS.contains(&at.as_second())
 }
 
 impl Moment {
@@ -45,5 +54,10 @@ impl Now {
     /// The wall-clock time at a later moment, unless the wall clock is changed before.
     pub(crate) fn wall_at(self, moment: Moment) -> Timestamp {
         self.wall.checked_add(moment.since(self.moment)).unwrap_or(Timestamp::MAX)
+    }
+
+    /// The moment of a later wall-clock time; now, if the time has passed.
+    pub(crate) fn moment_at(self, wall: Timestamp) -> Moment {
+        self.moment.after(wall.duration_since(self.wall).try_into().unwrap_or_default())
     }
 }

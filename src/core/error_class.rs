@@ -69,6 +69,8 @@ pub(crate) enum Stall {
     AtOnce,
     /// With the second failure, and after a minute: new rights and credentials take a moment to become valid.
     AfterAMinute,
+    /// While a service blocks the deletion whose own operation has not come to its end for hours.
+    StuckService,
 }
 
 /// One row of the table.
@@ -111,7 +113,7 @@ impl ErrorClass {
         let row = |codes, reason, retry, ends_with, stall| Handling { codes, reason, retry, ends_with, stall };
         match self {
             Self::NotFound             => row(NOT_FOUND, Reason::NotFound, R::Invalid, E::Request, S::AtOnce),
-            Self::InUse                => row(&[], Reason::InUse, R::InUse, E::Blockers, S::Never),
+            Self::InUse                => row(&[], Reason::InUse, R::InUse, E::Blockers, S::StuckService),
             Self::InvalidRequest       => row(&[], Reason::InvalidRequest, R::Invalid, E::Request, S::AtOnce),
             Self::Throttled            => row(THROTTLED, Reason::Throttled, R::Soon, E::Time, S::Never),
             Self::AccessDenied         => row(ACCESS_DENIED, Reason::AccessDenied, R::Access, E::Access, S::AfterAMinute),

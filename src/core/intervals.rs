@@ -107,6 +107,8 @@ intervals! {
     watch_again: Backoff = backoff(1, 10),
     /// A credential or access error counts as a stall after this long.
     stall_after: Duration = Duration::from_mins(1),
+    /// A connector in use counts as a stall when a service that uses it has had an operation without an end for this long.
+    stuck_after: Duration = Duration::from_hours(3),
 }
 
 const fn backoff(initial: u64, max: u64) -> Backoff {
@@ -202,8 +204,8 @@ mod tests {
         assert_eq!(reads.map(seconds), [120, 300, 600, 600]);
         let tags = [intervals.tag_rewrite, intervals.tag_restore, intervals.owner_check];
         assert_eq!(tags.map(seconds), [600, 3_600, 60]);
-        let rest = [intervals.status_refresh, intervals.watch, intervals.stall_after];
-        assert_eq!(rest.map(seconds), [30, 300, 60]);
+        let rest = [intervals.status_refresh, intervals.watch, intervals.stall_after, intervals.stuck_after];
+        assert_eq!(rest.map(seconds), [30, 300, 60, 10_800]);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod tests;
 pub(crate) mod accounts;
 pub(crate) mod arn;
 pub(crate) mod attempt;
+pub(crate) mod blocker;
 pub(crate) mod blockers;
 mod claims;
 pub(crate) mod clock;

@@ -123,7 +123,7 @@ pub(crate) struct Failures {
 pub(crate) struct Wait {
     /// The reason of the Ready condition.
     pub reason: Reason,
-    /// The message of the Ready condition; it contains no time of ours.
+    /// The message of the Ready condition; it changes only with its meaning.
     pub message: String,
     /// The time of the next attempt.
     pub until: Moment,

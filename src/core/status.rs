@@ -8,13 +8,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::arn::ConnectorArn;
 use super::attempt::{Observed, Ownership};
+use super::blocker::Blocker;
 use super::blockers::Services;
 use super::clock::Moment;
 use super::effect::StatusWrite;
 use super::event::{EventReason, PendingEvent, taken_over};
 use super::evidence::Evidence;
-use super::outcome::{Connector, Failure, Service};
-use super::stall::{is_stalled, stalls};
+use super::outcome::{Connector, Failure};
+use super::stall::{begins_late, is_stalled, stalls};
 use super::state::{Confirmation, Deletion, Wait};
 use super::text;
 use super::wait::AVAILABLE;
@@ -82,7 +83,7 @@ pub(crate) fn status_while(evidence: &Evidence, wait: &Wait) -> (VpcConnectorSta
     if is_stalled(evidence, wait) {
         set(evidence, &mut status, condition::STALLED, "True", wait.reason, &wait.message);
     }
-    let events = if evidence.object.status.says(wait.reason) {
+    let events = if evidence.object.status.says(wait.reason) && !begins_late(evidence, wait) {
         Vec::new()
     } else {
         let warning = wait.failure.is_some() || stalls(wait.reason);
@@ -154,12 +155,12 @@ fn set_blocked_by(evidence: &Evidence, wait: &Wait, status: &mut VpcConnectorSta
     }
 }
 
-fn blocking_service(service: &Service) -> BlockingService {
+fn blocking_service(service: &Blocker) -> BlockingService {
     BlockingService { arn: service.arn.clone(), name: service.name.clone(), status: service.status.clone() }
 }
 
 /// The first two names and the number of the others, for the column of `kubectl get`.
-fn summary(services: &[Service]) -> String {
+fn summary(services: &[Blocker]) -> String {
     let names: Vec<_> = services.iter().take(IN_SUMMARY).map(|service| service.name.as_str()).collect();
     match services.len().saturating_sub(IN_SUMMARY) {
         0 => names.join(", "),
@@ -311,12 +312,15 @@ fn set_ready(evidence: &Evidence, status: &mut VpcConnectorStatus, reason: Reaso
 }
 
 fn set(evidence: &Evidence, status: &mut VpcConnectorStatus, type_: &str, value: &str, reason: Reason, message: &str) {
+    // `base_status` has cleared Stalled, so the time is that of the status as last written.
+    let before = evidence.object.status.condition(type_).filter(|before| before.status == value);
+    let since = before.map_or_else(|| whole_seconds(evidence.now.wall), |before| before.last_transition_time.clone());
     status.set_condition(Condition {
         type_: type_.to_owned(),
         status: value.to_owned(),
         reason: reason.as_str().to_owned(),
         message: message.to_owned(),
-        last_transition_time: whole_seconds(evidence.now.wall),
+        last_transition_time: since,
         observed_generation: evidence.object.generation,
     });
 }

@@ -1,16 +1,20 @@
 //! Every wait: its reason, its message, and its end.
 //!
-//! The messages that users read in `kubectl describe` are written here. A message contains no time of ours, and changes
-//! only when its meaning changes.
+//! The messages that users read in `kubectl describe` are written here. A message changes only when its meaning changes, so a
+//! time in it is absolute, and never that of an attempt.
 
+use std::fmt::Display;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::arn::{AccountId, ConnectorArn};
+use super::blocker::{Arrival, Blocker};
 use super::blockers::{Blockers, Services};
 use super::clock::Moment;
 use super::error_class::ErrorClass;
 use super::evidence::{Evidence, Phase};
-use super::outcome::{Failure, NO_CREDENTIALS, Operation, Service, WRONG_ACCOUNT};
+use super::outcome::{Failure, NO_CREDENTIALS, Operation, WRONG_ACCOUNT};
 use super::state::{PendingClaim, RefusedDelete, Wait};
 use super::words;
 use crate::api::{OWNER_TAG, Reason};
@@ -168,15 +172,32 @@ fn unreadable(refused: &RefusedDelete, failure: &Failure) -> String {
     format!("{}; the services that use it cannot be read: {}", explain(&refused.failure), explain(failure))
 }
 
-fn blocked_by(services: &[Service]) -> String {
-    let named: Vec<_> =
-        services.iter().take(NAMED).map(|service| format!("{} ({})", service.name, service.status)).collect();
+fn blocked_by(services: &[Blocker]) -> String {
+    let mut ordered: Vec<_> = services.iter().collect();
+    // Those that a user should look at are named before those that merely run.
+    ordered.sort_by_key(|service| (!service.is_unfinished(), service.arrival.is_none()));
+    let named: Vec<_> = ordered.into_iter().take(NAMED).map(named).collect();
     let more = services.len().saturating_sub(NAMED);
     match (named.as_slice(), more) {
         ([only], 0) => format!("used by App Runner service {only}; the connector is deleted as soon as it releases it"),
         ([first @ .., last], 0) => format!("used by App Runner services {} and {last}; {THEN}", first.join(", ")),
         (all, more) => format!("used by App Runner services {} and {more} more; {THEN}", all.join(", ")),
     }
+}
+
+/// A service, its status, and the times that matter: those of an operation without an end, and of a use that began late.
+fn named(service: &Blocker) -> String {
+    let Blocker { name, status, arrival, .. } = service;
+    let since = service.unfinished_since().map(|at| format!(" since {}", minute(at))).unwrap_or_default();
+    let arrival = arrival.map(|Arrival { again, since }| {
+        let again = if again { " again" } else { "" };
+        format!(", uses it{again} since {}", minute(since))
+    });
+    format!("{name} ({status}{since}{})", arrival.unwrap_or_default())
+}
+
+fn minute(at: Timestamp) -> impl Display {
+    at.strftime("%Y-%m-%dT%H:%MZ")
 }
 
 /// Until the attempt after one that failed.

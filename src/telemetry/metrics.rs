@@ -36,7 +36,8 @@ pub(crate) struct Metrics {
     write_refusals: Family<WriteLabels, Counter>,
     events_lost: Family<ReasonLabels, Counter>,
     objects: Family<ReasonLabels, Gauge>,
-    waiting: Family<ReasonLabels, Gauge>,
+    waiting: Family<WaitingLabels, Gauge>,
+    oldest_waiting: Family<AccountRegionLabels, Gauge>,
     stalled: Gauge,
     queue: Gauge,
     rates: Family<AccountRegionLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
@@ -82,8 +83,8 @@ impl EventLoss {
 pub(crate) struct Snapshot {
     /// Objects by the reason of their Ready condition.
     pub(crate) objects: BTreeMap<String, i64>,
-    /// Objects that are being deleted, by the reason of their Ready condition, or Paused.
-    pub(crate) waiting: BTreeMap<String, i64>,
+    /// Objects that are being deleted, by account and region; `None` if their ARN does not parse.
+    pub(crate) waiting: BTreeMap<Option<AccountRegion>, WaitingDeletions>,
     /// Objects that need a user.
     pub(crate) stalled: i64,
     /// Objects that wait for a worker.
@@ -94,6 +95,15 @@ pub(crate) struct Snapshot {
     pub(crate) leader: bool,
     /// True if the account of the credentials is known.
     pub(crate) credentials: bool,
+}
+
+/// Objects of one account and region that are being deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WaitingDeletions {
+    /// Their number by the reason of their Ready condition, or Paused.
+    pub(crate) reasons: BTreeMap<String, i64>,
+    /// The oldest deletionTimestamp, in Unix seconds.
+    pub(crate) oldest: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -135,6 +145,13 @@ struct ReasonLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WaitingLabels {
+    reason: Label,
+    account: Label,
+    region: Label,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AccountRegionLabels {
     account: Label,
     region: Label,
@@ -154,6 +171,7 @@ impl Default for Metrics {
             events_lost: Family::default(),
             objects: Family::default(),
             waiting: Family::default(),
+            oldest_waiting: Family::default(),
             stalled: Gauge::default(),
             queue: Gauge::default(),
             rates: Family::default(),
@@ -197,8 +215,11 @@ impl Metrics {
             drop(self.events_lost.get_or_create(&ReasonLabels::from_loss(loss)));
         }
         registry.register("objects", "Objects by the reason of their Ready condition", self.objects.clone());
-        let help = "Objects that are being deleted, by the reason of their Ready condition, or Paused";
+        let help = "Objects that are being deleted, by the reason of their Ready condition, or Paused, and by account and region";
         registry.register("deletions_waiting", help, self.waiting.clone());
+        let help = "The oldest deletionTimestamp of the objects that are being deleted, by account and region";
+        let oldest = self.oldest_waiting.clone();
+        registry.register_with_unit("oldest_waiting_deletion_timestamp", help, Unit::Seconds, oldest);
         registry.register("stalled_objects", "Objects that need a user", self.stalled.clone());
         registry.register("queue_depth", "Objects that wait for a worker", self.queue.clone());
         registry.register("aws_rate_limit", "Calls a second that the rate limit allows now", self.rates.clone());
@@ -264,15 +285,13 @@ impl Metrics {
 
     /// Renders all metrics in the text format of `OpenMetrics`.
     pub(crate) fn render(&self, snapshot: &Snapshot) -> Result<String, std::fmt::Error> {
-        for (family, counts) in [(&self.objects, &snapshot.objects), (&self.waiting, &snapshot.waiting)] {
-            family.clear();
-            for (reason, count) in counts {
-                family.get_or_create(&ReasonLabels { reason: Label(reason.clone()) }).set(*count);
-            }
+        self.objects.clear();
+        for (reason, count) in &snapshot.objects {
+            self.objects.get_or_create(&ReasonLabels { reason: Label(reason.clone()) }).set(*count);
         }
-        for (AccountRegion { account, region }, rate) in &snapshot.rates {
-            let labels = AccountRegionLabels { account: Label(account.to_string()), region: Label(region.to_string()) };
-            self.rates.get_or_create(&labels).set(*rate);
+        self.set_waiting(&snapshot.waiting);
+        for (account_region, rate) in &snapshot.rates {
+            self.rates.get_or_create(&AccountRegionLabels::of(Some(account_region))).set(*rate);
         }
         self.stalled.set(snapshot.stalled);
         self.queue.set(snapshot.queue);
@@ -281,6 +300,28 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+
+    /// Replaces all series of waiting deletions, so that those of an account and region end with its last deletion.
+    fn set_waiting(&self, waiting: &BTreeMap<Option<AccountRegion>, WaitingDeletions>) {
+        self.waiting.clear();
+        self.oldest_waiting.clear();
+        for (account_region, WaitingDeletions { reasons, oldest }) in waiting {
+            let labels = AccountRegionLabels::of(account_region.as_ref());
+            for (reason, count) in reasons {
+                let AccountRegionLabels { account, region } = labels.clone();
+                let labels = WaitingLabels { reason: Label(reason.clone()), account, region };
+                self.waiting.get_or_create(&labels).set(*count);
+            }
+            self.oldest_waiting.get_or_create(&labels).set(*oldest);
+        }
+    }
+}
+
+impl AccountRegionLabels {
+    fn of(account_region: Option<&AccountRegion>) -> Self {
+        let label = |read: fn(&AccountRegion) -> String| Label(account_region.map(read).unwrap_or_default());
+        Self { account: label(|of| of.account.to_string()), region: label(|of| of.region.to_string()) }
     }
 }
 
@@ -327,8 +368,11 @@ mod tests {
         metrics.event_lost(EventLoss::Forbidden);
         metrics.write_refused(&Refusal { write: WriteKind::RemoveFinalizer, code: 422, message: String::new() });
         let objects = BTreeMap::from([("InUse".to_owned(), 2)]);
-        let rates = BTreeMap::from([(AccountRegion { account, region }, 2.5)]);
-        let waiting = BTreeMap::from([("Paused".to_owned(), 1)]);
+        let account_region = AccountRegion { account, region };
+        let rates = BTreeMap::from([(account_region.clone(), 2.5)]);
+        let reasons = BTreeMap::from([("Paused".to_owned(), 1)]);
+        let waiting = WaitingDeletions { reasons, oldest: 1_795_000_000 };
+        let waiting = BTreeMap::from([(Some(account_region), waiting.clone()), (None, waiting)]);
         let now = Snapshot { objects, waiting, rates, stalled: 1, queue: 3, leader: true, credentials: true };
         let text = metrics.render(&now).unwrap();
         let version = env!("CARGO_PKG_VERSION");
@@ -343,7 +387,9 @@ mod tests {
             r#"apprunner_operator_kubernetes_write_refusals_total{verb="RemoveFinalizer",code="422"} 1"#,
             r#"apprunner_operator_kubernetes_write_refusals_total{verb="WriteStatus",code="403"} 0"#,
             r#"apprunner_operator_objects{reason="InUse"} 2"#,
-            r#"apprunner_operator_deletions_waiting{reason="Paused"} 1"#,
+            r#"apprunner_operator_deletions_waiting{reason="Paused",account="111122223333",region="eu-west-1"} 1"#,
+            r#"apprunner_operator_deletions_waiting{reason="Paused",account="",region=""} 1"#,
+            r#"apprunner_operator_oldest_waiting_deletion_timestamp_seconds{account="111122223333",region="eu-west-1"} 1795000000"#,
             r#"apprunner_operator_events_lost_total{reason="Forbidden"} 1"#,
             r#"apprunner_operator_events_lost_total{reason="QueueFull"} 0"#,
             "apprunner_operator_stalled_objects 1",
@@ -379,5 +425,22 @@ mod tests {
             |reason: &str| Snapshot { objects: BTreeMap::from([(reason.to_owned(), 1)]), ..Snapshot::default() };
         metrics.render(&snapshot("InUse")).unwrap();
         assert!(!metrics.render(&snapshot("Available")).unwrap().contains("InUse"));
+    }
+
+    #[test]
+    fn the_series_of_an_account_and_region_end_with_its_last_deletion() {
+        let metrics = Metrics::default();
+        let place =
+            |account: &str| AccountRegion { account: account.parse().unwrap(), region: "eu-west-1".parse().unwrap() };
+        let waiting = WaitingDeletions { reasons: BTreeMap::from([("InUse".to_owned(), 1)]), oldest: 7 };
+        let rendered = |accounts: &[&str]| {
+            let waiting = accounts.iter().map(|account| (Some(place(account)), waiting.clone())).collect();
+            metrics.render(&Snapshot { waiting, ..Snapshot::default() }).unwrap()
+        };
+        let both = rendered(&["111122223333", "444455556666"]);
+        assert!(both.contains("111122223333") && both.matches("444455556666").count() == 2, "{both}");
+        let one = rendered(&["444455556666"]);
+        assert!(!one.contains("111122223333") && one.matches("444455556666").count() == 2, "{one}");
+        assert!(!rendered(&[]).contains("eu-west-1"));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use apprunner_emulator::{Behaviors, Fault, FaultKind, Operation, ServiceStatus};
 use apprunner_operator::api::{VpcConnector, VpcConnectorStatus};
 use jiff::Timestamp;
+use serde_json::json;
 
 use crate::support::operator::DEFAULTS;
 use crate::support::{ACCOUNT, REGION, World, eventually, message};
@@ -78,7 +79,9 @@ async fn one_scan_names_three_services_and_the_last_ones_end_frees_the_object() 
     let shown: Vec<_> = status.blocked_by.iter().map(|s| (s.arn.as_str(), s.status.as_str())).collect();
     assert_eq!(shown, [(api.as_str(), "RUNNING"), (&jobs, "PAUSED"), (&web, "OPERATION_IN_PROGRESS")]);
     assert_eq!((status.blocked_by_count, status.blocked_by_summary.as_deref()), (Some(3), Some("api, jobs +1")));
-    assert!(message(&held).contains("api (RUNNING), jobs (PAUSED) and web (OPERATION_IN_PROGRESS)"));
+    let since = changed_at(&world, &web);
+    let named = format!("services web (OPERATION_IN_PROGRESS since {since}), api (RUNNING) and jobs (PAUSED);");
+    assert!(message(&held).contains(&named), "{}", message(&held));
     assert!(status.condition("Stalled").is_none() && status.next_attempt_time.is_some());
     assert_eq!(world.calls(DESCRIBE).len(), 28, "each service once");
 
@@ -267,6 +270,75 @@ async fn service_that_ends_before_its_first_describe_delays_at_most_ten_seconds(
     world.until_deleted("egress").await;
     let late = world.deleted_after(&arn, world.ended_at(&last));
     assert!((0.0..10.0).contains(&late), "{late} s after App Runner would have taken it");
+}
+
+/// The service's last change, as a message shows it.
+fn changed_at(world: &World, service: &str) -> String {
+    minute(world.emulator.service(service).unwrap().updated_at)
+}
+
+fn minute(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%MZ").to_string()
+}
+
+fn is_stalled(object: &VpcConnector) -> bool {
+    object.status.as_ref().is_some_and(|status| status.condition("Stalled").is_some())
+}
+
+#[tokio::test]
+async fn stuck_service_stalls_the_object_until_its_operation_ends() {
+    let world = World::new().await;
+    let operator = world.operator();
+    let (_, services) = world.deleting_while_used_by(&["web"]).await;
+    assert!(world.emulator.set_service_status(&services[0], ServiceStatus::OperationInProgress));
+    let since = format!("web (OPERATION_IN_PROGRESS since {})", changed_at(&world, &services[0]));
+    let waits = world.until_message_contains("egress", &since).await;
+    assert!(!is_stalled(&waits));
+
+    // A restarted operator, to which the operation is older than three hours at its pace.
+    drop(operator);
+    let began = Timestamp::now() - Duration::from_mins(20);
+    world.lasting_fault(LIST, FaultKind::with("/ServiceSummaryList/0/UpdatedAt", began.as_second()));
+    let _operator = world.operator();
+    let stuck = world.until("egress", "stalled", is_stalled).await;
+    let status = stuck.status.as_ref().unwrap();
+    let stalled = status.condition("Stalled").unwrap();
+    let since = format!("web (OPERATION_IN_PROGRESS since {})", minute(began));
+    assert_eq!((stalled.status.as_str(), stalled.reason.as_str()), ("True", "InUse"));
+    assert!(stalled.message.contains(&since) && message(&stuck) == stalled.message, "{}", stalled.message);
+    let published = async || world.events("egress").await.remove("InUse").filter(|note| note.contains(&since));
+    assert!(eventually(published).await.is_some(), "{:?}", world.events("egress").await);
+
+    world.emulator.clear_faults();
+    assert!(world.emulator.set_service_status(&services[0], ServiceStatus::Running));
+    let runs = world.until_message_contains("egress", "web (RUNNING);").await;
+    assert!(!is_stalled(&runs), "{runs:#?}");
+    assert!(world.emulator.delete_service(&services[0]));
+    world.until_deleted("egress").await;
+}
+
+#[tokio::test]
+async fn service_that_comes_back_is_reported_with_the_time() {
+    let world = World::new().await;
+    let operator = world.operator();
+    let (arn, services) = world.deleting_while_used_by(&["jobs", "web"]).await;
+    let egress = "/Service/NetworkConfiguration/EgressConfiguration";
+    let public = FaultKind::with(egress, json!({"EgressType": "DEFAULT"}));
+    world.emulator.add_fault(Fault::new(public).on(DESCRIBE).arn(services[1].clone()).forever());
+    assert!(world.emulator.set_service_status(&services[1], ServiceStatus::Running));
+    world.until_blocked_by("egress", &["jobs"]).await;
+    world.emulator.clear_faults();
+    assert!(world.emulator.set_service_status(&services[1], ServiceStatus::Running));
+    let again = format!("web (RUNNING, uses it again since {}) and jobs (RUNNING);", changed_at(&world, &services[1]));
+    world.until_message_contains("egress", &again).await;
+
+    let new = world.service("new", &arn);
+    let new = format!("new (RUNNING, uses it since {})", changed_at(&world, &new));
+    world.until_message_contains("egress", &new).await;
+    // After its restart the operator does not know who came back.
+    drop(operator);
+    let _operator = world.operator();
+    world.until_message_contains("egress", "services jobs (RUNNING), new (RUNNING) and web (RUNNING);").await;
 }
 
 /// AWS documents no wording for "in use"; this is a wording that the operator does not know.

@@ -255,13 +255,13 @@ async fn operator_serves_probes_and_metrics() {
     world.annotate("paused", "apprunner-operator.dev/paused", Some("true")).await;
     world.delete("paused").await;
     let lines = [
-        r#"apprunner_operator_aws_requests_total{operation="DeleteVpcConnector",outcome="Done"} 1"#,
-        r#"apprunner_operator_aws_requests_total{operation="GetCallerIdentity",outcome="Done"} 1"#,
+        r#"apprunner_operator_aws_requests_total{operation="DeleteVpcConnector",outcome="Done",account="111122223333",region="us-east-1"} 1"#,
+        r#"apprunner_operator_aws_requests_total{operation="GetCallerIdentity",outcome="Done",account="",region="us-east-1"} 1"#,
         r#"apprunner_operator_deletions_total{outcome="Deleted"} 1"#,
         r#"apprunner_operator_objects{reason="InUse"} 1"#,
         r#"apprunner_operator_objects{reason="Available"} 1"#,
-        r#"apprunner_operator_deletions_waiting{reason="InUse"} 1"#,
-        r#"apprunner_operator_deletions_waiting{reason="Paused"} 1"#,
+        r#"apprunner_operator_deletions_waiting{reason="InUse",account="111122223333",region="us-east-1"} 1"#,
+        r#"apprunner_operator_deletions_waiting{reason="Paused",account="111122223333",region="us-east-1"} 1"#,
         "apprunner_operator_leader 1",
         "apprunner_operator_credentials_known 1",
         "apprunner_operator_queue_depth 0",

@@ -17,6 +17,9 @@ const JOBS: &str = "777788889999";
 /// In no log, no status and no Event.
 const EXTERNAL_ID: &str = "prod-eu-1/hush";
 
+/// The metric of the oldest deletion that waits.
+const OLDEST: &str = "apprunner_operator_oldest_waiting_deletion_timestamp_seconds";
+
 /// The role of an account.
 fn role(account: &str) -> String {
     format!("arn:aws:iam::{account}:role/teams/apprunner-operator")
@@ -135,6 +138,51 @@ async fn one_operator_serves_three_accounts_with_a_session_for_each() {
     assert!(!operator.log().contains("hush"), "the log shows the external id");
     let starting = &operator.logged("starting")[0];
     assert_eq!(starting["accounts"], format!("{SHOP},{JOBS}"));
+}
+
+#[tokio::test]
+async fn waiting_deletions_are_counted_by_account_until_the_last_one_ends() {
+    let world = World::with_roles().await;
+    let operator = world.operator_for(&[entry(SHOP, &["*"])]);
+    let mut deleted_at = BTreeMap::new();
+    for (name, account) in [("own", ACCOUNT), ("shop-1", SHOP), ("shop-2", SHOP)] {
+        let arn = world.claimed_in(account, name).await;
+        world.emulator.create_service(account, REGION, &format!("{name}-web"), Some(&arn));
+        world.delete(name).await;
+        let object = world.reason(name, "InUse").await;
+        let at = object.metadata.deletion_timestamp.unwrap().0.as_second();
+        deleted_at.entry(account).or_insert(at);
+    }
+    let waiting = |account: &str, count: usize| {
+        let labels = format!(r#"account="{account}",region="{REGION}""#);
+        [
+            format!(r#"apprunner_operator_deletions_waiting{{reason="InUse",{labels}}} {count}"#),
+            format!("{OLDEST}{{{labels}}} {}", deleted_at[account]),
+        ]
+    };
+    let shown = async |lines: [String; 2]| {
+        let shows = async || {
+            let (_, text) = operator.http_get(0, "/metrics").await;
+            lines.iter().all(|line| text.lines().any(|shown| shown == line)).then_some(text)
+        };
+        eventually(shows).await.unwrap_or_else(|| panic!("not shown: {lines:?}"))
+    };
+    shown(waiting(ACCOUNT, 1)).await;
+    shown(waiting(SHOP, 2)).await;
+
+    for service in world.emulator.state().into_iter().flat_map(|region| region.services) {
+        assert!(account_of(&service.arn) != SHOP || world.emulator.delete_service(&service.arn));
+    }
+    for name in ["shop-1", "shop-2"] {
+        world.until_deleted(name).await;
+    }
+    let ended = async || {
+        let (_, text) = operator.http_get(0, "/metrics").await;
+        let of_shop = |line: &&str| line.contains(SHOP) && line.contains("_waiting");
+        (text.lines().filter(of_shop).count() == 0).then_some(())
+    };
+    assert!(eventually(ended).await.is_some(), "the series of the account stay");
+    shown(waiting(ACCOUNT, 1)).await;
 }
 
 #[tokio::test]

@@ -96,9 +96,9 @@ fn region_report(region: &Region, scan: RegionScan, state: &ClusterState) -> Reg
         services,
         connectors,
         unused: Unused {
-            auto_scaling_configurations: uses.unused(auto_scaling, |settings| settings.auto_scaling.as_deref()),
-            source_connections: uses.unused(source_connections, |settings| settings.source_connection.as_deref()),
-            observability_configurations: uses.unused(observability, |settings| settings.observability.as_deref()),
+            auto_scaling_configurations: uses.unused(&auto_scaling, |settings| settings.auto_scaling.as_deref()),
+            source_connections: uses.unused(&source_connections, |settings| settings.source_connection.as_deref()),
+            observability_configurations: uses.unused(&observability, |settings| settings.observability.as_deref()),
         },
         problems: if completeness == State::NotSubscribed { Vec::new() } else { problems(&failures) },
     }
@@ -170,7 +170,9 @@ impl Uses {
                 blockers.entry(connector).or_default().push(blocker());
             }
         }
-        blockers.values_mut().for_each(|services| services.sort());
+        for services in blockers.values_mut() {
+            services.sort();
+        }
         let settings = scan.services.items.iter().filter_map(|one| one.settings.as_ref().ok().cloned()).collect();
         Self { settings, blockers, complete }
     }
@@ -178,7 +180,7 @@ impl Uses {
     /// The resources that no service uses; unknown if the list or a service could not be read.
     fn unused(
         &self,
-        list: Partial<Configuration>,
+        list: &Partial<Configuration>,
         used: impl Fn(&ServiceSettings) -> Option<&str>,
     ) -> Option<Vec<UnusedReport>> {
         let known = list.items.iter().all(|one| one.used.is_some());

@@ -94,7 +94,9 @@ pub(super) fn compare(old: &Report, new: &Report) -> Difference {
     }
     let came = new.resources.iter().filter(|(arn, (one, _))| !old.resources.contains_key(*arn) && old.read_all(one));
     difference.new = came.map(|(_, (resource, _))| resource.clone()).collect();
-    [&mut difference.gone, &mut difference.new, &mut difference.unknown].into_iter().for_each(|list| list.sort());
+    for list in [&mut difference.gone, &mut difference.new, &mut difference.unknown] {
+        list.sort();
+    }
     difference.changed.sort_by(|a, b| a.resource.cmp(&b.resource));
     difference
 }
@@ -129,7 +131,12 @@ impl Index {
             self.resources.insert(arn.to_owned(), (resource, state));
         };
         for one in region.ingress_connections.iter().flatten() {
-            put("VpcIngressConnection", one.name.as_deref().unwrap_or(&one.arn), &one.arn, or_unknown(&one.status));
+            put(
+                "VpcIngressConnection",
+                one.name.as_deref().unwrap_or(&one.arn),
+                &one.arn,
+                one.status.clone().unwrap_or_else(|| "unknown".to_owned()),
+            );
         }
         for one in region.services.iter().flatten() {
             put("Service", &one.name, &one.arn, one.status.clone());
@@ -148,10 +155,6 @@ impl Index {
     }
 }
 
-fn or_unknown(text: &Option<String>) -> String {
-    text.clone().unwrap_or_else(|| "unknown".to_owned())
-}
-
 /// Renders the difference for readers.
 pub(super) fn render(difference: &Difference, since: &Report) -> String {
     let mut text = format!("Since {}:\n", since.generated_at);
@@ -167,7 +170,7 @@ pub(super) fn render(difference: &Difference, since: &Report) -> String {
         text += "\nChanged:\n";
         for Changed { resource, before, after } in &difference.changed {
             text += line(resource).trim_end();
-            text += &(ascii(&format!(": {before} -> {after}")) + "\n");
+            let _ = writeln!(text, "{}", ascii(&format!(": {before} -> {after}")));
         }
     }
     if *difference == Difference::default() {

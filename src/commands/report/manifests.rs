@@ -99,21 +99,14 @@ pub(super) fn render(
 }
 
 fn comments(connector: &ConnectorReport, arn: &ConnectorArn) -> String {
-    let mut text = format!("# {}\n", comment(connector, arn));
-    text += &match connector.owner.state {
-        OwnerState::Object | OwnerState::Nobody => String::new(),
-        OwnerState::Unknown => format!("# careful: its owner is not known: {}\n", owner(&connector.owner)),
-        OwnerState::Orphan => {
-            format!("# its owner tag is of this cluster, and its object is gone: {}\n", owner(&connector.owner))
-        }
-        OwnerState::AnotherCluster => {
-            format!(
-                "# careful: it belongs to another owner, so this object cannot claim it: {}\n",
-                owner(&connector.owner)
-            )
-        }
+    let why = match connector.owner.state {
+        OwnerState::Object | OwnerState::Nobody => None,
+        OwnerState::Unknown => Some("careful: its owner is not known"),
+        OwnerState::Orphan => Some("its owner tag is of this cluster, and its object is gone"),
+        OwnerState::AnotherCluster => Some("careful: it belongs to another owner, so this object cannot claim it"),
     };
-    text
+    let owned = why.map(|why| format!("# {why}: {}\n", owner(&connector.owner)));
+    format!("# {}\n{}", comment(connector, arn), owned.unwrap_or_default())
 }
 
 fn comment(connector: &ConnectorReport, arn: &ConnectorArn) -> String {

@@ -3,6 +3,8 @@
 //! The plan changes nothing, and it never says that a deletion is safe: whether something still uses a service cannot be
 //! read from App Runner.
 
+use std::borrow::Cow;
+
 use super::model::{
     AccountReport, ConnectorReport, IngressReport, ManagedBy, OwnerState, RegionReport, Report, ServiceReport, State,
     UnusedReport,
@@ -23,15 +25,13 @@ roles, and the roles AWSServiceRoleForAppRunner and AWSServiceRoleForAppRunnerNe
 
 /// Renders the plan.
 pub(super) fn render(report: &Report) -> String {
-    let mut text = HEAD.to_owned();
-    for account in &report.accounts {
-        text += &of_account(account);
-    }
-    text += &format!("\n{BY_HAND}");
-    if let Some(note) = notes::of_cluster(&report.cluster) {
-        text += &format!("\n{note}\n");
-    }
-    text + "\n" + &notes::summary(report) + "\n"
+    let cluster = notes::of_cluster(&report.cluster).map(|note| format!("\n{note}\n"));
+    let parts = std::iter::once(HEAD.to_owned())
+        .chain(report.accounts.iter().map(of_account))
+        .chain([format!("\n{BY_HAND}")])
+        .chain(cluster)
+        .chain([format!("\n{}\n", notes::summary(report))]);
+    parts.collect()
 }
 
 fn of_account(account: &AccountReport) -> String {
@@ -75,14 +75,11 @@ fn of_region(account: &str, aws: &Aws, region: &RegionReport) -> String {
     if steps.is_empty() && region.state == State::Read {
         return String::new();
     }
-    let mut text = format!("\nAccount {account}, {}: {}\n", region.region, numbers(region));
-    for (number, step) in (1..).zip(&steps) {
-        text += &format!("\n  {number}. {step}");
-    }
-    if region.state == State::PartlyRead {
-        text += &format!("\n  Not read, so this may lack something: {}\n", failures(region));
-    }
-    text
+    let head = format!("\nAccount {account}, {}: {}\n", region.region, numbers(region));
+    let steps = (1..).zip(&steps).map(|(number, step)| format!("\n  {number}. {step}"));
+    let unread = (region.state == State::PartlyRead)
+        .then(|| format!("\n  Not read, so this may lack something: {}\n", failures(region)));
+    std::iter::once(head).chain(steps).chain(unread).collect()
 }
 
 fn numbers(region: &RegionReport) -> String {
@@ -260,7 +257,7 @@ fn left_over(aws: &Aws, region: &RegionReport) -> String {
 /// An argument of a shell command. Text from AWS or the cluster must not become another command.
 fn quoted(text: &str) -> String {
     let text = ascii(text);
-    shlex::try_quote(&text).map_or_else(|_| "?".to_owned(), |quoted| quoted.into_owned())
+    shlex::try_quote(&text).map_or_else(|_| "?".to_owned(), Cow::into_owned)
 }
 
 fn ascii_lines(text: &str) -> String {

@@ -211,7 +211,8 @@ impl Scanner {
     async fn call_once<T>(&self, call: &impl AsyncFn(&Session) -> Call<T>) -> Read<T> {
         let session = self.aws.sessions.for_account_region(&self.place).await?;
         self.wait_for_rate_limit().await;
-        let call = call(&session).await;
+        // Boxed, because the future of a call is much larger than that of everything around it.
+        let call = Box::pin(call(&session)).await;
         self.aws.record_response(&self.place, &session, &call, Subject::default());
         call.outcome.into_result()
     }

@@ -94,9 +94,8 @@ async fn role(own: &Source, account: &AccountId, accounts: &Accounts) -> Result<
     let place = AccountRegion { account: account.clone(), region };
     let mut tries = 0;
     loop {
-        let failure = match own.aws.sessions.for_account_region(&place).await {
-            Ok(_) => return Ok(Source { aws: own.aws.clone(), account: account.clone(), regions, credentials }),
-            Err(failure) => failure,
+        let Err(failure) = own.aws.sessions.for_account_region(&place).await else {
+            return Ok(Source { aws: own.aws.clone(), account: account.clone(), regions, credentials });
         };
         tries += 1;
         if tries >= max_tries(failure.class) {

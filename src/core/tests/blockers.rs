@@ -1,15 +1,13 @@
 //! The service scan: its calls to App Runner, and the blockers that follow from the replies.
 
-use super::evidence::{ARN, NOW, OTHER_ARN, failure, refused};
+use super::evidence::{ARN, NOW, OTHER_ARN, WALL, failure, refused};
 use crate::core::blockers::{Blockers, CallTime, ScanCall, ScanOutcome, ServiceScan, Services, Step};
 use crate::core::error_class::ErrorClass;
 use crate::core::outcome::{Operation, Outcome, Page, Service};
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use crate::core::arn::ConnectorArn;
-use crate::core::clock::Moment;
+use crate::core::clock::{Moment, Now};
 use crate::core::intervals::Intervals;
 
 const LIST: Operation = Operation::ListServices;
@@ -40,37 +38,37 @@ fn retyped<T>(failure: Outcome<()>) -> Outcome<T> {
 
 /// A scan, the time, and the services of App Runner.
 #[derive(Clone)]
-struct World {
-    scan: ServiceScan,
+pub(super) struct World {
+    pub(super) scan: ServiceScan,
     now: Moment,
-    services: Vec<(Service, Option<&'static str>)>,
+    pub(super) services: Vec<(Service, Option<&'static str>)>,
     calls: Vec<ScanCall>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { scan: ServiceScan::default(), now: NOW, services: Vec::new(), calls: Vec::new() }
     }
 
-    fn with(mut self, name: &str, status: &str, uses: Option<&'static str>) -> Self {
+    pub(super) fn with(mut self, name: &str, status: &str, uses: Option<&'static str>) -> Self {
         self.put(name, status, uses);
         self
     }
 
-    fn subscribed(mut self) -> Self {
-        self.scan.watch(&arn(ARN), false, self.now);
+    pub(super) fn subscribed(mut self) -> Self {
+        self.scan.watch(&arn(ARN), false, self.time());
         self
     }
 
     /// Creates or changes a service.
-    fn put(&mut self, name: &str, status: &str, uses: Option<&'static str>) {
+    pub(super) fn put(&mut self, name: &str, status: &str, uses: Option<&'static str>) {
         self.remove(name);
         let arn = format!("arn:…:service/{name}/1");
-        let updated_at = Timestamp::UNIX_EPOCH.checked_add(self.now.since(Moment::default())).ok();
+        let updated_at = Some(self.time().wall);
         self.services.push((Service { arn, name: name.into(), status: status.into(), updated_at }, uses));
     }
 
-    fn remove(&mut self, name: &str) {
+    pub(super) fn remove(&mut self, name: &str) {
         self.services.retain(|(service, _)| service.name != name);
     }
 
@@ -78,12 +76,17 @@ impl World {
         self.scan.next(&Intervals::default(), 5.0, self.now)
     }
 
-    fn later(&mut self, milliseconds: u64) {
+    /// The time by both clocks; `updated_at` of the services is by the same wall clock.
+    pub(super) fn time(&self) -> Now {
+        Now { moment: NOW, wall: WALL }.at(self.now)
+    }
+
+    pub(super) fn later(&mut self, milliseconds: u64) {
         self.now = self.now.after(Duration::from_millis(milliseconds));
     }
 
     /// Answers one call as App Runner does, with two services per page, and returns the connectors whose blockers changed.
-    fn answer(&mut self) -> Vec<String> {
+    pub(super) fn answer(&mut self) -> Vec<String> {
         let Step::Call(call) = self.next() else { panic!("there is no call to answer") };
         let outcome = match &call {
             ScanCall::List(token) => {
@@ -115,14 +118,14 @@ impl World {
     fn apply(&mut self, call: ScanCall, outcome: ScanOutcome) -> Vec<String> {
         let sent = self.now;
         self.later(10);
-        let time = CallTime { sent, now: self.now, jitter: 0.0 };
+        let time = CallTime { sent, now: self.time(), jitter: 0.0 };
         let changed = self.scan.apply(outcome, &Intervals::default(), time);
         self.calls.push(call);
         changed.into_iter().map(|arn| arn.to_string()).collect()
     }
 
     /// Answers calls until the scan rests, and returns the calls: `L` for a page of a list, `D` for a describe.
-    fn scan_all(&mut self) -> String {
+    pub(super) fn scan_all(&mut self) -> String {
         self.calls.clear();
         while !matches!(self.next(), Step::Rest(_) | Step::Done) {
             self.answer();
@@ -130,13 +133,13 @@ impl World {
         self.calls.iter().map(|step| if matches!(step, ScanCall::List(_)) { 'L' } else { 'D' }).collect()
     }
 
-    fn next_scan(&mut self) -> String {
+    pub(super) fn next_scan(&mut self) -> String {
         let Step::Rest(until) = self.next() else { panic!("the scan does not rest") };
         self.now = until;
         self.scan_all()
     }
 
-    fn blockers(&self) -> Blockers {
+    pub(super) fn blockers(&self) -> Blockers {
         self.scan.blockers_of(&arn(ARN), &Intervals::default(), SHARE, self.now).unwrap()
     }
 
@@ -237,7 +240,7 @@ fn first_complete_scan_after_the_request_reports_no_blockers() {
     assert!(world.blockers().unreferenced_at.is_some());
 
     world.later(1_000);
-    world.scan.watch(&arn(OTHER_ARN), false, world.now);
+    world.scan.watch(&arn(OTHER_ARN), false, world.time());
     let other =
         |world: &World| world.scan.blockers_of(&arn(OTHER_ARN), &Intervals::default(), SHARE, world.now).unwrap();
     assert_eq!(other(&world).services, Services::Unknown, "the last list is older than the subscription");
@@ -250,7 +253,7 @@ fn first_complete_scan_after_the_request_reports_no_blockers() {
 fn known_blockers_are_reported_at_the_subscription() {
     let mut world = World::new().with("web", "RUNNING", Some(OTHER_ARN)).subscribed();
     world.scan_all();
-    world.scan.watch(&arn(OTHER_ARN), false, world.now);
+    world.scan.watch(&arn(OTHER_ARN), false, world.time());
     let other = world.scan.blockers_of(&arn(OTHER_ARN), &Intervals::default(), SHARE, world.now).unwrap();
     assert!(matches!(other.services, Services::Blocking(services) if services[0].name == "web"));
 }
@@ -258,7 +261,7 @@ fn known_blockers_are_reported_at_the_subscription() {
 #[test]
 fn only_subscribers_whose_blockers_changed_are_triggered() {
     let mut world = World::new().with("web", "RUNNING", Some(ARN)).subscribed();
-    world.scan.watch(&arn(OTHER_ARN), false, world.now);
+    world.scan.watch(&arn(OTHER_ARN), false, world.time());
     assert!(world.answer().is_empty(), "a list without descriptions changes nothing");
     assert_eq!(world.answer().len(), 2, "one has a blocker, and the other is known to have none");
     let Step::Rest(until) = world.next() else { panic!("the scan does not rest") };
@@ -269,8 +272,8 @@ fn only_subscribers_whose_blockers_changed_are_triggered() {
 #[test]
 fn after_an_unexplained_refusal_any_change_of_a_service_is_reported() {
     let mut world = World::new().with("web", "RUNNING", None).with("jobs", "RUNNING", None);
-    world.scan.watch(&arn(ARN), true, world.now);
-    world.scan.watch(&arn(OTHER_ARN), false, world.now);
+    world.scan.watch(&arn(ARN), true, world.time());
+    world.scan.watch(&arn(OTHER_ARN), false, world.time());
     world.scan_all();
     assert_eq!(world.blockers().changed_at, None, "the first list changes nothing");
     assert_eq!(world.blockers().retry_since(true), None, "an unused connector is no reason to retry");
@@ -431,8 +434,8 @@ fn an_endless_list_is_restarted() {
 #[test]
 fn a_second_subscription_keeps_the_wait_for_any_change() {
     let mut world = World::new().with("web", "RUNNING", None);
-    world.scan.watch(&arn(ARN), true, world.now);
-    world.scan.watch(&arn(ARN), false, world.now);
+    world.scan.watch(&arn(ARN), true, world.time());
+    world.scan.watch(&arn(ARN), false, world.time());
     world.scan_all();
     world.later(1_000);
     world.put("web", "PAUSED", None);

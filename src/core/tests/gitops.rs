@@ -1,6 +1,7 @@
 //! The health of an object in Argo CD and in tools that follow kstatus, for every reason.
 
 use super::evidence::{ARN, claim, claimed, described, refused, tag, unclaimed, unknown, written};
+use crate::core::blocker::Blocker;
 use crate::core::blockers::{Blockers, Services};
 use crate::core::effect::{Effect, KubeWrite, StatusWrite};
 use crate::core::error_class::ErrorClass;
@@ -82,6 +83,15 @@ fn lasting(class: ErrorClass) -> Vec<Case> {
     ]
 }
 
+/// Cases for a connector in use: without a known service, and with one that is stuck.
+fn in_use() -> Vec<Case> {
+    let in_use = deleting().after_delete(refused(DELETE, ErrorClass::InUse));
+    let since = in_use.now.wall.checked_sub(in_use.rules.intervals.stuck_after).ok();
+    let stuck = Blocker { status: "OPERATION_IN_PROGRESS".into(), since, ..Blocker::default() };
+    let blockers = Blockers { services: Services::Blocking(vec![stuck]), ..Blockers::default() };
+    vec![waiting(in_use.clone(), Health::Progressing), waiting(in_use.with_blockers(blockers), Health::Degraded)]
+}
+
 /// All states with a reason. A new reason does not compile without an arm here.
 fn cases(reason: Reason) -> Vec<Case> {
     use Health::{Degraded, Healthy, Progressing};
@@ -118,7 +128,7 @@ fn cases(reason: Reason) -> Vec<Case> {
             StatusWrite::AlreadyGone,
             Progressing,
         )],
-        Reason::InUse => vec![waiting(deleting().after_delete(refused(DELETE, ErrorClass::InUse)), Progressing)],
+        Reason::InUse => in_use(),
         Reason::Protected => vec![waiting(deleting().with(|e| e.object.protected = true), Progressing)],
         // Such an object still exists only if it has another finalizer, and the removal of ours was refused at first.
         Reason::Retained => {

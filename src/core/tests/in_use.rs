@@ -2,12 +2,13 @@
 
 use super::evidence::{claimed, described, failure, refused, scan_services, unanswered, unknown};
 use crate::core::attempt::End;
+use crate::core::blocker::Blocker;
 use crate::core::blockers::{Blockers, Services};
 use crate::core::decide::calls_of_attempt;
 use crate::core::effect::{AwsCall, Effect, StatusWrite};
 use crate::core::error_class::ErrorClass;
 use crate::core::evidence::{Caller, Evidence};
-use crate::core::outcome::{Operation, Service};
+use crate::core::outcome::Operation;
 use crate::core::state::Deletion;
 use std::time::Duration;
 
@@ -16,12 +17,13 @@ use crate::core::{status, wait};
 
 const DELETE: Operation = Operation::DeleteVpcConnector;
 
-fn in_use() -> Evidence {
+pub(super) fn in_use() -> Evidence {
     claimed().deleting().after_delete(refused(DELETE, ErrorClass::InUse))
 }
 
-fn service(name: &str, status: &str) -> Service {
-    Service { arn: format!("arn:…:service/{name}/1"), name: name.into(), status: status.into(), updated_at: None }
+fn service(name: &str, status: &str) -> Blocker {
+    let arn = format!("arn:…:service/{name}/1");
+    Blocker { arn, name: name.into(), status: status.into(), since: None, arrival: None }
 }
 
 fn blocked_by(names: &[&str]) -> Blockers {
@@ -36,7 +38,7 @@ fn unreadable() -> Blockers {
 }
 
 impl Evidence {
-    fn with_blockers(self, blockers: Blockers) -> Self {
+    pub(super) fn with_blockers(self, blockers: Blockers) -> Self {
         self.with(|e| e.blockers = Some(blockers))
     }
 

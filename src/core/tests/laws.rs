@@ -5,19 +5,20 @@ use super::evidence::{
     unknown,
 };
 use crate::core::accounts::Accounts;
+use crate::core::blocker::Blocker;
 use crate::core::blockers::{Blockers, Services};
 use crate::core::decide::{Decision, decide};
 use crate::core::effect::{AwsCall, AwsOutcome, Completed, Effect, KubeWrite, Proof};
 use crate::core::error_class::ErrorClass;
 use crate::core::evidence::{Caller, Evidence, Finalizer, Phase, Rules, Target};
-use crate::core::outcome::{Connector, Operation, Outcome, Service};
+use crate::core::outcome::{Connector, Operation, Outcome};
 use crate::core::ownership::OtherObjectState;
 use crate::core::refusal::{self, Refusal, Refusals, WriteKind};
 use crate::core::state::{Deletion, PendingClaim, RefusedDelete, Wait};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 
 use crate::api::{DeletionPolicy, Reason};
@@ -114,12 +115,13 @@ fn any_deletion() -> impl Strategy<Value = Deletion> {
 
 fn any_blockers() -> impl Strategy<Value = Blockers> {
     let times = prop::array::uniform3(prop::option::of(0..400_u64));
+    let stuck = Blocker { status: "DELETE_FAILED".into(), since: Some(Timestamp::UNIX_EPOCH), ..Blocker::default() };
     let services = prop::sample::select(vec![
         Services::Unknown,
         Services::None,
         Services::Unreadable(failure(Operation::ListServices, ErrorClass::AccessDenied)),
-        Services::Blocking(vec![Service::default()]),
-        Services::Blocking(vec![Service::default(); 2]),
+        Services::Blocking(vec![Blocker::default()]),
+        Services::Blocking(vec![stuck, Blocker::default()]),
     ]);
     (services, times, 0..100_u64).prop_map(|(services, [released, unreferenced, changed], interval)| Blockers {
         services,

@@ -20,6 +20,7 @@ mod in_use;
 mod laws;
 mod lease;
 mod model;
+mod over_time;
 mod purity;
 mod refusals;
 mod rows;

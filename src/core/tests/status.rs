@@ -115,6 +115,17 @@ fn the_transition_time_changes_only_with_the_condition() {
 }
 
 #[test]
+fn the_transition_time_of_a_stall_is_that_of_its_beginning() {
+    let since =
+        |status: &VpcConnectorStatus| status.condition(condition::STALLED).unwrap().last_transition_time.clone();
+    let missing = || unclaimed().after_describe(refused(Operation::DescribeVpcConnector, ErrorClass::NotFound));
+    let first = reported(&missing()).0;
+    let later = missing().with(|e| e.object.status = first.clone()).later(300);
+    assert_eq!(since(&reported(&later).0), since(&first));
+    assert!(!status::needs_write(&later.with(|e| e.state.status_written_at = Some(e.now.moment)), &first));
+}
+
+#[test]
 fn changes_of_only_numbers_and_times_are_written_every_30_seconds() {
     let in_use = |e: Evidence| e.after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::InUse));
     let first = in_use(claimed().deleting());
@@ -193,10 +204,10 @@ fn a_connector_deleted_by_others_is_reported_with_awss_status() {
 #[test]
 fn a_transient_reason_is_no_stall() {
     use Reason::{
-        Available, Deleting, Gone, InUse, Inactive, InvalidRequest, NotFound, OwnedByAnother, Protected, ServiceError,
+        Available, Deleting, Gone, Inactive, InvalidRequest, NotFound, OwnedByAnother, Protected, ServiceError,
         SubscriptionRequired, Throttled, Unproven, Unreachable, UntrustedCertificate, WriteRefused, WrongAccount,
     };
-    for reason in [Available, Deleting, InUse, Protected, ServiceError, Throttled, Unproven, Unreachable] {
+    for reason in [Available, Deleting, Protected, ServiceError, Throttled, Unproven, Unreachable] {
         assert!(!stall::stalls(reason), "{reason}");
     }
     let stalling = [

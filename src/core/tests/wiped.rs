@@ -3,12 +3,13 @@
 use super::evidence::{ARN, claimed, described, refused, tag, unclaimed, unknown};
 use crate::api::{Reason, VpcConnectorStatus};
 use crate::core::attempt::Trigger;
+use crate::core::blocker::Blocker;
 use crate::core::blockers::{Blockers, Services};
 use crate::core::decide::Decision;
 use crate::core::effect::{AwsCall, StatusWrite};
 use crate::core::error_class::ErrorClass;
 use crate::core::evidence::Evidence;
-use crate::core::outcome::{Operation, Service};
+use crate::core::outcome::Operation;
 use crate::core::status;
 
 impl Evidence {
@@ -30,7 +31,7 @@ impl Evidence {
 }
 
 fn in_use() -> Evidence {
-    let service = Service { name: "shop".into(), ..Service::default() };
+    let service = Blocker { name: "shop".into(), ..Blocker::default() };
     let e = claimed().deleting().after_delete(refused(Operation::DeleteVpcConnector, ErrorClass::InUse));
     e.with(|e| e.blockers = Some(Blockers { services: Services::Blocking(vec![service]), ..Blockers::default() }))
         .reconciled_early()

@@ -14,11 +14,11 @@ use super::guards::Guard;
 use super::world::{Credentials, NOW_BY_BOTH, Running, Violation, World, uid_of};
 use crate::api::{VpcConnector, VpcConnectorStatus};
 use crate::core::attempt::{Attempt, Ownership};
+use crate::core::blocker::Blocker;
 use crate::core::blockers::Services;
 use crate::core::decide::{Decision, waits_after_refusal};
 use crate::core::effect::{AwsCall, AwsOutcome, Completed, Effect, KubeWrite};
 use crate::core::evidence::{Caller, Evidence, Object, Phase};
-use crate::core::outcome::Service;
 use crate::core::refusal::{self, WriteKind};
 use crate::core::state::{Confirmation, Deletion, Failures, ObjectState, Wait};
 use crate::core::{status, transition};
@@ -189,7 +189,7 @@ fn scan(world: &mut World, operator: usize, uid: usize) {
     let Some(blockers) = &mut world.operators[operator].blockers[uid] else { return };
     let blocked = matches!(blockers.services, Services::Blocking(_));
     if in_use {
-        blockers.services = Services::Blocking(vec![Service::default()]);
+        blockers.services = Services::Blocking(vec![Blocker::default()]);
         return;
     }
     if blocked {
