@@ -232,7 +232,23 @@ mod tests {
             Operation::DescribeService => {
                 r#"{"Service": {"ServiceArn": "arn:1", "Status": "RUNNING", "NetworkConfiguration": {}}}"#
             }
-            _ => "{}",
+            Operation::ListVpcIngressConnections => {
+                r#"{"VpcIngressConnectionSummaryList": [{"VpcIngressConnectionArn": "arn:1", "ServiceArn": "arn:2"}]}"#
+            }
+            Operation::DescribeVpcIngressConnection => r#"{"VpcIngressConnection": {"Status": "AVAILABLE"}}"#,
+            Operation::DescribeCustomDomains => r#"{"CustomDomains": [{"DomainName": "shop.example.com"}]}"#,
+            Operation::ListAutoScalingConfigurations => {
+                r#"{"AutoScalingConfigurationSummaryList": [{"AutoScalingConfigurationArn": "arn:1"}]}"#
+            }
+            Operation::ListConnections => r#"{"ConnectionSummaryList": [{"ConnectionArn": "arn:1"}]}"#,
+            Operation::ListObservabilityConfigurations => {
+                r#"{"ObservabilityConfigurationSummaryList": [{"ObservabilityConfigurationArn": "arn:1"}]}"#
+            }
+            Operation::TagResource
+            | Operation::UntagResource
+            | Operation::GetCallerIdentity
+            | Operation::AssumeRole
+            | Operation::ResolveCredentials => "{}",
         }
     }
 
