@@ -133,7 +133,7 @@ async fn sts_of_the_connector_region_is_called_when_the_first_does_not_answer() 
         [("AWS_REGION", HOME), ("AWS_ENDPOINT_URL_APPRUNNER", app_runner.as_str()), ("AWS_ACCOUNT_ID", "999999999999")];
     let printed = report(&world, &tunnels, &authority, &home).await;
     assert_eq!(printed.code, Some(0), "{}", printed.err);
-    assert!(printed.out.starts_with(&format!("Account {ACCOUNT}\n")), "{}", printed.out);
+    assert!(printed.out.starts_with(&format!("Account {ACCOUNT} (")), "{}", printed.out);
     assert_eq!(tunnels.asked(), [STS_HERE, STS_THERE]);
 }
 
@@ -148,7 +148,7 @@ async fn fips_and_dual_stack_settings_apply_to_both_services() {
         let tls = Server::tls(&authority, &[sts_host], sts.server.address).await;
         let tunnels = Tunnels::to(vec![(sts_host, tls.address)]).await;
         let printed = report(&world, &tunnels, &authority, &[(variable, "true")]).await;
-        assert_eq!(printed.code, Some(1), "no tunnel leads to App Runner");
+        assert_eq!(printed.code, Some(3), "no tunnel leads to App Runner");
         assert_eq!(tunnels.asked(), [sts_host, app_runner_host], "{}", printed.err);
     }
 }

@@ -117,7 +117,7 @@ async fn credential_process_provides_the_credentials() {
     std::fs::write(workstation.home.join("credentials.json"), credentials.to_string()).unwrap();
     let report = workstation.report(&world).await;
     assert_eq!(report.code, Some(0), "{}", report.err);
-    assert!(report.out.starts_with(&format!("Account {ACCOUNT}\n")), "{}", report.out);
+    assert!(report.out.starts_with(&format!("Account {ACCOUNT} (")), "{}", report.out);
     workstation.use_in(&mut world);
     let _operator = world.operator();
     world.claimed("egress").await;
