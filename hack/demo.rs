@@ -7,13 +7,17 @@
 mod test_bed;
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use apprunner_emulator::{CallFilter, Config, ConnectorStatus, DEFAULT_ACCOUNT};
+use apprunner_emulator::{CallFilter, Config, ConnectorStatus, DEFAULT_ACCOUNT, IngressConnectionStatus, Role};
 use test_bed::{Process, Result, TestBed, check, exit};
 
 const REGION: &str = "us-east-1";
+/// Another account, whose role the operator assumes.
+const OTHER_ACCOUNT: &str = "444455556666";
+const ROLE: &str = "arn:aws:iam::444455556666:role/apprunner-operator";
 /// Columns shown while the deletion of an object is watched.
 const WATCHED: &str = "custom-columns=REASON:.status.conditions[0].reason,STATUS:.status.status,DELETED AT:.status.deletedAt,FINALIZERS:.metadata.finalizers";
 
@@ -25,8 +29,10 @@ async fn main() -> ExitCode {
 async fn demonstrate() -> Result {
     let started = Instant::now();
     say("Starting the test bed: a Kubernetes API server, an App Runner, and the operator between them.");
-    let bed = TestBed::start(Config::default()).await?;
-    let _operator = bed.start_operator()?;
+    let role = Role::new(ROLE).trusting(DEFAULT_ACCOUNT);
+    let bed = TestBed::start(Config { roles: vec![role], ..Config::default() }).await?;
+    std::fs::write(bed.accounts(), format!("- role: {ROLE}\n  namespaces: [shop]\n"))?;
+    let _operator = bed.start_operator(&[&bed.accounts_flag()])?;
     println!("    Kubernetes: KUBECONFIG={}\n    App Runner: {}", bed.kubeconfig, bed.aws.url());
     println!("    The operator's log: {}", bed.log.display());
     bed.kubectl(&["create", "namespace", "shop"])?;
@@ -45,7 +51,8 @@ impl TestBed {
         self.adopt()?;
         self.delete()?;
         self.in_use()?;
-        self.retain()
+        self.retain()?;
+        self.leave()
     }
 
     fn adopt(&self) -> Result {
@@ -119,6 +126,59 @@ impl TestBed {
         check(self.status_in_aws(&arn) == Some(ConnectorStatus::Active), "the connector is deleted")?;
         println!("    In AWS the connector is ACTIVE, and its owner tag is removed.");
         check(self.aws.tags(&arn).unwrap_or_default().is_empty(), "its owner tag is still there")
+    }
+
+    fn leave(&self) -> Result {
+        say("5. The way out of App Runner, for two accounts: delete first, migrate later.");
+        let create = |account, name| self.aws.create_connector(account, REGION, name);
+        let (shared, forgotten) = (create(OTHER_ACCOUNT, "team-egress"), create(DEFAULT_ACCOUNT, "forgotten"));
+        let service = |name| self.aws.create_service(OTHER_ACCOUNT, REGION, name, Some(&shared));
+        let (web, batch) = (service("storefront"), service("batch"));
+        let ingress = self.aws.create_ingress_connection(&web, "storefront-vpc").ok_or("there is no such service")?;
+        self.operator(&["report", &self.accounts_flag(), "--regions=us-east-1", "--quiet"])?;
+        println!("    Every connector without an object gets one. With Retain nothing can be lost yet.");
+        let adopt = ["adopt", "--accounts=accounts.yaml", "--regions=us-east-1", "--into-namespace=shop", "--quiet"];
+        println!("$ apprunner-operator {} | kubectl apply -f -", adopt.join(" "));
+        let adopted =
+            self.operator_command(&[&adopt[..1], &[&self.accounts_flag()], &adopt[2..]].concat())?.output()?;
+        println!("{}", indented(&self.apply(&String::from_utf8(adopted.stdout)?)?));
+        let objects = ["vpcc/team-egress-us-east-1", "vpcc/forgotten-us-east-1"];
+        for object in objects {
+            self.kubectl(&["wait", object, "--namespace=shop", "--for=condition=Ready", "--timeout=30s"])?;
+            let patch = r#"{"spec":{"deletionPolicy":"Delete"}}"#;
+            self.kubectl(&["patch", object, "--namespace=shop", "--type=merge", "--patch", patch])?;
+        }
+        self.kubectl(&["delete", objects[0], objects[1], "--namespace=shop", "--wait=false"])?;
+        self.kubectl(&["wait", objects[1], "--namespace=shop", "--for=delete", "--timeout=60s"])?;
+        check(self.status_in_aws(&forgotten) == Some(ConnectorStatus::Inactive), "the free connector is still there")?;
+        println!("    The free connector is gone. The other one waits; the plan says for what.");
+        self.operator(&["report", &self.accounts_flag(), "--regions=us-east-1", "--quiet", "--plan"])?;
+        println!("    Its services are migrated, one after the other, and deleted in AWS.");
+        self.aws.set_ingress_connection_status(&ingress, IngressConnectionStatus::Deleted);
+        check(self.aws.delete_service(&web) && self.aws.delete_service(&batch), "there is no such service")?;
+        self.kubectl(&["wait", objects[0], "--namespace=shop", "--for=delete", "--timeout=60s"])?;
+        check(self.status_in_aws(&shared) == Some(ConnectorStatus::Inactive), "the connector is still there")?;
+        let last = ["report", &self.accounts_flag(), "--regions=us-east-1", "--quiet", "--fail-on=blocked"];
+        self.operator(&last)
+    }
+
+    /// The file of the accounts.
+    fn accounts(&self) -> PathBuf {
+        self.log.with_file_name("accounts.yaml")
+    }
+
+    fn accounts_flag(&self) -> String {
+        format!("--accounts={}", self.accounts().display())
+    }
+
+    /// Runs a command of the operator's program, and prints both the command and its output.
+    fn operator(&self, arguments: &[&str]) -> Result {
+        let shown: Vec<_> =
+            arguments.iter().map(|word| word.replace(&self.accounts_flag(), "--accounts=accounts.yaml")).collect();
+        println!("$ apprunner-operator {}", shown.join(" "));
+        let output = self.operator_command(arguments)?.output()?;
+        println!("{}", indented(&String::from_utf8_lossy(&output.stdout)));
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into()) }
     }
 
     /// Applies an object for a connector and waits until the connector is claimed.

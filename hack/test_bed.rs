@@ -41,19 +41,29 @@ impl TestBed {
         Ok(Self { aws, _cluster: cluster, kubectl, kubeconfig, log })
     }
 
-    pub(crate) fn start_operator(&self) -> Result<Process> {
-        let child = Command::new("/bin/sh")
-            .args(["-c", include_str!("guarded.sh"), "sh"])
-            .arg(program("apprunner-operator")?)
+    /// Starts the operator with these arguments.
+    pub(crate) fn start_operator(&self, arguments: &[&str]) -> Result<Process> {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", include_str!("guarded.sh"), "sh"]).arg(program("apprunner-operator")?).args(arguments);
+        self.environment(&mut command);
+        let child = command.stdin(Stdio::piped()).stderr(File::create(&self.log)?).spawn()?;
+        Ok(Process(child))
+    }
+
+    /// Another command of the operator's program.
+    pub(crate) fn operator_command(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = Command::new(program("apprunner-operator")?);
+        self.environment(command.args(arguments));
+        Ok(command)
+    }
+
+    fn environment(&self, command: &mut Command) {
+        command
             .env("KUBECONFIG", &self.kubeconfig)
             .env("AWS_ENDPOINT_URL", self.aws.url())
             .env("AWS_ACCESS_KEY_ID", DEFAULT_ACCESS_KEY_ID)
             .env("AWS_SECRET_ACCESS_KEY", DEFAULT_SECRET_ACCESS_KEY)
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .stdin(Stdio::piped())
-            .stderr(File::create(&self.log)?)
-            .spawn()?;
-        Ok(Process(child))
+            .env("AWS_EC2_METADATA_DISABLED", "true");
     }
 
     /// The last lines of the operator's log.

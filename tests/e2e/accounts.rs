@@ -7,7 +7,8 @@ use crate::world::{REGION, World, scenario};
 
 /// The account whose role the operator assumes.
 pub const TARGET: &str = "444455556666";
-const ROLE: &str = "arn:aws:iam::444455556666:role/apprunner-operator";
+/// The role.
+pub const ROLE: &str = "arn:aws:iam::444455556666:role/apprunner-operator";
 
 pub fn scenarios() -> Vec<Trial> {
     vec![scenario("several-accounts", connectors_of_two_accounts_are_deleted_with_their_objects)]

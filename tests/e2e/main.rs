@@ -12,6 +12,7 @@ mod crashes;
 mod deletion;
 mod ground;
 mod leaders;
+mod leaving;
 mod monitoring;
 mod namespaces;
 mod pods;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         ground::scenarios(),
         deletion::scenarios(),
         accounts::scenarios(),
+        leaving::scenarios(),
         crashes::scenarios(),
         leaders::scenarios(),
         upgrade::scenarios(),

@@ -10,13 +10,14 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
+use apprunner_emulator::Call;
 use devcluster::Tools;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::accounts::TARGET;
 use crate::release::{CHART, RELEASE};
-use crate::world::{CHECKOUT, World, helm, run};
+use crate::world::{CHECKOUT, REPORTERS, World, helm, run};
 
 /// The used rights or operations, as the tables name them, and the scenarios that used them.
 type Uses = BTreeMap<String, BTreeSet<&'static str>>;
@@ -26,6 +27,8 @@ static RIGHTS: Mutex<Uses> = Mutex::new(Uses::new());
 static OPERATIONS: Mutex<Uses> = Mutex::new(Uses::new());
 /// The operations with those of a role that the operator has assumed.
 static ROLE_OPERATIONS: Mutex<Uses> = Mutex::new(Uses::new());
+/// The operations of a report.
+static REPORT_OPERATIONS: Mutex<Uses> = Mutex::new(Uses::new());
 
 pub fn scenarios() -> Vec<Trial> {
     vec![
@@ -36,6 +39,7 @@ pub fn scenarios() -> Vec<Trial> {
         Trial::test("operations-allowed-are-operations-called", || {
             assert_eq!(names(&OPERATIONS), allowed(&["names", "assume"]));
             assert_eq!(names(&ROLE_OPERATIONS), allowed(&["names"]));
+            assert_eq!(names(&REPORT_OPERATIONS), allowed(&["report"]));
             Ok(())
         }),
         Trial::test("each-right-names-a-scenario-that-uses-it", || {
@@ -50,9 +54,11 @@ pub fn scenarios() -> Vec<Trial> {
 pub fn note(world: &World) {
     let events = world.audit().into_iter();
     add(&RIGHTS, world.name, events.filter_map(|event| right_used(&event, world.name)));
+    let is_reporter = |call: &Call| REPORTERS.iter().any(|(key, _)| call.access_key_id.as_deref() == Some(*key));
+    let (reporting, operating): (Vec<_>, Vec<_>) = world.emulator.calls().into_iter().partition(is_reporter);
     let (of_role, own): (Vec<_>, Vec<_>) =
-        world.emulator.calls().into_iter().partition(|call| call.account.as_deref() == Some(TARGET));
-    for (operations, calls) in [(&OPERATIONS, own), (&ROLE_OPERATIONS, of_role)] {
+        operating.into_iter().partition(|call| call.account.as_deref() == Some(TARGET));
+    for (operations, calls) in [(&OPERATIONS, own), (&ROLE_OPERATIONS, of_role), (&REPORT_OPERATIONS, reporting)] {
         let called = calls.into_iter().filter_map(|call| call.operation);
         // This operation needs no permission.
         add(operations, world.name, called.filter(|operation| operation != "GetCallerIdentity"));

@@ -20,10 +20,15 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio::time::{sleep, timeout};
 
+use crate::accounts::TARGET;
 use crate::proof;
 
 pub const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
 pub const REGION: &str = "us-east-1";
+/// The secret of every key.
+pub const SECRET: &str = DEFAULT_SECRET_ACCESS_KEY;
+/// The keys of the users who run `report`, and their accounts. Their calls are not those of the operator.
+pub const REPORTERS: [(&str, &str); 2] = [("AKIDREPORTER", DEFAULT_ACCOUNT), ("AKIDREPORTERTOO", TARGET)];
 
 /// Keeps the cluster between scenarios. A failing scenario stops its cluster, and the next one starts a new cluster.
 static CLUSTER: Mutex<Option<NodeCluster>> = Mutex::new(None);
@@ -220,7 +225,8 @@ pub fn helm(tools: &Path) -> PathBuf {
 fn keys() -> Vec<AccessKey> {
     let [network @ .., _] = NodeCluster::ADDRESS.octets();
     let address = |host| network.map(|part| part.to_string()).join(".") + &format!(".{host}");
-    (1..255).map(|host| AccessKey::new(address(host), DEFAULT_SECRET_ACCESS_KEY, DEFAULT_ACCOUNT)).collect()
+    let pods = (1..255).map(|host| AccessKey::new(address(host), SECRET, DEFAULT_ACCOUNT));
+    pods.chain(REPORTERS.map(|(key, account)| AccessKey::new(key, SECRET, account))).collect()
 }
 
 async fn administrator(cluster: &NodeCluster) -> Client {
