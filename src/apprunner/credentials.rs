@@ -6,9 +6,10 @@ use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_apprunner::config::{Region as SdkRegion, retry::RetryConfig};
+use aws_sdk_apprunner::config::{Region as SdkRegion, SharedHttpClient, retry::RetryConfig};
 
 use super::environment::Environment;
+use super::trust::Bundle;
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, error_text, wire};
 use crate::core::arn::Region;
 use crate::core::error_class::ErrorClass;
@@ -16,18 +17,20 @@ use crate::core::outcome::{Failure, NO_CREDENTIALS, Operation};
 
 /// Loads the configuration as every AWS client does, except for the region: roles are assumed in the region of the STS
 /// that is called.
-pub(super) async fn load(region: &Region, environment: &Environment) -> Result<SdkConfig, Failure> {
+pub(super) async fn load(
+    region: &Region,
+    environment: &Environment,
+    default_client: &SharedHttpClient,
+) -> Result<SdkConfig, Failure> {
     let deadlines = TimeoutConfig::builder()
         .connect_timeout(CONNECT_DEADLINE)
         .operation_attempt_timeout(CALL_DEADLINE)
         .operation_timeout(CALL_DEADLINE)
         .build();
-    let mut loader = aws_config::defaults(BehaviorVersion::latest());
-    if let Some(bundle) = &environment.bundle {
-        loader = loader.http_client(bundle.client()?);
-    }
+    let client = environment.bundle.as_ref().map_or_else(|| Ok(default_client.clone()), Bundle::client)?;
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(client.clone());
     if let Some(name) = &environment.only_profile {
-        loader = loader.profile_name(name).credentials_provider(of_profile(name, region, environment)?);
+        loader = loader.profile_name(name).credentials_provider(of_profile(name, region, client));
     }
     let loader = loader
         .region(SdkRegion::new(region.as_str().to_owned()))
@@ -61,16 +64,10 @@ pub(super) async fn resolve(config: &SdkConfig, environment: &Environment) -> Re
 }
 
 /// The credentials of a profile. As with `--profile` of the AWS CLI, those in the environment do not count.
-fn of_profile(
-    name: &str,
-    region: &Region,
-    environment: &Environment,
-) -> Result<ProfileFileCredentialsProvider, Failure> {
-    let mut config = ProviderConfig::without_region().with_region(Some(SdkRegion::new(region.as_str().to_owned())));
-    if let Some(bundle) = &environment.bundle {
-        config = config.with_http_client(bundle.client()?);
-    }
-    Ok(ProfileFileCredentialsProvider::builder().configure(&config).profile_name(name).build())
+fn of_profile(name: &str, region: &Region, client: SharedHttpClient) -> ProfileFileCredentialsProvider {
+    let region = SdkRegion::new(region.as_str().to_owned());
+    let config = ProviderConfig::without_region().with_region(Some(region)).with_http_client(client);
+    ProfileFileCredentialsProvider::builder().configure(&config).profile_name(name).build()
 }
 
 /// The same configuration for the STS of another region.

@@ -17,14 +17,15 @@ use std::time::Instant;
 
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
+use aws_sdk_apprunner::config::SharedHttpClient;
 use tracing::info;
 
 use self::slot::Slot;
 use super::client::{Call, Subject};
-use super::credentials;
 use super::environment::Environment;
 use super::session::{Session, with_credentials};
 use super::sts::{self, Identity};
+use super::{credentials, trust};
 use crate::core::accounts::{Account, Accounts};
 use crate::core::arn::{AccountId, AccountRegion, Region};
 use crate::core::error_class::ErrorClass;
@@ -48,6 +49,8 @@ pub(crate) struct Sessions {
     identities: Identities,
     /// The name of the role sessions.
     session_name: OnceLock<String>,
+    /// The connections of all sessions, unless a bundle of authorities is configured.
+    http: SharedHttpClient,
     own: Slot,
     by_account: HashMap<AccountId, Slot>,
     metrics: Arc<Metrics>,
@@ -68,6 +71,7 @@ impl Sessions {
             by_account: slots.collect(),
             own: Slot::new(SharedFailure::Credentials),
             session_name: OnceLock::new(),
+            http: trust::default_client(),
             logged: Mutex::default(),
             identities,
             metrics,
@@ -176,7 +180,7 @@ impl Sessions {
     }
 
     async fn renew_own(&self, region: &Region, environment: &Environment, last: bool) -> Result<Arc<Session>, Failure> {
-        let config = credentials::load(region, environment).await?;
+        let config = credentials::load(region, environment, &self.http).await?;
         let credentials = credentials::resolve(&config, environment).await?;
         if let Some(session) = self.own.unchanged(&credentials) {
             return Ok(session);

@@ -14,7 +14,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::error_text;
+use super::{IDLE_CONNECTION, error_text};
 use crate::core::error_class::ErrorClass;
 use crate::core::outcome::{Failure, Operation};
 
@@ -43,17 +43,31 @@ impl Bundle {
         let store = store(&String::from_utf8_lossy(&text)).ok_or_else(|| unusable("it holds no certificate in PEM"))?;
         let context = TlsContext::builder().with_trust_store(store).build();
         let context = context.map_err(|error| unusable(&error_text::root(&error)))?;
-        Ok(Builder::new().build_with_connector_fn(move |settings, components| {
-            let mut connector = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
-            connector.set_connector_settings(settings.cloned());
-            if let Some(components) = components {
-                connector.set_sleep_impl(components.sleep_impl());
-            }
-            connector.set_proxy_config(Some(ProxyConfig::from_env()));
-            connector.set_tls_context(context.clone());
-            connector.build()
-        }))
+        Ok(client(Some(context)))
     }
+}
+
+/// The default client of the SDK, which trusts the authorities of the machine.
+///
+/// The SDK would make one for each account and region, each with all of these authorities.
+pub(super) fn default_client() -> SharedHttpClient {
+    client(None)
+}
+
+fn client(context: Option<TlsContext>) -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
+        connector.set_connector_settings(settings.cloned());
+        connector.set_pool_idle_timeout(Some(Some(IDLE_CONNECTION)));
+        if let Some(components) = components {
+            connector.set_sleep_impl(components.sleep_impl());
+        }
+        connector.set_proxy_config(Some(ProxyConfig::from_env()));
+        if let Some(context) = &context {
+            connector.set_tls_context(context.clone());
+        }
+        connector.build()
+    })
 }
 
 /// The usable certificates of a bundle, if there are any. The bundle of a distribution may contain a certificate that
