@@ -92,3 +92,35 @@ pub(super) fn with_credentials(config: &SdkConfig, credentials: &Credentials) ->
     let config = config.clone().into_builder().credentials_provider(provider);
     config.identity_cache(IdentityCache::no_cache()).build()
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_config::BehaviorVersion;
+
+    use super::*;
+
+    fn session(expires_in: Option<Duration>) -> Session {
+        let expiry = expires_in.map(|left| SystemTime::now() + left);
+        let credentials = Credentials::new("AKIDEXAMPLE", "not-a-secret", None, expiry, "test");
+        let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
+        Session::new("444455556666".parse().unwrap(), Some("apprunner-operator".into()), credentials, &config)
+    }
+
+    #[test]
+    fn a_session_is_renewed_five_minutes_before_it_ends_and_never_at_once() {
+        let minutes = |left: u64| session(Some(Duration::from_mins(left))).lifetime().as_secs().div_ceil(60);
+        assert_eq!([60, 20, 8, 0].map(minutes), [55, 15, 4, 1], "a short one at half of its time, and after 30 s");
+        assert_eq!(session(None).lifetime(), REREAD);
+        assert!(session(Some(Duration::ZERO)).expired() && !session(Some(Duration::from_mins(1))).expired());
+    }
+
+    #[test]
+    fn a_session_is_of_a_role_by_account_and_name() {
+        let session = session(None);
+        let is_of = |role: &str| session.is_of_role(&role.parse().unwrap());
+        assert!(is_of("arn:aws:iam::444455556666:role/apprunner-operator"));
+        assert!(is_of("arn:aws:iam::444455556666:role/teams/apprunner-operator"), "STS names no path");
+        assert!(!is_of("arn:aws:iam::111122223333:role/apprunner-operator"));
+        assert!(!is_of("arn:aws:iam::444455556666:role/another"));
+    }
+}

@@ -287,6 +287,17 @@ async fn a_session_that_expires_is_replaced_by_another() {
 }
 
 #[tokio::test]
+async fn a_session_is_named_after_the_cluster() {
+    let world = World::with_roles().await;
+    world.lasting_fault(Operation::DescribeVpcConnector, FaultKind::AccessDenied);
+    let _operator = world.operator_with(&[&world.accounts(&[entry(SHOP, &["*"])]), "--cluster-id=prod-eu.1"]);
+    world.create_in(SHOP, "shop").await;
+    let denied = world.reason("shop", "AccessDenied").await;
+    let session = format!("arn:aws:sts::{SHOP}:assumed-role/apprunner-operator/apprunner-operator-prod-eu.1");
+    assert!(message(&denied).contains(&session), "{}", message(&denied));
+}
+
+#[tokio::test]
 async fn a_throttled_assume_role_is_repeated_later() {
     let world = World::with_roles().await;
     world.emulator.add_fault(Fault::new(FaultKind::throttling()).on(Operation::AssumeRole).times(3));
