@@ -3,13 +3,15 @@
 //! Everything in it is checked at the start, and an error names the line: an operator with half of its accounts, or with a
 //! namespace misspelt, would hold objects for no visible reason.
 
+use std::io::Read;
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
 use crate::core::accounts::{Account, AccountError, Accounts, ExternalId, Namespaces};
 use crate::core::arn::Region;
+use crate::core::text;
 
 /// More than any list of accounts needs.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -42,16 +44,25 @@ pub enum FileError {
 struct Entry {
     role: Spanned<String>,
     namespaces: Spanned<Vec<String>>,
+    #[serde(default, deserialize_with = "written")]
     external_id: Option<Spanned<String>>,
+    #[serde(default, deserialize_with = "written")]
     regions: Option<Spanned<Vec<String>>>,
+}
+
+/// A member that is written has a value: an empty one would allow more than the same member with one.
+fn written<'de, T: Deserialize<'de>, D: Deserializer<'de>>(member: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(member).map(Some)
 }
 
 /// Reads the file.
 pub fn read(path: &Path) -> Result<Accounts, FileError> {
-    if std::fs::metadata(path)?.len() > MAX_BYTES {
+    let mut text = String::new();
+    let read = std::fs::File::open(path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    if read as u64 > MAX_BYTES {
         return Err(FileError::TooLong);
     }
-    parse(&std::fs::read_to_string(path)?)
+    parse(&text)
 }
 
 /// Parses the text of the file.
@@ -92,7 +103,7 @@ fn namespaces(written: &Spanned<Vec<String>>) -> Result<Namespaces, FileError> {
             let invalid = names.iter().find_map(|name| crate::cli::namespace(name).err().map(|why| (name, why)));
             invalid.map_or_else(
                 || Ok(Namespaces::Only(names.to_vec())),
-                |(name, why)| refused(&format!("{name:?}: {why}")),
+                |(name, why)| refused(&format!("'{}': {why}", text::excerpt(name))),
             )
         }
     }
@@ -114,10 +125,21 @@ fn at(line: u64, error: &impl std::fmt::Display) -> FileError {
     FileError::Line { line, why: error.to_string() }
 }
 
-/// The text of the parser would quote the lines around the error, and with them external ids.
+/// The text of the parser would quote the lines around the error, and with them external ids. In `externalId:x`, where a
+/// space is missing, it takes the id for a part of the name.
 fn not_a_list(error: &serde_saphyr::Error) -> FileError {
     let line = error.location().map_or(1, |location| location.line());
-    FileError::Line { line, why: error.without_snippet().to_string() }
+    let why = error.without_snippet().to_string();
+    if let Some((_, unknown)) = why.split_once("unknown field `") {
+        let name = unknown.split(['`', ':']).next().unwrap_or_default();
+        let why = format!(
+            "there is no member '{}'; an entry has role, namespaces, externalId and regions, each followed by a colon and a \
+             space",
+            text::excerpt(name)
+        );
+        return FileError::Line { line, why };
+    }
+    FileError::Line { line, why: text::message(&why) }
 }
 
 #[cfg(test)]
@@ -164,10 +186,12 @@ mod tests {
             (THREE.replace("arn:aws:iam::1111", "arn:aws:iam::111"), 2, "is not the ARN of a role"),
             (THREE.replace("[\"*\"]", "[]"), 6, "namespaces is empty"),
             (THREE.replace("[\"*\"]", "[\"*\", a]"), 6, "stands alone"),
-            (THREE.replace("team-jobs", "Team_Jobs"), 3, "\"Team_Jobs\": a namespace has"),
+            (THREE.replace("team-jobs", "Team_Jobs"), 3, "'Team_Jobs': a namespace has"),
             (THREE.replace("[eu-west-1]", "[]"), 7, "leave it out"),
             (THREE.replace("[eu-west-1]", "[EU]"), 7, "is not the name of a region"),
             (format!("{role}\n"), 1, "namespaces"),
+            (THREE.replace("[eu-west-1]", ""), 7, ""),
+            (THREE.replace("prod-eu-1", ""), 4, ""),
             ("role: x\n".into(), 1, ""),
         ] {
             let error = error(&text);
@@ -182,6 +206,7 @@ mod tests {
             THREE.replace("prod-eu-1", "{hush: hush}"),
             THREE.replace("externalId: prod-eu-1", "externalId: hush\n  typo: 1"),
             THREE.replace("externalId: prod-eu-1", "externalId: hush\n bad indentation"),
+            "- {role: \"arn:aws:iam::111122223333:role/a\", namespaces: [a], externalId:hush}".to_owned(),
         ] {
             let error = error(&text);
             assert!(!error.contains("hush"), "{error}");

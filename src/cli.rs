@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::builder::NonEmptyStringValueParser;
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 
 use crate::accounts_file;
@@ -169,6 +171,18 @@ pub struct ReportArgs {
     pub deletion_policy: DeletionPolicy,
 }
 
+impl ReportArgs {
+    /// The error of flags that clap cannot compare.
+    pub fn check(&self) -> Result<(), clap::Error> {
+        let as_table = matches!(self.output, Output::Table | Output::Json | Output::Yaml);
+        if self.diff.is_none() || as_table {
+            return Ok(());
+        }
+        let message = "--diff prints a table, json or yaml";
+        Err(Cli::command().error(ErrorKind::ArgumentConflict, message))
+    }
+}
+
 /// The flags of `adopt`.
 #[derive(Args, Debug, Clone)]
 pub struct AdoptArgs {
@@ -209,8 +223,8 @@ pub struct IdentityArgs {
     /// A YAML list of further AWS accounts, each with its role, as for the operator.
     #[arg(long, env = "APPRUNNER_OPERATOR_ACCOUNTS", value_name = "FILE", value_parser = accounts)]
     pub accounts: Option<Accounts>,
-    /// The profiles of the AWS configuration to read with, one for each account.
-    #[arg(long = "profile", value_name = "NAME,…", value_delimiter = ',', conflicts_with = "accounts")]
+    /// The profiles of the AWS configuration to read with, one for each account; in place of `--accounts`.
+    #[arg(long = "profile", value_name = "NAME,…", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     pub profiles: Vec<String>,
 }
 
@@ -323,7 +337,6 @@ pub(crate) fn namespace(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -27,7 +27,10 @@ fn main() -> ExitCode {
 fn execute(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
     match cli.command {
         Some(Command::Crd) => std::io::stdout().write_all(api::crd_yaml()?.as_bytes())?,
-        Some(Command::Report(args)) => return Ok(report::run(&args)?.code().into()),
+        Some(Command::Report(args)) => {
+            args.check().unwrap_or_else(|error| error.exit());
+            return Ok(report::run(&args)?.code().into());
+        }
         Some(Command::Adopt(args)) => return Ok(report::adopt(&args)?.code().into()),
         Some(Command::Preflight(Preflight::Uninstall(args))) => preflight::uninstall(&args)?,
         Some(Command::Run(args)) => run::run(&args)?,

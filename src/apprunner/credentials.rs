@@ -29,7 +29,12 @@ pub(super) async fn load(
         .build();
     let client = environment.bundle.as_ref().map_or_else(|| Ok(default_client.clone()), Bundle::client)?;
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(client.clone());
-    if let Some(name) = &environment.only_profile {
+    if let Some((name, exists)) = &environment.only_profile {
+        if !exists {
+            let message = format!("the AWS configuration has no profile {name}");
+            let class = ErrorClass::CredentialsRejected;
+            return Err(Failure::new(Operation::ResolveCredentials, class, "NoProfile", &message));
+        }
         loader = loader.profile_name(name).credentials_provider(of_profile(name, region, client));
     }
     let loader = loader

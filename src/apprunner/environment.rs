@@ -17,8 +17,8 @@ const REGION: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
     pub(super) profile: Option<String>,
-    /// The only profile to take credentials from; otherwise all sources count.
-    pub(super) only_profile: Option<String>,
+    /// The only profile to take credentials from, and whether it exists; otherwise all sources count.
+    pub(super) only_profile: Option<(String, bool)>,
     pub(super) home: Option<Region>,
     /// The certificate authorities that replace those of the machine.
     pub(super) bundle: Option<Bundle>,
@@ -38,8 +38,10 @@ impl Environment {
             only_profile.map(|name| name.to_owned().into()),
         )
         .await;
-        let settings = Self::from_settings(|name| std::env::var(name).ok(), profiles.ok().as_ref());
-        Self { only_profile: only_profile.map(str::to_owned), ..settings }
+        let profiles = profiles.ok();
+        let exists = |name: &str| profiles.as_ref().is_some_and(|profiles| profiles.get_profile(name).is_some());
+        let only_profile = only_profile.map(|name| (name.to_owned(), exists(name)));
+        Self { only_profile, ..Self::from_settings(|name| std::env::var(name).ok(), profiles.as_ref()) }
     }
 
     pub(crate) fn from_settings(variable: impl Fn(&str) -> Option<String>, profiles: Option<&ProfileSet>) -> Self {

@@ -84,7 +84,9 @@ fn required_members(operation: Operation) -> &'static [&'static [&'static str]] 
             &["VpcIngressConnectionSummaryList", "*", "VpcIngressConnectionArn"],
             &["VpcIngressConnectionSummaryList", "*", "ServiceArn"],
         ],
-        Operation::DescribeVpcIngressConnection => &[&["VpcIngressConnection", "Status"]],
+        Operation::DescribeVpcIngressConnection => {
+            &[&["VpcIngressConnection", "Status"], &["VpcIngressConnection", "ServiceArn"]]
+        }
         Operation::DescribeCustomDomains => &[&["CustomDomains", "*", "DomainName"]],
         Operation::ListAutoScalingConfigurations => {
             &[&["AutoScalingConfigurationSummaryList", "*", "AutoScalingConfigurationArn"]]
@@ -235,7 +237,9 @@ mod tests {
             Operation::ListVpcIngressConnections => {
                 r#"{"VpcIngressConnectionSummaryList": [{"VpcIngressConnectionArn": "arn:1", "ServiceArn": "arn:2"}]}"#
             }
-            Operation::DescribeVpcIngressConnection => r#"{"VpcIngressConnection": {"Status": "AVAILABLE"}}"#,
+            Operation::DescribeVpcIngressConnection => {
+                r#"{"VpcIngressConnection": {"Status": "AVAILABLE", "ServiceArn": "arn:1"}}"#
+            }
             Operation::DescribeCustomDomains => r#"{"CustomDomains": [{"DomainName": "shop.example.com"}]}"#,
             Operation::ListAutoScalingConfigurations => {
                 r#"{"AutoScalingConfigurationSummaryList": [{"AutoScalingConfigurationArn": "arn:1"}]}"#

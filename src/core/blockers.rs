@@ -119,6 +119,22 @@ pub(crate) struct CallTime {
     pub jitter: f64,
 }
 
+/// Whether App Runner answered that a service which it lists does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gone {
+    Never,
+    /// Since the last list.
+    Now,
+    /// Before the last list, which shows the service again.
+    Before,
+}
+
+impl Gone {
+    fn after_a_list(self) -> Self {
+        if self == Self::Never { Self::Never } else { Self::Before }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct CachedService {
     service: Service,
@@ -126,6 +142,7 @@ struct CachedService {
     since: Option<Timestamp>,
     description: Option<Description>,
     failures: u32,
+    gone: Gone,
 }
 
 /// The connector in a service's description, and the list entry that the service had then.
@@ -286,14 +303,19 @@ impl ServiceScan {
         match outcome {
             Outcome::Done(uses) => {
                 if let Some(cached) = self.services.get_mut(arn) {
+                    if uses.is_none() {
+                        cached.gone = Gone::Never;
+                    }
                     cached.description = Some(Description { of: cached.service.clone(), uses });
                     cached.failures = 0;
                 }
                 self.succeeded(Operation::DescribeService);
             }
-            // The service was deleted after it was listed, which is not an error.
+            // The service was deleted after it was listed, which is not an error. The next list shows whether it was.
             Outcome::Refused(failure) if failure.class == ErrorClass::NotFound => {
-                self.services.remove(arn);
+                if let Some(cached) = self.services.get_mut(arn) {
+                    (cached.description, cached.gone) = (None, Gone::Now);
+                }
                 self.succeeded(Operation::DescribeService);
             }
             Outcome::Refused(failure) | Outcome::NotSent(failure) | Outcome::Unknown(failure) => {
@@ -325,15 +347,17 @@ impl ServiceScan {
     fn apply_list(&mut self, listing: Listing, now: Now) {
         let mut before = std::mem::take(&mut self.services);
         let same = |service: &Service| before.get(&service.arn).is_some_and(|cached| cached.service == *service);
-        if self.listed.is_some() && !(before.len() == listing.found.len() && listing.found.iter().all(same)) {
+        let existing = before.values().filter(|cached| cached.gone != Gone::Now).count();
+        if self.listed.is_some() && !(existing == listing.found.len() && listing.found.iter().all(same)) {
             self.changed_at = Some(now.moment);
         }
         for service in listing.found {
             let before = before.remove(&service.arn);
             let known = before.as_ref().map(|cached| (&cached.service, cached.since));
             let since = blocker::status_since(&service, known, self.listed.is_none(), now.wall);
+            let gone = before.as_ref().map_or(Gone::Never, |cached| cached.gone.after_a_list());
             let description = before.and_then(|cached| cached.description);
-            self.services.insert(service.arn.clone(), CachedService { service, since, description, failures: 0 });
+            self.services.insert(service.arn.clone(), CachedService { service, since, description, gone, failures: 0 });
         }
         self.listed = Some(ListSnapshot { began: listing.began, pages: listing.pages });
         // A service that could not be described may have been deleted; then the failure is over.
@@ -419,6 +443,8 @@ impl WatchedConnector {
             Some(before) => before.arrival,
             // Before the first complete scan it is not known who used the connector when the object began to wait.
             None if !self.complete => None,
+            // App Runner did not know it for a moment, and listed it before and after.
+            None if cached.gone == Gone::Before => None,
             None => Some(Arrival { again: self.released.contains(&arn), since: cached.described_change(seen) }),
         };
         Blocker { arn, name, status, since: cached.since, arrival }
@@ -438,7 +464,7 @@ impl WatchedConnector {
 
 impl CachedService {
     fn is_undescribed(&self) -> bool {
-        self.description.as_ref().is_none_or(|description| description.of != self.service)
+        self.gone != Gone::Now && self.description.as_ref().is_none_or(|description| description.of != self.service)
     }
 
     fn uses(&self, connector: &ConnectorArn) -> bool {

@@ -5,6 +5,7 @@
 
 #![allow(clippy::expect_used, clippy::missing_panics_doc, reason = "a fuzz target reports what it finds by a panic")]
 
+mod accounts;
 mod annotations;
 mod arn;
 mod error_class;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use self::accounts::accounts;
 pub use self::annotations::annotations;
 pub use self::arn::arn;
 pub use self::error_class::error_class;

@@ -6,6 +6,11 @@ mod inputs;
 use self::inputs::assert_holds;
 
 #[test]
+fn the_file_of_accounts_keeps_its_invariants() {
+    assert_holds("accounts", super::accounts);
+}
+
+#[test]
 fn annotations_keep_their_invariants() {
     assert_holds("annotations", super::annotations);
 }

@@ -42,7 +42,7 @@ async fn objects_are_deleted_first_and_connectors_go_with_the_last_service(world
     world.until_deleted(objects[2], &orphan);
     world.until_reason("vpcc/team-egress-us-east-1", "InUse");
     let plan = world.operator(&["report", "--plan"]);
-    assert!(plan.contains("team-egress-us-east-1 is being deleted, InUse: nothing to do"), "{plan}");
+    assert!(plan.contains("team-egress-us-east-1, which is being deleted, InUse: nothing to do"), "{plan}");
 
     aws.set_ingress_connection_status(&ingress, IngressConnectionStatus::Deleted);
     assert!(services.iter().all(|service| aws.delete_service(service)));

@@ -169,6 +169,7 @@ async fn json_and_yaml_agree_and_have_a_stable_order() {
         json!({
             "region": EMPTY, "state": "Read", "quota": {"used": 0, "awsDefault": 10},
             "ingressConnections": [], "services": [], "connectors": [], "problems": [],
+            "complete": {"ingressConnections": true, "services": true, "connectors": true},
             "unused": {"autoScalingConfigurations": [], "sourceConnections": [], "observabilityConfigurations": []},
         })
     );

@@ -114,10 +114,11 @@ async fn each_profile_is_read_with_its_own_credentials() {
     for (account, name) in [(ACCOUNT, "first"), (OTHER, "second")] {
         assert_eq!(region_of(&json, account, REGION)["connectors"][0]["name"], name);
     }
-    assert_eq!(json["accounts"][1]["credentials"], "profile AKIDTWO");
+    assert_eq!(json["accounts"][1]["credentials"], json!({"profile": "AKIDTWO"}));
     let half = run("--profile=AKIDONE,missing").await;
     assert_eq!(half.code, Some(3), "{}", half.err);
-    assert!(half.err.contains("in profile missing: "), "{}", half.err);
+    assert!(half.err.contains("in profile missing: ") && half.err.contains("has no profile missing"), "{}", half.err);
+    assert_eq!(run("--profile=AKIDONE,,AKIDTWO").await.code, Some(2));
     std::fs::remove_file(config).unwrap();
 }
 
@@ -137,6 +138,7 @@ async fn the_exit_code_says_if_something_is_held_or_unread() {
     for wrong in ["--fail-on=sometimes", "--output=pdf", "--accounts=/does/not/exist"] {
         assert_eq!(report(&world, &[wrong]).await.code, Some(2), "{wrong}");
     }
+    assert_eq!(report(&world, &["--diff=old.json", "--output=csv"]).await.code, Some(2));
     let old = world.file("no-report.json");
     std::fs::write(&old, "{}").unwrap();
     let refused = report(&world, &[&format!("--diff={}", old.display())]).await;
@@ -163,7 +165,8 @@ async fn the_difference_shows_what_went() {
 
     world.emulator.add_fault(Fault::new(FaultKind::AccessDenied).on(Operation::ListServices).account(OTHER).forever());
     let unread = report(&world, &[&accounts, &diff]).await;
-    assert!(!unread.out.contains("Gone:") && unread.out.contains("Unknown:"), "{}", unread.out);
+    assert!(!unread.out.contains("Gone:") && unread.out.contains("\nUnknown, since"), "{}", unread.out);
+    assert!(unread.out.ends_with("Not everything was read in both reports.\n"), "{}", unread.out);
 }
 
 #[tokio::test]
@@ -199,6 +202,42 @@ async fn an_orphan_and_a_connector_of_another_cluster_are_told_apart() {
     world.fault(Operation::ListTagsForResource, FaultKind::AccessDenied);
     let unread = report(&world, &["--cluster-id=here"]).await;
     assert!(unread.out.contains(" ? ") && unread.code == Some(3), "{}", unread.out);
+}
+
+/// The regions of an entry say where the account may be used, and not where it has resources.
+#[tokio::test]
+async fn a_region_in_which_an_account_may_not_be_used_is_read() {
+    let (world, _) = World::with_two_accounts().await;
+    let file = world.file("restricted.yaml");
+    std::fs::write(&file, format!("- role: {ROLE}\n  namespaces: [a]\n  regions: [us-west-2]\n")).unwrap();
+    let printed = report(&world, &[&format!("--accounts={}", file.display()), "-o=json"]).await;
+    let json: Value = serde_json::from_str(&printed.out).unwrap();
+    assert_eq!(region_of(&json, OTHER, REGION)["connectors"][0]["name"], "shop");
+}
+
+/// A session that ends between two pages is no reason to take the rest of a list for absent.
+#[tokio::test]
+async fn a_list_that_breaks_off_hides_nothing_in_any_format() {
+    let (world, accounts) = World::with_two_accounts().await;
+    for n in 0..25 {
+        world.emulator.create_service(OTHER, REGION, &format!("more-{n:02}"), None);
+    }
+    let old = world.file("whole.json");
+    std::fs::write(&old, report(&world, &[&accounts, "-o=json"]).await.out).unwrap();
+    let second_page = Fault::new(FaultKind::expired_token()).on(Operation::ListServices).account(OTHER).region(REGION);
+    let whole = report(&world, &[&accounts, &format!("--diff={}", old.display())]).await;
+    assert!(whole.out.contains("Nothing changed.\n"), "{}", whole.out);
+    let cut = async |arguments: &[&str]| {
+        world.emulator.clear_faults();
+        world.emulator.add_fault(second_page.clone().skip(1).forever());
+        report(&world, &[&[accounts.as_str()], arguments].concat()).await
+    };
+    let difference = cut(&[&format!("--diff={}", old.display())]).await;
+    assert!(!difference.out.contains("Gone:") && difference.out.contains("Service more-24"), "{}", difference.out);
+    let csv = cut(&["-o=csv"]).await;
+    assert!(csv.out.contains(&format!("{OTHER},{REGION},Service,unknown")), "{}", csv.out);
+    let json: Value = serde_json::from_str(&cut(&["-o=json"]).await.out).unwrap();
+    assert_eq!(region_of(&json, OTHER, REGION)["complete"]["services"], false);
 }
 
 #[tokio::test]

@@ -34,7 +34,7 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// The row of resources that could not be read: without it they would look absent.
+    /// The row of resources that could not be read, also if others of the list could: they would look absent.
     fn unread(kind: &'a str) -> Self {
         Self { kind, name: UNKNOWN, status: UNKNOWN, arn: UNKNOWN, ..Self::default() }
     }
@@ -112,11 +112,11 @@ fn rows(region: &RegionReport) -> Vec<Row<'_>> {
         ..Row::default()
     });
     let unread = [
-        ("VpcIngressConnection", region.ingress_connections.is_none()),
-        ("Service", region.services.is_none()),
-        ("VpcConnector", region.connectors.is_none()),
+        ("VpcIngressConnection", region.complete.ingress_connections),
+        ("Service", region.complete.services),
+        ("VpcConnector", region.complete.connectors),
     ];
-    let unread = unread.into_iter().filter(|(_, unread)| *unread).map(|(kind, _)| Row::unread(kind));
+    let unread = unread.into_iter().filter(|(_, complete)| !complete).map(|(kind, _)| Row::unread(kind));
     ingress.chain(services).chain(connectors).chain(unread).collect()
 }
 

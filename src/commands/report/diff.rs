@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use jiff::Timestamp;
+use serde::Serialize;
 
 use super::ascii;
-use super::model::{API_VERSION, KIND, RegionReport, Report, State};
+use super::model::{API_VERSION, KIND, RegionReport, Report};
 use super::rows::{deletable, owner};
 
 /// Why an older report cannot be compared.
@@ -25,30 +25,42 @@ pub enum OldReportError {
     NoReport(String),
 }
 
+/// `kind` of the JSON of a difference.
+const DIFFERENCE: &str = "AppRunnerReportDifference";
+
 /// The difference, as its JSON shows it.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Difference {
+    pub(super) api_version: &'static str,
+    pub(super) kind: &'static str,
+    /// The times of the two reports.
+    pub(super) since: Timestamp,
+    pub(super) until: Timestamp,
     pub(super) gone: Vec<Resource>,
     pub(super) new: Vec<Resource>,
     pub(super) changed: Vec<Changed>,
-    /// Resources of the older report whose list could not be read to its end this time.
+    /// Resources of the older report whose list was not read to its end this time.
     pub(super) unknown: Vec<Resource>,
+    /// Resources of this report whose list was not read to its end before.
+    pub(super) first_seen: Vec<Resource>,
+    /// Both reports have read every list of every account and region that one of them has.
+    pub(super) complete: bool,
 }
 
 /// One resource.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Serialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Resource {
     pub(super) account: String,
     pub(super) region: String,
-    pub(super) kind: String,
+    pub(super) kind: &'static str,
     pub(super) name: String,
     pub(super) arn: String,
 }
 
 /// A resource whose state changed.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Changed {
     #[serde(flatten)]
@@ -69,17 +81,23 @@ pub(super) fn read(path: &Path) -> Result<Report, OldReportError> {
     serde_json::from_value(value).map_err(no_report)
 }
 
-/// The resources of a report with their states, and the lists that were read to their end.
+/// The resources of a report with their states, and whether each list was read to its end.
 struct Index {
     resources: BTreeMap<String, (Resource, String)>,
-    /// Account, region and kind.
-    complete: Vec<(String, String, &'static str)>,
+    lists: BTreeMap<List, bool>,
 }
+
+/// The account, the region and the kind of a list.
+type List = (String, String, &'static str);
 
 /// Compares two reports.
 pub(super) fn compare(old: &Report, new: &Report) -> Difference {
+    let (since, until) = (old.generated_at, new.generated_at);
     let (old, new) = (Index::of(old), Index::of(new));
-    let mut difference = Difference::default();
+    let mut all = old.lists.keys().chain(new.lists.keys());
+    let complete = all.all(|list| old.has_read(list) && new.has_read(list));
+    let mut difference =
+        Difference { api_version: API_VERSION, kind: DIFFERENCE, since, until, complete, ..Difference::default() };
     for (arn, (resource, before)) in &old.resources {
         match new.resources.get(arn) {
             Some((_, after)) if after == before => {}
@@ -88,22 +106,37 @@ pub(super) fn compare(old: &Report, new: &Report) -> Difference {
                 before: before.clone(),
                 after: after.clone(),
             }),
-            None if new.read_all(resource) => difference.gone.push(resource.clone()),
+            None if new.has_read(&resource.list()) => difference.gone.push(resource.clone()),
             None => difference.unknown.push(resource.clone()),
         }
     }
-    let came = new.resources.iter().filter(|(arn, (one, _))| !old.resources.contains_key(*arn) && old.read_all(one));
-    difference.new = came.map(|(_, (resource, _))| resource.clone()).collect();
-    for list in [&mut difference.gone, &mut difference.new, &mut difference.unknown] {
+    let came = new.resources.iter().filter(|(arn, _)| !old.resources.contains_key(*arn));
+    let came = came.map(|(_, (resource, _))| resource.clone());
+    (difference.new, difference.first_seen) = came.partition(|resource| old.has_read(&resource.list()));
+    let Difference { gone, new, unknown, first_seen, .. } = &mut difference;
+    for list in [gone, new, unknown, first_seen] {
         list.sort();
     }
     difference.changed.sort_by(|a, b| a.resource.cmp(&b.resource));
     difference
 }
 
+impl Resource {
+    fn list(&self) -> List {
+        (self.account.clone(), self.region.clone(), self.kind)
+    }
+}
+
+impl Difference {
+    fn is_empty(&self) -> bool {
+        let Self { gone, new, changed, unknown, first_seen, .. } = self;
+        [gone, new, unknown, first_seen].into_iter().all(Vec::is_empty) && changed.is_empty()
+    }
+}
+
 impl Index {
     fn of(report: &Report) -> Self {
-        let mut index = Self { resources: BTreeMap::new(), complete: Vec::new() };
+        let mut index = Self { resources: BTreeMap::new(), lists: BTreeMap::new() };
         for account in &report.accounts {
             let Some(id) = &account.account else { continue };
             for region in &account.regions {
@@ -114,20 +147,17 @@ impl Index {
     }
 
     fn add(&mut self, account: &str, region: &RegionReport) {
-        let failed = |operation: &str| region.problems.iter().any(|problem| problem.operation == operation);
         let lists = [
-            ("VpcIngressConnection", region.ingress_connections.is_some(), "ListVpcIngressConnections"),
-            ("Service", region.services.is_some(), "ListServices"),
-            ("VpcConnector", region.connectors.is_some(), "ListVpcConnectors"),
+            ("VpcIngressConnection", region.complete.ingress_connections),
+            ("Service", region.complete.services),
+            ("VpcConnector", region.complete.connectors),
         ];
-        for (kind, read, operation) in lists {
-            if (read && !failed(operation)) || region.state == State::NotSubscribed {
-                self.complete.push((account.to_owned(), region.region.clone(), kind));
-            }
+        for (kind, complete) in lists {
+            self.lists.insert((account.to_owned(), region.region.clone(), kind), complete);
         }
-        let mut put = |kind: &str, name: &str, arn: &str, state: String| {
+        let mut put = |kind: &'static str, name: &str, arn: &str, state: String| {
             let (account, region) = (account.to_owned(), region.region.clone());
-            let resource = Resource { account, region, kind: kind.into(), name: name.into(), arn: arn.into() };
+            let resource = Resource { account, region, kind, name: name.into(), arn: arn.into() };
             self.resources.insert(arn.to_owned(), (resource, state));
         };
         for one in region.ingress_connections.iter().flatten() {
@@ -149,17 +179,21 @@ impl Index {
         }
     }
 
-    fn read_all(&self, resource: &Resource) -> bool {
-        let Resource { account, region, kind, .. } = resource;
-        self.complete.iter().any(|(a, r, k)| (a, r, *k) == (account, region, kind.as_str()))
+    fn has_read(&self, list: &List) -> bool {
+        self.lists.get(list).copied().unwrap_or_default()
     }
 }
 
 /// Renders the difference for readers.
-pub(super) fn render(difference: &Difference, since: &Report) -> String {
-    let mut text = format!("Since {}:\n", since.generated_at);
+pub(super) fn render(difference: &Difference) -> String {
+    let mut text = format!("Since {}:\n", difference.since);
     let line = |one: &Resource| ascii(&format!("  {} {} {} {}", one.account, one.region, one.kind, one.name)) + "\n";
-    for (title, list) in [("Gone", &difference.gone), ("New", &difference.new), ("Unknown", &difference.unknown)] {
+    for (title, list) in [
+        ("Gone", &difference.gone),
+        ("New", &difference.new),
+        ("Unknown, since they could not be read this time", &difference.unknown),
+        ("Seen for the first time, since they were not read before", &difference.first_seen),
+    ] {
         if !list.is_empty() {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "\n{title}:");
@@ -173,8 +207,11 @@ pub(super) fn render(difference: &Difference, since: &Report) -> String {
             let _ = writeln!(text, "{}", ascii(&format!(": {before} -> {after}")));
         }
     }
-    if *difference == Difference::default() {
-        text += "\nNothing changed.\n";
+    match (difference.is_empty(), difference.complete) {
+        (true, true) => text += "\nNothing changed.\n",
+        (true, false) => text += "\nNothing changed in what both reports have read. Not everything was read in both.\n",
+        (false, false) => text += "\nNot everything was read in both reports.\n",
+        (false, true) => {}
     }
     text
 }

@@ -14,6 +14,7 @@ use super::objects::Object;
 use super::rows::{blocker, owner};
 use super::yaml;
 use crate::api::{DeletionPolicy, VpcConnector};
+use crate::core::accounts::Accounts;
 use crate::core::arn::ConnectorArn;
 
 /// Source: Kubernetes, RFC 1123 labels.
@@ -74,15 +75,25 @@ impl<'a> Unmanaged<'a> {
     }
 }
 
+/// Where the objects are to be created.
+pub(super) struct Into<'a> {
+    /// The objects that exist; none if they could not be listed.
+    pub(super) objects: Option<&'a [Object]>,
+    pub(super) namespace: Option<&'a str>,
+    pub(super) deletion_policy: &'a DeletionPolicy,
+    /// The accounts of the operator, if it has several.
+    pub(super) accounts: Option<&'a Accounts>,
+}
+
 /// Renders an object for each connector.
-pub(super) fn render(
-    unmanaged: &Unmanaged<'_>,
-    objects: &[Object],
-    namespace: Option<&str>,
-    deletion_policy: &DeletionPolicy,
-) -> Result<String, serde_saphyr::ser_error::Error> {
+pub(super) fn render(unmanaged: &Unmanaged<'_>, into: &Into<'_>) -> Result<String, serde_saphyr::ser_error::Error> {
+    let Into { objects, namespace, deletion_policy, .. } = *into;
     // Manifests without a namespace may be applied to any.
-    let in_namespace = objects.iter().filter(|object| namespace.is_none_or(|namespace| object.namespace == namespace));
+    let in_namespace = objects
+        .iter()
+        .copied()
+        .flatten()
+        .filter(|object| namespace.is_none_or(|namespace| object.namespace == namespace));
     let taken = in_namespace.map(|object| object.name.as_str()).collect();
     let names = names(&unmanaged.connectors.iter().map(|(_, arn)| arn).collect::<Vec<_>>(), &taken);
     let mut manifests = Vec::new();
@@ -93,20 +104,27 @@ pub(super) fn render(
             metadata: Metadata { name, namespace },
             spec: Spec { arn: arn.as_str(), deletion_policy },
         };
-        manifests.push(format!("{}{}", comments(connector, arn), yaml(&manifest)?));
+        manifests.push(format!("{}{}", comments(into, connector, arn), yaml(&manifest)?));
     }
     Ok(manifests.join("---\n"))
 }
 
-fn comments(connector: &ConnectorReport, arn: &ConnectorArn) -> String {
+fn comments(into: &Into<'_>, connector: &ConnectorReport, arn: &ConnectorArn) -> String {
     let why = match connector.owner.state {
         OwnerState::Object | OwnerState::Nobody => None,
         OwnerState::Unknown => Some("careful: its owner is not known"),
         OwnerState::Orphan => Some("its owner tag is of this cluster, and its object is gone"),
         OwnerState::AnotherCluster => Some("careful: it belongs to another owner, so this object cannot claim it"),
     };
-    let owned = why.map(|why| format!("# {why}: {}\n", owner(&connector.owner)));
-    format!("# {}\n{}", comment(connector, arn), owned.unwrap_or_default())
+    let owned = why.map(|why| format!("{why}: {}", owner(&connector.owner)));
+    let unread = into
+        .objects
+        .is_none()
+        .then(|| "careful: an object may manage it already; the cluster could not be read".into());
+    let denied = into.accounts.zip(into.namespace).and_then(|(accounts, namespace)| accounts.denial(namespace, arn));
+    let denied = denied.map(|why| format!("careful: {why}"));
+    let comments = [Some(comment(connector, arn)), owned, unread, denied];
+    comments.into_iter().flatten().fold(String::new(), |text, line| text + "# " + &line + "\n")
 }
 
 fn comment(connector: &ConnectorReport, arn: &ConnectorArn) -> String {

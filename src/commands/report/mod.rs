@@ -8,6 +8,7 @@
 //! [`rows`] and [`notes`] are the words for readers; [`table`], [`csv`], [`plan`], [`diff`] and [`manifests`] print.
 
 pub(crate) mod combine;
+mod connectors;
 mod csv;
 mod diff;
 mod manifests;
@@ -19,6 +20,7 @@ mod progress;
 mod rows;
 mod scan;
 mod sources;
+mod summary;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -32,7 +34,7 @@ use serde::Serialize;
 
 use self::combine::AccountScan;
 use self::diff::OldReportError;
-use self::manifests::Unmanaged;
+use self::manifests::{Into, Unmanaged};
 use self::model::Report;
 use self::objects::ClusterState;
 use self::progress::{Progress, eprint};
@@ -97,7 +99,8 @@ pub fn run(args: &ReportArgs) -> Result<Verdict, ReportError> {
     }
     if args.manifests {
         eprint("--manifests is deprecated: use `apprunner-operator adopt`");
-        return print_manifests(&report, &cluster, args.namespace.as_deref(), &args.deletion_policy);
+        let (namespace, policy) = (args.namespace.as_deref(), &args.deletion_policy);
+        return print_manifests(&args.read, &report, &cluster, namespace, policy);
     }
     let text = match &old {
         Some(old) => render_difference(args, old, &report)?,
@@ -111,7 +114,8 @@ pub fn run(args: &ReportArgs) -> Result<Verdict, ReportError> {
 pub fn adopt(args: &AdoptArgs) -> Result<Verdict, ReportError> {
     let (report, cluster) = read(&args.read)?;
     warn_about_the_cluster(&report);
-    print_manifests(&report, &cluster, args.into_namespace.as_deref(), &args.deletion_policy)
+    let namespace = args.into_namespace.as_deref();
+    print_manifests(&args.read, &report, &cluster, namespace, &args.deletion_policy)
 }
 
 /// The JSON Schema of `report --output json`.
@@ -157,7 +161,7 @@ fn nothing_to_read(sources: &[Result<Source, Unread>]) -> Option<String> {
     let failures: Vec<_> = sources.iter().filter_map(|source| source.as_ref().err()).collect();
     let of_one = |unread: &&Unread| match sources.len() {
         1 => account_unknown(&unread.failure),
-        _ => format!("{}: {}", unread.credentials, account_unknown(&unread.failure)),
+        _ => format!("{}: {}", rows::credentials(&unread.credentials), account_unknown(&unread.failure)),
     };
     (failures.len() == sources.len()).then(|| failures.iter().map(of_one).collect::<Vec<_>>().join("; "))
 }
@@ -184,7 +188,7 @@ async fn scan_account(source: Result<Source, Unread>, intervals: &Intervals, pro
 
 fn render(args: &ReportArgs, report: &Report) -> Result<String, ReportError> {
     if args.plan {
-        return Ok(plan::render(report));
+        return Ok(plan::render(report, &args.read.access));
     }
     match args.output {
         Output::Table => Ok(table::render(report, false)),
@@ -201,11 +205,12 @@ fn render_difference(args: &ReportArgs, old: &Report, report: &Report) -> Result
     match args.output {
         Output::Json => json(&difference),
         Output::Yaml => yaml(&difference).map_err(|error| ReportError::Format(error.into())),
-        Output::Table | Output::Wide | Output::Markdown | Output::Csv => Ok(diff::render(&difference, old)),
+        Output::Table | Output::Wide | Output::Markdown | Output::Csv => Ok(diff::render(&difference)),
     }
 }
 
 fn print_manifests(
+    args: &ReadArgs,
     report: &Report,
     cluster: &ClusterState,
     namespace: Option<&str>,
@@ -215,8 +220,13 @@ fn print_manifests(
         eprint("careful: whether objects manage these connectors already is not known");
     }
     let unmanaged = Unmanaged::of(report);
-    let objects = cluster.objects.as_deref().unwrap_or_default();
-    let manifests = manifests::render(&unmanaged, objects, namespace, deletion_policy);
+    let into = Into {
+        objects: cluster.objects.as_deref().ok(),
+        namespace,
+        deletion_policy,
+        accounts: args.identities.accounts.as_ref(),
+    };
+    let manifests = manifests::render(&unmanaged, &into);
     print(&manifests.map_err(|error| ReportError::Format(error.into()))?).map_err(ReportError::Print)?;
     if unmanaged.skipped > 0 {
         let number = counted(unmanaged.skipped, "ACTIVE connector");
@@ -226,7 +236,8 @@ fn print_manifests(
     } else if unmanaged.is_empty() {
         eprint("no manifests: no ACTIVE connector without an object was found in what could be read");
     }
-    Ok(verdict(report, FailOn::Unread))
+    // Whether an object manages a connector decides what is printed.
+    Ok(if report.cluster.read { verdict(report, FailOn::Unread) } else { Verdict::Incomplete })
 }
 
 fn verdict(report: &Report, fail_on: FailOn) -> Verdict {

@@ -49,13 +49,24 @@ pub(super) struct Cluster {
 pub(super) struct AccountReport {
     /// The account; null if it could not be found out.
     pub(super) account: Option<String>,
-    /// The credentials: those of the environment, a profile, or a role.
-    pub(super) credentials: String,
+    pub(super) credentials: Credentials,
     /// Why nothing of the account could be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) problem: Option<Problem>,
     /// Sorted by name.
     pub(super) regions: Vec<RegionReport>,
+}
+
+/// The credentials that an account was read with.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Credentials {
+    /// Those that the AWS SDKs find.
+    Current,
+    /// Those of a profile of the AWS configuration.
+    Profile(String),
+    /// Those of a role, by its ARN.
+    Role(String),
 }
 
 /// One region of an account.
@@ -73,8 +84,18 @@ pub(super) struct RegionReport {
     /// The VPC connectors, sorted by name and revision.
     pub(super) connectors: Option<Vec<ConnectorReport>>,
     pub(super) unused: Unused,
-    /// The calls that failed. With any, a list may lack items.
+    pub(super) complete: Complete,
+    /// The calls that failed.
     pub(super) problems: Vec<Problem>,
+}
+
+/// The lists that were read to their end. Another list may lack items, also if it has some.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Complete {
+    pub(super) ingress_connections: bool,
+    pub(super) services: bool,
+    pub(super) connectors: bool,
 }
 
 /// The completeness of a region.
@@ -126,7 +147,7 @@ pub(super) struct ServiceReport {
     pub(super) status: String,
     /// The ARN of the connector that it uses, or none; null if the service could not be described.
     pub(super) connectors: Option<Vec<String>>,
-    /// The ARNs of the VPC ingress connections that hold it.
+    /// The ARNs of the VPC ingress connections that hold it; null if none is known and not all of them could be read.
     pub(super) ingress_connections: Option<Vec<String>>,
     /// Its custom domains.
     pub(super) custom_domains: Option<Vec<String>>,

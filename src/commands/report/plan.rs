@@ -6,11 +6,12 @@
 use std::borrow::Cow;
 
 use super::model::{
-    AccountReport, ConnectorReport, IngressReport, ManagedBy, OwnerState, RegionReport, Report, ServiceReport, State,
-    UnusedReport,
+    AccountReport, ConnectorReport, Credentials, IngressReport, ManagedBy, OwnerState, RegionReport, Report,
+    ServiceReport, State, UnusedReport,
 };
-use super::rows::{UNKNOWN, ingress_name, owner, service_name};
+use super::rows::{UNKNOWN, credentials, ingress_name, owner, service_name};
 use super::{ascii, counted, notes};
+use crate::cli::AccessArgs;
 use crate::core::words::same;
 
 const HEAD: &str = "\
@@ -23,42 +24,80 @@ At last, by hand, where nothing else uses them: log groups /aws/apprunner/..., E
 roles, and the roles AWSServiceRoleForAppRunner and AWSServiceRoleForAppRunnerNetworking.
 ";
 
-/// Renders the plan.
-pub(super) fn render(report: &Report) -> String {
+/// Renders the plan. The commands of kubectl name the cluster that the report has read.
+pub(super) fn render(report: &Report, access: &AccessArgs) -> String {
+    let kubectl = Kubectl::of(access);
     let cluster = notes::of_cluster(&report.cluster).map(|note| format!("\n{note}\n"));
+    let id = report.cluster.id.as_deref().map(|id| format!("The cluster is {}.\n", ascii(id)));
     let parts = std::iter::once(HEAD.to_owned())
-        .chain(report.accounts.iter().map(of_account))
+        .chain(id)
+        .chain(report.accounts.iter().map(|account| of_account(&kubectl, account)))
         .chain([format!("\n{BY_HAND}")])
         .chain(cluster)
         .chain([format!("\n{}\n", notes::summary(report))]);
     parts.collect()
 }
 
-fn of_account(account: &AccountReport) -> String {
-    let name = account.account.as_deref().unwrap_or("unknown");
+fn of_account(kubectl: &Kubectl, account: &AccountReport) -> String {
+    let (name, read_with) = (account.account.as_deref().unwrap_or("unknown"), credentials(&account.credentials));
     if let Some(problem) = &account.problem {
-        return format!("\nAccount {name} ({}): not read: {}\n", account.credentials, ascii(&problem.message));
+        return format!("\nAccount {name} ({}): not read: {}\n", ascii(&read_with), ascii(&problem.message));
     }
-    let (aws, name) = (Aws::of(account), format!("{name} ({})", account.credentials));
-    account.regions.iter().map(|region| of_region(&name, &aws, region)).collect()
+    let (aws, title) = (Aws::of(account), format!("{name} ({})", ascii(&read_with)));
+    let regions: String = account.regions.iter().map(|region| of_region(&title, kubectl, &aws, region)).collect();
+    if regions.is_empty() { String::new() } else { aws.note(name) + &regions }
+}
+
+/// The words before a command of kubectl.
+struct Kubectl(String);
+
+impl Kubectl {
+    /// With the flags of the report: in another cluster the command would reach another object of the same name.
+    fn of(access: &AccessArgs) -> Self {
+        let file = access.kubeconfig.as_ref().map(|file| format!(" --kubeconfig {}", quoted(&file.to_string_lossy())));
+        let context = access.context.as_ref().map(|context| format!(" --context {}", quoted(context)));
+        Self(["kubectl".to_owned(), file.unwrap_or_default(), context.unwrap_or_default()].concat())
+    }
+
+    fn command(&self, arguments: &str) -> String {
+        format!("        {} {arguments}\n", self.0)
+    }
 }
 
 /// The words before a command of the AWS CLI.
-struct Aws(String);
+struct Aws {
+    command: String,
+    /// The commands need credentials that the user has to choose.
+    of_role: bool,
+}
 
 impl Aws {
-    /// With a profile if the report was read with one; a role has to be chosen by the user.
+    /// With a profile if the report was read with one.
     fn of(account: &AccountReport) -> Self {
-        let profile = account.credentials.strip_prefix("profile ");
-        Self(profile.map_or_else(|| "aws".to_owned(), |profile| format!("aws --profile {}", quoted(profile))))
+        let command = match &account.credentials {
+            Credentials::Profile(profile) => format!("aws --profile {}", quoted(profile)),
+            Credentials::Current | Credentials::Role(_) => "aws".to_owned(),
+        };
+        Self { command, of_role: matches!(account.credentials, Credentials::Role(_)) }
+    }
+
+    /// With the credentials of another account, a command would find nothing, and look as if nothing remained.
+    fn note(&self, account: &str) -> String {
+        if !self.of_role {
+            return String::new();
+        }
+        format!(
+            "\nThe aws commands of account {account} need credentials of that account. This prints the account of the present \
+             ones:\n        aws sts get-caller-identity --query Account --output text\n"
+        )
     }
 
     fn command(&self, service: &str, region: &RegionReport, command: &str, arguments: &str) -> String {
-        format!("        {} {service} {command} --region {} {arguments}\n", self.0, region.region)
+        format!("        {} {service} {command} --region {} {arguments}\n", self.command, region.region)
     }
 }
 
-fn of_region(account: &str, aws: &Aws, region: &RegionReport) -> String {
+fn of_region(account: &str, kubectl: &Kubectl, aws: &Aws, region: &RegionReport) -> String {
     match region.state {
         State::NotSubscribed => return String::new(),
         State::NotRead => return format!("\nAccount {account}, {}: not read: {}\n", region.region, failures(region)),
@@ -67,7 +106,7 @@ fn of_region(account: &str, aws: &Aws, region: &RegionReport) -> String {
     let steps = [
         ingress_connections(aws, region),
         services(aws, region),
-        connectors(aws, region),
+        connectors(kubectl, aws, region),
         network(aws, region),
         left_over(aws, region),
     ];
@@ -155,28 +194,32 @@ fn care(status: &str) -> Option<&'static str> {
     .find_map(|(word, care)| same(status, word).then_some(care))
 }
 
-fn connectors(aws: &Aws, region: &RegionReport) -> String {
+fn connectors(kubectl: &Kubectl, aws: &Aws, region: &RegionReport) -> String {
     let remaining = region.connectors.iter().flatten().filter(|one| !one.is_inactive());
-    step("VPC connectors", remaining.map(|one| connector(aws, region, one)))
+    step("VPC connectors", remaining.map(|one| connector(kubectl, aws, region, one)))
 }
 
-fn connector(aws: &Aws, region: &RegionReport, one: &ConnectorReport) -> String {
-    let mut notes = vec![held(one)];
-    notes.extend(owned(one));
-    let manager = one.managed_by.as_ref().and_then(|all| all.iter().find(|manager| manager.claimed).or(all.first()));
-    let (note, command) = match (manager, &one.managed_by, one.owner.state) {
+fn connector(kubectl: &Kubectl, aws: &Aws, region: &RegionReport, one: &ConnectorReport) -> String {
+    let (note, command) = next(kubectl, aws, region, one);
+    let notes: Vec<_> = std::iter::once(held(one)).chain(owned(one)).chain([note]).collect();
+    item(&one.name, &notes) + &command
+}
+
+/// What to do about a connector, and the commands. There is none where it is not known who owns or manages it.
+fn next(kubectl: &Kubectl, aws: &Aws, region: &RegionReport, one: &ConnectorReport) -> (String, String) {
+    let only = |note: &str| (note.to_owned(), String::new());
+    let Some(managers) = &one.managed_by else { return only("which object manages it is unknown") };
+    match (one.owner.state, managers.first()) {
         // An object of this cluster would be released without its connector.
-        (.., OwnerState::AnotherCluster) => (Some("delete its object in that cluster".to_owned()), String::new()),
-        (Some(manager), ..) => by_object(manager),
-        (None, None, _) => (Some("which object manages it is unknown".to_owned()), String::new()),
-        (None, Some(_), _) => {
+        (OwnerState::AnotherCluster, _) => only("delete its object in that cluster"),
+        (OwnerState::Unknown, None) => only("find out who owns it before you delete it"),
+        (_, Some(manager)) => by_object(kubectl, manager, managers.len() - 1),
+        (_, None) => {
             let argument = format!("--vpc-connector-arn {}", quoted(&one.arn));
             let note = "no object manages it: run apprunner-operator adopt, or delete it once nothing holds it";
-            (Some(note.to_owned()), aws.command("apprunner", region, "delete-vpc-connector", &argument))
+            (note.to_owned(), aws.command("apprunner", region, "delete-vpc-connector", &argument))
         }
-    };
-    notes.extend(note);
-    item(&one.name, &notes) + &command
+    }
 }
 
 fn held(one: &ConnectorReport) -> String {
@@ -198,33 +241,43 @@ fn owned(one: &ConnectorReport) -> Option<String> {
 }
 
 /// The object can be deleted at once: the operator deletes the connector when the last service has released it.
-fn by_object(manager: &ManagedBy) -> (Option<String>, String) {
-    let ManagedBy { namespace, name, .. } = manager;
+fn by_object(kubectl: &Kubectl, manager: &ManagedBy, others: usize) -> (String, String) {
+    let ManagedBy { namespace, name, claimed, reason, deletion_policy, deleting } = manager;
     let object = format!("vpcc/{} --namespace {}", quoted(name), quoted(namespace));
-    let waits = manager.reason.as_deref().filter(|reason| *reason != "Available");
-    let waits = waits.map_or_else(String::new, |reason| format!(", {reason}"));
-    if manager.deleting {
-        return (Some(format!("{namespace}/{name} is being deleted{waits}: nothing to do")), String::new());
+    let more = if others > 0 { format!(" (and {} more name it)", counted(others, "object")) } else { String::new() };
+    let by = format!("managed by {namespace}/{name}{more}");
+    let retained = deletion_policy.as_deref().is_some_and(|policy| policy != "Delete");
+    let why = reason.as_deref().unwrap_or("New");
+    let waits = ["Available", "New", "Adopting", "Deleting", "InUse"].contains(&why);
+    let only = |note: String| (note, String::new());
+    if *deleting && retained {
+        return only(format!("{by}, which is being deleted with Retain: the connector will remain"));
     }
-    let delete = format!("        kubectl delete {object} --wait=false\n");
-    if manager.deletion_policy.as_deref().is_some_and(|policy| policy != "Delete") {
+    if !waits {
+        return only(format!("{by}, which needs you: {why} (see the runbook)"));
+    }
+    if *deleting {
+        return only(format!("{by}, which is being deleted, {why}: nothing to do"));
+    }
+    let delete = kubectl.command(&format!("delete {object} --wait=false"));
+    if retained {
         let policy = r#"--type=merge --patch='{"spec":{"deletionPolicy":"Delete"}}'"#;
-        let note = format!("managed by {namespace}/{name} with Retain{waits}");
-        return (Some(note), format!("        kubectl patch {object} {policy}\n{delete}"));
+        return (format!("{by} with Retain"), kubectl.command(&format!("patch {object} {policy}")) + &delete);
     }
-    let note = format!("managed by {namespace}/{name}{waits}; its deletion may begin now, and waits for the services");
-    (Some(note), delete)
+    let unclaimed = if *claimed { "" } else { ", which has not claimed it yet" };
+    (format!("{by}{unclaimed}; its deletion may begin now, and waits for the services"), delete)
 }
 
 fn network(aws: &Aws, region: &RegionReport) -> String {
     let ids = |of: fn(&ConnectorReport) -> &Vec<String>| {
-        let mut ids: Vec<_> = region.connectors.iter().flatten().flat_map(of).cloned().collect();
+        let remaining = region.connectors.iter().flatten().filter(|one| !one.is_inactive());
+        let mut ids: Vec<_> = remaining.flat_map(of).cloned().collect();
         ids.sort();
         ids.dedup();
         ids
     };
     let (subnets, groups) = (ids(|one| &one.subnets), ids(|one| &one.security_groups));
-    if subnets.is_empty() && groups.is_empty() {
+    if subnets.is_empty() {
         return String::new();
     }
     let filters = format!(

@@ -2,7 +2,8 @@
 
 use super::ascii;
 use super::model::{
-    AccountReport, Blocker, ConnectorReport, IngressReport, ManagedBy, Owner, OwnerState, RegionReport, ServiceReport,
+    AccountReport, Blocker, ConnectorReport, Credentials, IngressReport, ManagedBy, Owner, OwnerState, RegionReport,
+    ServiceReport,
 };
 
 /// A table with a title.
@@ -160,6 +161,15 @@ fn managed_by(manager: &ManagedBy) -> String {
     notes.extend(reason.clone().filter(|reason| reason != "Available"));
     notes.extend(deletion_policy.clone().filter(|policy| policy != "Delete"));
     if notes.is_empty() { format!("{namespace}/{name}") } else { format!("{namespace}/{name} ({})", notes.join(", ")) }
+}
+
+/// The credentials of an account, for readers.
+pub(super) fn credentials(credentials: &Credentials) -> String {
+    match credentials {
+        Credentials::Current => "current credentials".to_owned(),
+        Credentials::Profile(name) => format!("profile {name}"),
+        Credentials::Role(arn) => arn.clone(),
+    }
 }
 
 /// The name of a service of the region, or its ARN.

@@ -228,17 +228,29 @@ impl Scanner {
 }
 
 impl RegionScan {
+    /// The failure of each list, the connectors and the services first.
+    pub(super) fn list_failures(&self) -> [Option<&Failure>; 6] {
+        [
+            self.connectors.failure.as_ref(),
+            self.services.failure.as_ref(),
+            self.ingress_connections.failure.as_ref(),
+            self.auto_scaling.failure.as_ref(),
+            self.source_connections.failure.as_ref(),
+            self.observability.failure.as_ref(),
+        ]
+    }
+
+    /// Every failure, of lists and of single resources.
+    pub(super) fn failures(&self) -> Vec<Failure> {
+        let tags = self.connectors.items.iter().map(|one| one.owner_tag.as_ref().err());
+        let services = self.services.items.iter();
+        let services = services.flat_map(|one| [one.settings.as_ref().err(), one.custom_domains.as_ref().err()]);
+        self.list_failures().into_iter().chain(tags).chain(services).flatten().cloned().collect()
+    }
+
     /// One line about the result.
     pub(super) fn in_words(&self) -> String {
-        let lists = [
-            &self.connectors.failure,
-            &self.services.failure,
-            &self.ingress_connections.failure,
-            &self.auto_scaling.failure,
-            &self.source_connections.failure,
-            &self.observability.failure,
-        ];
-        match lists.into_iter().flatten().next() {
+        match self.list_failures().into_iter().flatten().next() {
             Some(failure) if failure.class == ErrorClass::SubscriptionRequired => {
                 "not subscribed to App Runner".to_owned()
             }

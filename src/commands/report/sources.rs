@@ -14,6 +14,7 @@ use crate::core::arn::{AccountId, AccountRegion, Region};
 use crate::core::intervals::Intervals;
 use crate::core::outcome::{Failure, Operation};
 
+use super::model::Credentials;
 use super::scan::max_tries;
 
 /// The account of the credentials is not requested again after this time.
@@ -24,14 +25,13 @@ pub(super) struct Source {
     pub(super) aws: Arc<Aws>,
     pub(super) account: AccountId,
     pub(super) regions: Vec<Region>,
-    /// A name of the credentials, for users.
-    pub(super) credentials: String,
+    pub(super) credentials: Credentials,
 }
 
 /// Credentials whose account could not be found out, or an account whose role cannot be assumed.
 pub(super) struct Unread {
     pub(super) account: Option<AccountId>,
-    pub(super) credentials: String,
+    pub(super) credentials: Credentials,
     pub(super) failure: Failure,
 }
 
@@ -41,7 +41,7 @@ pub(super) async fn find(aws: &AwsArgs, identities: &IdentityArgs) -> Vec<Result
         let accounts = Arc::new(identities.accounts.clone().unwrap_or_default());
         let own = own(aws, None, &accounts).await;
         let roles = match &own {
-            Ok(own) => join_all(accounts.iter().map(|(id, _)| role(own, id, &accounts))).await,
+            Ok(own) => join_all(accounts.iter().map(|(id, _)| role(aws, own, id, &accounts))).await,
             Err(_) => Vec::new(),
         };
         std::iter::once(own).chain(roles).collect()
@@ -71,7 +71,7 @@ fn once_each(found: Vec<Result<Source, Unread>>) -> Vec<Result<Source, Unread>> 
 /// Requests the account of the operator's own credentials, or of a profile, in each region until one answers: a region may
 /// be down, or may not accept these credentials.
 async fn own(args: &AwsArgs, profile: Option<&String>, accounts: &Arc<Accounts>) -> Result<Source, Unread> {
-    let credentials = profile.map_or_else(|| "current credentials".to_owned(), |name| format!("profile {name}"));
+    let credentials = profile.map_or(Credentials::Current, |name| Credentials::Profile(name.clone()));
     let regions = regions(args);
     let intervals = Intervals::default().divided_by(args.pace_divisor);
     let identities = Identities { profile: profile.cloned(), accounts: accounts.clone() };
@@ -82,27 +82,35 @@ async fn own(args: &AwsArgs, profile: Option<&String>, accounts: &Arc<Accounts>)
 }
 
 /// The account of a role, read with the credentials of the role.
-async fn role(own: &Source, account: &AccountId, accounts: &Accounts) -> Result<Source, Unread> {
-    let entry = accounts.get(account);
-    let allowed =
-        |region: &&Region| entry.and_then(|entry| entry.regions.as_ref()).is_none_or(|all| all.contains(region));
-    let regions: Vec<Region> = own.regions.iter().filter(allowed).cloned().collect();
-    let credentials = entry.map_or_else(String::new, |entry| entry.role.to_string());
-    let Some(region) = regions.first().or(own.regions.first()).cloned() else {
-        return Ok(Source { aws: own.aws.clone(), account: account.clone(), regions, credentials });
-    };
-    let place = AccountRegion { account: account.clone(), region };
+///
+/// The regions of the entry say where the account may be used, and not where it has resources, so all are read.
+async fn role(args: &AwsArgs, own: &Source, account: &AccountId, accounts: &Accounts) -> Result<Source, Unread> {
+    let credentials = Credentials::Role(accounts.get(account).map_or_else(String::new, |entry| entry.role.to_string()));
+    let retry = Intervals::default().divided_by(args.pace_divisor).retry;
     let mut tries = 0;
     loop {
-        let Err(failure) = own.aws.sessions.for_account_region(&place).await else {
-            return Ok(Source { aws: own.aws.clone(), account: account.clone(), regions, credentials });
-        };
+        let mut first = None;
+        for region in own.regions.clone() {
+            let place = AccountRegion { account: account.clone(), region };
+            match own.aws.sessions.for_account_region(&place).await {
+                Ok(_) => {
+                    let (aws, regions) = (own.aws.clone(), own.regions.clone());
+                    return Ok(Source { aws, account: account.clone(), regions, credentials });
+                }
+                Err(failure) => first.get_or_insert(failure),
+            };
+        }
         tries += 1;
+        let failure = first.unwrap_or_else(no_region);
         if tries >= max_tries(failure.class) {
             return Err(Unread { account: Some(account.clone()), credentials, failure });
         }
-        tokio::time::sleep(Intervals::default().retry.jittered(tries, rand::random())).await;
+        tokio::time::sleep(retry.jittered(tries, rand::random())).await;
     }
+}
+
+fn no_region() -> Failure {
+    Failure::unproven(Operation::GetCallerIdentity, "there is no region to ask in")
 }
 
 /// The regions to read, each once.
@@ -135,8 +143,7 @@ async fn identify(
             first = first.or(Some(failure));
         }
         tries += 1;
-        let failure =
-            first.unwrap_or_else(|| Failure::unproven(Operation::GetCallerIdentity, "there is no region to ask in"));
+        let failure = first.unwrap_or_else(no_region);
         if tries >= max_tries(failure.class) {
             return Err(failure);
         }

@@ -1,8 +1,9 @@
 //! The report as aligned text and as Markdown: for each account a table of each kind of resource, and notes.
 
+use super::ascii;
 use super::model::{AccountReport, Report};
 use super::notes;
-use super::rows::{Section, sections};
+use super::rows::{Section, credentials, sections};
 
 /// Spaces between two columns.
 const GAP: usize = 3;
@@ -26,7 +27,7 @@ pub(super) fn markdown(report: &Report) -> String {
 
 fn of_account(account: &AccountReport, wide: bool, heading: &str, table: &dyn Fn(&Section) -> String) -> String {
     let name = account.account.as_deref().unwrap_or("unknown");
-    let mut text = format!("{heading}Account {name} ({})\n\n", account.credentials);
+    let mut text = format!("{heading}Account {name} ({})\n\n", ascii(&credentials(&account.credentials)));
     text.extend(sections(account, wide).iter().map(table));
     let notes = notes::of_account(account);
     let between = if heading.is_empty() { "\n" } else { "\n\n" };

@@ -8,13 +8,15 @@ use proptest::prelude::*;
 
 use super::combine::{self, AccountScan, CALLS};
 use super::diff;
-use super::manifests::{self, Unmanaged, names};
-use super::model::{ConnectorReport, OwnerState, RegionReport, Report, State};
+use super::manifests::{self, Into, Unmanaged, names};
+use super::model::{ConnectorReport, Credentials, OwnerState, RegionReport, Report, State};
 use super::objects::{ClusterState, Object};
 use super::scan::{Described, Partial, RegionScan, Tagged};
 use super::{csv, notes, plan, table, yaml};
 use crate::api::DeletionPolicy;
 use crate::apprunner::inventory::{Configuration, IngressConnection, ServiceSettings};
+use crate::cli::AccessArgs;
+use crate::core::accounts::{Account, Accounts, Namespaces};
 use crate::core::arn::ConnectorArn;
 use crate::core::error_class::ErrorClass;
 use crate::core::outcome::{Connector, Failure, Operation, Service};
@@ -78,7 +80,7 @@ fn scan(connectors: Vec<Tagged>, services: Vec<Described>) -> RegionScan {
 
 fn of_account(account: &str, regions: Vec<(&str, RegionScan)>) -> AccountScan {
     let regions = regions.into_iter().map(|(region, scan)| (region.parse().unwrap(), scan)).collect();
-    AccountScan { account: Some(account.into()), credentials: "current credentials".into(), regions: Ok(regions) }
+    AccountScan { account: Some(account.into()), credentials: Credentials::Current, regions: Ok(regions) }
 }
 
 fn cluster(objects: Vec<Object>) -> ClusterState {
@@ -161,8 +163,9 @@ fn everything() -> Report {
         ..scan(vec![active("half")], Vec::new())
     };
     let nowhere = Failure::new(Operation::ListVpcConnectors, ErrorClass::SubscriptionRequired, "OptInRequired", "no");
-    let unsubscribed =
-        RegionScan { connectors: Partial { items: Vec::new(), failure: Some(nowhere) }, ..RegionScan::default() };
+    let refused = Partial { items: Vec::new(), failure: Some(nowhere.clone()) };
+    let services = Partial { items: Vec::new(), failure: Some(nowhere) };
+    let unsubscribed = RegionScan { connectors: refused, services, ..RegionScan::default() };
     let objects = vec![
         object("shop", &shop, Some(&shop)),
         Object { deletion_policy: Some("Retain".into()), ..object("kept", &kept, Some(&kept)) },
@@ -174,7 +177,7 @@ fn everything() -> Report {
         vec![(REGION, full), ("us-east-1", half), ("us-west-2", unsubscribed), ("eu-central-1", RegionScan::default())];
     let unread = AccountScan {
         account: Some("444455556666".into()),
-        credentials: "arn:aws:iam::444455556666:role/apprunner-operator".into(),
+        credentials: Credentials::Role("arn:aws:iam::444455556666:role/apprunner-operator".into()),
         regions: Err(denied(Operation::AssumeRole)),
     };
     combine::report(vec![of_account(ACCOUNT, regions), unread], &cluster(objects), NOW)
@@ -204,8 +207,10 @@ fn every_format_is_as_committed() {
     assert_expected(&expected("report.csv"), &csv::render(&report).unwrap());
     assert_expected(&expected("report.json"), &super::json(&report).unwrap());
     assert_expected(&expected("report.yaml"), &yaml(&report).unwrap());
-    assert_expected(&expected("plan.txt"), &plan::render(&report));
-    let manifests = manifests::render(&Unmanaged::of(&report), &[], Some("shop"), &DeletionPolicy::Retain).unwrap();
+    assert_expected(&expected("plan.txt"), &plan::render(&report, &AccessArgs::default()));
+    let into =
+        Into { objects: Some(&[]), namespace: Some("shop"), deletion_policy: &DeletionPolicy::Retain, accounts: None };
+    let manifests = manifests::render(&Unmanaged::of(&report), &into).unwrap();
     assert_expected(&expected("manifests.yaml"), &manifests);
 }
 
@@ -262,10 +267,14 @@ fn what_could_not_be_read_is_null_and_never_empty() {
     assert_eq!((shop.held_by.as_ref().map(Vec::len), shop.held_by_complete), (Some(1), false));
     assert_eq!(one.services.unwrap().iter().filter(|service| service.connectors.is_none()).count(), 1);
 
+    let cut = || Partial { items: Vec::new(), failure: Some(denied(Operation::ListConnections)) };
     let none_read = RegionScan {
         connectors: Partial { items: Vec::new(), failure: Some(denied(Operation::ListVpcConnectors)) },
         services: unread(Operation::ListServices),
-        ..RegionScan::default()
+        ingress_connections: Partial { items: Vec::new(), failure: Some(denied(Operation::ListVpcIngressConnections)) },
+        auto_scaling: cut(),
+        source_connections: cut(),
+        observability: cut(),
     };
     let one = region(none_read, &none);
     assert_eq!((one.state, one.connectors, one.quota), (State::NotRead, None, None));
@@ -338,9 +347,8 @@ fn what_went_came_and_changed_is_told_apart_from_what_is_unknown() {
         (vec!["web".into(), "old".into()], vec!["new".into()])
     );
     assert_eq!(difference.changed.len(), 1, "shop is no longer held");
-    assert_expected(&expected("diff.txt"), &diff::render(&difference, &old));
-    assert_eq!(diff::compare(&old, &old), diff::Difference::default());
-    assert!(diff::render(&diff::compare(&old, &old), &old).contains("Nothing changed"));
+    assert_expected(&expected("diff.txt"), &diff::render(&difference));
+    assert!(diff::render(&diff::compare(&old, &old)).ends_with("\nNothing changed.\n"));
 
     let unread = Partial { items: Vec::new(), failure: Some(denied(Operation::ListVpcConnectors)) };
     let cut = report(RegionScan { connectors: unread, ..RegionScan::default() }, &none);
@@ -349,7 +357,14 @@ fn what_went_came_and_changed_is_told_apart_from_what_is_unknown() {
         (named(&difference.gone), named(&difference.unknown)),
         (vec!["web".into()], vec!["old".into(), "shop".into()])
     );
-    assert_eq!(named(&diff::compare(&cut, &new).new), Vec::<String>::new(), "nobody knows what was there before");
+    let difference = diff::compare(&cut, &new);
+    assert_eq!((named(&difference.new), named(&difference.first_seen)), (vec![], vec!["new".into(), "shop".into()]));
+    let nothing_read = diff::render(&diff::compare(&cut, &cut));
+    assert!(nothing_read.contains("Nothing changed in what both reports have read."), "{nothing_read}");
+    let elsewhere =
+        combine::report(vec![of_account("444455556666", vec![(REGION, RegionScan::default())])], &none, NOW);
+    let difference = diff::compare(&old, &elsewhere);
+    assert_eq!((named(&difference.gone), difference.unknown.len()), (vec![], 3), "another account was read");
 }
 
 #[test]
@@ -373,10 +388,83 @@ fn an_older_report_of_another_kind_is_refused() {
 fn a_command_of_the_plan_cannot_become_another_command() {
     let mut evil = connector("shop", 1, "ACTIVE");
     evil.arn = Some("arn:aws:apprunner:x; rm -rf /'$(x)`\n".into());
-    let text = plan::render(&report(scan(vec![tagged(evil, None)], Vec::new()), &cluster(Vec::new())));
+    let text =
+        plan::render(&report(scan(vec![tagged(evil, None)], Vec::new()), &cluster(Vec::new())), &AccessArgs::default());
     let command = text.lines().find(|line| line.contains("delete-vpc-connector")).unwrap();
     let words = shlex::split(command).unwrap();
     assert_eq!(words.last().unwrap(), "arn:aws:apprunner:x; rm -rf /'$(x)`?", "{command}");
+}
+
+/// The plan for one connector that these objects name.
+fn planned(tag: Option<&str>, objects: Vec<Object>) -> String {
+    let access = AccessArgs { kubeconfig: Some("/tmp/a b".into()), context: Some("prod".into()) };
+    plan::render(
+        &report(scan(vec![tagged(connector("shop", 1, "ACTIVE"), tag)], Vec::new()), &cluster(objects)),
+        &access,
+    )
+}
+
+#[test]
+fn the_plan_deletes_only_what_is_known_to_be_ours_and_in_the_cluster_that_was_read() {
+    let arn = connector_arn("shop", 1);
+    let egress = || object("egress", &arn, Some(&arn));
+    let ours = planned(Some("c1/shop/egress"), vec![egress()]);
+    assert!(ours.contains("kubectl --kubeconfig '/tmp/a b' --context prod delete vpcc/egress"), "{ours}");
+    let waiting = |reason: &str| Object { deleting: true, reason: Some(reason.into()), ..egress() };
+    for (object, says) in [
+        (waiting("InUse"), "which is being deleted, InUse: nothing to do"),
+        (waiting("WrongAccount"), "which needs you: WrongAccount"),
+        (Object { deletion_policy: Some("Retain".into()), ..waiting("InUse") }, "the connector will remain"),
+        (Object { reason: Some("OwnedByAnother".into()), ..object("asks", &arn, None) }, "needs you: OwnedByAnother"),
+    ] {
+        let plan = planned(Some("c1/shop/egress"), vec![object]);
+        assert!(plan.contains(says) && !plan.contains("kubectl") && !plan.contains("delete-vpc-connector"), "{plan}");
+    }
+    let foreign = planned(Some("c2/shop/egress"), vec![egress()]);
+    assert!(foreign.contains("delete its object in that cluster") && !foreign.contains("kubectl"), "{foreign}");
+    let unread = Tagged { owner_tag: Err(denied(Operation::ListTagsForResource)), ..active("shop") };
+    let unread = plan::render(&report(scan(vec![unread], Vec::new()), &cluster(Vec::new())), &AccessArgs::default());
+    assert!(unread.contains("find out who owns it") && !unread.contains("delete-vpc-connector"), "{unread}");
+}
+
+#[test]
+fn one_refusal_hides_nothing_and_a_cut_list_is_not_complete() {
+    let none = cluster(Vec::new());
+    let no = Failure::new(Operation::ListObservabilityConfigurations, ErrorClass::SubscriptionRequired, "OptIn", "no");
+    let observability = Partial { items: Vec::new(), failure: Some(no) };
+    let one = region(RegionScan { observability, ..RegionScan::default() }, &none);
+    assert_eq!((one.state, one.problems.len()), (State::PartlyRead, 1));
+
+    // The session failed between two pages, so the failure is not that of the list's own call.
+    let web = || service("web", "RUNNING", None);
+    let services = Partial { failure: Some(denied(Operation::AssumeRole)), ..part(vec![web()]) };
+    let cut = report(RegionScan { services, ..RegionScan::default() }, &none);
+    assert!(!cut.accounts[0].regions[0].complete.services);
+    let old = report(scan(Vec::new(), vec![web(), service("more", "RUNNING", None)]), &none);
+    assert_eq!(diff::compare(&old, &cut).gone, vec![]);
+    assert!(csv::render(&cut).unwrap().contains("Service,unknown"));
+
+    let ingress = IngressConnection { arn: "arn:1".into(), ..IngressConnection::default() };
+    let nameless = RegionScan { ingress_connections: part(vec![ingress]), ..scan(Vec::new(), vec![web()]) };
+    assert_eq!(region(nameless, &none).services.unwrap()[0].ingress_connections, None, "it may hold this service");
+}
+
+#[test]
+fn adopted_objects_say_what_is_not_known_or_not_allowed() {
+    let report = report(scan(vec![active("shop")], Vec::new()), &ClusterState::unreadable("it is away"));
+    let mut accounts = Accounts::default();
+    let role = "arn:aws:iam::111122223333:role/a".parse().unwrap();
+    let namespaces = Namespaces::Only(vec!["jobs".into()]);
+    accounts.insert(Account { role, external_id: None, namespaces, regions: None }).unwrap();
+    let into = Into {
+        objects: None,
+        namespace: Some("shop"),
+        deletion_policy: &DeletionPolicy::Retain,
+        accounts: Some(&accounts),
+    };
+    let text = manifests::render(&Unmanaged::of(&report), &into).unwrap();
+    assert!(text.contains("# careful: an object may manage it already"), "{text}");
+    assert!(text.contains("# careful: the namespace shop may not use account 111122223333"), "{text}");
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl World {
     }
 
     /// Answers one call with a failure.
-    fn answer_with(&mut self, failure: Outcome<()>) -> Vec<String> {
+    pub(super) fn answer_with(&mut self, failure: Outcome<()>) -> Vec<String> {
         let Step::Call(call) = self.next() else { panic!("there is no call to answer") };
         let outcome = match call.clone() {
             ScanCall::List(token) => ScanOutcome::List { token, outcome: retyped(failure) },

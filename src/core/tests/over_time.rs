@@ -1,13 +1,15 @@
 //! Services that block a deletion for long, or come back: what the scan knows of their times, the message, and the stall.
 
 use super::blockers::World;
-use super::evidence::{ARN, WALL};
+use super::evidence::{ARN, WALL, refused};
 use super::in_use::in_use;
 use crate::api::condition;
 use crate::core::blocker::{Arrival, Blocker};
 use crate::core::blockers::{Blockers, ServiceScan, Services};
+use crate::core::error_class::ErrorClass;
 use crate::core::event::EventReason;
 use crate::core::evidence::Evidence;
+use crate::core::outcome::Operation;
 use crate::core::state::Deletion;
 use crate::core::{stall, status};
 
@@ -143,6 +145,22 @@ fn a_service_that_is_described_late_in_the_first_scan_is_not_new() {
     world.later(60_000);
     world.scan_all();
     assert_eq!(world.blocking().iter().map(|blocker| blocker.arrival).collect::<Vec<_>>(), [None, None]);
+}
+
+#[test]
+fn a_service_that_app_runner_does_not_know_for_a_moment_has_not_come_back() {
+    let mut world = scanned("holder", "RUNNING");
+    world.later(60_000);
+    world.put("holder", "PAUSED", Some(ARN));
+    // The list shows the change, and the describe answers that there is no such service.
+    world.answer();
+    world.answer_with(refused(Operation::DescribeService, ErrorClass::NotFound));
+    assert_eq!(world.blocking(), [], "it may have been deleted");
+    world.next_scan();
+    assert_eq!(world.blocker("holder").arrival, None, "it used the connector all the time");
+    world.changed("holder", "RUNNING", None);
+    world.changed("holder", "RUNNING", Some(ARN));
+    assert!(world.blocker("holder").arrival.is_some_and(|arrival| arrival.again), "now it has come back");
 }
 
 #[test]
