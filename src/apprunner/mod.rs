@@ -34,9 +34,6 @@ pub(crate) use aws::Aws;
 
 /// The deadline of a connection. A call without a connection was not sent.
 pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
-/// A connection that was idle for this long is closed. It is longer than the interval of the service scan, and after many
-/// calls at once each worker would leave a connection open.
-pub(crate) const IDLE_CONNECTION: Duration = Duration::from_secs(8);
 /// The deadline of an answer. The outcome of a call without an answer is unknown.
 pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(10);
 /// The deadline of an answer of STS. It is shorter because all other calls wait for STS.

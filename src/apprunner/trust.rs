@@ -14,7 +14,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use super::{IDLE_CONNECTION, error_text};
+use super::error_text;
 use crate::core::error_class::ErrorClass;
 use crate::core::outcome::{Failure, Operation};
 
@@ -58,7 +58,6 @@ fn client(context: Option<TlsContext>) -> SharedHttpClient {
     Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::AwsLc));
         connector.set_connector_settings(settings.cloned());
-        connector.set_pool_idle_timeout(Some(Some(IDLE_CONNECTION)));
         if let Some(components) = components {
             connector.set_sleep_impl(components.sleep_impl());
         }

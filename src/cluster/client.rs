@@ -14,7 +14,7 @@ use tower::{BoxError, Service, ServiceBuilder};
 use tower_http::timeout::ResponseBodyTimeoutLayer;
 
 use super::proxy::UnusableProxy;
-use super::{CALL_DEADLINE, CONNECT_DEADLINE, Error, IDLE_CONNECTION, SILENCE_DEADLINE, access, within_deadline};
+use super::{CALL_DEADLINE, CONNECT_DEADLINE, Error, SILENCE_DEADLINE, access, within_deadline};
 use crate::cli::AccessArgs;
 use crate::core::ownership::{ClusterId, ClusterIdError};
 
@@ -106,7 +106,7 @@ where
     let mut connector = TimeoutConnector::new(config.rustls_https_connector_with_connector(connector)?);
     connector.set_connect_timeout(Some(CONNECT_DEADLINE));
     let mut connections = legacy::Client::builder(TokioExecutor::new());
-    connections.pool_idle_timeout(IDLE_CONNECTION).pool_timer(TokioTimer::new());
+    connections.pool_idle_timeout(SILENCE_DEADLINE).pool_timer(TokioTimer::new());
     let service = ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)

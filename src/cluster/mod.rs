@@ -32,10 +32,8 @@ pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// The API server ends a watch after this many seconds; a watch that is silent for longer is closed.
 pub(crate) const WATCH_SECONDS: u32 = 60;
-/// A reply that stays silent for this long is given up.
+/// A reply that stays silent for this long is given up, and a connection that was idle for this long is closed.
 pub(crate) const SILENCE_DEADLINE: Duration = Duration::from_secs(65);
-/// A connection that was idle for this long is closed. After many reconciles at once, each worker would leave one open.
-pub(crate) const IDLE_CONNECTION: Duration = Duration::from_secs(8);
 
 /// The failure of a call to the API server.
 #[derive(Debug, thiserror::Error)]
