@@ -14,7 +14,6 @@
 
 mod aws;
 pub(crate) mod client;
-mod clients;
 mod credentials;
 pub(crate) mod environment;
 mod error_text;

@@ -8,7 +8,8 @@
 #[cfg(any(test, fuzzing))]
 mod canned;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
@@ -17,9 +18,9 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_apprunner::config::IdentityCache;
 
 use super::client::RegionClient;
-use super::clients::{Clients, SessionId};
 use crate::core::accounts::RoleArn;
 use crate::core::arn::{AccountId, Region};
+use crate::sync::lock;
 
 /// Credentials without an expiry time are read again this often, because a file may have changed.
 const REREAD: Duration = Duration::from_mins(5);
@@ -28,28 +29,21 @@ const RENEW_BEFORE: Duration = Duration::from_mins(5);
 /// The shortest time between two renewals.
 pub(super) const RENEW_AGAIN: Duration = Duration::from_secs(30);
 
-/// One set of credentials, and their account.
+/// One set of credentials, their account, and a client for each region.
 pub(crate) struct Session {
     account: AccountId,
     /// The name of the role whose credentials these are, as STS reports it.
     role: Option<String>,
     credentials: Credentials,
     config: SdkConfig,
-    id: SessionId,
-    clients: Arc<Clients>,
+    clients: Mutex<HashMap<Region, RegionClient>>,
 }
 
 impl Session {
     /// Binds credentials to their account. The calls use the connections and deadlines of `config`.
-    pub(super) fn new(
-        account: AccountId,
-        role: Option<String>,
-        credentials: Credentials,
-        config: &SdkConfig,
-        clients: Arc<Clients>,
-    ) -> Self {
-        let (config, id) = (with_credentials(config, &credentials), clients.new_session());
-        Self { account, role, credentials, config, id, clients }
+    pub(super) fn new(account: AccountId, role: Option<String>, credentials: Credentials, config: &SdkConfig) -> Self {
+        let config = with_credentials(config, &credentials);
+        Self { account, role, credentials, config, clients: Mutex::default() }
     }
 
     pub(crate) fn account(&self) -> &AccountId {
@@ -74,7 +68,8 @@ impl Session {
     }
 
     pub(super) fn client(&self, region: &Region) -> RegionClient {
-        self.clients.get(self.id, region, &self.config)
+        let mut clients = lock(&self.clients);
+        clients.entry(region.clone()).or_insert_with(|| RegionClient::new(&self.config, region)).clone()
     }
 
     /// The time until the next renewal. It is at least `RENEW_AGAIN`: our clock may be wrong, so credentials that look
@@ -108,13 +103,7 @@ mod tests {
         let expiry = expires_in.map(|left| SystemTime::now() + left);
         let credentials = Credentials::new("AKIDEXAMPLE", "not-a-secret", None, expiry, "test");
         let config = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
-        Session::new(
-            "444455556666".parse().unwrap(),
-            Some("apprunner-operator".into()),
-            credentials,
-            &config,
-            Arc::default(),
-        )
+        Session::new("444455556666".parse().unwrap(), Some("apprunner-operator".into()), credentials, &config)
     }
 
     #[test]

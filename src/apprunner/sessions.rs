@@ -22,7 +22,6 @@ use tracing::info;
 
 use self::slot::Slot;
 use super::client::{Call, Subject};
-use super::clients::Clients;
 use super::environment::Environment;
 use super::session::{Session, with_credentials};
 use super::sts::{self, Identity};
@@ -52,7 +51,6 @@ pub(crate) struct Sessions {
     session_name: OnceLock<String>,
     /// The connections of all sessions, unless a bundle of authorities is configured.
     http: SharedHttpClient,
-    clients: Arc<Clients>,
     own: Slot,
     by_account: HashMap<AccountId, Slot>,
     metrics: Arc<Metrics>,
@@ -74,7 +72,6 @@ impl Sessions {
             own: Slot::new(SharedFailure::Credentials),
             session_name: OnceLock::new(),
             http: trust::default_client(),
-            clients: Arc::default(),
             logged: Mutex::default(),
             identities,
             metrics,
@@ -195,7 +192,7 @@ impl Sessions {
             result => result?,
         };
         self.log_account(&identity.account);
-        Ok(self.own.store(Session::new(identity.account, identity.role, credentials, &config, self.clients.clone())))
+        Ok(self.own.store(Session::new(identity.account, identity.role, credentials, &config)))
     }
 
     /// Assumes the role of an account with the operator's own credentials, unless they are those of that role.
@@ -215,13 +212,7 @@ impl Sessions {
             self.invalidate(&own);
         }
         let credentials = credentials.map_err(|failure| (failure, false))?;
-        Ok(slot.store(Session::new(
-            account.clone(),
-            Some(to.role.name().to_owned()),
-            credentials,
-            &config,
-            self.clients.clone(),
-        )))
+        Ok(slot.store(Session::new(account.clone(), Some(to.role.name().to_owned()), credentials, &config)))
     }
 
     async fn assume(&self, config: &SdkConfig, to: &Account, region: &Region) -> Result<Credentials, Failure> {

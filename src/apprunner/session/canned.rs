@@ -1,6 +1,6 @@
 //! A session with an HTTP client of the caller, for the invariants of replies in [`crate::fuzzing`].
 
-use std::sync::Arc;
+use std::sync::Mutex;
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
@@ -9,7 +9,6 @@ use aws_sdk_apprunner::config::retry::RetryConfig;
 use aws_sdk_apprunner::config::{IdentityCache, Region, SharedHttpClient};
 
 use super::Session;
-use crate::apprunner::clients::Clients;
 use crate::apprunner::sts;
 use crate::core::arn::AccountId;
 use crate::core::outcome::Failure;
@@ -26,8 +25,7 @@ impl Session {
             .identity_cache(IdentityCache::no_cache())
             .retry_config(RetryConfig::disabled())
             .build();
-        let clients = Arc::<Clients>::default();
-        Self { account, role: None, credentials, config, id: clients.new_session(), clients }
+        Self { account, role: None, credentials, config, clients: Mutex::default() }
     }
 
     /// The account of the credentials, as STS reports it.
