@@ -119,6 +119,8 @@ async fn each_profile_is_read_with_its_own_credentials() {
     assert_eq!(half.code, Some(3), "{}", half.err);
     assert!(half.err.contains("in profile missing: ") && half.err.contains("has no profile missing"), "{}", half.err);
     assert_eq!(run("--profile=AKIDONE,,AKIDTWO").await.code, Some(2));
+    let twice = run("--profile=AKIDONE,AKIDONE").await;
+    assert!(twice.code == Some(0) && twice.err.contains("which another profile reads"), "{}", twice.err);
     std::fs::remove_file(config).unwrap();
 }
 

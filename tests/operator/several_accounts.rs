@@ -368,7 +368,7 @@ async fn an_account_that_never_answers_delays_no_other() {
             None => fault.account(SHOP),
         });
         let _operator = world.operator_for(&[entry(SHOP, &["*"]), entry(JOBS, &["*"])]);
-        join_all((0..40).map(async |n| world.create_in(SHOP, &format!("shop-{n}")).await)).await;
+        join_all((0..20).map(async |n| world.create_in(SHOP, &format!("shop-{n}")).await)).await;
         let waiting = || world.emulator.calls().iter().any(|call| call.answered_at.is_none());
         assert!(eventually(async || waiting().then_some(())).await.is_some(), "no call of the silent account");
         join_all(["jobs-1", "jobs-2", "jobs-3"].map(|name| world.claimed_in(JOBS, name))).await;

@@ -15,6 +15,7 @@ use crate::core::intervals::Intervals;
 use crate::core::outcome::{Failure, Operation};
 
 use super::model::Credentials;
+use super::progress::eprint;
 use super::scan::max_tries;
 
 /// The account of the credentials is not requested again after this time.
@@ -56,11 +57,15 @@ pub(super) async fn find(aws: &AwsArgs, identities: &IdentityArgs) -> Vec<Result
 /// the one with a role.
 fn once_each(found: Vec<Result<Source, Unread>>) -> Vec<Result<Source, Unread>> {
     let mut seen = BTreeSet::new();
-    let mut kept: Vec<_> = found
-        .into_iter()
-        .rev()
-        .filter(|source| source.as_ref().map_or(true, |source| seen.insert(source.account.clone())))
-        .collect();
+    let mut is_first = |source: &Source| {
+        let first = seen.insert(source.account.clone());
+        if !first && let Credentials::Profile(name) = &source.credentials {
+            eprint(&format!("profile {name} is of account {}, which another profile reads", source.account));
+        }
+        first
+    };
+    let mut kept: Vec<_> =
+        found.into_iter().rev().filter(|source| source.as_ref().map_or(true, &mut is_first)).collect();
     kept.sort_by_key(|source| match source {
         Ok(source) => Some(source.account.clone()),
         Err(unread) => unread.account.clone(),
