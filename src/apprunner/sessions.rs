@@ -143,7 +143,9 @@ impl Sessions {
             Ok(session) => return Ok(session),
             Err(failed) => failed,
         };
-        if let Some(second) = second.filter(|_| failure.code != NO_CREDENTIALS) {
+        // A right that is missing is missing in every region.
+        let final_answer = failure.code == NO_CREDENTIALS || failure.class == ErrorClass::AccessDenied;
+        if let Some(second) = second.filter(|_| !final_answer) {
             let (later, also) = match self.renew_once(slot, &second, &environment, true).await {
                 Ok(session) => return Ok(session),
                 Err(failed) => failed,
@@ -208,7 +210,7 @@ impl Sessions {
         }
         let config = credentials::in_region(own.config(), region);
         let credentials = self.assume(&config, to, region).await;
-        if let Err(Failure { class: ErrorClass::CredentialsRejected, .. }) = &credentials {
+        if credentials.as_ref().is_err_and(rejects_the_caller) {
             self.invalidate(&own);
         }
         let credentials = credentials.map_err(|failure| (failure, false))?;
@@ -300,4 +302,9 @@ impl Sessions {
         }
         kept.ok_or(failure)
     }
+}
+
+/// True if STS does not accept the credentials that a role is assumed with; a wrong signature or clock ends no session.
+fn rejects_the_caller(failure: &Failure) -> bool {
+    failure.class == ErrorClass::CredentialsRejected && failure.code != WRONG_ACCOUNT && !failure.is_of_signature()
 }

@@ -319,6 +319,7 @@ async fn an_answer_for_another_account_is_not_used() {
     let held = world.reason("shop", "CredentialsRejected").await;
     assert!(message(&held).contains(JOBS) && message(&held).contains(&role(SHOP)), "{}", message(&held));
     assert_eq!(world.called_accounts(), BTreeSet::new());
+    assert_eq!(world.calls(Operation::GetCallerIdentity).len(), 1, "the operator's own credentials are not at fault");
 }
 
 #[tokio::test]
