@@ -4,7 +4,7 @@ CARGO ?= cargo
 TEST_TOOLS = etcd kube-apiserver kube-controller-manager kubectl
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test prove schedules fuzz e2e lint compat chart image image-check audit tools crds cluster
+.PHONY: help demo bench test prove schedules fuzz e2e lint compat chart image hot image-check audit tools crds cluster
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ chart: ## Check the Helm chart: lint, values, and its installation with Helm on 
 image: ## Write the images of the operator and the emulator, and lists of their crates, into target/image
 	@CARGO="$(CARGO)" hack/image/build
 	@CARGO="$(CARGO)" hack/image/sbom
+
+hot: ## Find the functions that the operator runs, and write hack/image/hot.ld (needs valgrind; 15 minutes)
+	@CARGO="$(CARGO)" hack/image/hot
 
 image-check: ## Build the images from two checkouts, and compare their digests
 	@CARGO="$(CARGO)" hack/image/check

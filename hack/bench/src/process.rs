@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -14,8 +15,10 @@ use crate::{PATIENCE, Result};
 /// A program that used less than [`QUIET`] of CPU time within this time has come to rest.
 const WINDOW: Duration = Duration::from_millis(300);
 const QUIET: Duration = Duration::from_millis(2);
-/// Time between two requests to `/readyz`.
+/// Time between two requests to `/readyz`, or two looks at a program that is ending.
 const POLL: Duration = Duration::from_millis(2);
+/// Time for a program to end after SIGTERM.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// A program that ends no later than this one: it ends when its standard input does.
 pub(crate) struct Process {
@@ -29,7 +32,15 @@ pub(crate) struct Process {
 }
 
 impl Drop for Process {
+    /// Lets the program end by itself first, since a profiler around it writes its results then.
     fn drop(&mut self) {
+        let asked = Instant::now();
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok()) {
+            while asked.elapsed() < GRACE && matches!(self.child.try_wait(), Ok(None)) {
+                std::thread::sleep(POLL);
+            }
+        }
         drop(self.child.stdin.take());
         let _ = self.child.kill();
         let _ = self.child.wait();

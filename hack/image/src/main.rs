@@ -6,6 +6,7 @@
 mod archive;
 mod elf;
 mod files;
+mod hot;
 
 use std::error::Error;
 use std::fs;
@@ -30,6 +31,15 @@ enum Cli {
         /// The directory to write them into
         #[arg(long)]
         out: PathBuf,
+    },
+    /// Prints a linker script that places the functions of some runs next to each other
+    Hot {
+        /// The map that the linker wrote of the program, with mangled names
+        #[arg(long)]
+        map: PathBuf,
+        /// The profiles that callgrind wrote of its runs
+        #[arg(required = true)]
+        profiles: Vec<PathBuf>,
     },
 }
 
@@ -83,8 +93,16 @@ fn run(cli: Cli) -> Result<(), Box<dyn Error>> {
             }
         }
         Cli::Write(args) => write(&args)?,
+        Cli::Hot { map, profiles } => {
+            let profiles = profiles.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+            write!(io::stdout(), "{}", hot::script(&read(&map)?, &profiles)?)?;
+        }
     }
     Ok(())
+}
+
+fn read(path: &PathBuf) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("reading {}: {error}", path.display()))
 }
 
 fn write(args: &WriteArgs) -> Result<(), Box<dyn Error>> {
