@@ -7,17 +7,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::http::serve;
 use crate::model::account_region::AccountRegion;
 use crate::model::clock::now;
-use crate::model::connector::NewConnector;
-use crate::model::ids::random_hex;
-use crate::model::service::NewService;
-use crate::state::SharedState;
+use crate::state::{SharedState, tag_map};
 use crate::{
     Behaviors, Call, CallFilter, Config, ConnectorView, Error, Fault, FaultId, QueuedFault, RegionView, Role,
     ServiceStatus, ServiceView,
@@ -173,20 +169,7 @@ impl Emulator {
 
     /// Creates an ACTIVE connector with tags; returns its ARN.
     pub fn create_connector_with_tags(&self, account: &str, region: &str, name: &str, tags: &[(&str, &str)]) -> String {
-        let now = now();
-        let new = NewConnector {
-            name: name.to_owned(),
-            subnets: vec![format!("subnet-{}", &random_hex()[..17])],
-            security_groups: vec![format!("sg-{}", &random_hex()[..17])],
-            tags: tag_map(tags),
-        };
-        let state = &mut *self.shared.state();
-        let owner = AccountRegion::new(account, region);
-        let (region, behaviors) = state.region(&owner, now);
-        let connector = region.make_connector(&owner, new, behaviors, now);
-        let arn = connector.arn.clone();
-        region.connectors.push(connector);
-        arn
+        self.shared.state().create_connector(&AccountRegion::new(account, region), name, tags)
     }
 
     /// Deletes a connector, even if it is in use; returns false if it does not exist.
@@ -216,18 +199,7 @@ impl Emulator {
 
     /// Creates a RUNNING service, with a connector if one is given; returns its ARN.
     pub fn create_service(&self, account: &str, region: &str, name: &str, connector: Option<&str>) -> String {
-        let now = now();
-        let source = json!({ "ImageRepository": { "ImageIdentifier": "example/web:1", "ImageRepositoryType": "ECR" } });
-        let new = NewService {
-            name: name.to_owned(),
-            connector: connector.map(str::to_owned),
-            settings: Map::from_iter([("SourceConfiguration".to_owned(), source)]),
-            tags: BTreeMap::new(),
-        };
-        let state = &mut *self.shared.state();
-        let owner = AccountRegion::new(account, region);
-        let (region, _) = state.region(&owner, now);
-        region.add_service(&owner, new, now)
+        self.shared.state().create_service(&AccountRegion::new(account, region), name, connector)
     }
 
     /// Deletes a service at once; returns false if it does not exist.
@@ -245,8 +217,4 @@ impl Emulator {
     pub fn service(&self, arn: &str) -> Option<ServiceView> {
         self.state().into_iter().flat_map(|region| region.services).find(|service| service.arn == arn)
     }
-}
-
-fn tag_map(tags: &[(&str, &str)]) -> BTreeMap<String, String> {
-    tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use serde_json::{Map, json};
 
 use crate::auth::Credentials;
 use crate::auth::roles::Roles;
@@ -11,10 +12,12 @@ use crate::call_log::CallLog;
 use crate::faults::FaultQueue;
 use crate::gate::Gate;
 use crate::model::account_region::AccountRegion;
-use crate::model::connector::Connector;
+use crate::model::clock::now;
+use crate::model::connector::{Connector, NewConnector};
+use crate::model::ids::random_hex;
 use crate::model::rate_limit::RateLimiter;
 use crate::model::region::Region;
-use crate::model::service::Service;
+use crate::model::service::{NewService, Service};
 use crate::{Behaviors, Config, RegionView};
 
 /// The configuration, the gate and the state, shared by the endpoint, the control API and the handle.
@@ -90,6 +93,36 @@ impl EmulatorState {
         (region, &self.behaviors)
     }
 
+    /// Creates an ACTIVE connector with a new subnet and a new security group; returns its ARN.
+    pub(crate) fn create_connector(&mut self, owner: &AccountRegion, name: &str, tags: &[(&str, &str)]) -> String {
+        let now = now();
+        let new = NewConnector {
+            name: name.to_owned(),
+            subnets: vec![format!("subnet-{}", &random_hex()[..17])],
+            security_groups: vec![format!("sg-{}", &random_hex()[..17])],
+            tags: tag_map(tags),
+        };
+        let (region, behaviors) = self.region(owner, now);
+        let connector = region.make_connector(owner, new, behaviors, now);
+        let arn = connector.arn.clone();
+        region.connectors.push(connector);
+        arn
+    }
+
+    /// Creates a RUNNING service, with a connector if one is given; returns its ARN.
+    pub(crate) fn create_service(&mut self, owner: &AccountRegion, name: &str, connector: Option<&str>) -> String {
+        let now = now();
+        let source = json!({ "ImageRepository": { "ImageIdentifier": "example/web:1", "ImageRepositoryType": "ECR" } });
+        let new = NewService {
+            name: name.to_owned(),
+            connector: connector.map(str::to_owned),
+            settings: Map::from_iter([("SourceConfiguration".to_owned(), source)]),
+            tags: BTreeMap::new(),
+        };
+        let (region, _) = self.region(owner, now);
+        region.add_service(owner, new, now)
+    }
+
     pub(crate) fn regions_mut(&mut self) -> impl Iterator<Item = &mut Region> {
         self.regions.values_mut()
     }
@@ -134,4 +167,8 @@ impl EmulatorState {
         });
         views.collect()
     }
+}
+
+pub(crate) fn tag_map(tags: &[(&str, &str)]) -> BTreeMap<String, String> {
+    tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }

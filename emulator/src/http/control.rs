@@ -2,6 +2,7 @@
 //!
 //! It is no part of AWS and needs no signature. It is strict: a misspelt member is an error, not a default.
 
+mod resources;
 mod roles;
 
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub(crate) fn router() -> Router<Arc<SharedState>> {
         .route("/expire-role-sessions", post(roles::expire_sessions))
         .route("/refuse", post(refuse))
         .route("/state", get(state))
+        .route("/connectors", post(resources::create_connector))
+        .route("/services", post(resources::create_service).delete(resources::delete_service))
         .fallback(not_found)
 }
 
@@ -117,7 +120,9 @@ async fn state(extract::State(shared): State) -> JsonResponse {
 }
 
 async fn not_found() -> ControlError {
-    missing("the control API has calls, reset, behaviors, faults, roles, expire-role-sessions, refuse and state")
+    missing(
+        "the control API has calls, reset, behaviors, faults, roles, expire-role-sessions, refuse, state, connectors and services",
+    )
 }
 
 fn filter(query: &str) -> Result<CallFilter, ControlError> {
@@ -134,6 +139,18 @@ fn filter(query: &str) -> Result<CallFilter, ControlError> {
         }
     }
     Ok(filter)
+}
+
+/// The ARN that a query names, if it names one.
+fn arn(query: &str) -> Result<Option<String>, ControlError> {
+    let mut arn = None;
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match name.as_ref() {
+            "arn" => arn = Some(value.into_owned()),
+            other => return Err(bad_request(&format!("there is no filter {other}"))),
+        }
+    }
+    Ok(arn)
 }
 
 /// Reads an object. It rejects a list of the values in order, which serde accepts for a struct.

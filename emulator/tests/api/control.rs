@@ -199,3 +199,32 @@ async fn unknown_paths_and_methods_are_rejected() {
     assert_eq!(send(&bed, "GET", "/_emulator/reset", "").await.status, 405);
     assert!(bed.emulator.calls().is_empty(), "the log does not contain requests to the control API");
 }
+
+#[tokio::test]
+async fn connectors_and_services_are_created_without_a_client() {
+    let bed = TestBed::start().await;
+    let made = send(&bed, "POST", "/_emulator/connectors", r#"{"name":"shop","region":"eu-west-1"}"#).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let connector = made.json()["arn"].as_str().unwrap().to_owned();
+    assert!(connector.starts_with("arn:aws:apprunner:eu-west-1:111122223333:vpcconnector/shop/1/"), "{connector}");
+    let service = r#"{"name":"web","region":"eu-west-1","account":"111122223333","connector":"shop"}"#;
+    let made = send(&bed, "POST", "/_emulator/services", service).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let arn = made.json()["arn"].as_str().unwrap().to_owned();
+    assert_eq!(bed.emulator.service(&arn).unwrap().connector.as_deref(), Some(connector.as_str()));
+    for (path, wrong) in [
+        ("/_emulator/services", r#"{"name":"web","region":"eu-west-1","connector":"none"}"#),
+        ("/_emulator/services", r#"{"name":"web"}"#),
+        ("/_emulator/connectors", r#"{"name":"shop","region":"eu-west-1","tags":[]}"#),
+    ] {
+        assert_eq!(send(&bed, "POST", path, wrong).await.status, 400, "{wrong}");
+    }
+    let delete = async |query: String| {
+        let request = RawRequest::new("DELETE", format!("/_emulator/services{query}").leak(), "");
+        request.send(&bed.emulator).await.status
+    };
+    assert_eq!(delete(String::new()).await, 400);
+    assert_eq!(delete(format!("?arn={arn}")).await, 204);
+    assert_eq!(bed.emulator.service(&arn).unwrap().status, apprunner_emulator::ServiceStatus::Deleted);
+    assert_eq!(delete("?arn=none".to_owned()).await, 404);
+}

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{ControlError, JsonResponse, State, bad_request, missing, ok, read};
+use super::{ControlError, JsonResponse, State, arn, bad_request, missing, ok, read};
 use crate::Role;
 use crate::auth::roles::Roles;
 use crate::model::clock::now;
@@ -44,17 +44,6 @@ pub(super) async fn delete(
             Ok(StatusCode::NO_CONTENT)
         }
     }
-}
-
-fn arn(query: &str) -> Result<Option<String>, ControlError> {
-    let mut arn = None;
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        match name.as_ref() {
-            "arn" => arn = Some(value.into_owned()),
-            other => return Err(bad_request(&format!("there is no filter {other}"))),
-        }
-    }
-    Ok(arn)
 }
 
 fn no_role(arn: &str) -> ControlError {
