@@ -1,77 +1,20 @@
-//! The chart's README lists every value, the schema checks each, and every alert has an entry in the runbook.
+//! Every alert has an entry in the runbook and tests, and README and notes give the same commands.
 
 use serde_json::Value;
 
 use crate::support::{file, notes, parsed};
 
-const VALUES: &str = "charts/apprunner-operator/values.yaml";
 const RULES: &str = "charts/apprunner-operator/files/rules.yaml";
-
-/// The rows of the README's tables: a value and its default as written there.
-fn rows() -> Vec<(String, String)> {
-    let readme = file("charts/apprunner-operator/README.md");
-    let rows = readme.lines().filter_map(|line| {
-        let (value, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
-        let (default, _) = rest.split_once(" | ")?;
-        Some((value.to_owned(), default.trim_matches('`').to_owned()))
-    });
-    rows.collect()
-}
-
-fn at<'a>(values: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.').try_fold(values, |value, key| value.get(key))
-}
-
-/// Every value that is not a map of others.
-fn leaves(value: &Value, path: &str, found: &mut Vec<String>) {
-    match value.as_object().filter(|map| !map.is_empty()) {
-        Some(map) => {
-            for (key, value) in map {
-                let below = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                leaves(value, &below, found);
-            }
-        }
-        None => found.push(path.to_owned()),
-    }
-}
-
-#[test]
-fn readme_lists_every_value_with_its_default() {
-    let (values, rows) = (&parsed(&file(VALUES))[0], rows());
-    let mut all = Vec::new();
-    leaves(values, "", &mut all);
-    let documented = |leaf: &str| rows.iter().any(|(row, _)| leaf == row || leaf.starts_with(&format!("{row}.")));
-    let undocumented: Vec<_> = all.iter().filter(|leaf| !documented(leaf)).collect();
-    assert!(undocumented.is_empty(), "README.md of the chart has no row for {undocumented:?}");
-    for (row, default) in &rows {
-        let value = at(values, row).unwrap_or_else(|| panic!("README.md lists {row}, which {VALUES} does not have"));
-        let written = serde_json::from_str(default).unwrap_or_else(|_| Value::from(default.as_str()));
-        assert!(written == *value || default == "see values.yaml", "{row} is {value}, and not {default}");
-    }
-}
-
-#[test]
-fn schema_has_exactly_the_values() {
-    let schema: Value = serde_json::from_str(&file("charts/apprunner-operator/values.schema.json")).unwrap();
-    for (row, _) in rows() {
-        let mut part = &schema;
-        for key in row.split('.') {
-            assert_eq!(part["additionalProperties"], false, "the parent of {row} accepts any value");
-            part = &part["properties"][key];
-        }
-        assert!(part.is_object(), "the schema does not know {row}");
-    }
-}
 
 #[test]
 fn every_alert_has_an_entry_in_the_runbook() {
-    let (rules, runbook) = (&parsed(&file(RULES))[0], file("docs/runbook.md"));
+    let (rules, runbook) = (&parsed(&file(RULES))[0], file("docs/operations/runbook.md"));
     let rules = rules["groups"][0]["rules"].as_array().unwrap();
     assert!(rules.len() > 5);
     for rule in rules {
         let alert = rule["alert"].as_str().unwrap();
-        assert!(runbook.contains(&format!("\n### {alert}\n")), "docs/runbook.md has no entry {alert}");
-        let url = format!("docs/runbook.md#{}", alert.to_lowercase());
+        assert!(runbook.contains(&format!("\n### {alert}\n")), "docs/operations/runbook.md has no entry {alert}");
+        let url = format!("docs/operations/runbook.md#{}", alert.to_lowercase());
         assert_eq!(rule["annotations"]["runbook_url"], url, "{alert}");
     }
 }

@@ -4,7 +4,13 @@
 #![allow(unreachable_pub, reason = "the helpers are used only by the tests of this crate")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test panics")]
 
+mod comments;
+mod credentials;
 mod documented;
+mod generated;
+mod metadata;
+mod pods;
+mod probed;
 mod refusals;
 mod rendered;
 mod served;

@@ -6,6 +6,8 @@ use crate::support::{error_output, manifests, template};
 const ONE_ACCOUNT: [&str; 2] =
     ["aws.accounts[0].role=arn:aws:iam::444455556666:role/a", "aws.accounts[0].namespaces={a}"];
 
+const ROLE: &str = "aws.roleArn=arn:aws:iam::111122223333:role/a";
+
 /// Values that are set, and the message of the refusal.
 const REFUSED: &[(&[&str], &str)] = &[
     (&["watchNamespace={shop}"], "'watchNamespace'"),
@@ -44,6 +46,22 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["replicaCount=2", "leaderElection.enabled=false"], "two operators would work on the same objects"),
     (&["serviceMonitor.enabled=true", "metrics.enabled=false"], "Set metrics.enabled=true"),
     (&["metrics.port=8081"], "Give each a port of its own"),
+    (&["image.registry=https://mirror.example"], "/image/registry"),
+    (&["defaultDeletionPolicy=Keep"], "/defaultDeletionPolicy"),
+    (&["aws.roleArn=apprunner-operator"], "/aws/roleArn"),
+    (&[ROLE, "serviceAccount.create=false"], "Annotate yours with eks.amazonaws.com/role-arn"),
+    (&[ROLE, "serviceAccount.annotations.eks\\.amazonaws\\.com/role-arn=other"], "Set aws.roleArn alone"),
+    (&[ROLE, "aws.credentials.secretName=keys"], "Set one of them"),
+    (&["updateStrategy.type=OnDelete"], "/updateStrategy/type"),
+    (&["updateStrategy.type=RollingUpdate", "leaderElection.enabled=false"], "Set updateStrategy.type=Recreate"),
+    (&["serviceMonitor.enabled=true", "podMonitor.enabled=true"], "every series twice"),
+    (&["podMonitor.enabled=true", "metrics.enabled=false"], "Set metrics.enabled=true"),
+    (&["serviceMonitor.scheme=ftp"], "/serviceMonitor/scheme"),
+    (&["prometheusRule.enabled=true", "prometheusRule.disabled={Down}"], "alert Down, which does not exist"),
+    (&["prometheusRule.enabled=true", "prometheusRule.severity.Down=info"], "The alerts are: AppRunnerOperatorDown, "),
+    (&["dnsPolicy=Default"], "the value dnsPolicy has moved to extraPodSpec.dnsPolicy. Set it there."),
+    (&["dnsConfig.nameservers={10.0.0.10}"], "has moved to extraPodSpec.dnsConfig"),
+    (&["hostAliases[0].ip=10.0.0.1"], "has moved to extraPodSpec.hostAliases"),
 ];
 
 fn set<'a>(values: &[&'a str]) -> Vec<&'a str> {
@@ -60,7 +78,12 @@ fn invalid_values_are_refused_and_named() {
 
 #[test]
 fn valid_combinations_are_accepted() {
-    let taken: [&[&str]; 5] = [
+    let taken: [&[&str]; 9] = [
+        &["leaderElection.enabled=false", "updateStrategy.type=Recreate"],
+        &[ROLE, "serviceAccount.annotations.eks\\.amazonaws\\.com/role-arn=arn:aws:iam::111122223333:role/a"],
+        // A copy of the old defaults, such as `helm upgrade --reuse-values` makes.
+        &["dnsPolicy=", "hostAliases=null"],
+        &["podMonitor.enabled=true", "metrics.service.create=false"],
         &["rbac.namespaced=true", "clusterId=shop-1"],
         &["rbac.namespaced=true", "ownershipTags=false"],
         &["replicaCount=2"],

@@ -11,14 +11,14 @@ use crate::support::{
 };
 
 /// Runs the operator without a cluster, so that it ends once its arguments are parsed.
-fn started_with(arguments: &[String]) -> (Option<i32>, String) {
+pub fn started_with(arguments: &[String]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"));
     let ended = command.args(arguments).env_clear().env("HOME", "/nowhere").output().unwrap();
     (ended.status.code(), text(&ended.stderr))
 }
 
 /// The arguments with the file of accounts as the pod has it.
-fn with_accounts(objects: &[Value], arguments: Vec<String>) -> Vec<String> {
+pub fn with_accounts(objects: &[Value], arguments: Vec<String>) -> Vec<String> {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rendered-accounts.yaml");
     let mounted = |argument: String| {
         if argument != "--accounts=/etc/apprunner-operator/accounts.yaml" {
@@ -47,14 +47,15 @@ fn uninstall_check_is_a_command_of_the_binary() {
     let job = find(&objects, "Job", &format!("{RELEASE}-preflight"));
     let set = &job["spec"]["template"]["spec"]["containers"][0]["args"];
     let release = ["--release=apprunner-operator", "--release-namespace=apprunner-system", "--release-revision=1"];
-    let expected = [&["preflight", "uninstall", "--namespace=shop", "--namespace=jobs"], release.as_slice()].concat();
+    let expected =
+        [&["preflight", "uninstall", "--watch-namespace=shop", "--watch-namespace=jobs"], release.as_slice()].concat();
     assert_eq!(*set, json!(expected));
     let (code, stderr) = started_with(&serde_json::from_value::<Vec<String>>(set.clone()).unwrap());
     assert!(code == Some(1) && stderr.contains("nothing is uninstalled"), "{stderr}");
 }
 
 /// The pod's template with these values.
-fn pod(arguments: &[&str]) -> Value {
+pub fn pod(arguments: &[&str]) -> Value {
     find(&objects(arguments), "Deployment", RELEASE)["spec"]["template"].clone()
 }
 
@@ -78,8 +79,8 @@ fn accounts_are_mounted_and_a_change_restarts_the_pods() {
     assert_eq!((checksum(&pod(&[])), &pod(&[])["spec"]["volumes"]), (Value::Null, &Value::Null));
 }
 
-/// The pod of the uninstall check.
-fn check_of(objects: &[Value]) -> &Value {
+/// The Job of the uninstall check.
+pub fn check_of(objects: &[Value]) -> &Value {
     &find(objects, "Job", &format!("{RELEASE}-preflight"))["spec"]
 }
 
@@ -147,16 +148,18 @@ fn values_reach_the_operator() {
                concurrency=4,aws.rate=0.5,aws.burst=20,logLevel=debug,logFormat=text,metrics.enabled=false,\
                leaderElection.leaseName=one,extraArgs={--pace-divisor=2}";
     let expected = [
-        "--namespace=shop",
-        "--namespace=jobs",
+        "run",
+        "--watch-namespace=shop",
+        "--watch-namespace=jobs",
         "--regions=us-east-1,eu-west-1",
         "--cluster-id=c-1",
-        "--ownership-tags=off",
+        "--ownership-tags=false",
+        "--default-deletion-policy=Delete",
         "--resync=5m",
         "--concurrency=4",
         "--aws-rate=0.5",
         "--aws-burst=20",
-        "--leader-election=on",
+        "--leader-election=true",
         "--lease-namespace=apprunner-system",
         "--lease-name=one",
         "--health-address=[::]:8081",
@@ -165,63 +168,6 @@ fn values_reach_the_operator() {
         "--pace-divisor=2",
     ];
     assert_eq!(arguments(&objects(&["--set", set])), expected);
-}
-
-#[test]
-fn aws_settings_follow_the_values_and_exclude_node_credentials() {
-    let environment = |set: &str| {
-        let objects = objects(&["--set", set]);
-        find(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["containers"][0]["env"].clone()
-    };
-    assert_eq!(environment(""), json!([{"name": "AWS_EC2_METADATA_DISABLED", "value": "true"}]));
-    let all = "aws.instanceMetadata=true,aws.region=eu-west-1,aws.endpointUrl=http://emulator:8787,\
-               extraEnv[0].name=AWS_PROFILE,extraEnv[0].value=shop";
-    let expected = json!([
-        {"name": "AWS_EC2_METADATA_DISABLED", "value": "false"},
-        {"name": "AWS_REGION", "value": "eu-west-1"},
-        {"name": "AWS_ENDPOINT_URL", "value": "http://emulator:8787"},
-        {"name": "AWS_PROFILE", "value": "shop"},
-    ]);
-    assert_eq!(environment(all), expected);
-}
-
-#[test]
-fn digest_takes_precedence_over_tag() {
-    let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
-    let image = |set: &str| {
-        let objects = objects(&["--set", set]);
-        find(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["containers"][0]["image"].clone()
-    };
-    assert_eq!(image(""), json!(format!("localhost/apprunner-operator:{}", env!("CARGO_PKG_VERSION"))));
-    assert_eq!(image("image.repository=here/it,image.tag=one"), json!("here/it:one"));
-    let both = format!("image.tag=one,image.digest={digest}");
-    assert_eq!(image(&both), json!(format!("localhost/apprunner-operator@{digest}")));
-}
-
-#[test]
-fn pods_run_only_on_nodes_of_the_image_architecture() {
-    let selectors = |set: &str| {
-        let objects = objects(&["--set", set]);
-        let operator = find(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"]["nodeSelector"].clone();
-        assert_eq!(operator, check_of(&objects)["template"]["spec"]["nodeSelector"]);
-        operator
-    };
-    assert_eq!(selectors(""), json!({"kubernetes.io/arch": "amd64"}));
-    let both = "image.architecture=arm64,nodeSelector.pool=a";
-    assert_eq!(selectors(both), json!({"kubernetes.io/arch": "arm64", "pool": "a"}));
-    assert_eq!(selectors("image.architecture="), Value::Null);
-    let own = "nodeSelector.kubernetes\\.io/arch=arm64";
-    assert_eq!(selectors(own), json!({"kubernetes.io/arch": "arm64"}));
-}
-
-#[test]
-fn openshift_chooses_user_and_group() {
-    let values = crate::support::chart().join("ci/openshift-values.yaml");
-    let objects = objects(&["--values", values.to_str().unwrap()]);
-    let left = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
-    let operator = &find(&objects, "Deployment", RELEASE)["spec"]["template"]["spec"];
-    assert_eq!(operator["securityContext"], left);
-    assert_eq!(check_of(&objects)["template"]["spec"]["securityContext"], left);
 }
 
 #[test]
@@ -235,9 +181,14 @@ fn network_policy_has_the_ports_of_dns_api_server_and_pod_identity_agent() {
     let calls = json!({"ports": [port(443, "TCP"), port(6443, "TCP"), port(8443, "TCP")]});
     let agent = [json!({"cidr": "169.254.170.23/32"}), json!({"cidr": "fd00:ec2::23/128"})];
     let by_address = json!({"ports": [port(80, "TCP")], "to": agent.map(|block| json!({"ipBlock": block}))});
-    assert_eq!(egress(""), json!([dns, calls, by_address]));
-    assert_eq!(egress("networkPolicy.podIdentity=anywhere"), json!([dns, calls, {"ports": [port(80, "TCP")]}]));
-    let least = egress("networkPolicy.podIdentity=none,networkPolicy.dnsPorts={53},networkPolicy.egressPorts={443}");
+    let operator = json!({"app.kubernetes.io/name": "apprunner-operator", "app.kubernetes.io/instance": RELEASE});
+    let to_operator = json!([{"podSelector": {"matchLabels": operator}}]);
+    let metrics = json!({"ports": [port(8080, "TCP")], "to": to_operator});
+    assert_eq!(egress(""), json!([dns, calls, by_address, metrics]));
+    let anywhere = json!({"ports": [port(80, "TCP")]});
+    assert_eq!(egress("networkPolicy.podIdentity=anywhere"), json!([dns, calls, anywhere, metrics]));
+    let least = "networkPolicy.podIdentity=none,networkPolicy.dnsPorts={53},networkPolicy.egressPorts={443}";
+    let least = egress(&format!("{least},metrics.enabled=false"));
     assert_eq!(least, json!([{"ports": [port(53, "UDP"), port(53, "TCP")]}, {"ports": [port(443, "TCP")]}]));
 }
 
@@ -274,7 +225,11 @@ const BOUNDS: &[(&str, &str, &[&str])] = &[
     ),
     ("clusterId", "--cluster-id", &["c", "A.b_c-9", "a/b", "a b", "CLUSTERID64", "CLUSTERID65"]),
     ("logFormat", "--log-format", &["auto", "text", "json", "xml", "JSON"]),
-    ("watchNamespaces[0]", "--namespace", &["shop", "a-b", "-a", "a-", "Shop", "a.b", "NAMESPACE63", "NAMESPACE64"]),
+    (
+        "watchNamespaces[0]",
+        "--watch-namespace",
+        &["shop", "a-b", "-a", "a-", "Shop", "a.b", "NAMESPACE63", "NAMESPACE64"],
+    ),
     ("regions[0]", "--regions", &["us-east-1", "ap-southeast-2", "us_east_1", "US-EAST-1"]),
     ("listenAddress", "--health-address", &["[::]", "0.0.0.0", "127.0.0.1", "localhost", "::", "0.0.0"]),
 ];
@@ -292,7 +247,7 @@ fn schema_and_binary_agree_on_every_bound() {
             };
             let rendered = template(&["--set", &format!("{value}={long}")]);
             let port = if *value == "listenAddress" { ":8081" } else { "" };
-            let (code, stderr) = started_with(&[format!("{flag}={long}{port}")]);
+            let (code, stderr) = started_with(&["run".to_owned(), format!("{flag}={long}{port}")]);
             // The binary exits with 2 if it does not accept a flag, and here with 1 because there is no cluster.
             assert!(matches!(code, Some(1 | 2)), "{flag}={long}: {code:?} {stderr}");
             assert_eq!(
@@ -344,16 +299,25 @@ fn every_values_file_passes_the_strict_lint() {
     for values in values_files() {
         let mut lint = helm();
         lint.args(["lint", "--strict"]).arg(crate::support::chart()).arg("--values").arg(&values);
-        output_of(&lint.output().unwrap());
+        let notes = output_of(&lint.output().unwrap());
+        assert!(!notes.contains("[INFO]") && !notes.contains("[WARNING]"), "{notes}");
     }
 }
 
 #[test]
 fn notes_give_the_next_steps_and_the_warnings() {
     let plain = notes("");
-    for words in ["kubectl rollout status", "eks.amazonaws.com/role-arn", "`helm uninstall` refuses"] {
+    for words in ["kubectl rollout status", "EKS Pod Identity", "     helm test ", "`helm uninstall` refuses"] {
         assert!(plain.contains(words), "{words} is missing in {plain}");
     }
+    let role = notes("aws.roleArn=arn:aws:iam::111122223333:role/a,aws.instanceMetadata=true");
+    assert!(role.contains("     111122223333   with the role arn") && !role.contains("Pod Identity"), "{role}");
+    assert!(role.contains("Careful: aws.instanceMetadata is true"), "{role}");
+    let accounts = "aws.accounts[0].role=arn:aws:iam::444455556666:role/a,aws.accounts[0].namespaces={shop,jobs}";
+    let keys = notes(&format!("aws.credentials.secretName=keys,metrics.enabled=false,{accounts}"));
+    let row = "444455556666   with the role arn:aws:iam::444455556666:role/a, for the namespaces shop, jobs\n";
+    assert!(keys.contains("Secret apprunner-system/keys\n") && keys.contains(row), "{keys}");
+    assert!(keys.contains("     kubectl logs ") && !keys.contains("helm test"), "{keys}");
     assert!(!plain.contains("Terminating"), "{plain}");
     let roles = notes("rbac.namespaced=true,clusterId=c-1,watchNamespaces={shop}");
     for words in ["delete the objects first, and then the namespace", "Terminating", "-rescue"] {

@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use devcluster::{DevCluster, Options};
 
-use crate::support::{NAMESPACE, file, manifests, output_of, text, values_files};
+use crate::support::{NAMESPACE, file, manifests, output_of, parsed, text, values_files};
 
 /// A cluster with the namespaces and kinds that the values files need.
 pub fn cluster() -> DevCluster {
@@ -19,8 +19,10 @@ pub fn cluster() -> DevCluster {
         cluster.kubectl().args(["apply", "--filename=-"]),
         &file("tests/chart/monitoring-crds.yaml"),
     ));
-    let names = ["crd/servicemonitors.monitoring.coreos.com", "crd/prometheusrules.monitoring.coreos.com"];
-    kubectl(&cluster, &["wait", "--for=condition=Established", "--timeout=30s", names[0], names[1]]);
+    let kinds = ["servicemonitors", "podmonitors", "prometheusrules"];
+    let names = kinds.map(|kind| format!("crd/{kind}.monitoring.coreos.com"));
+    let wait = ["wait", "--for=condition=Established", "--timeout=30s", &names[0], &names[1], &names[2]];
+    kubectl(&cluster, &wait);
     cluster
 }
 
@@ -44,11 +46,22 @@ fn dry_run(cluster: &DevCluster, manifests: &str) -> Output {
     )
 }
 
+/// The API server admits a pod only with an existing service account, and a dry run creates none.
+fn create_service_account_of_the_test(cluster: &DevCluster, rendered: &str) {
+    if let Some(pod) = parsed(rendered).iter().find(|object| object["kind"] == "Pod") {
+        let account = pod["spec"]["serviceAccountName"].as_str().unwrap();
+        // It may exist already.
+        let create = ["create", "serviceaccount", account, "--save-config", "--namespace", NAMESPACE];
+        cluster.kubectl().args(create).output().unwrap();
+    }
+}
+
 #[test]
 fn every_values_file_passes_strict_validation_and_restricted_pod_security() {
     let cluster = cluster();
     for values in values_files() {
         let rendered = manifests(&["--values", values.to_str().unwrap()]);
+        create_service_account_of_the_test(&cluster, &rendered);
         let taken = dry_run(&cluster, &rendered);
         assert!(taken.status.success() && taken.stderr.is_empty(), "{}: {}", values.display(), text(&taken.stderr));
         assert_eq!(text(&taken.stdout).lines().count(), rendered.matches("\nkind: ").count(), "{}", values.display());
@@ -56,8 +69,10 @@ fn every_values_file_passes_strict_validation_and_restricted_pod_security() {
     // The absence of warnings proves something only if a mistake gives one.
     let open = manifests(&["--set", "securityContext.allowPrivilegeEscalation=true"]);
     assert!(text(&dry_run(&cluster, &open).stderr).contains("would violate PodSecurity"));
-    let misspelt = manifests(&["--set", "serviceMonitor.enabled=true"]).replace("scrapeTimeout", "scrapeTimeOut");
-    assert!(text(&dry_run(&cluster, &misspelt).stderr).contains("unknown field"));
+    for monitor in ["serviceMonitor.enabled=true", "podMonitor.enabled=true"] {
+        let misspelt = manifests(&["--set", monitor]).replace("scrapeTimeout", "scrapeTimeOut");
+        assert!(text(&dry_run(&cluster, &misspelt).stderr).contains("unknown field"), "{monitor}");
+    }
 }
 
 /// Every object of the uninstall check, as kind and name.

@@ -19,7 +19,7 @@ fn pages() -> Vec<(String, String)> {
         "charts/",
         "examples/",
         "crds/",
-        "src/preflight.rs",
+        "src/commands/preflight.rs",
         "src/core/",
         "hack/demo.rs",
     ];
@@ -48,7 +48,7 @@ fn docs_chart_and_examples_use_one_namespace() {
     }
     let readers = [
         "README.md",
-        "docs/aws.md",
+        "docs/install/eks.md",
         "charts/apprunner-operator/README.md",
         "examples/rbac.yaml",
         "examples/leader-election.yaml",
@@ -79,7 +79,7 @@ fn examples_name_the_service_account_of_the_chart() {
     assert_eq!(condition["aws:RequestTag/kubernetes-namespace"], namespace);
     assert_eq!(condition["aws:RequestTag/kubernetes-service-account"], account);
     let association = format!("--namespace {namespace} \\\n         --service-account {account} ");
-    assert!(file("docs/aws.md").contains(&association));
+    assert!(file("docs/install/eks.md").contains(&association));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Alerts and dashboard select the release that they belong to.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{NAMESPACE, RELEASE, file, find, objects};
 
@@ -18,6 +18,7 @@ fn selected(query: &str, selector: &str) -> bool {
     })
 }
 
+/// The alerts' rules with these values.
 fn rules(set: &str) -> Vec<Value> {
     let objects = objects(&["--set", "prometheusRule.enabled=true", "--set", set]);
     find(&objects, "PrometheusRule", RELEASE)["spec"]["groups"][0]["rules"].as_array().unwrap().clone()
@@ -53,4 +54,80 @@ fn every_panel_selects_the_chosen_release() {
     let variables: Vec<_> =
         dashboard["templating"]["list"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
     assert_eq!(variables, ["datasource", "cluster", "namespace", "job"]);
+}
+
+#[test]
+fn alerts_select_the_job_that_the_monitor_sets() {
+    for (set, job) in [
+        ("serviceMonitor.enabled=true", "apprunner-operator-metrics"),
+        ("serviceMonitor.enabled=true,serviceMonitor.jobLabel=app.kubernetes.io/name,nameOverride=vpcc", "vpcc"),
+        // Prometheus takes the name of the Service if the Service has no such label.
+        ("serviceMonitor.enabled=true,serviceMonitor.jobLabel=absent", "apprunner-operator-metrics"),
+        ("podMonitor.enabled=true", "apprunner-system/apprunner-operator"),
+        ("podMonitor.enabled=true,podMonitor.namespace=monitoring", "monitoring/apprunner-operator"),
+        ("podMonitor.enabled=true,podMonitor.jobLabel=app,podLabels.app=it", "it"),
+    ] {
+        let objects = objects(&["--set", "prometheusRule.enabled=true", "--set", set]);
+        let rule = objects.iter().find(|object| object["kind"] == "PrometheusRule").unwrap();
+        for rule in rule["spec"]["groups"][0]["rules"].as_array().unwrap() {
+            let own = format!(r#"namespace="{NAMESPACE}",job="{job}""#);
+            assert!(selected(rule["expr"].as_str().unwrap(), &own), "{set}: {rule}");
+        }
+    }
+}
+
+#[test]
+fn alerts_can_be_left_out_relabelled_and_given_another_severity() {
+    let all = rules("");
+    let set = "prometheusRule.disabled={AppRunnerOperatorQueueStuck,AppRunnerOperatorDown},\
+               prometheusRule.severity.AppRunnerOperatorAwsUnavailable=critical,\
+               prometheusRule.additionalRuleLabels.team=platform,prometheusRule.additionalRuleLabels.severity=none";
+    let some = rules(set);
+    let kept = |rule: &&Value| {
+        !["AppRunnerOperatorQueueStuck", "AppRunnerOperatorDown"].contains(&rule["alert"].as_str().unwrap())
+    };
+    assert_eq!((all.iter().filter(kept).count(), all.len() - 2), (some.len(), some.len()));
+    for (before, rule) in all.iter().filter(kept).zip(&some) {
+        let mut expected = before.clone();
+        expected["labels"]["team"] = "platform".into();
+        if rule["alert"] == "AppRunnerOperatorAwsUnavailable" {
+            expected["labels"]["severity"] = "critical".into();
+        }
+        assert_eq!(*rule, expected);
+    }
+}
+
+#[test]
+fn monitors_scrape_the_metrics_as_the_values_say() {
+    for (value, kind, endpoints) in
+        [("serviceMonitor", "ServiceMonitor", "endpoints"), ("podMonitor", "PodMonitor", "podMetricsEndpoints")]
+    {
+        let spec = |set: &[&str]| {
+            let set = set.iter().map(|set| format!("{value}.{set}")).collect::<Vec<_>>().join(",");
+            find(&objects(&["--set", &set]), kind, RELEASE)["spec"].clone()
+        };
+        let plain = spec(&["enabled=true"]);
+        let own = json!({"app.kubernetes.io/name": RELEASE, "app.kubernetes.io/instance": RELEASE});
+        let endpoint = json!({"port": "metrics", "interval": "30s", "scrapeTimeout": "10s", "scheme": "http"});
+        let expected = json!({
+            "namespaceSelector": {"matchNames": [NAMESPACE]},
+            "selector": {"matchLabels": own},
+            endpoints: [endpoint],
+        });
+        assert_eq!(plain, expected);
+        let set = [
+            "enabled=true",
+            "interval=1m",
+            "honorLabels=true",
+            "scheme=https",
+            "tlsConfig.insecureSkipVerify=true",
+            "jobLabel=app",
+        ];
+        let full = spec(&set);
+        let endpoint = json!({
+            "port": "metrics", "interval": "1m", "scrapeTimeout": "10s", "scheme": "https", "honorLabels": true,
+            "tlsConfig": {"insecureSkipVerify": true},
+        });
+        assert_eq!((&full[endpoints], &full["jobLabel"]), (&json!([endpoint]), &json!("app")));
+    }
 }

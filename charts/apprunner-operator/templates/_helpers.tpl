@@ -29,6 +29,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/* The metadata of an object of .root, with its .name, its .namespace, and its own .labels and .annotations, if any. */}}
+{{- define "apprunner-operator.metadata" -}}
+name: {{ .name }}
+{{- with .namespace }}
+namespace: {{ . }}
+{{- end }}
+labels: {{- merge (dict) (default dict .labels) (include "apprunner-operator.labels" .root | fromYaml) | toYaml | nindent 2 }}
+{{- with merge (dict) (default dict .annotations) .root.Values.commonAnnotations }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{- define "apprunner-operator.serviceAccount" -}}
 {{- $own := ternary (include "apprunner-operator.fullname" .) "default" .Values.serviceAccount.create }}
 {{- default $own .Values.serviceAccount.name }}
@@ -38,9 +50,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- default (include "apprunner-operator.fullname" .) .Values.leaderElection.leaseName }}
 {{- end }}
 
+{{/* The image. A repository begins with a registry if its first part has a dot or a port, or is localhost. */}}
 {{- define "apprunner-operator.image" -}}
 {{- $tag := default .Chart.AppVersion .Values.image.tag }}
-{{- with .Values.image }}{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ $tag }}{{ end }}{{ end }}
+{{- $repository := .Values.image.repository }}
+{{- with .Values.image.registry }}
+{{- $repository = printf "%s/%s" . (regexReplaceAll "^(localhost|[^/]*[.:][^/]*)/" $repository "") }}
+{{- end }}
+{{- with .Values.image }}{{ $repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ $tag }}{{ end }}{{ end }}
 {{- end }}
 
 {{/* The watched namespaces, as a YAML list; an empty list means all. With Roles only, the list is never empty. */}}
@@ -60,36 +77,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
-{{- end }}
-
-{{/* Refuses combinations of valid values that do not work together. */}}
-{{- define "apprunner-operator.check" -}}
-{{- if and .Values.rbac.namespaced .Values.ownershipTags (not .Values.clusterId) }}
-{{- fail "with rbac.namespaced the operator may not read the cluster's id (the uid of namespace kube-system), which it writes into owner tags. Set clusterId to a name that no other cluster has, or ownershipTags=false." }}
-{{- end }}
-{{- if and (gt (int .Values.replicaCount) 1) (not .Values.leaderElection.enabled) }}
-{{- fail "replicaCount is more than 1 and leaderElection.enabled is false: two operators would work on the same objects. Set leaderElection.enabled=true or replicaCount=1." }}
-{{- end }}
-{{- if and .Values.serviceMonitor.enabled (not (and .Values.metrics.enabled .Values.metrics.service.create)) }}
-{{- fail "serviceMonitor.enabled needs a metrics Service to scrape. Set metrics.enabled=true and metrics.service.create=true." }}
-{{- end }}
-{{- $accounts := dict }}
-{{- range .Values.aws.accounts }}
-{{- $account := index (splitList ":" .role) 4 }}
-{{- if hasKey $accounts $account }}
-{{- fail (printf "aws.accounts lists account %s twice. Write one entry, with all of its namespaces." $account) }}
-{{- end }}
-{{- $_ := set $accounts $account true }}
-{{- end }}
-{{- if eq (int .Values.metrics.port) (int .Values.health.port) }}
-{{- fail "metrics.port and health.port are the same. Give each a port of its own." }}
-{{- end }}
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
 {{- end }}
 
 {{/* The operator's arguments. A test checks that the operator has these flags. */}}
 {{- define "apprunner-operator.args" -}}
+- run
 {{- range include "apprunner-operator.namespaces" . | fromYamlArray }}
-- --namespace={{ . }}
+- --watch-namespace={{ . }}
 {{- end }}
 {{- with .Values.regions }}
 - --regions={{ join "," . }}
@@ -97,7 +94,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- with .Values.clusterId }}
 - --cluster-id={{ . }}
 {{- end }}
-- --ownership-tags={{ ternary "on" "off" .Values.ownershipTags }}
+- --ownership-tags={{ .Values.ownershipTags }}
+- --default-deletion-policy={{ .Values.defaultDeletionPolicy }}
 - --resync={{ .Values.resync }}
 - --concurrency={{ .Values.concurrency }}
 {{- if .Values.aws.accounts }}
@@ -105,7 +103,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 - --aws-rate={{ .Values.aws.rate }}
 - --aws-burst={{ .Values.aws.burst }}
-- --leader-election={{ ternary "on" "off" .Values.leaderElection.enabled }}
+- --leader-election={{ .Values.leaderElection.enabled }}
 {{- if .Values.leaderElection.enabled }}
 - --lease-namespace={{ .Release.Namespace }}
 - --lease-name={{ include "apprunner-operator.lease" . }}
@@ -121,7 +119,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{/* Scheduling, image pull secrets and DNS of a pod. */}}
+{{/* Fields of every pod: scheduling, image pull secrets and extraPodSpec. */}}
 {{- define "apprunner-operator.placement" -}}
 {{- $nodes := dict }}
 {{- with .Values.image.architecture }}
@@ -130,12 +128,126 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- with mergeOverwrite $nodes .Values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- $placement := list "imagePullSecrets" "tolerations" "affinity" "priorityClassName" }}
-{{- range $field := concat $placement (list "dnsPolicy" "dnsConfig" "hostAliases") }}
+{{- range $field := list "imagePullSecrets" "tolerations" "affinity" "priorityClassName" }}
 {{- with index $.Values $field }}
 {{ $field }}: {{ if kindIs "string" . }}{{ . | quote }}{{ else }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/*
+The metadata of a hook's pod, of .root, with a .suffix. Its name is not the operator's: selectors of the operator's pods must
+not match it.
+*/}}
+{{- define "apprunner-operator.hookPodMetadata" -}}
+{{- with .root.Values }}
+labels:
+  app.kubernetes.io/name: {{ include "apprunner-operator.name" $.root }}-{{ $.suffix }}
+  app.kubernetes.io/instance: {{ $.root.Release.Name }}
+  {{- with mergeOverwrite (dict) .podLabels .preflight.podLabels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with mergeOverwrite (dict) (default dict $.annotations) .podAnnotations .preflight.podAnnotations }}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Fields of a pod that a hook of Helm runs beside the operator. */}}
+{{- define "apprunner-operator.hookPod" -}}
+enableServiceLinks: false
+restartPolicy: Never
+securityContext: {{- toYaml .Values.podSecurityContext | nindent 2 }}
+{{- include "apprunner-operator.placement" . }}
+{{- with omit .Values.extraPodSpec "initContainers" }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Variables that choose credentials, endpoint and region, and those of the values. */}}
+{{- define "apprunner-operator.environment" -}}
+env:
+  - name: AWS_EC2_METADATA_DISABLED
+    value: {{ not .Values.aws.instanceMetadata | quote }}
+  {{- with .Values.aws.region }}
+  - name: AWS_REGION
+    value: {{ . | quote }}
+  {{- end }}
+  {{- with .Values.aws.endpointUrl }}
+  - name: AWS_ENDPOINT_URL
+    value: {{ . | quote }}
+  {{- end }}
+  {{- with .Values.extraEnv }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- $secrets := list }}
+{{- with .Values.aws.credentials.secretName }}
+{{- $secrets = list (dict "secretRef" (dict "name" .)) }}
+{{- end }}
+{{- with concat $secrets .Values.extraEnvFrom }}
+envFrom: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The mounts of the container: the list of accounts, and those of the values. */}}
+{{- define "apprunner-operator.mounts" -}}
+{{- if or .Values.aws.accounts .Values.extraVolumeMounts }}
+volumeMounts:
+  {{- if .Values.aws.accounts }}
+  - {name: accounts, mountPath: /etc/apprunner-operator, readOnly: true}
+  {{- end }}
+  {{- with .Values.extraVolumeMounts }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The volumes of these mounts. */}}
+{{- define "apprunner-operator.volumes" -}}
+{{- if or .Values.aws.accounts .Values.extraVolumes }}
+volumes:
+  {{- if .Values.aws.accounts }}
+  - name: accounts
+    configMap: {name: {{ include "apprunner-operator.fullname" . }}-accounts}
+  {{- end }}
+  {{- with .Values.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The value of the label `job` of the release's series: of the PodMonitor if there is one, and else of the ServiceMonitor. */}}
+{{- define "apprunner-operator.job" -}}
+{{- $name := include "apprunner-operator.fullname" . }}
+{{- $labels := include "apprunner-operator.labels" . | fromYaml }}
+{{- with .Values.podMonitor }}
+{{- if .enabled }}
+{{- $labels = merge (dict) $.Values.podLabels $labels }}
+{{- default (printf "%s/%s" (default $.Release.Namespace .namespace) $name) (get $labels .jobLabel) }}
+{{- else }}
+{{- default (printf "%s-metrics" $name) (get $labels $.Values.serviceMonitor.jobLabel) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* An endpoint of a ServiceMonitor or PodMonitor, of that value. */}}
+{{- define "apprunner-operator.endpoint" -}}
+- port: metrics
+  interval: {{ .interval }}
+  scrapeTimeout: {{ .scrapeTimeout }}
+  scheme: {{ .scheme }}
+  {{- if .honorLabels }}
+  honorLabels: true
+  {{- end }}
+  {{- with .tlsConfig }}
+  tlsConfig: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .relabelings }}
+  relabelings: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .metricRelabelings }}
+  metricRelabelings: {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- end }}
 
 {{/* The subject of a binding. */}}
