@@ -44,7 +44,10 @@ impl TestBed {
     /// Starts the operator with these arguments.
     pub(crate) fn start_operator(&self, arguments: &[&str]) -> Result<Process> {
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", include_str!("guarded.sh"), "sh"]).arg(program("apprunner-operator")?).args(arguments);
+        command
+            .args(["-c", include_str!("guarded.sh"), "sh"])
+            .args([program("apprunner-operator")?.as_os_str(), "run".as_ref()])
+            .args(arguments);
         self.environment(&mut command);
         let child = command.stdin(Stdio::piped()).stderr(File::create(&self.log)?).spawn()?;
         Ok(Process(child))

@@ -14,7 +14,7 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::{CustomResource, CustomResourceExt, KubeSchema};
+use kube::{CustomResource, CustomResourceExt, KubeSchema, Resource};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -29,6 +29,8 @@ pub const PAUSED: &str = "apprunner-operator.dev/paused";
 pub const PROTECTED: &str = "apprunner-operator.dev/protected";
 /// Annotation: requests an attempt at once when its value changes; `status.lastHandledReconcileAt` shows the last one.
 pub const RECONCILE_REQUESTED_AT: &str = "apprunner-operator.dev/reconcile-requested-at";
+/// Annotation of a namespace: the deletion policy of its objects that have none in their spec.
+pub const DEFAULT_DELETION_POLICY: &str = "apprunner-operator.dev/default-deletion-policy";
 /// The tag on the connector in AWS that names the owning object.
 pub const OWNER_TAG: &str = "apprunner-operator.dev/owner";
 
@@ -36,6 +38,8 @@ pub const OWNER_TAG: &str = "apprunner-operator.dev/owner";
 pub mod condition {
     /// True while the connector is claimed and was last seen ACTIVE. Follows kstatus.
     pub const READY: &str = "Ready";
+    /// True only while the operator works towards Ready; absent otherwise. Follows kstatus.
+    pub const RECONCILING: &str = "Reconciling";
     /// True only while the object needs a user's action; absent otherwise.
     pub const STALLED: &str = "Stalled";
     /// True only while the object is paused; absent otherwise.
@@ -52,6 +56,7 @@ pub mod condition {
     plural = "vpcconnectors",
     shortname = "vpcc",
     category = "aws",
+    category = "apprunner",
     namespaced,
     status = "VpcConnectorStatus",
     derive = "Default",
@@ -61,11 +66,15 @@ pub mod condition {
         .message("metadata.name is at most 63 characters: it is part of the owner tag on the connector"),
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
     printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
-    printcolumn = r#"{"name":"Status","type":"string","description":"App Runner's status of the connector: ACTIVE or INACTIVE","jsonPath":".status.status"}"#,
+    printcolumn = r#"{"name":"AWS Status","type":"string","description":"App Runner's status of the connector: ACTIVE or INACTIVE","jsonPath":".status.status"}"#,
+    printcolumn = r#"{"name":"Policy","type":"string","description":"Delete: the connector is deleted with the object; Retain: it stays","jsonPath":".status.deletionPolicy"}"#,
     printcolumn = r#"{"name":"Blocked By","type":"string","description":"The App Runner services that block the deletion","jsonPath":".status.blockedBySummary"}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
-    printcolumn = r#"{"name":"Message","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Ready\")].message"}"#,
+    printcolumn = r#"{"name":"Deleting","type":"date","priority":1,"description":"Time since the deletion of the object was requested","jsonPath":".metadata.deletionTimestamp"}"#,
+    printcolumn = r#"{"name":"Account","type":"string","priority":1,"jsonPath":".status.account"}"#,
+    printcolumn = r#"{"name":"Region","type":"string","priority":1,"jsonPath":".status.region"}"#,
     printcolumn = r#"{"name":"ARN","type":"string","priority":1,"jsonPath":".spec.arn"}"#,
+    printcolumn = r#"{"name":"Message","type":"string","priority":1,"jsonPath":".status.conditions[?(@.type==\"Ready\")].message"}"#,
     printcolumn = r#"{"name":"Deleted","type":"string","priority":1,"description":"DeletedAt of App Runner's reply","jsonPath":".status.deletedAt"}"#
 )]
 #[x_kube(validation = Rule::new("self.arn == oldSelf.arn").message(
@@ -81,16 +90,17 @@ pub struct VpcConnectorSpec {
     pub arn: String,
     /// The effect of deleting this object. Delete: the operator deletes the connector in AWS. Retain: only the object is
     /// deleted, and the connector stays in AWS. May be changed at any time, also while the object is being deleted.
-    #[serde(default)]
-    pub deletion_policy: DeletionPolicy,
+    /// Without it, status.deletionPolicy records the default of the namespace or of the operator when the object is adopted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "policy_schema")]
+    pub deletion_policy: Option<DeletionPolicy>,
 }
 
 /// The effect of deleting the object on the connector.
-#[derive(Serialize, Deserialize, ValueEnum, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, ValueEnum, Clone, Debug, PartialEq, Eq)]
 #[value(rename_all = "PascalCase")]
 pub enum DeletionPolicy {
     /// The operator deletes the connector in AWS.
-    #[default]
     Delete,
     /// The connector stays in AWS.
     Retain,
@@ -100,18 +110,19 @@ pub enum DeletionPolicy {
     Other(String),
 }
 
-impl JsonSchema for DeletionPolicy {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "DeletionPolicy".into()
+impl DeletionPolicy {
+    /// The word of the spec.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Delete => "Delete",
+            Self::Retain => "Retain",
+            Self::Other(word) => word,
+        }
     }
+}
 
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "enum": ["Delete", "Retain"]})
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
+fn policy_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ["Delete", "Retain"]})
 }
 
 fn arn_schema(_: &mut SchemaGenerator) -> Schema {
@@ -132,6 +143,17 @@ pub struct VpcConnectorStatus {
     /// The one connector this object may ever delete; written only after the operator has established ownership.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arn: Option<String>,
+    /// The deletion policy in force: that of the spec, or the default when the object was adopted. A default that changes
+    /// later does not change it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub deletion_policy: Option<DeletionPolicy>,
+    /// The AWS account of the ARN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The AWS region of the ARN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// `VpcConnectorName` of App Runner's reply.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -173,11 +195,12 @@ pub struct VpcConnectorStatus {
     pub next_attempt_time: Option<Time>,
     /// The last attempt that failed; absent after a success.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<LastError>,
+    pub last_error: Option<Box<LastError>>,
     /// The last value of the reconcile-requested-at annotation that the operator acted on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
-    /// Ready always; Stalled while the object needs a user's action; Paused while paused.
+    /// Ready always; Reconciling while the operator works towards it; Stalled while the object needs a user's action;
+    /// Paused while paused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[serde(deserialize_with = "readable_list")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -469,6 +492,28 @@ pub fn crd_yaml() -> Result<String, serde_saphyr::ser_error::Error> {
     Ok(format!("# Generated by `apprunner-operator crd`; `make crds` generates it.\n{yaml}"))
 }
 
+/// Returns the JSON schema of an object, for kubeconform and editors: that of the API server, and as strict about unknown
+/// fields.
+pub fn json_schema() -> Result<String, serde_json::Error> {
+    let crd = crd();
+    let version = crd.spec.versions.into_iter().next();
+    let schema = version.and_then(|version| version.schema?.open_api_v3_schema);
+    let mut schema = serde_json::to_value(schema)?;
+    let word = |word: &str| serde_json::json!({"type": "string", "enum": [word]});
+    let properties = &mut schema["properties"];
+    properties["apiVersion"] = word(&VpcConnector::api_version(&()));
+    properties["kind"] = word(&VpcConnector::kind(&()));
+    properties["metadata"] = serde_json::json!({
+        "type": "object",
+        "properties": {"name": {"type": "string", "maxLength": 63}},
+    });
+    properties["spec"]["additionalProperties"] = false.into();
+    schema["additionalProperties"] = false.into();
+    schema["required"] = serde_json::json!(["apiVersion", "kind", "metadata", "spec"]);
+    schema["$schema"] = "http://json-schema.org/draft-07/schema#".into();
+    Ok(serde_json::to_string_pretty(&schema)? + "\n")
+}
+
 /// Makes a time as the Kubernetes API writes it: whole seconds, UTC.
 pub(crate) fn whole_seconds(at: Timestamp) -> Time {
     Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
@@ -481,7 +526,7 @@ mod tests {
     const ARN: &str = "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef";
 
     fn connector(name: &str, arn: &str) -> VpcConnector {
-        VpcConnector::new(name, VpcConnectorSpec { arn: arn.into(), deletion_policy: DeletionPolicy::Delete })
+        VpcConnector::new(name, VpcConnectorSpec { arn: arn.into(), deletion_policy: Some(DeletionPolicy::Delete) })
     }
 
     #[test]
@@ -510,7 +555,7 @@ mod tests {
     fn the_arn_is_immutable_and_the_policy_is_not() {
         let old = connector("egress", ARN);
         let mut new = old.clone();
-        new.spec.deletion_policy = DeletionPolicy::Retain;
+        new.spec.deletion_policy = Some(DeletionPolicy::Retain);
         assert!(new.validate_cel_update(&old).is_ok());
         new.spec.arn = ARN.replace("/1/", "/2/");
         let refused = new.validate_cel_update(&old).unwrap_err().to_string();
@@ -543,7 +588,7 @@ mod tests {
             },
         });
         let object: VpcConnector = serde_json::from_value(stored).unwrap();
-        assert_eq!(object.spec.deletion_policy, DeletionPolicy::Other("Orphan".into()));
+        assert_eq!(object.spec.deletion_policy, Some(DeletionPolicy::Other("Orphan".into())));
         assert_eq!(object.spec.arn, "");
         let status = object.status.unwrap();
         assert_eq!(status.status.as_deref(), Some("DELETING"));

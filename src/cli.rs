@@ -1,13 +1,16 @@
 //! The command line. Every flag of the operator is also an environment variable, because variables configure a pod; the
 //! output flags of a report have no variable, because users set them for each report.
 
+use std::error::Error;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::NonEmptyStringValueParser;
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use http::uri::Authority;
 use jiff::SignedDuration;
 
 use crate::accounts_file;
@@ -18,32 +21,74 @@ use crate::core::ownership::ClusterId;
 use crate::core::rate_limit::Limits;
 use crate::telemetry::log::LogFormat;
 
+/// The name of the program.
+const NAME: &str = env!("CARGO_PKG_NAME");
+/// Version, commit, date and target, which `hack/image/build` sets.
+const LONG_VERSION: &str = match option_env!("APPRUNNER_OPERATOR_BUILD") {
+    Some(build) => build,
+    None => concat!(env!("CARGO_PKG_VERSION"), " (commit unknown)"),
+};
+
 /// Deletes AWS App Runner VPC connectors when their `VpcConnector` objects are deleted.
 #[derive(Parser, Debug)]
-#[command(version, about, args_conflicts_with_subcommands = true)]
+#[command(version, long_version = LONG_VERSION, about, subcommand_required = true, arg_required_else_help = true)]
 pub struct Cli {
-    /// The subcommand; without one the operator runs.
+    /// The subcommand.
     #[command(subcommand)]
-    pub command: Option<Command>,
-    /// The operator's flags, for a call without a subcommand.
-    #[command(flatten)]
-    pub run: RunArgs,
+    pub command: Command,
 }
 
 /// The subcommands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Run the operator (the default without a subcommand).
-    Run(RunArgs),
+    /// Run the operator.
+    Run(Box<RunArgs>),
     /// Report what remains of App Runner: who holds what, what is deletable, and the way out in order.
-    Report(ReportArgs),
+    Report(Box<ReportArgs>),
     /// Print a `VpcConnector` object for each ACTIVE connector that no object manages.
-    Adopt(AdoptArgs),
-    /// Print the `CustomResourceDefinition` as YAML.
-    Crd,
+    Adopt(Box<AdoptArgs>),
     /// Check the cluster before a change to the operator itself.
     #[command(subcommand)]
     Preflight(Preflight),
+    /// Print the manifests of an installation without Helm.
+    Install(InstallArgs),
+    /// Print the `CustomResourceDefinition` as YAML.
+    Crd(CrdArgs),
+    /// Print the completions of a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print a page of the manual, for man(1).
+    Man {
+        /// The command that it describes. The operator itself without it.
+        command: Option<String>,
+    },
+}
+
+/// The flags of `crd`.
+#[derive(Args, Debug, Clone, Copy)]
+pub struct CrdArgs {
+    /// Print the JSON schema of an object instead, for kubeconform.
+    #[arg(long)]
+    pub schema: bool,
+}
+
+/// The flags of `install`.
+#[derive(Args, Debug, Clone)]
+pub struct InstallArgs {
+    /// The namespace to install into.
+    #[arg(long, value_name = "NAME", default_value = "apprunner-system", value_parser = namespace)]
+    pub namespace: String,
+    /// The image of the operator.
+    #[arg(long, value_name = "NAME:TAG", default_value = concat!("localhost/apprunner-operator:", env!("CARGO_PKG_VERSION")))]
+    pub image: String,
+    /// The role of the operator in AWS, with IAM roles for service accounts. EKS Pod Identity needs none.
+    #[arg(long, value_name = "ARN")]
+    pub role_arn: Option<String>,
+    /// Flags of `run`, after `--`.
+    #[arg(last = true, value_name = "FLAG")]
+    pub flags: Vec<String>,
 }
 
 /// The changes that can be checked.
@@ -51,17 +96,16 @@ pub enum Command {
 pub enum Preflight {
     /// List the objects that only a running operator can release, and fail while there are any.
     Uninstall(UninstallArgs),
+    /// Check that an installed operator answers, and show the AWS accounts of this pod's credentials. `helm test` runs it.
+    Ready(ReadyArgs),
 }
 
 /// The flags of `preflight uninstall`.
 #[derive(Args, Debug, Clone, Default)]
 pub struct UninstallArgs {
-    /// A namespace that the operator watches; repeatable. All namespaces without it.
-    #[arg(
-        long = "namespace", env = "APPRUNNER_OPERATOR_NAMESPACE", value_name = "NAME", value_delimiter = ',',
-        value_parser = namespace
-    )]
-    pub namespaces: Vec<String>,
+    /// Look in the namespaces that the operator watches only; repeatable. All namespaces without it.
+    #[command(flatten)]
+    pub watch: WatchArgs,
     /// The Helm release to uninstall. With this flag a refusal prints the command that restores the release.
     #[arg(long, value_name = "NAME", requires_all = ["release_namespace", "release_revision"])]
     pub release: Option<String>,
@@ -76,6 +120,20 @@ pub struct UninstallArgs {
     pub access: AccessArgs,
 }
 
+/// The flags of `preflight ready`.
+#[derive(Args, Debug, Clone)]
+pub struct ReadyArgs {
+    /// The address of the operator's metrics, such as that of its Service.
+    #[arg(long, value_name = "NAME:PORT", value_parser = authority)]
+    pub address: Authority,
+    /// The regions whose STS is called, and the rates.
+    #[command(flatten)]
+    pub aws: AwsArgs,
+    /// A YAML list of further AWS accounts, each with its role, as for the operator.
+    #[arg(long, env = "APPRUNNER_OPERATOR_ACCOUNTS", value_name = "FILE", value_parser = accounts)]
+    pub accounts: Option<Accounts>,
+}
+
 /// The choice of the cluster, with the flags of kubectl.
 #[derive(Args, Debug, Clone, Default)]
 pub struct AccessArgs {
@@ -87,15 +145,26 @@ pub struct AccessArgs {
     pub context: Option<String>,
 }
 
-/// The operator's flags.
-#[derive(Args, Debug, Clone)]
-pub struct RunArgs {
-    /// A namespace to watch; repeatable. All namespaces without it.
+/// The namespaces that the operator watches.
+#[derive(Args, Debug, Clone, Default)]
+pub struct WatchArgs {
+    /// A namespace that the operator watches; repeatable. All namespaces without it.
     #[arg(
-        long = "namespace", env = "APPRUNNER_OPERATOR_NAMESPACE", value_name = "NAME", value_delimiter = ',',
+        long = "watch-namespace", env = "APPRUNNER_OPERATOR_WATCH_NAMESPACE", value_name = "NAME", value_delimiter = ',',
         value_parser = namespace
     )]
     pub namespaces: Vec<String>,
+    /// The flag and the variable of earlier versions. An operator that ignored them would watch all namespaces.
+    #[arg(long = "namespace", env = "APPRUNNER_OPERATOR_NAMESPACE", hide = true, value_parser = renamed)]
+    pub renamed: Option<String>,
+}
+
+/// The operator's flags.
+#[derive(Args, Debug, Clone)]
+pub struct RunArgs {
+    /// The namespaces.
+    #[command(flatten)]
+    pub watch: WatchArgs,
     /// The regions and rates of AWS calls.
     #[command(flatten)]
     pub aws: AwsArgs,
@@ -108,8 +177,21 @@ pub struct RunArgs {
     #[arg(long, env = "APPRUNNER_OPERATOR_CLUSTER_ID", value_name = "ID")]
     pub cluster_id: Option<ClusterId>,
     /// Mark connectors with an owner tag in AWS. Off is for roles without the right to tag.
-    #[arg(long, env = "APPRUNNER_OPERATOR_OWNERSHIP_TAGS", value_name = "on|off", default_value = "on")]
-    pub ownership_tags: Switch,
+    #[arg(
+        long, env = "APPRUNNER_OPERATOR_OWNERSHIP_TAGS", value_name = "true|false", default_value = "true",
+        action = ArgAction::Set, value_parser = BoolishValueParser::new()
+    )]
+    pub ownership_tags: bool,
+    /// The deletion policy of objects that have none in their spec, unless the annotation
+    /// `apprunner-operator.dev/default-deletion-policy` of their namespace sets another.
+    #[arg(
+        long,
+        env = "APPRUNNER_OPERATOR_DEFAULT_DELETION_POLICY",
+        value_name = "Delete|Retain",
+        default_value = "Delete",
+        ignore_case = true
+    )]
+    pub default_deletion_policy: DeletionPolicy,
     /// The interval between two checks of a claimed connector.
     #[arg(long, env = "APPRUNNER_OPERATOR_RESYNC", value_name = "DURATION", default_value = "10m", value_parser = duration)]
     pub resync: Duration,
@@ -117,8 +199,11 @@ pub struct RunArgs {
     #[arg(long, env = "APPRUNNER_OPERATOR_CONCURRENCY", value_name = "N", default_value_t = 32, value_parser = concurrency)]
     pub concurrency: usize,
     /// Reconcile only while holding a Lease, so that one of several operators works.
-    #[arg(long, env = "APPRUNNER_OPERATOR_LEADER_ELECTION", value_name = "on|off", default_value = "off")]
-    pub leader_election: Switch,
+    #[arg(
+        long, env = "APPRUNNER_OPERATOR_LEADER_ELECTION", value_name = "true|false", default_value = "false",
+        action = ArgAction::Set, value_parser = BoolishValueParser::new()
+    )]
+    pub leader_election: bool,
     /// The namespace of the Lease. The pod's own namespace without it, or the kubeconfig's.
     #[arg(long, env = "APPRUNNER_OPERATOR_LEASE_NAMESPACE", value_name = "NAME", value_parser = namespace)]
     pub lease_namespace: Option<String>,
@@ -233,7 +318,7 @@ pub struct IdentityArgs {
 pub struct AwsArgs {
     /// The regions to act in, or to report on. The operator holds objects of other regions as `WrongAccount`.
     #[arg(
-        long, env = "APPRUNNER_OPERATOR_REGIONS", value_name = "REGION,…", value_delimiter = ',',
+        long, alias = "region", env = "APPRUNNER_OPERATOR_REGIONS", value_name = "REGION,…", value_delimiter = ',',
         default_values = APP_RUNNER_REGIONS
     )]
     pub regions: Vec<Region>,
@@ -283,15 +368,6 @@ pub enum FailOn {
     Unread,
 }
 
-/// A flag with the values on and off.
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Switch {
-    /// Enabled.
-    On,
-    /// Disabled.
-    Off,
-}
-
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed: SignedDuration = text.parse().map_err(|error| format!("{error}; write it as 10m, 90s or 1h30m"))?;
     let duration = Duration::try_from(parsed).map_err(|_| "a duration is not negative".to_owned())?;
@@ -314,6 +390,17 @@ fn burst(text: &str) -> Result<u32, String> {
     if (3..=10_000).contains(&burst) { Ok(burst) } else { Err("at least 3 and at most 10000 calls".into()) }
 }
 
+fn renamed(_: &str) -> Result<String, String> {
+    Err("it is --watch-namespace now, and the variable APPRUNNER_OPERATOR_WATCH_NAMESPACE".into())
+}
+
+fn authority(text: &str) -> Result<Authority, String> {
+    let address: Option<Authority> = text.parse().ok();
+    address
+        .filter(|address| address.port_u16().is_some())
+        .ok_or_else(|| "write it as a name and a port, such as apprunner-operator-metrics:8080".into())
+}
+
 fn accounts(path: &str) -> Result<Accounts, String> {
     accounts_file::read(Path::new(path)).map_err(|error| error.to_string())
 }
@@ -321,6 +408,26 @@ fn accounts(path: &str) -> Result<Accounts, String> {
 fn concurrency(text: &str) -> Result<usize, String> {
     let number: usize = text.parse().map_err(|_| "write it as a whole number, such as 16".to_owned())?;
     if (1..=1024).contains(&number) { Ok(number) } else { Err("at least 1 and at most 1024".into()) }
+}
+
+/// The completions of a shell.
+pub fn completions(shell: clap_complete::Shell) -> io::Result<String> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), NAME, &mut script);
+    String::from_utf8(script).map_err(io::Error::other)
+}
+
+/// A page of the manual.
+pub fn manual(command: Option<&str>) -> Result<String, Box<dyn Error>> {
+    let mut cli = Cli::command();
+    cli.build();
+    let described = match command {
+        Some(name) => cli.find_subcommand(name).cloned().ok_or_else(|| format!("there is no command '{name}'"))?,
+        None => cli,
+    };
+    let mut page = Vec::new();
+    clap_mangen::Man::new(described).render(&mut page)?;
+    Ok(String::from_utf8(page)?)
 }
 
 /// Source: Kubernetes, names of namespaces (RFC 1123 labels).

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use apprunner_operator::api;
-use apprunner_operator::cli::{Cli, Command, Preflight};
-use apprunner_operator::commands::{preflight, report, run};
+use apprunner_operator::cli::{self, Cli, Command, CrdArgs, Preflight};
+use apprunner_operator::commands::{install, preflight, report, run};
 use clap::Parser;
 use tikv_jemallocator::Jemalloc;
 
@@ -26,15 +26,23 @@ fn main() -> ExitCode {
 
 fn execute(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
     match cli.command {
-        Some(Command::Crd) => std::io::stdout().write_all(api::crd_yaml()?.as_bytes())?,
-        Some(Command::Report(args)) => {
+        Command::Run(args) => run::run(&args)?,
+        Command::Report(args) => {
             args.check().unwrap_or_else(|error| error.exit());
             return Ok(report::run(&args)?.code().into());
         }
-        Some(Command::Adopt(args)) => return Ok(report::adopt(&args)?.code().into()),
-        Some(Command::Preflight(Preflight::Uninstall(args))) => preflight::uninstall(&args)?,
-        Some(Command::Run(args)) => run::run(&args)?,
-        None => run::run(&cli.run)?,
+        Command::Adopt(args) => return Ok(report::adopt(&args)?.code().into()),
+        Command::Preflight(Preflight::Uninstall(args)) => preflight::uninstall(&args)?,
+        Command::Preflight(Preflight::Ready(args)) => preflight::ready::ready(&args)?,
+        Command::Install(args) => print(&install::manifests(&args)?)?,
+        Command::Crd(CrdArgs { schema: true }) => print(&api::json_schema()?)?,
+        Command::Crd(CrdArgs { schema: false }) => print(&api::crd_yaml()?)?,
+        Command::Completions { shell } => print(&cli::completions(shell)?)?,
+        Command::Man { command } => print(&cli::manual(command.as_deref())?)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print(text: &str) -> std::io::Result<()> {
+    std::io::stdout().write_all(text.as_bytes())
 }

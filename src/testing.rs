@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
+use crate::api::DeletionPolicy;
 use crate::apprunner::Aws;
 use crate::apprunner::service_scans::ServiceScans;
 use crate::apprunner::sessions::Identities;
@@ -22,6 +23,7 @@ pub async fn run_controller(client: Client, namespaces: &[String], divisor: u32,
     let rules = Rules {
         intervals: Intervals::default().divided_by(divisor),
         accounts: Arc::default(),
+        default_policy: DeletionPolicy::Delete,
         regions: Vec::new(),
         cluster_id: None,
     };

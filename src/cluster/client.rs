@@ -53,7 +53,7 @@ pub enum StartError {
     Broken(#[from] tokio::task::JoinError),
     /// The id of the cluster could not be read.
     #[error(
-        "reading the uid of namespace kube-system, which is the cluster's id in owner tags: {0}. Allow it, or set --cluster-id or --ownership-tags=off"
+        "reading the uid of namespace kube-system, which is the cluster's id in owner tags: {0}. Allow it, or set --cluster-id or --ownership-tags=false"
     )]
     NoClusterId(#[source] Error),
     /// The id of the cluster is not valid.

@@ -46,7 +46,7 @@ impl EventQueue {
     /// The oldest Event; `None` once the queue is closed and empty.
     pub(super) async fn pop(&self) -> Option<QueuedEvent> {
         loop {
-            let oldest = lock(&self.waiting).pop_front();
+            let oldest = pop(&mut lock(&self.waiting));
             if oldest.is_some() || self.closed.load(Ordering::Relaxed) {
                 return oldest;
             }
@@ -79,6 +79,15 @@ impl EventQueue {
         // The sender is a member of `self`, so the channel is open.
         let _ = self.reconciling.subscribe().wait_for(|running| *running == 0).await;
     }
+}
+
+/// An empty queue gives back its memory: thousands of Events wait only after thousands of objects were changed at once.
+fn pop(waiting: &mut VecDeque<QueuedEvent>) -> Option<QueuedEvent> {
+    let oldest = waiting.pop_front();
+    if waiting.is_empty() {
+        *waiting = VecDeque::new();
+    }
+    oldest
 }
 
 /// A full queue drops the oldest Event about an object that still exists: its status says the same.

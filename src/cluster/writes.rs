@@ -3,11 +3,14 @@
 //! A 422 has two causes: a test of the patch failed because the object changed, or a policy or the schema refuses the
 //! write. So this module reads the object again: if all tests of the patch still hold for it, the write was refused.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use clap::ValueEnum;
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch as JsonPatch, PatchOperation, RemoveOperation, TestOperation};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
@@ -15,10 +18,11 @@ use serde_json::{Value, json};
 use super::own_writes::{Latest, OwnWrites};
 use super::received::Received;
 use super::{Error, within_deadline};
-use crate::api::{FINALIZER, Uid, VpcConnector, VpcConnectorStatus};
+use crate::api::{DEFAULT_DELETION_POLICY, DeletionPolicy, FINALIZER, Uid, VpcConnector, VpcConnectorStatus};
 use crate::core::effect::Proof;
 use crate::core::ownership::OtherObjectState;
 use crate::core::refusal::{Refusal, WriteKind};
+use crate::core::text;
 
 /// Reads and writes `VpcConnector` objects.
 pub(crate) struct VpcConnectorClient {
@@ -72,7 +76,7 @@ impl VpcConnectorClient {
         let Some(index) = object.finalizer_index() else { return Ok(()) };
         let entry = format!("/metadata/finalizers/{index}");
         let retained = *proof == Proof::Retained;
-        let policy = retained.then(|| test("/spec/deletionPolicy", json!(object.spec.deletion_policy)));
+        let policy = retained.then(|| same_policy(object));
         let operations = policy.into_iter().chain([test(&entry, json!(FINALIZER)), remove(&entry)]).collect();
         let patched = self.patch(WriteKind::RemoveFinalizer, object, operations).await?;
         if patched.finalizer_index().is_none() {
@@ -88,7 +92,9 @@ impl VpcConnectorClient {
     /// Writes the whole status, unless App Runner's status of the connector in it has changed since it was read: another
     /// operator may have recorded a receipt, or the watch may not show ours, and AWS forgets a deleted connector.
     pub(crate) async fn write_status(&self, object: &VpcConnector, status: &VpcConnectorStatus) -> Result<(), Error> {
-        let patch = vec![same_connector_status(object), add("/status", json!(status))];
+        let policy = same_policy_recorded(object);
+        let tests = [same_connector_status(object)].into_iter().chain(policy);
+        let patch = tests.chain([add("/status", json!(status))]).collect();
         let written = self.patch(WriteKind::WriteStatus, object, patch).await?;
         self.own.store_version(written);
         Ok(())
@@ -117,6 +123,21 @@ impl VpcConnectorClient {
             Ok(found) if found.spec.arn == arn => Ok(OtherObjectState::Claims),
             Ok(_) | Err(Error::Gone) => Ok(OtherObjectState::Released),
             Err(Error::Refused { code: 403, .. }) => Ok(OtherObjectState::Unreadable),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads the default of the deletion policy that a namespace sets, or why it is not known.
+    pub(crate) async fn get_default_policy(
+        &self,
+        namespace: &str,
+    ) -> Result<Result<Option<DeletionPolicy>, String>, Error> {
+        let api = Api::<Namespace>::all(self.client.clone());
+        match within_deadline("get namespace", api.get_metadata(namespace)).await {
+            Ok(found) => Ok(default_policy(found.annotations(), namespace)),
+            Err(Error::Refused { code: 403, message, .. }) => Ok(Err(format!(
+                "reading namespace {namespace}: {message}. Set it, or allow the operator to get namespaces"
+            ))),
             Err(error) => Err(error),
         }
     }
@@ -157,6 +178,15 @@ impl VpcConnectorClient {
     }
 }
 
+/// The default of the deletion policy in the annotations of a namespace.
+fn default_policy(annotations: &BTreeMap<String, String>, namespace: &str) -> Result<Option<DeletionPolicy>, String> {
+    let Some(word) = annotations.get(DEFAULT_DELETION_POLICY) else { return Ok(None) };
+    DeletionPolicy::from_str(word, true).map(Some).map_err(|_| {
+        let word = text::excerpt(word);
+        format!("namespace {namespace} has the annotation {DEFAULT_DELETION_POLICY}: '{word}', and it may be Delete or Retain")
+    })
+}
+
 fn finalizer_count(object: &VpcConnector) -> usize {
     object.metadata.finalizers.iter().flatten().filter(|finalizer| *finalizer == FINALIZER).count()
 }
@@ -185,10 +215,29 @@ fn still_fits(patch: &Patch<()>, found: &VpcConnector, made_from: &VpcConnector)
     // The API server takes a missing list or word for null.
     document["metadata"]["finalizers"] = json!(found.metadata.finalizers);
     match &found.status {
-        Some(status) => document["status"]["status"] = json!(status.status),
+        Some(status) => {
+            document["status"]["status"] = json!(status.status);
+            document["status"]["deletionPolicy"] = json!(status.deletion_policy);
+        }
         None => document["status"] = Value::Null,
     }
     found.deleting() == made_from.deleting() && json_patch::patch(&mut document, patch).is_ok()
+}
+
+/// The test that the status still has the default policy that was read, or still has none: an operator with another default
+/// may have recorded it, and a recorded default never changes.
+fn same_policy_recorded(object: &VpcConnector) -> Option<PatchOperation> {
+    let status = object.status.as_ref().filter(|_| object.spec.deletion_policy.is_none())?;
+    Some(test("/status/deletionPolicy", json!(status.deletion_policy)))
+}
+
+/// The test that the deletion policy is the one that was read. An absent one cannot be tested for, but a policy that is set
+/// since then is another generation of the object.
+fn same_policy(object: &VpcConnector) -> PatchOperation {
+    match &object.spec.deletion_policy {
+        Some(policy) => test("/spec/deletionPolicy", json!(policy)),
+        None => test("/metadata/generation", json!(object.metadata.generation)),
+    }
 }
 
 /// The test that the status still has the connector's status that was read, or still is absent.

@@ -1,5 +1,6 @@
 //! The commands of the binary.
 
+pub mod install;
 mod listing;
 pub mod preflight;
 pub mod report;

@@ -1,8 +1,10 @@
-//! `apprunner-operator preflight uninstall`: checks that no object needs the operator.
+//! `apprunner-operator preflight uninstall`: checks that no object needs the operator. [`ready`] checks that it works.
 //!
 //! Only a running operator removes our finalizer. If the operator is uninstalled too early, its objects can never be deleted,
 //! nor can their namespaces, nor the CRD. Helm runs this check before an uninstall, and users may run it as well. The check
 //! fails if it cannot find out whether objects remain.
+
+pub mod ready;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -68,7 +70,7 @@ pub fn uninstall(args: &UninstallArgs) -> Result<(), PreflightError> {
 
 async fn find_finalized(args: &UninstallArgs) -> Result<Vec<FinalizedObject>, PreflightError> {
     let client = client::connect_in_time(&args.access).await?;
-    find_in(&client, &args.namespaces).await.map_err(PreflightError::Unknown)
+    find_in(&client, &args.watch.namespaces).await.map_err(PreflightError::Unknown)
 }
 
 /// The objects in these namespaces, or in all namespaces without one.

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::apprunner::Aws;
 use crate::apprunner::service_scans::ServiceScans;
 use crate::apprunner::sessions::Identities;
-use crate::cli::{AccessArgs, RunArgs, Switch};
+use crate::cli::{AccessArgs, RunArgs};
 use crate::cluster::client::{self, StartError};
 use crate::cluster::events::Events;
 use crate::cluster::lease::LeaderElector;
@@ -69,7 +69,7 @@ async fn run_operator(args: &RunArgs) -> Result<(), RunError> {
     let stopping = stop_on_signal()?;
     let client = client::connect(&AccessArgs::default()).await?;
     let (diagnostics, metrics) = (Arc::<Diagnostics>::default(), Arc::<Metrics>::default());
-    let election = (args.leader_election == Switch::On).then(|| start_election(args, &client));
+    let election = args.leader_election.then(|| start_election(args, &client));
     let leadership = election.as_ref().map_or_else(Leadership::always, LeaderElector::leadership);
     let may_act = Arc::new(MayAct { stopping, leadership });
     let intervals = intervals(args);
@@ -90,7 +90,7 @@ async fn run_operator(args: &RunArgs) -> Result<(), RunError> {
             let (events, publishing) = Events::start(client.clone(), metrics);
             let objects = VpcConnectorClient::new(client.clone());
             let reconciler = Reconciler::new(objects, events, aws, scans, rules, may_act.clone());
-            let scope = Scope { namespaces: &args.namespaces, concurrency: args.concurrency };
+            let scope = Scope { namespaces: &args.watch.namespaces, concurrency: args.concurrency };
             until_stopped(&may_act, controller::run(client.clone(), reconciler, triggers, scope, diagnostics.clone()))
                 .await;
             publishing.finish().await;
@@ -180,7 +180,7 @@ async fn cluster_id(
     incidents: &Incidents,
 ) -> Result<Option<Option<ClusterId>>, StartError> {
     match &args.cluster_id {
-        _ if args.ownership_tags == Switch::Off => Ok(Some(None)),
+        _ if !args.ownership_tags => Ok(Some(None)),
         Some(id) => Ok(Some(Some(id.clone()))),
         None => Ok(read_cluster_id(client, stopping, health, incidents).await?.map(Some)),
     }
@@ -190,12 +190,19 @@ fn settings(args: &RunArgs, intervals: Intervals, accounts: Arc<Accounts>, clust
     info!(
         version = env!("CARGO_PKG_VERSION"),
         cluster_id = cluster_id.as_ref().map_or("-", ClusterId::as_str),
-        namespaces = if args.namespaces.is_empty() { "all".into() } else { args.namespaces.join(",") },
+        namespaces = if args.watch.namespaces.is_empty() { "all".into() } else { args.watch.namespaces.join(",") },
+        default_deletion_policy = args.default_deletion_policy.as_str(),
         accounts = accounts.iter().map(|(account, _)| account.as_str()).collect::<Vec<_>>().join(","),
         concurrency = args.concurrency,
         "starting"
     );
-    Rules { intervals, accounts, regions: args.aws.regions.clone(), cluster_id }
+    Rules {
+        intervals,
+        accounts,
+        regions: args.aws.regions.clone(),
+        default_policy: args.default_deletion_policy.clone(),
+        cluster_id,
+    }
 }
 
 fn intervals(args: &RunArgs) -> Intervals {

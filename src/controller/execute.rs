@@ -32,7 +32,9 @@ impl Reconciler {
     ) -> Result<(), Duration> {
         let (call, arn) = match effect {
             Effect::Aws(call, arn) => (*call, arn),
-            Effect::Kube(_) | Effect::ReadOtherObject { .. } | Effect::ScanServices(_) => return Ok(()),
+            Effect::Kube(_) | Effect::ReadOtherObject { .. } | Effect::ReadDefaultPolicy | Effect::ScanServices(_) => {
+                return Ok(());
+            }
         };
         let calls = calls_of_attempt(&pass.evidence, call);
         if calls == 0 {
@@ -60,6 +62,12 @@ impl Reconciler {
             Effect::ReadOtherObject { namespace, name, arn } => {
                 let found = self.objects.get_other_object(&namespace, &name, arn.as_str()).await?;
                 Ok(Completed::OtherObject(found))
+            }
+            Effect::ReadDefaultPolicy => {
+                let namespace = &pass.evidence.object.namespace;
+                let set = self.objects.get_default_policy(namespace).await?;
+                let default = || self.rules.default_policy.clone();
+                Ok(Completed::DefaultPolicy(set.map(|policy| policy.unwrap_or_else(default))))
             }
             Effect::ScanServices(arn) => {
                 self.subscribe(pass, &arn);
@@ -142,7 +150,7 @@ impl Reconciler {
                 AwsOutcome::Describe(self.call(pass, arn, async |session| session.describe(arn).await).await)
             }
             AwsCall::ReadTags => {
-                let deadline = if pass.evidence.object.is_retained() { UNTAG_DEADLINE } else { CALL_DEADLINE };
+                let deadline = if pass.evidence.is_retained() { UNTAG_DEADLINE } else { CALL_DEADLINE };
                 let read = async |session: &Session| session.read_owner_tag(arn, deadline).await;
                 AwsOutcome::ReadTags(self.call(pass, arn, read).await)
             }

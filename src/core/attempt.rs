@@ -4,6 +4,7 @@ use super::clock::Moment;
 use super::evidence::Object;
 use super::outcome::{Connector, Failure};
 use super::ownership::{OtherObjectState, Owner};
+use crate::api::DeletionPolicy;
 
 /// The observations of one reconcile; the next one starts without them.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,8 @@ pub(crate) struct Attempt {
     pub ownership: Ownership,
     /// Removal of the owner tag.
     pub untag: Untag,
+    /// The default of the deletion policy, or why it is not known.
+    pub default_policy: Option<Result<DeletionPolicy, String>>,
     /// The end of the attempt.
     pub end: End,
 }

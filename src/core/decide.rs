@@ -10,7 +10,7 @@
 //! decided above the account check, except those of Retain, which checks the account itself. The rules about the owner tag
 //! are in [`super::claims`].
 //!
-//! The comments on the two lists and on the match are the table in `docs/design.md`; a test compares them.
+//! The comments on the two lists and on the match are the table in `docs/contributing/design.md`; a test compares them.
 
 use super::arn::ConnectorArn;
 use super::attempt::{Observed, Ownership, Trigger, Untag};
@@ -46,9 +46,10 @@ pub(super) type ArnGuard = fn(&Evidence, &ConnectorArn) -> Option<Decision>;
 
 /// The guards that apply whether or not `spec.arn` can be parsed.
 #[rustfmt::skip]
-pub(super) const GUARDS: [Guard; 9] = [
+pub(super) const GUARDS: [Guard; 10] = [
     already_released,       // our finalizer is removed, or absent while deleting -> nothing; a WriteRefused in the status is corrected
     write_refused,          // a write to the object was refused in this reconcile -> waits 1 to 60 s: WriteRefused
+    policy_unset,           // adopted next or deleting, without a policy in spec and status -> reads the namespace's default: InvalidRequest if it cannot
     retain,                 // deleting, Retain -> reads the owner tag and removes it if it is ours, then removes the finalizer: Retained
     paused,                 // paused -> nothing
     without_finalizer,      // no finalizer -> adds it, before any call to AWS
@@ -113,9 +114,23 @@ fn already_released(evidence: &Evidence) -> Option<Decision> {
     released.then_some(next)
 }
 
+/// The default is recorded with the first status, so that an object keeps the policy that it was adopted with.
+fn policy_unset(evidence: &Evidence) -> Option<Decision> {
+    let object = &evidence.object;
+    let adopted_next = object.finalizer == Finalizer::Present && !object.paused;
+    if evidence.policy().is_some() || !(object.deleting || adopted_next) {
+        return None;
+    }
+    let Some(Err(error)) = &evidence.attempt.default_policy else {
+        return Some(Decision::Act(Effect::ReadDefaultPolicy));
+    };
+    let message = format!("spec.deletionPolicy is not set, and its default is not known: {error}");
+    Some(blocked(evidence, Reason::InvalidRequest, message))
+}
+
 /// With Retain nothing but the owner tag is touched in AWS, and only where it was read and is ours.
 fn retain(evidence: &Evidence) -> Option<Decision> {
-    if !evidence.object.is_retained() {
+    if !evidence.is_retained() {
         return None;
     }
     // With Retain set after AWS confirmed the deletion there is nothing left to retain, and the receipt is the truth.
@@ -188,7 +203,7 @@ fn invalid_arn(evidence: &Evidence, error: &impl std::fmt::Display) -> Decision 
 }
 
 fn unknown_policy(evidence: &Evidence, _: &ConnectorArn) -> Option<Decision> {
-    let DeletionPolicy::Other(word) = &evidence.object.policy else { return None };
+    let Some(DeletionPolicy::Other(word)) = evidence.policy() else { return None };
     let word = text::excerpt(word);
     let message = format!("spec.deletionPolicy '{word}' is not known to this version; it knows Delete and Retain");
     evidence.object.deleting.then(|| blocked(evidence, Reason::InvalidRequest, message))

@@ -6,6 +6,7 @@
 use super::arn::{AccountId, ConnectorArn};
 use super::outcome::{Connector, Outcome};
 use super::ownership::OtherObjectState;
+use crate::api::DeletionPolicy;
 
 /// One call, to the API server or to AWS.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(crate) enum Effect {
         /// The connector that it may name as well.
         arn: ConnectorArn,
     },
+    /// A GET of the namespace, whose annotation may set the default of the deletion policy.
+    ReadDefaultPolicy,
     /// Subscribes the object to the scan for the services that block its connector.
     ScanServices(ConnectorArn),
     /// A call to AWS about a connector.
@@ -93,6 +96,8 @@ pub(crate) enum Completed {
     Kube(KubeWrite),
     /// The state of the other object.
     OtherObject(OtherObjectState),
+    /// The default of the deletion policy in the object's namespace, or why it is not known.
+    DefaultPolicy(Result<DeletionPolicy, String>),
     /// The object is subscribed to the service scan.
     ScanServices,
     /// The outcome of a call to AWS about a connector.
@@ -121,7 +126,7 @@ impl Effect {
     pub(crate) fn calls_aws(&self) -> bool {
         match self {
             Self::Aws(..) => true,
-            Self::Kube(_) | Self::ReadOtherObject { .. } | Self::ScanServices(_) => false,
+            Self::Kube(_) | Self::ReadOtherObject { .. } | Self::ReadDefaultPolicy | Self::ScanServices(_) => false,
         }
     }
 }
@@ -149,6 +154,7 @@ mod tests {
         let others = [
             Effect::Kube(KubeWrite::AddFinalizer),
             Effect::ReadOtherObject { namespace, name, arn: arn.clone() },
+            Effect::ReadDefaultPolicy,
             Effect::ScanServices(arn),
         ];
         assert!(!others.iter().any(Effect::calls_aws));

@@ -46,7 +46,9 @@ pub(crate) struct Rules {
     pub accounts: Arc<Accounts>,
     /// The regions that it calls.
     pub regions: Vec<Region>,
-    /// The name of this cluster in owner tags; `None` with `--ownership-tags=off`.
+    /// The deletion policy of objects that have none, in namespaces that set none.
+    pub default_policy: DeletionPolicy,
+    /// The name of this cluster in owner tags; `None` with `--ownership-tags=false`.
     pub cluster_id: Option<ClusterId>,
 }
 
@@ -74,8 +76,8 @@ pub(crate) struct Object {
     pub finalizer: Finalizer,
     /// The connector that the spec names.
     pub target: Target,
-    /// `spec.deletionPolicy`
-    pub policy: DeletionPolicy,
+    /// `spec.deletionPolicy`, or the default that the status records.
+    pub policy: Option<DeletionPolicy>,
     /// The paused annotation holds it.
     pub paused: bool,
     /// The protected annotation holds its deletion.
@@ -186,7 +188,7 @@ impl Object {
                 Some(_) => Finalizer::Present,
             },
             target: Target::of(&object.spec.arn),
-            policy: object.spec.deletion_policy.clone(),
+            policy: object.spec.deletion_policy.clone().or_else(|| object.status.as_ref()?.deletion_policy.clone()),
             paused: object.held_by(api::PAUSED).is_some(),
             protected: object.held_by(api::PROTECTED).is_some(),
             unusual: Unusual::read(object),
@@ -208,11 +210,6 @@ impl Object {
             (true, None) => Phase::DeletingUnclaimed,
             (true, Some(_)) => Phase::DeletingClaimed,
         }
-    }
-
-    /// True if it is being deleted and its connector is to remain.
-    pub(crate) fn is_retained(&self) -> bool {
-        self.deleting && self.policy == DeletionPolicy::Retain
     }
 
     /// True if the status holds the receipt of the connector that this object owns.
@@ -237,6 +234,17 @@ impl Evidence {
     pub(crate) fn owner_tag(&self) -> Option<OwnerTag> {
         let cluster = self.rules.cluster_id.clone()?;
         Some(OwnerTag::new(cluster, &self.object.namespace, &self.object.name))
+    }
+
+    /// The deletion policy in force, unless the object has none and its default was not read.
+    pub(crate) fn policy(&self) -> Option<&DeletionPolicy> {
+        let default = || self.attempt.default_policy.as_ref()?.as_ref().ok();
+        self.object.policy.as_ref().or_else(default)
+    }
+
+    /// True if the object is being deleted and its connector is to remain.
+    pub(crate) fn is_retained(&self) -> bool {
+        self.object.deleting && self.policy() == Some(&DeletionPolicy::Retain)
     }
 
     /// Why this object may not use the account of its connector, if `--accounts` says so.

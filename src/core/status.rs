@@ -78,9 +78,10 @@ pub(crate) fn status_while(evidence: &Evidence, wait: &Wait) -> (VpcConnectorSta
         status.attempts = Some(i32::try_from(attempts).unwrap_or(i32::MAX));
         status.next_attempt_time = next_attempt_time(evidence, wait.until);
     }
-    status.last_error = wait.failure.as_deref().map(last_error);
+    status.last_error = wait.failure.as_deref().map(|failure| Box::new(last_error(failure)));
     set_ready(evidence, &mut status, wait.reason, &wait.message);
     if is_stalled(evidence, wait) {
+        status.clear_condition(condition::RECONCILING);
         set(evidence, &mut status, condition::STALLED, "True", wait.reason, &wait.message);
     }
     let events = if evidence.object.status.says(wait.reason) && !begins_late(evidence, wait) {
@@ -278,14 +279,19 @@ fn record_release(evidence: &Evidence, status: &mut VpcConnectorStatus) {
 fn base_status(evidence: &Evidence) -> VpcConnectorStatus {
     let mut status = evidence.object.status.clone();
     status.observed_generation = evidence.object.generation;
+    status.deletion_policy = evidence.policy().cloned();
+    let arn = evidence.object.target.arn();
+    status.account = arn.map(|arn| arn.account().to_string());
+    status.region = arn.map(|arn| arn.region().to_string());
     if let Some(request) = evidence.attempt.answers() {
         status.last_handled_reconcile_at = Some(request.to_owned());
     }
     status.attempts = None;
     status.next_attempt_time = None;
     status.last_error = None;
-    status.clear_condition(condition::STALLED);
-    status.clear_condition(condition::PAUSED);
+    for ended in [condition::RECONCILING, condition::STALLED, condition::PAUSED] {
+        status.clear_condition(ended);
+    }
     status
 }
 
@@ -309,6 +315,38 @@ fn forget_connector(status: &mut VpcConnectorStatus) {
 fn set_ready(evidence: &Evidence, status: &mut VpcConnectorStatus, reason: Reason, message: &str) {
     let ready = if reason == Reason::Available { "True" } else { "False" };
     set(evidence, status, condition::READY, ready, reason, message);
+    if works_towards_ready(reason) {
+        set(evidence, status, condition::RECONCILING, "True", reason, message);
+    }
+}
+
+/// True if the operator continues by itself, and not before a user has acted.
+fn works_towards_ready(reason: Reason) -> bool {
+    match reason {
+        Reason::Available
+        | Reason::Deleted
+        | Reason::AlreadyGone
+        | Reason::Retained
+        | Reason::Protected
+        | Reason::NotFound
+        | Reason::Inactive
+        | Reason::Gone
+        | Reason::OwnedByAnother
+        | Reason::WrongAccount => false,
+        Reason::Adopting
+        | Reason::Deleting
+        | Reason::InUse
+        | Reason::AccessDenied
+        | Reason::CredentialsRejected
+        | Reason::SubscriptionRequired
+        | Reason::InvalidRequest
+        | Reason::Throttled
+        | Reason::ServiceError
+        | Reason::Unreachable
+        | Reason::UntrustedCertificate
+        | Reason::Unproven
+        | Reason::WriteRefused => true,
+    }
 }
 
 fn set(evidence: &Evidence, status: &mut VpcConnectorStatus, type_: &str, value: &str, reason: Reason, message: &str) {

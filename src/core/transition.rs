@@ -23,6 +23,7 @@ pub(crate) fn apply(evidence: &mut Evidence, completed: Completed) {
             attempt.ownership = std::mem::take(&mut attempt.ownership).with_other_object(state);
             note_owner_check(evidence);
         }
+        Completed::DefaultPolicy(default) => evidence.attempt.default_policy = Some(default),
         Completed::ScanServices => {
             evidence.blockers.get_or_insert_with(Blockers::default);
         }

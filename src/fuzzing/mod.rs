@@ -27,7 +27,7 @@ pub use self::error_class::error_class;
 pub use self::object::object;
 pub use self::proxy::proxy;
 pub use self::wire::wire;
-use crate::api::VpcConnector;
+use crate::api::{DeletionPolicy, VpcConnector};
 use crate::core::arn::APP_RUNNER_REGIONS;
 use crate::core::attempt::Attempt;
 use crate::core::clock::{Moment, Now};
@@ -53,8 +53,13 @@ fn assert_shown(text: &str, max_bytes: usize) {
 /// The evidence of an object that this process has not seen before.
 fn evidence(object: &VpcConnector) -> Evidence {
     let regions = APP_RUNNER_REGIONS.iter().filter_map(|region| region.parse().ok()).collect();
-    let rules =
-        Rules { intervals: Intervals::default(), accounts: Arc::default(), regions, cluster_id: CLUSTER.parse().ok() };
+    let rules = Rules {
+        intervals: Intervals::default(),
+        accounts: Arc::default(),
+        regions,
+        default_policy: DeletionPolicy::Delete,
+        cluster_id: CLUSTER.parse().ok(),
+    };
     let now = Now { moment: Moment::new(Duration::from_hours(100)), wall: Timestamp::constant(1_795_000_000, 0) };
     let mut state = object.status.as_ref().map(ObjectState::from_status).unwrap_or_default();
     let object = Object::read(object, false);

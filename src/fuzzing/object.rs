@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{ARN, CLUSTER, MAX_MESSAGE_BYTES, MAX_NOTE_BYTES, assert_shown};
-use crate::api::{ConnectorStatus, FINALIZER, PAUSED, PROTECTED, VpcConnector, VpcConnectorStatus};
+use crate::api::{ConnectorStatus, DeletionPolicy, FINALIZER, PAUSED, PROTECTED, VpcConnector, VpcConnectorStatus};
 use crate::cluster::received::Received;
 use crate::core::arn::ConnectorArn;
 use crate::core::decide::{Decision, decide};
@@ -105,10 +105,10 @@ fn assert_lawful(object: &VpcConnector, evidence: &Evidence, effect: &Effect, do
             assert_eq!(arn.as_str(), object.spec.arn);
             let account = Caller::Account(arn.account().clone());
             assert!(*call == AwsCall::Identify || evidence.caller == account, "{call:?} of another account");
-            assert!(!held(PAUSED) || evidence.object.is_retained(), "{call:?} of a paused object");
+            assert!(!held(PAUSED) || evidence.is_retained(), "{call:?} of a paused object");
             let owner = done.iter().rev().find_map(tag_read);
             if *call == AwsCall::Delete {
-                assert!(deleting && !held(PROTECTED) && !evidence.object.is_retained());
+                assert!(deleting && !held(PROTECTED) && !evidence.is_retained());
                 assert_eq!(evidence.object.status.arn.as_deref(), Some(object.spec.arn.as_str()));
                 let checked = evidence.state.owner_checked_at.is_some();
                 assert!(checked || owner.is_some_and(|tag| tag.as_ref().is_none_or(|tag| tag.starts_with(CLUSTER))));
@@ -126,12 +126,13 @@ fn assert_lawful(object: &VpcConnector, evidence: &Evidence, effect: &Effect, do
                 Proof::Receipt => is_inactive(evidence.object.status.status.as_ref()) || replied(&inactive),
                 Proof::NotFound => replied(&missing),
                 Proof::AnotherOwner { tag } => done.iter().filter_map(tag_read).any(|read| read.as_ref() == Some(tag)),
-                Proof::Retained => evidence.object.is_retained(),
+                Proof::Retained => evidence.is_retained(),
             };
             assert!(proved, "{proof:?} without proof");
         }
         Effect::Kube(KubeWrite::AddFinalizer | KubeWrite::Status(_))
         | Effect::ReadOtherObject { .. }
+        | Effect::ReadDefaultPolicy
         | Effect::ScanServices(_) => {}
     }
 }
@@ -175,6 +176,11 @@ fn carry_out(evidence: &mut Evidence, effect: Effect, letter: u8) -> Completed {
             b'f' => OtherObjectState::Released,
             b'u' => OtherObjectState::Unreadable,
             _ => OtherObjectState::Claims,
+        }),
+        Effect::ReadDefaultPolicy => Completed::DefaultPolicy(match letter {
+            b'r' => Ok(DeletionPolicy::Retain),
+            b'u' => Err("forbidden".to_owned()),
+            _ => Ok(DeletionPolicy::Delete),
         }),
         Effect::ScanServices(_) => Completed::ScanServices,
         Effect::Aws(call, arn) => Completed::Aws(reply(evidence, call, &arn, letter), arn),

@@ -29,7 +29,7 @@ impl Alone {
         std::fs::write(&kubeconfig, text).unwrap();
         let script = format!("ip link set lo up && {network} && exec \"$0\" \"$@\"");
         let mut command = Command::new("unshare");
-        command.args(["--net", "sh", "-c", &script, env!("CARGO_BIN_EXE_apprunner-operator"), "--cluster-id=c"]);
+        command.args(["--net", "sh", "-c", &script, env!("CARGO_BIN_EXE_apprunner-operator"), "run", "--cluster-id=c"]);
         command.arg(format!("--health-address={address}:8081")).arg(format!("--metrics-address={address}:8080"));
         command.env("KUBECONFIG", &kubeconfig).stdout(Stdio::null()).stderr(Stdio::null());
         Self { operator: command.spawn().unwrap(), kubeconfig }

@@ -46,7 +46,7 @@ async fn lease_and_probes_are_served_while_ten_thousand_objects_are_listed() {
     let lease = format!("--lease-namespace={}", world.namespace);
     let addresses = ["--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"];
     world.settings.pace = 1;
-    let operator = world.operator_with(&["--leader-election=on", &lease, addresses[0], addresses[1]]);
+    let operator = world.operator_with(&["--leader-election=true", &lease, addresses[0], addresses[1]]);
     assert!(eventually(async || renewed_ago(&world).await.map(|_| ())).await.is_some(), "the operator does not lead");
     let mut steps = 0..STEPS;
     let all = format!("apprunner_operator_objects{{reason=\"Adopting\"}} {OBJECTS}\n");

@@ -155,8 +155,9 @@ async fn fips_and_dual_stack_settings_apply_to_both_services() {
 
 #[tokio::test]
 async fn documented_no_proxy_bypasses_the_proxy_for_the_pod_identity_agent() {
-    let documented =
-        include_str!("../../docs/aws.md").lines().find_map(|line| line.split_once("{name: NO_PROXY, value: \""));
+    let documented = include_str!("../../docs/reference/configuration.md")
+        .lines()
+        .find_map(|line| line.split_once("{name: NO_PROXY, value: \""));
     let documented = documented.unwrap().1.trim_end_matches("\"}");
     let world = World::new().await;
     for agent in ["169.254.170.23", "[fd00:ec2::23]"] {

@@ -129,7 +129,7 @@ impl World {
     }
 }
 
-/// The mistake that `docs/gitops.md` warns of.
+/// The mistake that `docs/guides/gitops.md` warns of.
 #[tokio::test]
 async fn object_renamed_in_one_commit_deletes_its_connector() {
     let world = World::new().await;
@@ -142,7 +142,7 @@ async fn object_renamed_in_one_commit_deletes_its_connector() {
     assert!(world.inactive(&arn));
 }
 
-/// The two commits that `docs/gitops.md` recommends.
+/// The two commits that `docs/guides/gitops.md` recommends.
 #[tokio::test]
 async fn object_renamed_in_two_commits_keeps_its_connector() {
     let world = World::new().await;
@@ -159,7 +159,7 @@ async fn object_renamed_in_two_commits_keeps_its_connector() {
     assert_eq!(world.deletes(), 0);
 }
 
-/// The command of `docs/gitops.md`.
+/// The command of `docs/guides/gitops.md`.
 #[tokio::test]
 async fn health_check_is_installed_beside_existing_entries() {
     const KEY: &str = "resource.customizations.health.apprunner-operator.dev_VpcConnector";
@@ -176,7 +176,7 @@ async fn health_check_is_installed_beside_existing_entries() {
     let stored: Value = serde_json::from_str(&kubectl(&["get", "configmap", "argocd-cm", "--output=json"])).unwrap();
     assert_eq!(stored["data"][KEY], std::fs::read_to_string(health).unwrap());
     assert_eq!(stored["data"]["url"], "https://argocd.example.com");
-    let page = include_str!("../../docs/gitops.md");
+    let page = include_str!("../../docs/guides/gitops.md");
     assert!(page.contains(KEY) && page.contains("--type=merge --patch-file"), "the page says it otherwise");
 }
 

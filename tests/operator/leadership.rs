@@ -16,7 +16,7 @@ impl World {
     fn candidate(&self) -> Operator {
         let lease = format!("--lease-namespace={}", self.namespace);
         let addresses = ["--health-address=127.0.0.1:0", "--metrics-address=127.0.0.1:0"];
-        self.operator_with(&["--leader-election=on", &lease, addresses[0], addresses[1]])
+        self.operator_with(&["--leader-election=true", &lease, addresses[0], addresses[1]])
     }
 
     /// A candidate behind a proxy that plays `fault` for every Lease call from the start.
@@ -25,7 +25,7 @@ impl World {
         let proxy = self.proxy().await;
         fault.map(|fault| proxy.fault(fault.on(lease_calls()).forever()));
         let lease = format!("--lease-namespace={}", self.namespace);
-        self.settings.arguments.extend(["--leader-election=on".to_owned(), lease]);
+        self.settings.arguments.extend(["--leader-election=true".to_owned(), lease]);
         let operator = self.operator_through(&proxy);
         operator.until_leading().await;
         (operator, proxy)

@@ -92,7 +92,7 @@ async fn slow_region_does_not_delay_other_regions() {
 async fn only_the_configured_namespaces_are_watched() {
     let mut world = World::new().await;
     let (second, third) = (create_namespace(&world.client).await, create_namespace(&world.client).await);
-    let _operator = world.operator_with(&[&format!("--namespace={second}")]);
+    let _operator = world.operator_with(&[&format!("--watch-namespace={second}")]);
     world.claimed("egress").await;
     world.switch_namespace(&third);
     world.create("egress", &world.connector("third")).await;
@@ -120,6 +120,7 @@ async fn secrets_never_reach_the_log() {
 fn invalid_settings_are_refused_with_a_remedy() {
     let run = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"))
+            .arg("run")
             .args(arguments)
             .env_clear()
             .env("KUBECONFIG", cluster().kubeconfig())
@@ -134,7 +135,9 @@ fn invalid_settings_are_refused_with_a_remedy() {
         (&["--cluster-id=a/b"], "cluster id"),
         (&["--regions=US"], "region"),
         (&["--log=nonsense=loud"], "--log"),
-        (&["--ownership-tags=maybe"], "on, off"),
+        (&["--ownership-tags=maybe"], "not a boolean"),
+        (&["--default-deletion-policy=Orphan"], "Delete, Retain"),
+        (&["--namespace=shop"], "--watch-namespace"),
     ] {
         let (success, error) = run(arguments);
         assert!(!success && error.contains(says), "{arguments:?}: {error}");
@@ -144,6 +147,7 @@ fn invalid_settings_are_refused_with_a_remedy() {
 #[test]
 fn missing_cluster_is_an_error_with_a_remedy() {
     let output = Command::new(env!("CARGO_BIN_EXE_apprunner-operator"))
+        .arg("run")
         .env_clear()
         .env("HOME", "/nonexistent")
         .output()

@@ -52,7 +52,7 @@ async fn hundred_waiting_objects_cost_one_delete_each_and_shared_scans() {
     const FASTER: u32 = 3;
     const MINUTE: f64 = 60.0 / FASTER as f64;
     let mut world = World::new().await;
-    world.settings.arguments.push("--ownership-tags=off".to_owned());
+    world.settings.arguments.push("--ownership-tags=false".to_owned());
     let arns: Vec<_> = (0..25).map(|n| world.connector(&format!("conn-{n}"))).collect();
     let arns: Vec<_> = arns.iter().cycle().take(100).cloned().collect();
     world.claimed_before(&arns).await;

@@ -12,6 +12,7 @@ mod answers;
 mod chaos;
 mod churn;
 mod crashes;
+mod default_policy;
 mod deletion;
 mod endpoints;
 mod faults;

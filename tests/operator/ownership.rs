@@ -109,7 +109,7 @@ async fn recreated_object_is_the_same_owner() {
 async fn object_in_another_namespace_owns_the_connector_while_it_names_it() {
     let mut world = World::new().await;
     let other = create_namespace(&world.client).await;
-    let _operator = world.operator_with(&[&format!("--namespace={other}")]);
+    let _operator = world.operator_with(&[&format!("--watch-namespace={other}")]);
     let arn = world.claimed("egress").await;
     world.switch_namespace(&other);
     world.create("egress", &arn).await;
@@ -122,7 +122,7 @@ async fn object_in_another_namespace_owns_the_connector_while_it_names_it() {
 #[tokio::test]
 async fn without_ownership_tags_no_tag_is_read_or_written() {
     let world = World::new().await;
-    let _operator = world.operator_with(&["--ownership-tags=off"]);
+    let _operator = world.operator_with(&["--ownership-tags=false"]);
     let arn = world.claimed("egress").await;
     world.delete("egress").await;
     world.until_deleted("egress").await;

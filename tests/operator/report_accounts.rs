@@ -55,7 +55,7 @@ async fn one_run_reads_the_whole_chain_of_every_account() {
     let printed = report(&world, &[&accounts, "-o", "json"]).await;
     assert_eq!(printed.code, Some(0), "{}", printed.err);
     let json: Value = serde_json::from_str(&printed.out).unwrap();
-    let schema: Value = serde_json::from_str(include_str!("../../docs/report.schema.json")).unwrap();
+    let schema: Value = serde_json::from_str(include_str!("../../docs/reference/report.schema.json")).unwrap();
     jsonschema::validate(&schema, &json).unwrap_or_else(|error| panic!("{error}"));
     for account in [ACCOUNT, OTHER] {
         let here = region_of(&json, account, REGION);

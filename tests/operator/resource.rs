@@ -1,5 +1,6 @@
 //! The resource as the API server validates it and kubectl shows it.
 
+use apprunner_emulator::DEFAULT_ACCOUNT;
 use apprunner_operator::api::{DeletionPolicy, VpcConnector, VpcConnectorSpec};
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use crate::support::{World, eventually};
 const ARN: &str = "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef";
 
 async fn refused(world: &World, name: &str, arn: &str) -> String {
-    let spec = VpcConnectorSpec { arn: arn.into(), deletion_policy: DeletionPolicy::Delete };
+    let spec = VpcConnectorSpec { arn: arn.into(), deletion_policy: Some(DeletionPolicy::Delete) };
     let object = VpcConnector::new(name, spec);
     world.api.create(&PostParams::default(), &object).await.unwrap_err().to_string()
 }
@@ -44,31 +45,22 @@ async fn api_server_refuses_invalid_objects_and_says_why() {
 }
 
 #[tokio::test]
-async fn deletion_policy_defaults_to_delete() {
-    let world = World::new().await;
-    let manifest = format!(
-        "apiVersion: apprunner-operator.dev/v1alpha1\nkind: VpcConnector\nmetadata: {{name: egress}}\nspec: {{arn: '{ARN}'}}\n"
-    );
-    let file = cluster().directory().join(format!("{}.yaml", world.namespace));
-    std::fs::write(&file, manifest).unwrap();
-    run(cluster().kubectl().args(["apply", "-n", &world.namespace, "-f"]).arg(&file));
-    let object = world.api.get("egress").await.unwrap();
-    assert_eq!(object.spec.deletion_policy, DeletionPolicy::Delete);
-}
-
-#[tokio::test]
 async fn kubectl_shows_the_printer_columns() {
     let world = World::new().await;
     let _operator = world.operator();
     let arn = world.claimed("egress").await;
     let get = |arguments: &[&str]| run(cluster().kubectl().args(["-n", &world.namespace]).args(arguments));
     let table = get(&["get", "vpcc"]);
-    for word in ["READY", "REASON", "STATUS", "AGE", "True", "Available", "ACTIVE"] {
+    for word in
+        ["READY", "REASON", "AWS STATUS", "POLICY", "BLOCKED BY", "AGE", "True", "Available", "ACTIVE", "Delete"]
+    {
         assert!(table.contains(word), "{word} is missing in {table}");
     }
-    let wide = get(&["get", "aws", "-o", "wide"]);
-    for word in ["MESSAGE", "ARN", "DELETED", &arn] {
-        assert!(wide.contains(word), "{word} is missing in {wide}");
+    for category in ["aws", "apprunner"] {
+        let wide = get(&["get", category, "-o", "wide"]);
+        for word in ["DELETING", "ACCOUNT", "REGION", "ARN", "MESSAGE", "DELETED", DEFAULT_ACCOUNT, "us-east-1", &arn] {
+            assert!(wide.contains(word), "{word} is missing in {wide}");
+        }
     }
     get(&["wait", "--for=condition=Ready", "--timeout=10s", "vpcconnector/egress"]);
     let explained = get(&["explain", "vpcc.spec.deletionPolicy"]);

@@ -384,13 +384,13 @@ async fn a_wrong_file_ends_the_operator_and_names_the_line() {
     let twice = world.accounts(&[entry(SHOP, &["*"]), entry(SHOP, &["elsewhere"])]);
     let missing = "--accounts=/does/not/exist.yaml".to_owned();
     for (argument, part) in [(twice, format!("account {SHOP} is listed twice")), (missing, "No such file".into())] {
-        let output = Command::new(env!("CARGO_BIN_EXE_apprunner-operator")).arg(&argument).output().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_apprunner-operator")).arg("run").arg(&argument).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.contains(&part) && said.contains("--accounts <FILE>") && !said.contains("hush"), "{said}");
     }
     let listed = world.accounts(&[json!({"role": role(SHOP), "namespaces": ["a"], "externalID": EXTERNAL_ID})]);
-    let output = Command::new(env!("CARGO_BIN_EXE_apprunner-operator")).arg(&listed).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_apprunner-operator")).arg("run").arg(&listed).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("line 3: ") && said.contains("externalID") && !said.contains("hush"), "{said}");
 }

@@ -142,7 +142,7 @@ impl Finished {
         let (from, to) = (self.seen_since(call.received_at), call.received_at + REACTION);
         let allows = |object: &VpcConnector| {
             let held = object.held_by(api::PAUSED).is_some() || object.held_by(api::PROTECTED).is_some();
-            object.deleting() && object.spec.deletion_policy == DeletionPolicy::Delete && !held
+            object.deleting() && object.spec.deletion_policy == Some(DeletionPolicy::Delete) && !held
         };
         let claims = |object: &VpcConnector| object.status.as_ref().and_then(|s| s.arn.as_deref()) == Some(life.arn());
         let claimed =
@@ -289,7 +289,8 @@ fn is(call: &Call, operation: Operation) -> bool {
 /// True if the object was to be retained at some time while it was being deleted: an operator whose watch is late may act
 /// on that version.
 fn retained(life: &Life) -> bool {
-    let retains = |object: &VpcConnector| object.deleting() && object.spec.deletion_policy == DeletionPolicy::Retain;
+    let retains =
+        |object: &VpcConnector| object.deleting() && object.spec.deletion_policy == Some(DeletionPolicy::Retain);
     life.versions.iter().any(|version| retains(&version.object))
 }
 

@@ -40,7 +40,7 @@ impl Run {
             Target::OtherAccount(number) => self.connector_of_other_account(number),
         };
         let deletion_policy = if retain { DeletionPolicy::Retain } else { DeletionPolicy::Delete };
-        let object = VpcConnector::new(name, VpcConnectorSpec { arn, deletion_policy });
+        let object = VpcConnector::new(name, VpcConnectorSpec { arn, deletion_policy: Some(deletion_policy) });
         ignore(self.objects.create(&PostParams::default(), &object).await);
     }
 

@@ -95,7 +95,7 @@ impl Run {
         if object.deleting() {
             return match connector {
                 _ if object.finalizer_index().is_none() => Expected::Gone,
-                _ if object.spec.deletion_policy == DeletionPolicy::Retain => Expected::Gone,
+                _ if object.spec.deletion_policy == Some(DeletionPolicy::Retain) => Expected::Gone,
                 _ if paused => Expected::Paused,
                 _ if has_receipt => Expected::Gone,
                 _ if object.held_by(api::PROTECTED).is_some() => ready(&["Protected"], &[api::PROTECTED]),

@@ -165,7 +165,7 @@ impl Bed {
 fn operator(arguments: &[&str]) -> Result<(Command, Option<String>)> {
     let health = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", include_str!("../../guarded.sh"), "sh"]).arg(program()?);
+    command.args(["-c", include_str!("../../guarded.sh"), "sh"]).arg(program()?).arg("run");
     command.args(arguments).arg(format!("--health-address={health}"));
     Ok((command, Some(health)))
 }

@@ -51,7 +51,7 @@ async fn create_one(bed: &Bed, n: usize) -> Result {
 
 /// An object that names a connector.
 pub(crate) fn object(name: &str, arn: &str) -> VpcConnector {
-    let spec = VpcConnectorSpec { arn: arn.to_owned(), deletion_policy: DeletionPolicy::Delete };
+    let spec = VpcConnectorSpec { arn: arn.to_owned(), deletion_policy: Some(DeletionPolicy::Delete) };
     VpcConnector::new(name, spec)
 }
 

@@ -1,5 +1,5 @@
 //! Measures the operator beside the floor, which is the minimum that does the same work. Run it with `make bench`;
-//! `docs/performance.md` describes the method.
+//! `docs/operations/performance.md` describes the method.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its purpose is to print")]
 
 mod audit;

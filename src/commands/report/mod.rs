@@ -35,14 +35,14 @@ use serde::Serialize;
 use self::combine::AccountScan;
 use self::diff::OldReportError;
 use self::manifests::{Into, Unmanaged};
-use self::model::Report;
+use self::model::{Credentials, Report};
 use self::objects::ClusterState;
 use self::progress::{Progress, eprint};
 use self::scan::Scanner;
 use self::sources::{Source, Unread};
 use crate::api::DeletionPolicy;
-use crate::cli::{AdoptArgs, FailOn, Output, ReadArgs, ReportArgs};
-use crate::core::arn::AccountRegion;
+use crate::cli::{AdoptArgs, AwsArgs, FailOn, IdentityArgs, Output, ReadArgs, ReportArgs};
+use crate::core::arn::{AccountId, AccountRegion};
 use crate::core::intervals::Intervals;
 use crate::core::outcome::{Failure, NO_CREDENTIALS, Operation};
 use crate::core::wait::explain;
@@ -148,6 +148,33 @@ async fn read_all(args: &ReadArgs) -> Result<(Report, ClusterState), ReportError
         eprint(&ascii(&unread));
     }
     Ok((report, cluster))
+}
+
+/// An account of some credentials.
+pub(super) struct Identity {
+    /// The account, if it is known.
+    pub(super) account: Option<AccountId>,
+    /// The ARN of the role that is assumed, or `None` for the own credentials.
+    pub(super) role: Option<String>,
+    /// Why the account cannot be used.
+    pub(super) problem: Option<String>,
+}
+
+/// Finds out the accounts that some credentials reach.
+pub(super) async fn identities(aws: &AwsArgs, args: &IdentityArgs) -> Vec<Identity> {
+    let of = |credentials| match credentials {
+        Credentials::Role(arn) => Some(arn),
+        Credentials::Current | Credentials::Profile(_) => None,
+    };
+    let found = sources::find(aws, args).await.into_iter().map(|source| match source {
+        Ok(Source { account, credentials, .. }) => {
+            Identity { account: Some(account), role: of(credentials), problem: None }
+        }
+        Err(Unread { account, credentials, failure }) => {
+            Identity { account, role: of(credentials), problem: Some(ascii(&explain(&failure))) }
+        }
+    });
+    found.collect()
 }
 
 fn warn_about_the_cluster(report: &Report) {

@@ -216,7 +216,10 @@ fn every_format_is_as_committed() {
 
 #[test]
 fn the_json_follows_the_published_schema() {
-    assert_expected("docs/report.schema.json", &(serde_json::to_string_pretty(&super::schema()).unwrap() + "\n"));
+    assert_expected(
+        "docs/reference/report.schema.json",
+        &(serde_json::to_string_pretty(&super::schema()).unwrap() + "\n"),
+    );
     let validator = jsonschema::validator_for(&super::schema()).unwrap();
     let json = serde_json::to_value(everything()).unwrap();
     validator.validate(&json).unwrap_or_else(|error| panic!("{error}"));

@@ -9,10 +9,8 @@ use crate::api::OWNER_TAG;
 use crate::commands::report::combine::CALLS;
 use crate::core::outcome::Operation;
 
-const README: &str = include_str!("../../../README.md");
-const AWS: &str = include_str!("../../../docs/aws.md");
+const RIGHTS: &str = include_str!("../../../docs/reference/iam.md");
 const MULTI_ACCOUNT: &str = include_str!("../../../docs/install/multi-account.md");
-const KUBERNETES: &str = include_str!("../../../docs/kubernetes.md");
 
 /// The policies that must allow a call. A new call does not compile without an arm here.
 fn policies(operation: Operation) -> &'static [&'static str] {
@@ -113,7 +111,7 @@ fn the_role_may_write_only_our_tag_and_describe_only_its_own_services() {
 #[test]
 fn the_pages_show_these_policies() {
     let files = permission_policies();
-    let blocks = [README, MULTI_ACCOUNT].into_iter().flat_map(blocks);
+    let blocks = [RIGHTS, MULTI_ACCOUNT].into_iter().flat_map(blocks);
     let shown: Vec<Value> = blocks.map(|block| serde_json::from_str(block).unwrap()).collect();
     for block in shown.iter().filter(|block| block["Statement"][0]["Principal"].is_null()) {
         let whole = files.values().any(|policy| policy == block);
@@ -138,7 +136,8 @@ fn blocks(page: &str) -> Vec<&str> {
 fn every_policy_is_documented_and_trusts_only_the_operator() {
     let service_account = ("apprunner-system", "apprunner-operator");
     for (name, policy) in files() {
-        assert!(AWS.contains(&format!("[{name}.json](../examples/iam/{name}.json)")), "docs/aws.md lacks {name}.json");
+        let link = format!("[{name}.json](../../examples/iam/{name}.json)");
+        assert!(RIGHTS.contains(&link), "docs/reference/iam.md lacks {name}.json");
         let condition = &statements(&policy)[0]["Condition"]["StringEquals"];
         match name.as_str() {
             "trust-irsa" => {
@@ -176,7 +175,7 @@ fn the_table_of_rights_is_complete_and_exact() {
             given.extend(words("verbs").iter().map(|verb| format!("`{resource}`{names}: {verb}")));
         }
     }
-    let part = KUBERNETES.split("\n## ").find(|part| part.starts_with("Rights")).unwrap();
+    let part = RIGHTS.split("\n## ").find(|part| part.starts_with("Rights")).unwrap();
     // The rights of the chart's hook are in none of these files.
     let rows = part
         .lines()
@@ -184,6 +183,40 @@ fn the_table_of_rights_is_complete_and_exact() {
         .filter_map(|line| line.strip_prefix("| `")?.split(" | ").next()?.split_once(": "));
     let named = rows.flat_map(|(what, verbs)| verbs.split(", ").map(move |verb| format!("`{what}: {verb}")));
     assert_eq!(named.collect::<BTreeSet<_>>(), given);
+}
+
+/// The stack of `docs/install/eks.md` gives the role what `names.json` gives, and trusts the same service account.
+#[test]
+fn the_stack_for_eks_has_the_policies_of_the_files() {
+    let stack = documents("eks-stack.yaml").remove(0);
+    let role = &stack["Resources"]["Role"]["Properties"];
+    let policy = resolved(&role["Policies"][0]["PolicyDocument"]);
+    assert_eq!(policy, files()["names"]);
+    let (trust, file) =
+        (&role["AssumeRolePolicyDocument"]["Statement"][0], &files()["trust-pod-identity"]["Statement"][0]);
+    for member in ["Effect", "Principal", "Action"] {
+        assert_eq!(trust[member], file[member], "{member}");
+    }
+    for (key, value) in file["Condition"]["StringEquals"].as_object().unwrap() {
+        assert_eq!(trust["Condition"]["StringEquals"][key], *value, "{key}");
+    }
+    let association = &stack["Resources"]["Association"]["Properties"];
+    assert_eq!(
+        (association["Namespace"].as_str(), association["ServiceAccount"].as_str()),
+        (Some("apprunner-system"), Some("apprunner-operator"))
+    );
+}
+
+/// A part of the stack with the account of the examples in place of `Fn::Sub`.
+fn resolved(part: &Value) -> Value {
+    match part {
+        Value::Object(members) => match members.get("Fn::Sub") {
+            Some(text) => text.as_str().unwrap().replace("${AWS::AccountId}", "111122223333").into(),
+            None => members.iter().map(|(name, value)| (name.clone(), resolved(value))).collect(),
+        },
+        Value::Array(items) => items.iter().map(resolved).collect(),
+        other => other.clone(),
+    }
 }
 
 fn documents(file: &str) -> Vec<Value> {

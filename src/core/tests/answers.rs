@@ -301,10 +301,10 @@ fn each_cause_of_rejected_credentials_has_its_own_message() {
     assert_eq!(untrusted, "set AWS_CA_BUNDLE");
 }
 
-/// A row of the README's table of answers: the answer, the reaction, and the reasons.
+/// A row of the page's table of answers: the answer, the reaction, and the reasons.
 fn documented_answers() -> Vec<[&'static str; 3]> {
-    let readme = include_str!("../../../README.md");
-    let table = readme.split_once("| answer to DeleteVpcConnector |").expect("the table of answers").1;
+    let page = include_str!("../../../docs/reference/errors.md");
+    let table = page.split_once("| answer to DeleteVpcConnector |").expect("the table of answers").1;
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
     rows.map(|row| row.trim_matches('|').splitn(3, " | ").collect::<Vec<_>>().try_into().expect("three cells"))
         .collect()

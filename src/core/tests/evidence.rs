@@ -41,7 +41,7 @@ pub(super) fn unclaimed() -> Evidence {
             deleting: false,
             finalizer: Finalizer::Present,
             target: Target::of(ARN),
-            policy: DeletionPolicy::Delete,
+            policy: Some(DeletionPolicy::Delete),
             paused: false,
             protected: false,
             unusual: Unusual::default(),
@@ -53,6 +53,7 @@ pub(super) fn unclaimed() -> Evidence {
         attempt: Attempt::default(),
         blockers: None,
         rules: Arc::new(Rules {
+            default_policy: DeletionPolicy::Delete,
             intervals: Intervals::default(),
             accounts: Arc::default(),
             regions: APP_RUNNER_REGIONS.iter().map(|r| r.parse().unwrap()).collect(),
@@ -120,7 +121,7 @@ impl Evidence {
     }
 
     pub(super) fn retained(mut self) -> Self {
-        self.object.policy = DeletionPolicy::Retain;
+        self.object.policy = Some(DeletionPolicy::Retain);
         self
     }
 

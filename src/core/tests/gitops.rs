@@ -292,7 +292,7 @@ fn a_paused_object_is_suspended_and_a_new_paused_one_is_in_progress() {
     assert_eq!(waiting(unpaused, Health::Healthy).status.condition(condition::PAUSED), None);
 }
 
-/// The examples keep the promises of docs/gitops.md. The API server of the tests knows neither kind.
+/// The examples keep the promises of docs/guides/gitops.md. The API server of the tests knows neither kind.
 #[test]
 fn the_examples_put_the_operator_first_and_never_prune_it() {
     let read = |text: &str| -> [Value; 2] {

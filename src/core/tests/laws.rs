@@ -36,6 +36,7 @@ struct Replies {
     tag: Outcome<Option<String>>,
     written: Outcome<()>,
     other_object: OtherObjectState,
+    default_policy: Result<DeletionPolicy, String>,
 }
 
 impl Replies {
@@ -43,6 +44,7 @@ impl Replies {
         match effect {
             Effect::Kube(write) => Completed::Kube(write.clone()),
             Effect::ReadOtherObject { .. } => Completed::OtherObject(self.other_object),
+            Effect::ReadDefaultPolicy => Completed::DefaultPolicy(self.default_policy.clone()),
             Effect::ScanServices(_) => Completed::ScanServices,
             Effect::Aws(call, arn) => {
                 let outcome = match call {
@@ -84,13 +86,15 @@ fn any_replies() -> impl Strategy<Value = Replies> {
         any_outcome(tags.map(|tag| tag.map(str::to_owned)).to_vec()),
         any_outcome(vec![()]),
         prop::sample::select(states),
+        prop::sample::select(vec![Ok(DeletionPolicy::Delete), Ok(DeletionPolicy::Retain), Err("forbidden".to_owned())]),
     );
-    replies.prop_map(|(account, connector, tag, written, other_object)| Replies {
+    replies.prop_map(|(account, connector, tag, written, other_object, default_policy)| Replies {
         account,
         connector,
         tag,
         written,
         other_object,
+        default_policy,
     })
 }
 
@@ -171,10 +175,11 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
     let caller = prop::sample::select(vec![None, Some("111122223333"), Some("999999999999")]);
     let caller = (caller, any_accounts());
     let policy = prop::sample::select(vec![
-        DeletionPolicy::Delete,
-        DeletionPolicy::Delete,
-        DeletionPolicy::Retain,
-        DeletionPolicy::Other("Orphan".into()),
+        None,
+        Some(DeletionPolicy::Delete),
+        Some(DeletionPolicy::Delete),
+        Some(DeletionPolicy::Retain),
+        Some(DeletionPolicy::Other("Orphan".into())),
     ]);
     let scan = (any_deletion(), prop::option::of(any_blockers()));
     (flags, status_arn, word, target, caller, policy, 0.0..1.0f64, scan, any_tag_state(), refusals).prop_map(
@@ -226,6 +231,7 @@ fn check(e: &Evidence, effect: &Effect, done: &Done) -> Result<(), TestCaseError
         }
         Effect::Kube(KubeWrite::AddFinalizer | KubeWrite::Status(_))
         | Effect::ReadOtherObject { .. }
+        | Effect::ReadDefaultPolicy
         | Effect::ScanServices(_) => Ok(()),
     }
 }
@@ -241,11 +247,11 @@ fn check_call(e: &Evidence, call: AwsCall, arn: &ConnectorArn, done: &Done) -> R
             prop_assert!(e.object.deleting && e.object.finalizer == Finalizer::Present);
             prop_assert_eq!(e.object.status.arn.as_deref(), Some(arn.as_str()));
             prop_assert!(!e.object.paused && !e.object.protected);
-            prop_assert_eq!(&e.object.policy, &DeletionPolicy::Delete);
+            prop_assert_eq!(e.policy(), Some(&DeletionPolicy::Delete));
             prop_assert!(owner_allows(e, done), "a delete that the owner tag does not allow: {done:?}");
         }
         AwsCall::RemoveTag => {
-            prop_assert!(e.object.is_retained());
+            prop_assert!(e.is_retained());
             prop_assert_eq!(owner_read(done), Some(&Some("c1/shop/egress".to_owned())), "not our tag");
         }
         AwsCall::WriteTag => prop_assert!(!e.object.deleting && e.rules.cluster_id.is_some()),
@@ -298,7 +304,7 @@ fn proved(e: &Evidence, proof: &Proof, done: &Done) -> bool {
             replies.any(|outcome| matches!(outcome, Outcome::Refused(f) if f.class == ErrorClass::NotFound))
         }
         Proof::AnotherOwner { tag } => owner_read(done) == Some(&Some(tag.clone())),
-        Proof::Retained => e.object.policy == DeletionPolicy::Retain,
+        Proof::Retained => e.policy() == Some(&DeletionPolicy::Retain),
     }
 }
 
@@ -342,6 +348,8 @@ proptest! {
                 Decision::Act(effect) => perform(&mut e, replies.to(&effect)),
                 Decision::Wait(wait) => {
                     e.state.wait = Some(wait.clone());
+                    // The status of the wait records the default.
+                    e.object.policy = e.policy().cloned();
                     e.reconcile();
                     prop_assert!(wait.until > e.now.moment, "a wait ends in the future");
                     if !e.object.requested() {

@@ -13,6 +13,7 @@ macro_rules! all {
 mod access;
 mod answers;
 mod blockers;
+mod documented;
 mod evidence;
 mod flags;
 mod gitops;

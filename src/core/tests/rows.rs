@@ -137,7 +137,7 @@ fn an_unusable_spec_is_reported_and_not_acted_on() {
     let unreadable = unclaimed().with(|e| e.object.target = Target::of("nonsense"));
     assert_eq!(unreadable.waits().reason, Reason::InvalidRequest);
     assert_eq!(unreadable.deleting().waits().reason, Reason::InvalidRequest);
-    let unknown_policy = claimed().with(|e| e.object.policy = DeletionPolicy::Other("Orphan".into()));
+    let unknown_policy = claimed().with(|e| e.object.policy = Some(DeletionPolicy::Other("Orphan".into())));
     assert_eq!(
         unknown_policy.waits().reason,
         Reason::Available,

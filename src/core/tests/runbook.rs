@@ -1,4 +1,4 @@
-//! Every reason and every Event has an entry in `docs/runbook.md`.
+//! Every reason and every Event has an entry in `docs/operations/runbook.md`.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use crate::api::Reason;
 use crate::core::event::EventReason;
 use crate::core::stall;
 
-const RUNBOOK: &str = include_str!("../../../docs/runbook.md");
+const RUNBOOK: &str = include_str!("../../../docs/operations/runbook.md");
 
 /// The entries of a part of the runbook, by heading.
 fn entries(part: &str) -> BTreeMap<&'static str, &'static str> {
@@ -45,9 +45,24 @@ fn every_reason_has_an_entry_in_the_runbook_that_says_whether_it_stalls() {
     }
 }
 
-#[test]
-fn every_event_has_an_entry_in_the_runbook() {
+/// The Events that are no reasons.
+pub(super) fn events() -> Vec<EventReason> {
     let events = all!(EventReason: OwnershipTaken, OwnerTagRestored, StatusCorrected, NotOwned, Malformed,
         UnknownAnnotationValue; but EventReason::State(_));
-    assert_eq!(sorted(entries("Events that are no reasons").keys()), sorted(events));
+    events.to_vec()
+}
+
+#[test]
+fn every_event_has_an_entry_in_the_runbook() {
+    assert_eq!(sorted(entries("Events that are no reasons").keys()), sorted(events()));
+}
+
+/// Users on call look for a name.
+#[test]
+fn the_entries_of_the_runbook_are_in_alphabetical_order() {
+    for part in ["Reasons", "Events that are no reasons"] {
+        let text = RUNBOOK.split("\n## ").find(|text| text.starts_with(part)).unwrap();
+        let headings = text.split("\n### ").skip(1).filter_map(|entry| entry.lines().next());
+        assert!(headings.is_sorted_by_key(str::to_lowercase), "{part}");
+    }
 }

@@ -33,7 +33,10 @@ impl WithoutOperator {
 
     /// The object as Git has it: without finalizers and without later changes.
     fn in_git(&self) -> VpcConnector {
-        VpcConnector::new("egress", VpcConnectorSpec { arn: self.arn.clone(), deletion_policy: DeletionPolicy::Delete })
+        VpcConnector::new(
+            "egress",
+            VpcConnectorSpec { arn: self.arn.clone(), deletion_policy: Some(DeletionPolicy::Delete) },
+        )
     }
 
     /// Argo CD's `Replace=true`: the manifest in Git replaces the stored object.

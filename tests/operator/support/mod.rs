@@ -91,7 +91,7 @@ impl World {
         let settings = Settings {
             endpoint: emulator.url(),
             access_key: (AccessKey::default().id, AccessKey::default().secret),
-            arguments: vec![format!("--namespace={namespace}")],
+            arguments: vec![format!("--watch-namespace={namespace}")],
             environment: Vec::new(),
             pace: PACE,
             limits: UNLIMITED,
@@ -152,7 +152,7 @@ impl World {
     }
 
     pub async fn create_with(&self, name: &str, arn: &str, change: impl FnOnce(&mut VpcConnector)) -> VpcConnector {
-        let spec = VpcConnectorSpec { arn: arn.to_owned(), deletion_policy: DeletionPolicy::Delete };
+        let spec = VpcConnectorSpec { arn: arn.to_owned(), deletion_policy: Some(DeletionPolicy::Delete) };
         let mut object = VpcConnector::new(name, spec);
         change(&mut object);
         self.api.create(&PostParams::default(), &object).await.unwrap()

@@ -52,7 +52,7 @@ impl Operator {
     pub fn start_as((user, kubeconfig): (String, PathBuf), settings: &Settings) -> Self {
         let log = kubeconfig.with_extension("log");
         let child = Command::new("/bin/sh")
-            .args(["-c", GUARDED, "sh", env!("CARGO_BIN_EXE_apprunner-operator")])
+            .args(["-c", GUARDED, "sh", env!("CARGO_BIN_EXE_apprunner-operator"), "run"])
             .args(&settings.arguments)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())

@@ -30,6 +30,8 @@ pub(super) enum Action {
     Create,
     /// A user sets the deletion policy Retain, or sets it back.
     Retain,
+    /// The default of the deletion policy changes.
+    Default,
     /// A user sets or removes an annotation.
     Annotate(&'static str),
     /// Another tool changes the owner tag.
@@ -58,6 +60,7 @@ pub(super) const ALL: &[Action] = {
         Action::Create,
         Action::Tick,
         Action::Retain,
+        Action::Default,
         Action::Crash(0),
         Action::Crash(1),
         Action::Pass(0, LoseReply),
@@ -125,6 +128,7 @@ fn is_possible(model: &Model, world: &World, action: Action) -> bool {
         Action::Credentials(number) => works(number) && faults && left.credentials > 0,
         Action::Delete => world.current().is_some_and(|object| !object.deleting()),
         Action::Create => world.current().is_none() && world.api.created < OBJECTS,
+        Action::Default => faults && left.changes > 0 && world.api.policy.is_none(),
         Action::Retain | Action::Annotate(_) => faults && left.changes > 0 && world.current().is_some(),
         Action::Tag(tag) => faults && left.tool > 0 && world.aws.remains() && world.aws.tag != tag,
         Action::OtherObjectGone => world.aws.other_object && world.aws.tag == Tag::OtherObject,
@@ -172,7 +176,9 @@ fn perform(model: &Model, world: &mut World, action: Action) -> Result<bool, Vio
             *credentials = Credentials { known: false, right: !credentials.right };
             Ok(fault(&mut world.left, |left| &mut left.credentials))
         }
-        Action::Delete | Action::Create | Action::Retain | Action::Annotate(_) => act_of_user(world, action),
+        Action::Delete | Action::Create | Action::Retain | Action::Default | Action::Annotate(_) => {
+            act_of_user(world, action)
+        }
         Action::Policy => {
             world.api.refuses = !world.api.refuses;
             Ok(!world.api.refuses || fault(&mut world.left, |left| &mut left.policies))
@@ -203,10 +209,15 @@ fn act_of_user(world: &mut World, action: Action) -> Result<bool, Violation> {
         }
         Action::Retain => {
             world.change(|object| {
-                let retained = object.spec.deletion_policy == DeletionPolicy::Retain;
-                object.spec.deletion_policy = if retained { DeletionPolicy::Delete } else { DeletionPolicy::Retain };
+                let retained = object.spec.deletion_policy == Some(DeletionPolicy::Retain);
+                let policy = if retained { DeletionPolicy::Delete } else { DeletionPolicy::Retain };
+                object.spec.deletion_policy = Some(policy);
                 object.metadata.generation = object.metadata.generation.map(|generation| generation + 1);
             });
+            Ok(fault(&mut world.left, |left| &mut left.changes))
+        }
+        Action::Default => {
+            world.api.retains = !world.api.retains;
             Ok(fault(&mut world.left, |left| &mut left.changes))
         }
         Action::Annotate(name) => {
@@ -276,6 +287,7 @@ impl fmt::Display for Action {
             Self::Delete => f.write_str("a user deletes the object"),
             Self::Create => f.write_str("a user creates an object of the same name"),
             Self::Retain => f.write_str("a user switches the deletion policy"),
+            Self::Default => f.write_str("the default of the deletion policy changes"),
             Self::Annotate(annotation) => write!(f, "a user switches the annotation {annotation}"),
             Self::Tag(Tag::None) => f.write_str("another tool removes the owner tag"),
             Self::Tag(tag) => write!(f, "another tool sets the owner tag to {}", tag.value().unwrap_or_default()),

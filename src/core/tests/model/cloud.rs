@@ -3,7 +3,7 @@
 use super::super::evidence::{connector, failure};
 use super::operator::Fault;
 use super::world::{Aws, DeleteAgain, Life, Tag, Violation, World};
-use crate::api::VpcConnector;
+use crate::api::{DeletionPolicy, VpcConnector};
 use crate::core::arn::AccountId;
 use crate::core::effect::{AwsCall, AwsOutcome};
 use crate::core::error_class::ErrorClass;
@@ -119,7 +119,8 @@ impl Call<'_> {
     /// A connector is deleted only as the users of its object want it, by the version that the operator knows.
     fn check_wish(&self) -> Result<(), Violation> {
         let object = Object::read(self.object, false);
-        let held = object.is_retained() || object.paused || object.protected;
+        let retained = object.policy == Some(DeletionPolicy::Retain);
+        let held = retained || object.paused || object.protected;
         if object.deleting && !held { Ok(()) } else { Err(Violation("a connector is deleted against the spec".into())) }
     }
 

@@ -49,9 +49,10 @@ impl Write<'_> {
             return Ok(());
         }
         let (operator, uid) = (self.operator, uid_of(self.object));
+        let policy = self.object.spec.deletion_policy.clone();
         let retained = *proof == Proof::Retained && self.model.without != Some(Guard::PolicyOfRelease);
         let fits = move |now: &VpcConnector| {
-            let still_retained = !retained || now.spec.deletion_policy == DeletionPolicy::Retain;
+            let still_retained = !retained || now.spec.deletion_policy == policy;
             now.finalizer_index().is_some() && still_retained
         };
         let before = world.current().cloned();
@@ -69,7 +70,13 @@ impl Write<'_> {
     pub(super) fn write_status(self, world: &mut World, status: VpcConnectorStatus) -> Result<(), Failed> {
         let read = connector_status(self.object);
         let tested = self.model.without != Some(Guard::StatusOfStatus);
-        let fits = move |now: &VpcConnector| !tested || connector_status(now) == read;
+        let policy = recorded_policy(self.object).cloned();
+        let policy_tested =
+            self.object.spec.deletion_policy.is_none() && self.model.without != Some(Guard::PolicyOfStatus);
+        let fits = move |now: &VpcConnector| {
+            let same_policy = !policy_tested || recorded_policy(now) == policy.as_ref();
+            (!tested || connector_status(now) == read) && same_policy
+        };
         let before = world.current().cloned();
         let result = self.patch(world, WriteKind::WriteStatus, fits, |object| object.status = Some(status));
         if let (Some(before), Some(after)) = (before, world.current()) {
@@ -138,7 +145,9 @@ pub(super) fn read_other_object(world: &World, fault: &mut Fault) -> Result<Othe
 /// The tag may move back between its read and the release, since AWS has no conditional write: the object is another
 /// owner's if the tag named one at some time in the attempt.
 fn check_removal(world: &World, operator: usize, removed: &VpcConnector, proof: &Proof) -> Result<(), Violation> {
-    let retained = removed.spec.deletion_policy == DeletionPolicy::Retain;
+    let policy = removed.spec.deletion_policy.as_ref().or_else(|| recorded_policy(removed));
+    // Without a recorded policy the default counts, which may change after it was read.
+    let retained = policy.map_or(*proof == Proof::Retained, |policy| *policy == DeletionPolicy::Retain);
     let foreign = |running: &Running| running.uid == uid_of(removed) && running.foreign_once;
     let foreign = world.operators[operator].running.as_ref().is_some_and(foreign);
     let of_another = matches!(proof, Proof::AnotherOwner { .. }) && foreign;
@@ -148,12 +157,21 @@ fn check_removal(world: &World, operator: usize, removed: &VpcConnector, proof: 
     Ok(())
 }
 
-/// A status that shows INACTIVE shows it for ever.
+/// The deletion policy in the status of an object.
+fn recorded_policy(object: &VpcConnector) -> Option<&DeletionPolicy> {
+    object.status.as_ref()?.deletion_policy.as_ref()
+}
+
+/// A status that shows INACTIVE shows it for ever, and one that records a default does not change it.
 fn check_status(before: &VpcConnector, after: &VpcConnector) -> Result<(), Violation> {
     let state = |object| connector_status(object).as_ref().map(ConnectorStatus::state);
     let inactive = |object: &VpcConnector| object.status.as_ref().is_some_and(VpcConnectorStatus::says_inactive);
     if inactive(before) && !inactive(after) {
         return Err(Violation(format!("a status goes back from INACTIVE to {:?}", state(after))));
+    }
+    let default = recorded_policy(before).filter(|_| after.spec.deletion_policy.is_none());
+    if default.is_some() && default != recorded_policy(after) {
+        return Err(Violation(format!("the policy of an object changes to {:?}", recorded_policy(after))));
     }
     Ok(())
 }

@@ -22,8 +22,8 @@ pub(super) type Digest = u64;
 pub(super) fn digest(world: &World) -> Digest {
     let hasher = &mut DefaultHasher::new();
     let World { api, aws, operators, left } = world;
-    let Api { history, version: _, created, claimed, refuses } = api;
-    (aws, left, created, claimed, refuses).hash(hasher);
+    let Api { history, version: _, created, claimed, refuses, policy: _, retains } = api;
+    (aws, left, created, claimed, refuses, retains).hash(hasher);
     let order = versions(world);
     let rank = |object: &VpcConnector| order.binary_search(&version_of(object)).unwrap_or_default();
     for object in history.iter().map(Option::as_deref) {
@@ -87,7 +87,7 @@ fn hash_object(object: &VpcConnector, hasher: &mut impl Hasher) {
     let meta = &object.metadata;
     (&meta.uid, meta.generation, object.deleting(), object.finalizer_index()).hash(hasher);
     (object.held_by(PAUSED).is_some(), object.held_by(PROTECTED).is_some()).hash(hasher);
-    (object.spec.deletion_policy == DeletionPolicy::Retain).hash(hasher);
+    object.spec.deletion_policy.as_ref().map(DeletionPolicy::as_str).hash(hasher);
     if let Some(status) = &object.status {
         hash_status(status, hasher);
     }
@@ -97,6 +97,9 @@ fn hash_status(status: &VpcConnectorStatus, hasher: &mut impl Hasher) {
     let VpcConnectorStatus {
         observed_generation,
         arn,
+        deletion_policy,
+        account: _,
+        region: _,
         name,
         revision: _,
         subnets: _,
@@ -115,6 +118,7 @@ fn hash_status(status: &VpcConnectorStatus, hasher: &mut impl Hasher) {
     } = status;
     (observed_generation, arn.is_some(), name.is_some(), status.as_deref()).hash(hasher);
     (blocked_by.len(), attempts, conditions.len()).hash(hasher);
+    deletion_policy.as_ref().map(DeletionPolicy::as_str).hash(hasher);
     last_error.as_ref().map(|error| &error.operation).hash(hasher);
     for condition in conditions.iter().filter(|condition| condition.type_ == condition::READY) {
         condition.reason.hash(hasher);
@@ -177,7 +181,8 @@ fn hash_running(running: &Running, hasher: &mut impl Hasher) {
     let Running { uid, state, attempt, changed, passes: _, foreign_all_along, foreign_once } = running;
     (uid, changed, foreign_all_along, foreign_once).hash(hasher);
     hash_state(state, hasher);
-    let Attempt { trigger, described, observed, over_inactive, tag_read_at, ownership, untag, end } = attempt;
+    let Attempt { trigger, described, observed, over_inactive, tag_read_at, ownership, untag, default_policy, end } =
+        attempt;
     (discriminant(trigger), described, over_inactive, tag_read_at.as_ref().map(moment)).hash(hasher);
     let seen = observed.as_ref().map(|observed| match observed {
         Observed::Active(_) => 0,
@@ -185,6 +190,7 @@ fn hash_running(running: &Running, hasher: &mut impl Hasher) {
         Observed::NotFound => 2,
     });
     (seen, discriminant(ownership), discriminant(untag), discriminant(end)).hash(hasher);
+    default_policy.as_ref().map(|default| default.as_ref().map(DeletionPolicy::as_str)).hash(hasher);
     match ownership {
         Ownership::OfObject { tag, .. } | Ownership::Released { tag } | Ownership::Another { tag } => tag.hash(hasher),
         Ownership::Ours { replaced } => replaced.hash(hasher),

@@ -129,7 +129,7 @@ fn expected(world: &World, object: &VpcConnector) -> Option<&'static [Reason]> {
     let lives = world.aws.life == Life::Active;
     Some(match (read.deleting, lives) {
         (true, _) if world.api.refuses => &[Reason::WriteRefused, Reason::Protected, Reason::InUse],
-        (true, _) if read.policy == DeletionPolicy::Retain => return None,
+        (true, _) if read.policy == Some(DeletionPolicy::Retain) => return None,
         (true, _) if read.protected => &[Reason::Protected],
         (true, true) if world.aws.in_use && !world.aws.foreign() => &[Reason::InUse],
         (true, _) => return None,

@@ -15,6 +15,8 @@ pub(super) enum Guard {
     Uid(WriteKind),
     /// The test of the connector's status in a status write: `same_connector_status` in `cluster/writes.rs`.
     StatusOfStatus,
+    /// The test of the recorded default policy in a status write: `same_policy_recorded` in `cluster/writes.rs`.
+    PolicyOfStatus,
     /// `drop_outdated` in `core/transition.rs`.
     OutdatedDescription,
     /// The test of the deletion policy in a release with Retain: `remove_finalizer` in `cluster/writes.rs`.
@@ -67,6 +69,8 @@ const RELEASES: &[Action] = &[
 ];
 /// Operator B deletes the connector while the watch of operator A is behind.
 const DELETES: &[Action] = &[Action::Delete, Action::Stall(0), B, B];
+/// Operator A has read the default policy, which changes, and operator B records the new one.
+const ADOPTS: &[Action] = &[A, A, Action::Stall(0), Action::Default, B, B];
 /// Operator A has removed the tag of a retained connector.
 const RETAINS: &[Action] = &[Action::Retain, Action::Delete, A, A];
 /// The watch of operator A is behind when a retained object is deleted.
@@ -124,6 +128,7 @@ fn removing_a_guard_of_writes_and_replies_fails() {
         (Guard::Uid(WriteKind::RemoveFinalizer), after(RELEASES, 2, First::Claimed, 3)),
         (Guard::Uid(WriteKind::WriteStatus), after(CLAIMS, 2, First::New, 2)),
         (Guard::StatusOfStatus, after(DELETES, 2, First::Claimed, 1)),
+        (Guard::PolicyOfStatus, after(ADOPTS, 2, First::New, 2).without_policy()),
         (Guard::OutdatedDescription, scenario(2, First::Claimed, 1, 8)),
         (Guard::PolicyOfRelease, after(RETAINS, 1, First::Claimed, 3)),
         (Guard::ReleasesRemembered, after(RETAINS_UNSEEN, 1, First::Claimed, 2)),

@@ -3,7 +3,7 @@
 //! It runs `decide`, `apply`, `start_reconcile` and the status functions of the operator itself, on real objects and states.
 //! The code around them is imitated: the loop in `operator.rs`, the writes and the read-your-writes cache in `cluster.rs`,
 //! the watch in `world.rs`, the time in `time.rs`, and AWS in `cloud.rs`. A test removes one guard after the other, and shows that a
-//! property then fails. `docs/reliability.md` describes the model.
+//! property then fails. `docs/contributing/reliability.md` describes the model.
 //!
 //! The search is ours, and not that of stateright: its `eventually` properties hold for acyclic graphs only, and operators
 //! that reconcile again and again are a cycle. Without those properties, stateright would replace `search.rs` alone.
@@ -29,6 +29,7 @@ use search::{Found, search};
 use time::TICK;
 use world::{Api, Aws, Budget, Credentials, DeleteAgain, Life, OBJECTS, Operator, Tag, World};
 
+use crate::api::DeletionPolicy;
 use crate::core::decide::{ARN_GUARDS, ArnGuard, Decision, GUARDS, Guard as Row, decide_by};
 use crate::core::evidence::{Evidence, Rules};
 use crate::core::intervals::{Backoff, Intervals, Stepped};
@@ -66,7 +67,7 @@ impl Model {
     fn new(operators: usize, removed: Option<Guard>) -> Self {
         let rules = super::evidence::unclaimed().rules;
         let rules = Arc::new(Rules { intervals: intervals(), ..(*rules).clone() });
-        let rows = without(&GUARDS, "const GUARDS: [Guard; 9] = [", removed);
+        let rows = without(&GUARDS, "const GUARDS: [Guard; 10] = [", removed);
         let arn_rows = without(&ARN_GUARDS, "const ARN_GUARDS: [ArnGuard; 9] = [", removed);
         Self { rules, operators, rows, arn_rows, without: removed }
     }
@@ -115,6 +116,8 @@ struct Scenario {
     faults: u8,
     depth: usize,
     delete_again: DeleteAgain,
+    /// The objects have a deletion policy in their spec.
+    policy: bool,
 }
 
 /// The first world of a search.
@@ -130,12 +133,17 @@ enum First {
 const COMPLETE: usize = usize::MAX;
 
 fn scenario(operators: usize, first: First, faults: u8, depth: usize) -> Scenario {
-    Scenario { operators, first, begun: &[], faults, depth, delete_again: DeleteAgain::NotFound }
+    Scenario { operators, first, begun: &[], faults, depth, delete_again: DeleteAgain::NotFound, policy: true }
 }
 
 impl Scenario {
     fn refusing_inactive(self) -> Self {
         Self { delete_again: DeleteAgain::Invalid, ..self }
+    }
+
+    /// The default of the deletion policy applies, and may change.
+    fn without_policy(self) -> Self {
+        Self { policy: false, ..self }
     }
 
     fn run(self, removed: Option<Guard>) -> Found {
@@ -163,7 +171,7 @@ impl Scenario {
 
     fn first_world(self) -> World {
         let model = Model::new(self.operators, None);
-        let mut world = start(Budget::of(self.faults));
+        let mut world = start(Budget::of(self.faults), self.policy.then_some(DeletionPolicy::Delete));
         world.aws.delete_again = self.delete_again;
         if self.first == First::Claimed {
             fairness::settle(&model, &mut world).unwrap();
@@ -177,7 +185,7 @@ impl Scenario {
 }
 
 /// A world with one new object, and an ACTIVE connector without a tag.
-fn start(left: Budget) -> World {
+fn start(left: Budget, policy: Option<DeletionPolicy>) -> World {
     let known = Credentials { known: true, right: true };
     let aws = Aws {
         life: Life::Active,
@@ -189,7 +197,15 @@ fn start(left: Budget) -> World {
         other_object: true,
     };
     let mut world = World {
-        api: Api { history: VecDeque::from([None]), version: 0, created: 0, claimed: [false; OBJECTS], refuses: false },
+        api: Api {
+            history: VecDeque::from([None]),
+            version: 0,
+            created: 0,
+            claimed: [false; OBJECTS],
+            refuses: false,
+            policy,
+            retains: false,
+        },
         aws,
         operators: [Operator::started(known).into(), Operator::started(known).into()],
         left,
@@ -217,11 +233,18 @@ fn two_operators_without_a_lease_keep_the_properties() {
 }
 
 #[test]
+fn an_object_keeps_the_default_policy_that_it_was_adopted_with() {
+    scenario(1, First::New, 1, 10).without_policy().keeps_the_properties();
+    scenario(2, First::New, 1, 6).without_policy().keeps_the_properties();
+}
+
+#[test]
 #[ignore = "takes minutes and gigabytes; make prove runs it"]
 fn deep_one_operator_keeps_the_properties() {
     scenario(1, First::New, 2, COMPLETE).keeps_the_properties();
     scenario(1, First::Claimed, 3, 13).keeps_the_properties();
     scenario(1, First::New, 2, COMPLETE).refusing_inactive().keeps_the_properties();
+    scenario(1, First::New, 1, COMPLETE).without_policy().keeps_the_properties();
 }
 
 #[test]
@@ -230,4 +253,5 @@ fn deep_two_operators_without_a_lease_keep_the_properties() {
     scenario(2, First::New, 0, COMPLETE).keeps_the_properties();
     scenario(2, First::Claimed, 1, 15).keeps_the_properties();
     scenario(2, First::Claimed, 2, 9).keeps_the_properties();
+    scenario(2, First::New, 2, 8).without_policy().keeps_the_properties();
 }

@@ -12,7 +12,7 @@ use super::cloud::{Call, account};
 use super::cluster::{Failed, Write, latest, read_other_object};
 use super::guards::Guard;
 use super::world::{Credentials, NOW_BY_BOTH, Running, Violation, World, uid_of};
-use crate::api::{VpcConnector, VpcConnectorStatus};
+use crate::api::{DeletionPolicy, VpcConnector, VpcConnectorStatus};
 use crate::core::attempt::{Attempt, Ownership};
 use crate::core::blocker::Blocker;
 use crate::core::blockers::Services;
@@ -203,10 +203,10 @@ fn scan(world: &mut World, operator: usize, uid: usize) {
 fn weaken(model: &Model, evidence: &mut Evidence) {
     let phase = evidence.object.phase();
     let trusts = match model.without {
-        Some(Guard::OwnerBeforeDelete) => phase == Phase::DeletingClaimed && !evidence.object.is_retained(),
-        Some(Guard::OwnerBeforeClaim) => !phase.is_claimed() && !evidence.object.is_retained(),
+        Some(Guard::OwnerBeforeDelete) => phase == Phase::DeletingClaimed && !evidence.is_retained(),
+        Some(Guard::OwnerBeforeClaim) => !phase.is_claimed() && !evidence.is_retained(),
         Some(Guard::OwnerAtResync) => phase == Phase::Claimed,
-        Some(Guard::OwnerBeforeUntag) => evidence.object.is_retained(),
+        Some(Guard::OwnerBeforeUntag) => evidence.is_retained(),
         _ => false,
     };
     if trusts {
@@ -282,6 +282,11 @@ impl Pass<'_> {
                 Completed::Kube(write)
             }
             Effect::ReadOtherObject { .. } => Completed::OtherObject(read_other_object(world, self.fault)?),
+            Effect::ReadDefaultPolicy => Completed::DefaultPolicy(Ok(if world.api.retains {
+                DeletionPolicy::Retain
+            } else {
+                DeletionPolicy::Delete
+            })),
             Effect::ScanServices(_) => {
                 world.operators[self.operator].blockers[uid].get_or_insert_default();
                 Completed::ScanServices

@@ -86,6 +86,10 @@ pub(super) struct Api {
     pub claimed: [bool; OBJECTS],
     /// A policy refuses to remove finalizers.
     pub refuses: bool,
+    /// New objects have this deletion policy in their spec.
+    pub policy: Option<DeletionPolicy>,
+    /// The default of the deletion policy is Retain.
+    pub retains: bool,
 }
 
 /// The connector.
@@ -268,7 +272,7 @@ impl World {
 
     /// Creates the next object of the name.
     pub(super) fn create(&mut self) {
-        let spec = VpcConnectorSpec { arn: ARN.into(), deletion_policy: DeletionPolicy::Delete };
+        let spec = VpcConnectorSpec { arn: ARN.into(), deletion_policy: self.api.policy.clone() };
         let mut object = VpcConnector::new("egress", spec);
         object.metadata.namespace = Some("shop".into());
         object.metadata.uid = Some(self.api.created.to_string());
