@@ -4,7 +4,7 @@ CARGO ?= cargo
 TEST_TOOLS = etcd kube-apiserver kube-controller-manager kubectl
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test prove schedules fuzz e2e lint compat chart image hot image-check audit tools crds cluster
+.PHONY: help demo bench test prove schedules fuzz e2e lint compat chart image hot image-check audit tools crds docs cluster
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,7 +14,7 @@ demo: ## Watch the operator claim, delete, hold and retain connectors, on a real
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) run --locked --quiet --example demo
 
-bench: ## Measure the operator beside a floor (docs/performance.md); SIZES, LATENCIES, RUNS, OBJECTS and PARTS select less
+bench: ## Measure the operator beside a floor (docs/operations/performance.md); SIZES, LATENCIES, RUNS, OBJECTS and PARTS select less
 	@hack/tools.sh build $(TEST_TOOLS)
 	@CARGO="$(CARGO)" hack/bench/run
 
@@ -81,6 +81,10 @@ crds: ## Generate the CustomResourceDefinition from src/api.rs, and update the c
 	mv crds/.new crds/apprunner-operator.dev_vpcconnectors.yaml
 	cp crds/apprunner-operator.dev_vpcconnectors.yaml charts/apprunner-operator/files/crd.yaml
 	cp examples/deletion-protection.yaml charts/apprunner-operator/files/deletion-protection.yaml
+
+docs: ## Generate the parts of docs/ that come from the code: the command line, the resource, the error codes, the pictures
+	UPDATE_EXPECTED=1 $(CARGO) test --locked --quiet --lib -- core::tests::documented
+	UPDATE_EXPECTED=1 $(CARGO) test --locked --quiet --test docs -- documented committed
 
 cluster: ## Run a Kubernetes API server on loopback until Ctrl-C; prints its kubeconfig
 	@hack/tools.sh build $(TEST_TOOLS)

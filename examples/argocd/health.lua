@@ -1,9 +1,9 @@
--- Argo CD's health check for VpcConnector. docs/gitops.md explains its installation; the tests run it on objects in every
+-- Argo CD's health check for VpcConnector. docs/guides/gitops.md explains its installation; the tests run it on objects in every
 -- state.
 --
 -- Healthy      the connector is ACTIVE and owned by the object
 -- Progressing  the operator works on the object, or has not reconciled it yet; no user's action is needed
--- Degraded     the object needs a user's action; docs/runbook.md has an entry for the reason, the first word of the message
+-- Degraded     the object needs a user's action; docs/operations/runbook.md has an entry for the reason, the first word of the message
 -- Suspended    the object is paused
 
 local health = { status = "Progressing", message = "waiting for the operator" }

@@ -10,6 +10,7 @@
 mod accounts;
 mod crashes;
 mod deletion;
+mod documented;
 mod ground;
 mod leaders;
 mod leaving;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         namespaces::scenarios(),
         monitoring::scenarios(),
         uninstall::scenarios(),
+        documented::scenarios(),
         proof::scenarios(),
     ];
     let conclusion = libtest_mimic::run(&arguments, scenarios.into_iter().flatten().collect());

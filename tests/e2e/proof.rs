@@ -1,7 +1,7 @@
 //! Over all scenarios together, the granted rights are exactly the used rights.
 //!
 //! The API server's audit log shows the rights that the service accounts have used, the emulator's call log the
-//! operations of AWS. The rendered chart and `examples/iam` grant the rights; docs/kubernetes.md and docs/aws.md name
+//! operations of AWS. The rendered chart and `examples/iam` grant the rights; docs/reference/iam.md names
 //! for each right a scenario that uses it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,8 +43,8 @@ pub fn scenarios() -> Vec<Trial> {
             Ok(())
         }),
         Trial::test("each-right-names-a-scenario-that-uses-it", || {
-            assert_documented("docs/kubernetes.md", "Rights", &RIGHTS);
-            assert_documented("docs/aws.md", "The operations", &OPERATIONS);
+            assert_documented("docs/reference/iam.md", "Rights", &RIGHTS);
+            assert_documented("docs/reference/iam.md", "The operations", &OPERATIONS);
             Ok(())
         }),
     ]
