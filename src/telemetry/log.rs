@@ -1,5 +1,6 @@
 //! The log: text on a terminal, JSON elsewhere. Each line of a reconcile carries its span: namespace, name and ARN.
 
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
@@ -27,11 +28,28 @@ pub(crate) fn start(format: LogFormat, directives: &str) -> Result<(), String> {
     let targets: Targets = directives.parse().map_err(|error| format!("--log '{directives}': {error}"))?;
     let lines = fmt::layer().with_writer(std::io::stderr);
     let terminal = std::io::stderr().is_terminal();
+    let colors = terminal && !refused(std::env::var_os("NO_COLOR").as_deref());
     let started = if format == LogFormat::Json || (format == LogFormat::Auto && !terminal) {
         let lines = lines.json().flatten_event(true).with_span_list(false);
         registry().with(lines).with(targets).try_init()
     } else {
-        registry().with(lines.with_ansi(terminal)).with(targets).try_init()
+        registry().with(lines.with_ansi(colors)).with(targets).try_init()
     };
     started.map_err(|error| format!("starting the log: {error}"))
+}
+
+/// Any value of the variable `NO_COLOR` refuses colors, but the empty one. Source: no-color.org.
+fn refused(no_color: Option<&OsStr>) -> bool {
+    no_color.is_some_and(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_color_refuses_colors_unless_it_is_empty() {
+        assert!(refused(Some(OsStr::new("1"))));
+        assert!(!refused(Some(OsStr::new(""))) && !refused(None));
+    }
 }

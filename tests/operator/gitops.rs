@@ -23,6 +23,14 @@ impl World {
         (checked(&object).0, kstatus(Some(&object)))
     }
 
+    /// Whether `kubectl wait` sees a condition of the object.
+    fn kubectl_waits_for(&self, name: &str, condition: &str) -> bool {
+        let object = format!("vpcc/{name}");
+        let condition = format!("--for=condition={condition}");
+        let wait = ["wait", &object, &condition, "--timeout=1s", "--namespace", &self.namespace];
+        cluster().kubectl().args(wait).output().unwrap().status.success()
+    }
+
     /// Waits until the object is paused.
     async fn until_paused(&self, name: &str) {
         self.annotate(name, api::PAUSED, Some("true")).await;
@@ -56,6 +64,7 @@ async fn paused_object_is_suspended_and_current_only_if_it_was_before() {
     world.claimed("egress").await;
     world.until_paused("egress").await;
     assert_eq!(world.health("egress").await, (Health::Suspended, Kstatus::Current));
+    assert!(world.kubectl_waits_for("egress", "Ready") && world.kubectl_waits_for("egress", "Paused"));
     world.annotate("egress", api::PAUSED, None).await;
     world.until("egress", "well", |o| o.status.as_ref().is_some_and(|s| s.condition("Paused").is_none())).await;
     assert_eq!(world.health("egress").await, (Health::Healthy, Kstatus::Current));
@@ -65,6 +74,7 @@ async fn paused_object_is_suspended_and_current_only_if_it_was_before() {
     world.create_with("new", &arn, |o| o.metadata.annotations = Some(annotations.into())).await;
     world.until_paused("new").await;
     assert_eq!(world.health("new").await, (Health::Suspended, Kstatus::InProgress));
+    assert!(!world.kubectl_waits_for("new", "Ready") && world.kubectl_waits_for("new", "Paused"));
     world.annotate("new", api::PAUSED, None).await;
     world.reason("new", "Available").await;
     assert_eq!(world.health("new").await, (Health::Healthy, Kstatus::Current));

@@ -228,7 +228,7 @@ pub(super) struct ManagedBy {
     pub(super) claimed: bool,
     /// The reason of its Ready condition.
     pub(super) reason: Option<String>,
-    /// `spec.deletionPolicy`
+    /// The policy in force: `spec.deletionPolicy`, or the recorded default of an object without one
     pub(super) deletion_policy: Option<String>,
     /// It has a deletionTimestamp.
     pub(super) deleting: bool,

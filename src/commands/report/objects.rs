@@ -114,7 +114,7 @@ fn object(listed: &DynamicObject) -> Object {
         arn: text("/spec/arn"),
         claimed: text("/status/arn"),
         reason: ready.and_then(|ready| ready["reason"].as_str()).map(str::to_owned),
-        deletion_policy: text("/spec/deletionPolicy"),
+        deletion_policy: text("/spec/deletionPolicy").or_else(|| text("/status/deletionPolicy")),
         deleting: listed.metadata.deletion_timestamp.is_some(),
     }
 }
@@ -166,5 +166,15 @@ mod tests {
         });
         let read = object(&serde_json::from_value(listed).unwrap());
         assert_eq!((read.reason.as_deref(), read.deletion_policy.as_deref()), (Some("InUse"), Some("Retain")));
+    }
+
+    #[test]
+    fn the_policy_of_an_object_without_one_is_the_recorded_default() {
+        let listed = serde_json::json!({
+            "metadata": {"name": "egress", "namespace": "shop"},
+            "spec": {"arn": "arn:1"},
+            "status": {"deletionPolicy": "Retain"},
+        });
+        assert_eq!(object(&serde_json::from_value(listed).unwrap()).deletion_policy.as_deref(), Some("Retain"));
     }
 }

@@ -116,12 +116,12 @@ impl Call<'_> {
         if foreign { Err(Violation(format!("an operator {act}"))) } else { Ok(()) }
     }
 
-    /// A connector is deleted only as the users of its object want it, by the version that the operator knows.
+    /// A connector is deleted only as the users of its object want it, by the version that the operator knows. A default of the
+    /// policy is recorded by then.
     fn check_wish(&self) -> Result<(), Violation> {
         let object = Object::read(self.object, false);
-        let retained = object.policy == Some(DeletionPolicy::Retain);
-        let held = retained || object.paused || object.protected;
-        if object.deleting && !held { Ok(()) } else { Err(Violation("a connector is deleted against the spec".into())) }
+        let wished = object.deleting && object.policy == Some(DeletionPolicy::Delete);
+        if wished && !object.paused && !object.protected { Ok(()) } else { Err(Violation("a connector is deleted against the spec".into())) }
     }
 
     fn reply<T>(&mut self, operation: Operation, sent: bool, reply: Result<T, ErrorClass>) -> Outcome<T> {

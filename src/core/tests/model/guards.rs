@@ -105,6 +105,7 @@ fn removing_a_guard_from_the_lists_of_decide_fails() {
         (Guard::Row("blockers_unknown"), claimed(1)),
         (Guard::Row("attempt_failed"), claimed(1)),
         (Guard::Row("account_unknown"), new(1)),
+        (Guard::Row("policy_unset"), new(1).without_policy()),
     ]);
 }
 
