@@ -278,7 +278,7 @@ fn with_roles_only_the_crd_is_the_only_cluster_scoped_object() {
     let outside: Vec<_> = objects.iter().filter(|object| object["metadata"]["namespace"] == Value::Null).collect();
     let outside: Vec<_> = outside.into_iter().cloned().collect();
     assert_eq!(names(&outside), ["CustomResourceDefinition/vpcconnectors.apprunner-operator.dev"]);
-    assert!(arguments(&objects).contains(&format!("--namespace={NAMESPACE}")));
+    assert!(arguments(&objects).contains(&format!("--watch-namespace={NAMESPACE}")));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The reference of the resource, from the `CustomResourceDefinition`.
 
+use std::fmt::Write;
+
 use apprunner_operator::api;
 use serde_json::Value;
 
@@ -19,14 +21,14 @@ pub(crate) fn render() -> String {
         words(schema),
     );
     for part in ["spec", "status"] {
-        page.push_str(&format!("\n## {part}\n\n| field | type | |\n|---|---|---|\n"));
+        writeln!(page, "\n## {part}\n\n| field | type | |\n|---|---|---|").unwrap();
         rows(&schema["properties"][part], "", &mut page);
     }
     page.push_str("\n## Columns\n\n| column | from | with `-o wide` only | |\n|---|---|---|---|\n");
     for column in version["additionalPrinterColumns"].as_array().unwrap() {
         let wide = if column["priority"].as_i64().unwrap_or_default() > 0 { "yes" } else { "" };
         let [name, path] = ["name", "jsonPath"].map(|key| column[key].as_str().unwrap());
-        page.push_str(&format!("| {} | `{}` | {wide} | {} |\n", name.to_uppercase(), cell(path), words(column)));
+        writeln!(page, "| {} | `{}` | {wide} | {} |", name.to_uppercase(), cell(path), words(column)).unwrap();
     }
     page.push_str("\n## Rules that the API server checks\n\n| at | rule |\n|---|---|\n");
     rules(schema, "the object", &mut page);
@@ -39,9 +41,9 @@ fn rows(object: &Value, path: &str, page: &mut String) {
         let required = list(&object["required"]).contains(&name.as_str());
         let items = if field["type"] == "array" { &field["items"] } else { field };
         let name = format!("{path}{name}{}", if field["type"] == "array" { "[]" } else { "" });
-        let more = [required.then(|| "required".to_owned()), one_of(items), default(field)];
-        let more = more.into_iter().flatten().map(|it| format!("; {it}")).collect::<String>();
-        page.push_str(&format!("| `{name}` | {}{more} | {} |\n", kind(items), words(field)));
+        let more = [Some(kind(items)), required.then(|| "required".to_owned()), one_of(items), default(field)];
+        let more: Vec<_> = more.into_iter().flatten().collect();
+        writeln!(page, "| `{name}` | {} | {} |", more.join("; "), words(field)).unwrap();
         rows(items, &format!("{name}."), page);
     }
 }
@@ -65,13 +67,13 @@ fn default(field: &Value) -> Option<String> {
 fn rules(object: &Value, at: &str, page: &mut String) {
     for rule in object["x-kubernetes-validations"].as_array().into_iter().flatten() {
         let text = rule["message"].as_str().unwrap_or_else(|| rule["rule"].as_str().unwrap());
-        page.push_str(&format!("| `{at}` | {} |\n", cell(text)));
+        writeln!(page, "| `{at}` | {} |", cell(text)).unwrap();
     }
     if let Some(pattern) = object["pattern"].as_str() {
-        page.push_str(&format!("| `{at}` | matches `{}` |\n", cell(pattern)));
+        writeln!(page, "| `{at}` | matches `{}` |", cell(pattern)).unwrap();
     }
     if let Some(length) = object["maxLength"].as_u64() {
-        page.push_str(&format!("| `{at}` | at most {length} characters |\n"));
+        writeln!(page, "| `{at}` | at most {length} characters |").unwrap();
     }
     for (name, field) in object["properties"].as_object().into_iter().flatten() {
         let at = if at == "the object" { name.clone() } else { format!("{at}.{name}") };

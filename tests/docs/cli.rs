@@ -1,5 +1,7 @@
 //! The reference of the command line, from clap.
 
+use std::fmt::Write;
+
 use apprunner_operator::cli::Cli;
 use clap::{Arg, Command, CommandFactory};
 
@@ -20,13 +22,13 @@ fn commands(of: &Command, path: &str, page: &mut String) {
         for command in &shown {
             let name = format!("{path} {}", command.get_name());
             let (anchor, about) = (name.replace(' ', "-"), about(command));
-            page.push_str(&format!("| [`{name}`](#{anchor}) | {} |\n", cell(&about)));
+            writeln!(page, "| [`{name}`](#{anchor}) | {} |", cell(&about)).unwrap();
         }
         page.push('\n');
     }
     for command in shown {
         let name = format!("{path} {}", command.get_name());
-        page.push_str(&format!("## {name}\n\n{}\n\n", about(command)));
+        writeln!(page, "## {name}\n\n{}\n", about(command)).unwrap();
         flags(command, page);
         commands(command, &name, page);
     }
@@ -47,7 +49,7 @@ fn flags(command: &Command, page: &mut String) {
     for flag in shown {
         let variable = flag.get_env().map(|name| format!("`{}`", name.to_string_lossy())).unwrap_or_default();
         let help = flag.get_long_help().or(flag.get_help()).map(ToString::to_string).unwrap_or_default();
-        page.push_str(&format!("| {} | {variable} | {} | {} |\n", name(flag), default(flag), cell(&help)));
+        writeln!(page, "| {} | {variable} | {} | {} |", name(flag), default(flag), cell(&help)).unwrap();
     }
     page.push('\n');
 }

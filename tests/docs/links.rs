@@ -103,7 +103,7 @@ fn beside(page: &str, target: &str) -> String {
 
 /// The anchors that GitHub makes of a page's headings.
 fn headings(page: &str) -> BTreeSet<String> {
-    let mut anchors = BTreeSet::new();
+    let (mut anchors, mut repeated) = (BTreeSet::new(), BTreeMap::new());
     for heading in prose(page).lines().filter(|line| line.starts_with('#')) {
         let text = heading.trim_start_matches('#').trim().to_lowercase();
         // Of a link in a heading, only its text counts.
@@ -114,10 +114,9 @@ fn headings(page: &str) -> BTreeSet<String> {
             .collect();
         let kept = text.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
         let anchor: String = kept.map(|c| if c == ' ' { '-' } else { c }).collect();
-        let again = (1..).map(|n| format!("{anchor}-{n}")).find(|it| !anchors.contains(it)).unwrap();
-        if !anchors.insert(anchor) {
-            anchors.insert(again);
-        }
+        let before = repeated.entry(anchor.clone()).or_insert(0_u32);
+        anchors.insert(if *before == 0 { anchor } else { format!("{anchor}-{before}") });
+        *before += 1;
     }
     anchors
 }

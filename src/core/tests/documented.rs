@@ -1,6 +1,7 @@
 //! Pages of the reference that agree with the core: the error codes, which `make docs` generates, and the reasons.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ fn rows_of_errors() -> String {
             Stall::StuckService => "while a service is stuck",
         };
         let (codes, next) = (codes(class), next_attempt(row.retry));
-        table.push_str(&format!("| {codes} | {} | {next} | {stalls} |\n", row.reason));
+        writeln!(table, "| {codes} | {} | {next} | {stalls} |", row.reason).unwrap();
     }
     table
 }

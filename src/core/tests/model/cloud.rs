@@ -121,7 +121,11 @@ impl Call<'_> {
     fn check_wish(&self) -> Result<(), Violation> {
         let object = Object::read(self.object, false);
         let wished = object.deleting && object.policy == Some(DeletionPolicy::Delete);
-        if wished && !object.paused && !object.protected { Ok(()) } else { Err(Violation("a connector is deleted against the spec".into())) }
+        if wished && !object.paused && !object.protected {
+            Ok(())
+        } else {
+            Err(Violation("a connector is deleted against the spec".into()))
+        }
     }
 
     fn reply<T>(&mut self, operation: Operation, sent: bool, reply: Result<T, ErrorClass>) -> Outcome<T> {
