@@ -18,6 +18,7 @@ use kube::{CustomResource, CustomResourceExt, KubeSchema, Resource};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 /// The API group; annotations, the finalizer and the owner tag in AWS start with it.
 pub const GROUP: &str = "apprunner-operator.dev";
@@ -289,32 +290,43 @@ impl std::ops::Deref for ConnectorStatus {
     }
 }
 
-/// The uid of an object. The API server gives every object one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Uid(String);
+/// The uid of an object. The API server gives every object one. Maps have it as their key, so it takes little memory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Uid(UidForm);
 
-impl Uid {
-    /// The uid as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum UidForm {
+    Uuid(Uuid),
+    Other(Box<str>),
 }
 
-impl std::borrow::Borrow<str> for Uid {
-    fn borrow(&self) -> &str {
-        &self.0
+impl Default for Uid {
+    fn default() -> Self {
+        Self::from("")
     }
 }
 
 impl std::fmt::Display for Uid {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        match &self.0 {
+            UidForm::Uuid(uuid) => uuid.hyphenated().fmt(f),
+            UidForm::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<&str> for Uid {
+    fn from(text: &str) -> Self {
+        // A UUID can be written in several ways; two texts that differ are two uids.
+        let same = |uuid: &Uuid| uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text;
+        let uuid = Uuid::try_parse(text).ok().filter(same);
+        Self(uuid.map_or_else(|| UidForm::Other(text.into()), UidForm::Uuid))
     }
 }
 
 impl From<Option<String>> for Uid {
     fn from(uid: Option<String>) -> Self {
-        Self(uid.unwrap_or_default())
+        Self::from(uid.as_deref().unwrap_or_default())
     }
 }
 
@@ -465,7 +477,7 @@ impl VpcConnector {
 
     /// Its uid.
     pub fn id(&self) -> Uid {
-        self.metadata.uid.clone().into()
+        Uid::from(self.metadata.uid.as_deref().unwrap_or_default())
     }
 
     /// True if it has a deletionTimestamp.
@@ -542,6 +554,18 @@ mod tests {
             let status = ConnectorStatus::from(word);
             assert_eq!((status.state(), status.as_str()), (expected, word));
         }
+    }
+
+    #[test]
+    fn uids_are_equal_only_if_their_texts_are() {
+        let uid = "0b7bd1d6-2b58-4a2c-8dcb-8f6b1d2b8c11";
+        let others = ["0B7BD1D6-2B58-4A2C-8DCB-8F6B1D2B8C11", "0b7bd1d62b584a2c8dcb8f6b1d2b8c11", "u1", ""];
+        for other in others {
+            assert_eq!(Uid::from(other).to_string(), other);
+            assert_ne!(Uid::from(other), Uid::from(uid));
+        }
+        assert_eq!((Uid::from(uid), Uid::from(uid).to_string()), (Uid::from(Some(uid.to_owned())), uid.to_owned()));
+        assert_eq!(Uid::default(), Uid::from(None));
     }
 
     #[test]

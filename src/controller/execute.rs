@@ -46,7 +46,7 @@ impl Reconciler {
             let priority = priority(&pass.object);
             permit.insert(self.aws.rate_limits.acquire(
                 arn.account_region(),
-                pass.object.id().as_str(),
+                &pass.object.id().to_string(),
                 priority,
                 calls,
             )?)

@@ -39,7 +39,7 @@ pub fn object(data: &[u8]) {
     };
     assert!(
         object.metadata.managed_fields.is_none()
-            && object.id().as_str() == object.metadata.uid.as_deref().unwrap_or_default()
+            && object.id().to_string() == object.metadata.uid.as_deref().unwrap_or_default()
     );
     assert_read_back(&object);
     if ![&object.metadata.namespace, &object.metadata.name].into_iter().flatten().all(|name| is_name(name)) {

@@ -22,6 +22,7 @@ mod release;
 mod uninstall;
 mod upgrade;
 mod world;
+mod yaml;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         leaders::scenarios(),
         upgrade::scenarios(),
         namespaces::scenarios(),
+        yaml::scenarios(),
         monitoring::scenarios(),
         uninstall::scenarios(),
         documented::scenarios(),
