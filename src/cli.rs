@@ -417,9 +417,9 @@ pub fn completions(shell: clap_complete::Shell) -> io::Result<String> {
     String::from_utf8(script).map_err(io::Error::other)
 }
 
-/// A page of the manual.
+/// A page of the manual. It has the version without the target, so that one page serves the programs of all targets.
 pub fn manual(command: Option<&str>) -> Result<String, Box<dyn Error>> {
-    let mut cli = Cli::command();
+    let mut cli = Cli::command().long_version(None);
     cli.build();
     let described = match command {
         Some(name) => cli.find_subcommand(name).cloned().ok_or_else(|| format!("there is no command '{name}'"))?,
@@ -448,6 +448,13 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_manual_has_the_version_and_not_the_build() {
+        let page = manual(None).unwrap();
+        assert!(page.contains(concat!("v", env!("CARGO_PKG_VERSION"))), "{page}");
+        assert!(!page.contains("commit"), "{page}");
     }
 
     #[test]
