@@ -110,5 +110,6 @@ fn client(url: &str) -> Client {
 
 fn missing_image_archive_is_named_with_a_remedy() {
     let message = image("nobody").unwrap_err();
-    assert!(message.ends_with("target/image/nobody.tar is missing: make image"), "{message}");
+    let missing = concat!("target/image/nobody.tar is missing: make image IMAGE_TAG=", env!("CARGO_PKG_VERSION"));
+    assert!(message.ends_with(missing), "{message}");
 }

@@ -80,10 +80,18 @@ pub fn end() {
     drop(CLUSTER.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
-/// The archive of an image, as `make image` writes it.
+/// The archive of an image with the chart's default tag, as `make e2e` writes it.
 pub fn image(name: &str) -> Result<PathBuf, String> {
+    let version = env!("CARGO_PKG_VERSION");
     let archive = Path::new(CHECKOUT).join(format!("target/image/{name}.tar"));
-    if archive.is_file() { Ok(archive) } else { Err(format!("{} is missing: make image", archive.display())) }
+    let remedy = |fault: &str| format!("{} {fault}: make image IMAGE_TAG={version}", archive.display());
+    if !archive.is_file() {
+        return Err(remedy("is missing"));
+    }
+    match fs::read_to_string(archive.with_file_name("tag")) {
+        Ok(tag) if tag.trim() == version => Ok(archive),
+        _ => Err(remedy("has another tag than the chart's default")),
+    }
 }
 
 impl World {
