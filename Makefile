@@ -4,10 +4,10 @@ CARGO ?= cargo
 TEST_TOOLS = etcd kube-apiserver kube-controller-manager kubectl
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test prove schedules fuzz e2e lint compat chart image hot image-check audit tools crds docs cluster
+.PHONY: help demo bench test prove schedules fuzz e2e lint compat chart image hot image-check release release-check audit tools crds docs cluster
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Watch the operator claim, delete, hold and retain connectors, on a real API server
 	@hack/tools.sh build $(TEST_TOOLS)
@@ -35,10 +35,11 @@ prove: ## Run the model checker to a greater depth than `make test` (6 minutes, 
 	$(CARGO) test --locked --lib --config 'profile.dev.package.apprunner-operator.opt-level=2' \
 		core::tests::model -- --include-ignored --nocapture --test-threads 1
 
+# The tests install the chart and the manifests with their default tag, which is the version.
 e2e: ## Run the tests that need a node: real pods (as root; with runc, dnsmasq, Prometheus and libfaketime from the distribution)
 	@hack/e2e/packages
 	@hack/tools.sh build $(TEST_TOOLS) helm node
-	@CARGO="$(CARGO)" hack/image/build
+	@export CARGO="$(CARGO)"; IMAGE_TAG="$$(hack/image/build version)" hack/image/build
 	$(CARGO) test --locked --package devcluster --test node
 	$(CARGO) test --locked --test clock
 	$(CARGO) test --locked --test families
@@ -57,21 +58,24 @@ chart: ## Check the Helm chart: lint, values, and its installation with Helm on 
 	@hack/tools.sh build $(TEST_TOOLS) helm
 	$(CARGO) test --locked --test chart
 
-image: ## Write the images of the operator and the emulator, and lists of their crates, into target/image
+image: ## Write the images of the operator and the emulator, tagged VERSION-COMMIT, and lists of their crates, into target/image
 	@CARGO="$(CARGO)" hack/image/build
 	@CARGO="$(CARGO)" hack/image/sbom
 
 hot: ## Find the functions that the operator runs, and write hack/image/hot.ld (needs valgrind; 15 minutes)
 	@CARGO="$(CARGO)" hack/image/hot
 
-image-check: ## Build the images from two checkouts, and compare their digests
-	@CARGO="$(CARGO)" hack/image/check
+image-check: ## Build the images from two checkouts, and compare them
+	@CARGO="$(CARGO)" hack/release/check target/image hack/image/build
 
-audit: ## Check licences, sources and unused dependencies (needs cargo-deny and cargo-machete)
-	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
-	@command -v cargo-machete >/dev/null || { echo "cargo-machete is missing: cargo install --locked cargo-machete" >&2; exit 1; }
-	cargo deny --locked check licenses bans sources
-	cargo machete
+release: ## Write the release VERSION=x.y.z into dist (docs/contributing/releasing.md)
+	@CARGO="$(CARGO)" hack/release/build "$(VERSION)"
+
+release-check: ## Write the release VERSION=x.y.z from two checkouts, and compare them
+	@CARGO="$(CARGO)" hack/release/check dist hack/release/build "$(VERSION)"
+
+audit: ## Check licences, sources, unused crates, and known vulnerabilities if their database is here (needs cargo-deny and cargo-machete)
+	@CARGO="$(CARGO)" hack/audit
 
 tools: ## Build the pinned Kubernetes programs that are missing, into a cache outside the checkout
 	@hack/tools.sh build
