@@ -4,7 +4,8 @@ CARGO ?= cargo
 TEST_TOOLS = etcd kube-apiserver kube-controller-manager kubectl
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test prove schedules fuzz e2e lint compat chart image hot image-check release release-check audit tools crds docs cluster
+.PHONY: help demo dashboard bench test prove schedules fuzz e2e lint compat chart image hot image-check release release-check audit tools crds \
+	docs cluster
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +14,11 @@ demo: ## Watch the operator claim, delete, hold and retain connectors, on a real
 	@hack/tools.sh build $(TEST_TOOLS)
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) run --locked --quiet --example demo
+
+dashboard: ## Draw the Grafana dashboard's panels with the data of a real run, into docs/images (needs Prometheus)
+	@hack/tools.sh build $(TEST_TOOLS)
+	$(CARGO) build --locked --package=apprunner-operator --package=devcluster --bins --example=dashboard
+	$(CARGO) run --locked --quiet --example dashboard
 
 bench: ## Measure the operator beside a floor (docs/operations/performance.md); SIZES, LATENCIES, RUNS, OBJECTS and PARTS select less
 	@hack/tools.sh build $(TEST_TOOLS)

@@ -3,7 +3,7 @@
 exec 3<&0
 {
   cat <&3 >/dev/null
-  grep -q apprunner-operator "/proc/$$/cmdline" 2>/dev/null && kill -KILL $$
+  grep -qF -- "$1" "/proc/$$/cmdline" 2>/dev/null && kill -KILL $$
 } &
 exec 3<&-
 exec "$@" </dev/null

@@ -1,4 +1,4 @@
-//! The test bed of the demo: a real API server, an App Runner, and an operator between them.
+//! The test bed of the demo and of the dashboard's picture: a real API server, an App Runner, and an operator between them.
 
 use std::error::Error;
 use std::fs::File;
@@ -43,14 +43,9 @@ impl TestBed {
 
     /// Starts the operator with these arguments.
     pub(crate) fn start_operator(&self, arguments: &[&str]) -> Result<Process> {
-        let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", include_str!("guarded.sh"), "sh"])
-            .args([program("apprunner-operator")?.as_os_str(), "run".as_ref()])
-            .args(arguments);
-        self.environment(&mut command);
-        let child = command.stdin(Stdio::piped()).stderr(File::create(&self.log)?).spawn()?;
-        Ok(Process(child))
+        let mut command = guarded(&program("apprunner-operator")?);
+        self.environment(command.arg("run").args(arguments));
+        Ok(Process(command.stderr(File::create(&self.log)?).spawn()?))
     }
 
     /// Another command of the operator's program.
@@ -81,6 +76,13 @@ impl TestBed {
     }
 }
 
+/// A command that ends with this program, even if this program is killed.
+pub(crate) fn guarded(program: &Path) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", include_str!("guarded.sh"), "sh"]).arg(program).stdin(Stdio::piped());
+    command
+}
+
 fn start_cluster() -> Result<(Process, String)> {
     let mut child = Command::new(program("devcluster")?).arg("up").stdout(Stdio::piped()).spawn()?;
     let mut kubeconfig = String::new();
@@ -94,7 +96,11 @@ fn start_cluster() -> Result<(Process, String)> {
 fn program(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
     let path = own.parent().and_then(Path::parent).ok_or("the path of this program has no parent")?.join(name);
-    if path.is_file() { Ok(path) } else { Err(format!("{} is not built; run `make demo`", path.display()).into()) }
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(format!("{} is not built; run `make demo` or `make dashboard`", path.display()).into())
+    }
 }
 
 fn manifest(path: &str) -> Result<String> {
