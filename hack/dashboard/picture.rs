@@ -1,6 +1,11 @@
 //! The picture: each panel at its place in Grafana's grid.
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "pixels, letters and seconds are small positive numbers"
+)]
 
-use std::error::Error;
 use std::path::Path;
 
 use plotters::coord::Shift;
@@ -22,8 +27,6 @@ const TEXT: RGBColor = RGBColor(208, 215, 222);
 const GRID: RGBColor = RGBColor(50, 56, 63);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-/// The errors of the backend are not `'static`.
-type Drawn<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 /// Draws the panels of a run that ended after this number of seconds.
 pub(crate) fn draw(panels: &[Panel], end: f64, file: &Path) -> Result {
@@ -50,7 +53,7 @@ pub(crate) fn draw(panels: &[Panel], end: f64, file: &Path) -> Result {
     Ok(())
 }
 
-fn time_series(area: &Area<'_>, panel: &Panel, end: f64) -> Drawn {
+fn time_series(area: &Area<'_>, panel: &Panel, end: f64) -> Result {
     let lines = &panel.lines;
     let (width, height) = area.dim_in_pixel();
     let longest = lines.iter().map(|line| line.legend.chars().count()).max().unwrap_or_default();
@@ -68,7 +71,7 @@ fn time_series(area: &Area<'_>, panel: &Panel, end: f64) -> Drawn {
 }
 
 /// The last number, above its history.
-fn stat(area: &Area<'_>, panel: &Panel, end: f64) -> Drawn {
+fn stat(area: &Area<'_>, panel: &Panel, end: f64) -> Result {
     let (width, height) = area.dim_in_pixel();
     let (number, history) = area.split_vertically(height * 2 / 3);
     let last = panel.lines.first().and_then(|line| line.points.last()).ok_or("a stat without a number")?.1;
@@ -83,7 +86,7 @@ fn stat(area: &Area<'_>, panel: &Panel, end: f64) -> Drawn {
     chart(&history, panel, end, false)
 }
 
-fn table(area: &Area<'_>, panel: &Panel) -> Drawn {
+fn table(area: &Area<'_>, panel: &Panel) -> Result {
     let middle = pixels(area.dim_in_pixel().0 / 2);
     for (y, line) in (6..).step_by(24).zip(&panel.lines) {
         let last = line.points.last().ok_or("a row without a number")?.1;
@@ -93,10 +96,12 @@ fn table(area: &Area<'_>, panel: &Panel) -> Drawn {
     Ok(())
 }
 
-fn chart(area: &Area<'_>, panel: &Panel, end: f64, axes: bool) -> Drawn {
+fn chart(area: &Area<'_>, panel: &Panel, end: f64, axes: bool) -> Result {
     let top = panel.lines.iter().flat_map(|line| &line.points).map(|(_, number)| *number).fold(0.0, f64::max);
     let top = if top == 0.0 { 1.0 } else { top * 1.08 };
-    let minutes = (0..).map(|half| f64::from(half) * 30.0).take_while(|time| *time <= end).collect();
+    // An unknown unit is an error, and not an empty label.
+    panel.show(top)?;
+    let minutes = (0..).map(|minute| f64::from(minute) * 60.0).take_while(|time| *time <= end).collect();
     let mut chart = ChartBuilder::on(area)
         .margin_right(6)
         .x_label_area_size(if axes { 24 } else { 0 })
@@ -118,9 +123,9 @@ fn chart(area: &Area<'_>, panel: &Panel, end: f64, axes: bool) -> Drawn {
         // A line ends where the series has no number.
         for part in line.points.chunk_by(|(before, _), (after, _)| after - before < 1.5 * f64::from(STEP)) {
             let style = color(at).stroke_width(2);
-            match part {
-                [point] => drop(chart.draw_series([Circle::new(*point, 2, color(at).filled())])?),
-                part => drop(chart.draw_series(LineSeries::new(part.iter().copied(), style))?),
+            chart.draw_series(LineSeries::new(part.iter().copied(), style))?;
+            if let [point] = part {
+                chart.draw_series([Circle::new(*point, 2, color(at).filled())])?;
             }
         }
     }

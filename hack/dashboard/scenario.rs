@@ -30,61 +30,64 @@ pub(crate) async fn run(bed: &TestBed, metrics: &str) -> Result<Process> {
     let accounts = format!("--accounts={}", file.display());
     // With fewer workers than by default, few objects wait for a worker as many would.
     let operator = bed.start_operator(&[&accounts, &format!("--metrics-address={metrics}"), "--concurrency=4"])?;
-    bed.kubectl(&["create", "namespace", "shop"])?;
+    bed.kubectl("create namespace shop")?;
     bed.answers(&[]);
     pause(10).await;
 
     say("22 connectors of two accounts and two regions are claimed");
     let connector = |account, region, name: &str| bed.aws.create_connector(account, region, name);
-    (0..12).for_each(|n| drop(connector(DEFAULT_ACCOUNT, REGION, &format!("web-{n}"))));
-    (0..4).for_each(|n| drop(connector(DEFAULT_ACCOUNT, OTHER_REGION, &format!("shop-{n}"))));
-    let [orders, billing, forgotten, _kept] =
-        ["orders", "billing", "forgotten", "kept"].map(|name| connector(DEFAULT_ACCOUNT, REGION, name));
-    let [ledger, _audit] = ["ledger", "audit"].map(|name| connector(OTHER_ACCOUNT, REGION, name));
+    for (account, region, name, number) in [
+        (DEFAULT_ACCOUNT, REGION, "web", 12),
+        (DEFAULT_ACCOUNT, OTHER_REGION, "shop", 4),
+        (OTHER_ACCOUNT, REGION, "audit", 1),
+    ] {
+        for n in 0..number {
+            connector(account, region, &format!("{name}-{n}"));
+        }
+    }
+    let own = ["orders", "billing", "forgotten", "kept"].map(|name| connector(DEFAULT_ACCOUNT, REGION, name));
+    let ledger = connector(OTHER_ACCOUNT, REGION, "ledger");
     let regions = format!("--regions={REGION},{OTHER_REGION}");
     let adopt = ["adopt", &accounts, &regions, "--into-namespace=shop", "--deletion-policy=Delete", "--quiet"];
     bed.apply(&String::from_utf8(bed.operator_command(&adopt)?.output()?.stdout)?)?;
-    bed.kubectl(&["wait", "vpcc", "--all", "--namespace=shop", "--for=condition=Ready", "--timeout=120s"])?;
+    bed.kubectl("wait vpcc --all --for=condition=Ready --timeout=120s")?;
     pause(10).await;
 
-    say("three are deleted that services use, one of them without the right to delete it");
+    say("three are deleted: services use two, and IAM does not allow the deletion of the third");
     let denied = Fault::new(FaultKind::AccessDenied).on(Operation::DeleteVpcConnector).arn(&ledger).forever();
     bed.answers(std::slice::from_ref(&denied));
-    let [orders, billing] =
-        [orders, billing].map(|arn| bed.aws.create_service(DEFAULT_ACCOUNT, REGION, "web", Some(&arn)));
-    bed.delete(&["orders", "billing", "ledger"], REGION)?;
+    let services = [&own[0], &own[1]].map(|arn| bed.aws.create_service(DEFAULT_ACCOUNT, REGION, "web", Some(arn)));
+    bed.delete("orders billing ledger", REGION)?;
     pause(20).await;
 
     say("nine are deleted; of these one is gone in AWS, and one is kept there");
-    check(bed.aws.forget_connector(&forgotten), "there is no such connector")?;
-    let retain = r#"--patch={"spec":{"deletionPolicy":"Retain"}}"#;
-    bed.kubectl(&["patch", "vpcc/kept-us-east-1", "--namespace=shop", "--type=merge", retain])?;
-    let nine = ["web-0", "web-1", "web-2", "web-3", "web-4", "web-5", "web-6", "forgotten", "kept"];
-    bed.delete(&nine, REGION)?;
-    bed.gone(&nine, REGION)?;
+    check(bed.aws.forget_connector(&own[2]), "there is no such connector")?;
+    bed.kubectl(r#"patch vpcc/kept-us-east-1 --type=merge --patch={"spec":{"deletionPolicy":"Retain"}}"#)?;
+    let nine = "web-0 web-1 web-2 web-3 web-4 web-5 web-6 forgotten kept";
+    bed.delete(nine, REGION)?;
+    bed.gone(nine, REGION)?;
     pause(15).await;
 
     say("AWS throttles the deletion of four in another region");
     let throttled = FaultKind::Throttling { code: ThrottlingCode::ThrottlingException, retry_after_ms: None };
     bed.answers(&[Fault::new(throttled).region(OTHER_REGION).times(3), denied]);
-    let four = ["shop-0", "shop-1", "shop-2", "shop-3"];
-    bed.delete(&four, OTHER_REGION)?;
-    bed.gone(&four, OTHER_REGION)?;
+    let four = "shop-0 shop-1 shop-2 shop-3";
+    bed.delete(four, OTHER_REGION)?;
+    bed.gone(four, OTHER_REGION)?;
 
-    say("the access error becomes a stall");
-    bed.kubectl(&["wait", "vpcc/ledger-us-east-1", "--namespace=shop", "--for=condition=Stalled", "--timeout=200s"])?;
+    say("the refused deletion stalls");
+    bed.kubectl("wait vpcc/ledger-us-east-1 --for=condition=Stalled --timeout=200s")?;
     pause(15).await;
 
-    say("one service after the other is deleted, and then the right is granted");
-    check(bed.aws.delete_service(&orders), "there is no such service")?;
-    bed.gone(&["orders"], REGION)?;
-    pause(10).await;
-    check(bed.aws.delete_service(&billing), "there is no such service")?;
-    bed.gone(&["billing"], REGION)?;
+    say("one service after the other is deleted, and then IAM allows the deletion");
+    for (service, connector) in services.iter().zip(["orders", "billing"]) {
+        check(bed.aws.delete_service(service), "there is no such service")?;
+        bed.gone(connector, REGION)?;
+        pause(10).await;
+    }
     bed.answers(&[]);
-    let request = "apprunner-operator.dev/reconcile-requested-at=now";
-    bed.kubectl(&["annotate", "vpcc/ledger-us-east-1", "--namespace=shop", request])?;
-    bed.gone(&["ledger"], REGION)?;
+    bed.kubectl("annotate vpcc/ledger-us-east-1 apprunner-operator.dev/reconcile-requested-at=now")?;
+    bed.gone("ledger", REGION)?;
     pause(20).await;
     Ok(operator)
 }
@@ -94,32 +97,30 @@ impl TestBed {
     fn answers(&self, faults: &[Fault]) {
         self.aws.clear_faults();
         let late = |(operation, ms)| Fault::new(FaultKind::Delay { ms }).on(operation).forever();
-        faults.iter().cloned().chain(LATENCIES.map(late)).for_each(|fault| drop(self.aws.add_fault(fault)));
+        for fault in faults.iter().cloned().chain(LATENCIES.map(late)) {
+            self.aws.add_fault(fault);
+        }
     }
 
-    fn delete(&self, connectors: &[&str], region: &str) -> Result {
-        let names = names(connectors, region);
-        self.kubectl(&[&["delete", "--namespace=shop", "--wait=false"], &*refs(&names)].concat())
+    fn delete(&self, connectors: &str, region: &str) -> Result {
+        self.kubectl(&format!("delete --wait=false{}", objects(connectors, region)))
     }
 
-    fn gone(&self, connectors: &[&str], region: &str) -> Result {
-        let names = names(connectors, region);
-        self.kubectl(&[&["wait", "--namespace=shop", "--for=delete", "--timeout=120s"], &*refs(&names)].concat())
+    fn gone(&self, connectors: &str, region: &str) -> Result {
+        self.kubectl(&format!("wait --for=delete --timeout=120s{}", objects(connectors, region)))
     }
 
-    fn kubectl(&self, arguments: &[&str]) -> Result {
-        let output = Command::new(&self.kubectl).args(arguments).env("KUBECONFIG", &self.kubeconfig).output()?;
+    fn kubectl(&self, arguments: &str) -> Result {
+        let mut command = Command::new(&self.kubectl);
+        command.args(arguments.split(' ')).arg("--namespace=shop").env("KUBECONFIG", &self.kubeconfig);
+        let output = command.output()?;
         check(output.status.success(), &String::from_utf8_lossy(&output.stderr))
     }
 }
 
 /// The objects that `adopt` makes of connectors.
-fn names(connectors: &[&str], region: &str) -> Vec<String> {
-    connectors.iter().map(|name| format!("vpcc/{name}-{region}")).collect()
-}
-
-fn refs(names: &[String]) -> Vec<&str> {
-    names.iter().map(String::as_str).collect()
+fn objects(connectors: &str, region: &str) -> String {
+    connectors.split(' ').map(|name| format!(" vpcc/{name}-{region}")).collect()
 }
 
 fn say(step: &str) {
