@@ -42,11 +42,11 @@ struct Target {
 /// One series of a panel: seconds since the start of the run, and numbers.
 pub(crate) struct Line {
     pub(crate) legend: String,
-    pub(crate) points: Vec<(f64, f64)>,
+    pub(crate) points: Vec<(i64, f64)>,
 }
 
 /// Reads the dashboard, and evaluates its queries. No query may return nothing.
-pub(crate) fn panels(prometheus: &Prometheus, end: f64) -> Result<Vec<Panel>> {
+pub(crate) fn panels(prometheus: &Prometheus, end: i64) -> Result<Vec<Panel>> {
     let mut dashboard: Value = serde_json::from_str(DASHBOARD)?;
     let mut panels: Vec<Panel> = serde_json::from_value(dashboard["panels"].take())?;
     for panel in &mut panels {

@@ -3,7 +3,7 @@
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "pixels, letters and seconds are small positive numbers"
+    reason = "pixels, letters and lines are small positive numbers"
 )]
 
 use std::path::Path;
@@ -29,7 +29,7 @@ const GRID: RGBColor = RGBColor(50, 56, 63);
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// Draws the panels of a run that ended after this number of seconds.
-pub(crate) fn draw(panels: &[Panel], end: f64, file: &Path) -> Result {
+pub(crate) fn draw(panels: &[Panel], end: i64, file: &Path) -> Result {
     let rows = panels.iter().map(|panel| panel.grid_pos.y + panel.grid_pos.h).max().unwrap_or_default();
     let root = SVGBackend::new(file, (24 * CELL.0, rows * CELL.1)).into_drawing_area();
     for panel in panels {
@@ -53,7 +53,7 @@ pub(crate) fn draw(panels: &[Panel], end: f64, file: &Path) -> Result {
     Ok(())
 }
 
-fn time_series(area: &Area<'_>, panel: &Panel, end: f64) -> Result {
+fn time_series(area: &Area<'_>, panel: &Panel, end: i64) -> Result {
     let lines = &panel.lines;
     let (width, height) = area.dim_in_pixel();
     let longest = lines.iter().map(|line| line.legend.chars().count()).max().unwrap_or_default();
@@ -71,7 +71,7 @@ fn time_series(area: &Area<'_>, panel: &Panel, end: f64) -> Result {
 }
 
 /// The last number, above its history.
-fn stat(area: &Area<'_>, panel: &Panel, end: f64) -> Result {
+fn stat(area: &Area<'_>, panel: &Panel, end: i64) -> Result {
     let (width, height) = area.dim_in_pixel();
     let (number, history) = area.split_vertically(height * 2 / 3);
     let last = panel.lines.first().and_then(|line| line.points.last()).ok_or("a stat without a number")?.1;
@@ -96,17 +96,17 @@ fn table(area: &Area<'_>, panel: &Panel) -> Result {
     Ok(())
 }
 
-fn chart(area: &Area<'_>, panel: &Panel, end: f64, axes: bool) -> Result {
+fn chart(area: &Area<'_>, panel: &Panel, end: i64, axes: bool) -> Result {
     let top = panel.lines.iter().flat_map(|line| &line.points).map(|(_, number)| *number).fold(0.0, f64::max);
     let top = if top == 0.0 { 1.0 } else { top * 1.08 };
     // An unknown unit is an error, and not an empty label.
     panel.show(top)?;
-    let minutes = (0..).map(|minute| f64::from(minute) * 60.0).take_while(|time| *time <= end).collect();
+    let minutes = (0..=end).step_by(60).collect();
     let mut chart = ChartBuilder::on(area)
         .margin_right(6)
         .x_label_area_size(if axes { 24 } else { 0 })
         .y_label_area_size(if axes { 66 } else { 0 })
-        .build_cartesian_2d((0.0..end).with_key_points(minutes), 0.0..top)?;
+        .build_cartesian_2d((0..end).with_key_points(minutes), 0.0..top)?;
     if axes {
         chart
             .configure_mesh()
@@ -115,13 +115,13 @@ fn chart(area: &Area<'_>, panel: &Panel, end: f64, axes: bool) -> Result {
             .light_line_style(TRANSPARENT)
             .label_style(font(11.0, TEXT))
             .y_labels(5)
-            .x_label_formatter(&|time| format!("{}:{:02}", *time as u32 / 60, *time as u32 % 60))
+            .x_label_formatter(&|time| format!("{}:{:02}", time / 60, time % 60))
             .y_label_formatter(&|number| panel.show(*number).unwrap_or_default())
             .draw()?;
     }
     for (at, line) in panel.lines.iter().enumerate() {
         // A line ends where the series has no number.
-        for part in line.points.chunk_by(|(before, _), (after, _)| after - before < 1.5 * f64::from(STEP)) {
+        for part in line.points.chunk_by(|(before, _), (after, _)| after - before <= STEP) {
             let style = color(at).stroke_width(2);
             chart.draw_series(LineSeries::new(part.iter().copied(), style))?;
             if let [point] = part {
@@ -137,8 +137,9 @@ fn color(at: usize) -> HSLColor {
     HSLColor((0.58 + at as f64 * 0.618).fract(), 0.65, 0.65)
 }
 
+/// A font of this size in pixels, which the SVG backend divides by 1.24.
 fn font<'a>(size: f64, color: RGBColor) -> TextStyle<'a> {
-    ("sans-serif", size).into_font().color(&color)
+    ("sans-serif", size * 1.24).into_font().color(&color)
 }
 
 fn pixels(number: u32) -> i32 {

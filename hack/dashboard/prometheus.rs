@@ -13,15 +13,15 @@ use crate::free_address;
 use crate::test_bed::{Process, Result, guarded};
 
 /// Seconds between two scrapes, and between two points of a panel.
-pub(crate) const STEP: u32 = 2;
+pub(crate) const STEP: i64 = 2;
 /// Grafana's value of `$__rate_interval` for this time between scrapes: four scrapes.
-pub(crate) const RATE_INTERVAL: u32 = 4 * STEP;
+pub(crate) const RATE_INTERVAL: i64 = 4 * STEP;
 
 /// A running Prometheus.
 pub(crate) struct Prometheus {
     _process: Process,
     url: String,
-    started: f64,
+    started: i64,
 }
 
 /// A series in the answer to a query.
@@ -29,7 +29,7 @@ pub(crate) struct Prometheus {
 pub(crate) struct Series {
     #[serde(rename = "metric")]
     pub(crate) labels: BTreeMap<String, String>,
-    values: Vec<(f64, String)>,
+    values: Vec<(i64, String)>,
 }
 
 impl Prometheus {
@@ -57,14 +57,13 @@ impl Prometheus {
     }
 
     /// Seconds since the start.
-    pub(crate) fn elapsed(&self) -> Result<f64> {
+    pub(crate) fn elapsed(&self) -> Result<i64> {
         Ok(now()? - self.started)
     }
 
     /// Evaluates a query for every step of the run, as Grafana does.
-    pub(crate) fn query(&self, query: &str, end: f64) -> Result<Vec<Series>> {
-        let [start, end] =
-            [("start", self.started), ("end", self.started + end)].map(|(n, at)| format!("--{n}={at:.0}"));
+    pub(crate) fn query(&self, query: &str, end: i64) -> Result<Vec<Series>> {
+        let [start, end] = [("start", self.started), ("end", self.started + end)].map(|(n, at)| format!("--{n}={at}"));
         let mut command = Command::new("promtool");
         command.args(["query", "range", "--format=json", &start, &end, &format!("--step={STEP}s"), &self.url, query]);
         let output = command.stderr(Stdio::inherit()).output()?;
@@ -72,12 +71,13 @@ impl Prometheus {
     }
 
     /// The points of a series, in seconds since the start. A quantile without observations is no number.
-    pub(crate) fn since_start(&self, series: &Series) -> Vec<(f64, f64)> {
+    pub(crate) fn since_start(&self, series: &Series) -> Vec<(i64, f64)> {
         let parsed = series.values.iter().filter_map(|(at, number)| Some((at - self.started, number.parse().ok()?)));
-        parsed.filter(|(_, number): &(f64, f64)| number.is_finite()).collect()
+        parsed.filter(|(_, number): &(i64, f64)| number.is_finite()).collect()
     }
 }
 
-fn now() -> Result<f64> {
-    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64())
+/// Unix seconds.
+fn now() -> Result<i64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().try_into()?)
 }
