@@ -94,7 +94,9 @@ impl Panel {
         let (number, unit) = match self.field_config["defaults"]["unit"].as_str() {
             Some("short") => (number, ""),
             Some("reqps") => (number, " req/s"),
-            Some("s") if number >= 60.0 => (number / 60.0, " min"),
+            Some("s") if number >= 60.0 => {
+                return Ok(format!("{:.0}:{:02.0} min", (number / 60.0).floor(), (number % 60.0).floor()));
+            }
             Some("s") if number >= 1.0 || number == 0.0 => (number, " s"),
             Some("s") => (number * 1e3, " ms"),
             other => return Err(format!("the picture has no unit {other:?}: {}", self.title).into()),

@@ -39,7 +39,7 @@ pub(crate) fn draw(panels: &[Panel], end: i64, file: &Path) -> Result {
         let (width, height) = area.dim_in_pixel();
         area.draw(&Rectangle::new([(0, 0), (pixels(width) - 1, pixels(height) - 1)], BORDER))?;
         // A long title gets smaller letters.
-        let size = (f64::from(width - 20) / (panel.title.chars().count() as f64 * 0.56)).min(15.0);
+        let size = (f64::from(width - 20) / (panel.title.chars().count() as f64 * 0.5)).min(15.0);
         area.draw_text(&panel.title, &font(size, TEXT), (10, 9))?;
         let area = area.margin(30, 6, 10, 10);
         match panel.kind.as_str() {
@@ -59,7 +59,7 @@ fn time_series(area: &Area<'_>, panel: &Panel, end: i64) -> Result {
     let longest = lines.iter().map(|line| line.legend.chars().count()).max().unwrap_or_default();
     let columns = (f64::from(width) / (longest as f64 * 6.4 + 30.0)).max(1.0) as usize;
     let legend_height = u32::try_from(lines.len().div_ceil(columns))? * LEGEND_ROW;
-    let (above, legend) = area.split_vertically(height - legend_height);
+    let (above, legend) = area.split_vertically(height.checked_sub(legend_height).ok_or("the legend does not fit")?);
     chart(&above, panel, end, true)?;
     for (at, line) in lines.iter().enumerate() {
         let x = pixels(width / u32::try_from(columns)?) * i32::try_from(at % columns)?;
