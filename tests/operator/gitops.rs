@@ -23,12 +23,18 @@ impl World {
         (checked(&object).0, kstatus(Some(&object)))
     }
 
-    /// Whether `kubectl wait` sees a condition of the object.
-    fn kubectl_waits_for(&self, name: &str, condition: &str) -> bool {
-        let object = format!("vpcc/{name}");
-        let condition = format!("--for=condition={condition}");
-        let wait = ["wait", &object, &condition, "--timeout=1s", "--namespace", &self.namespace];
-        cluster().kubectl().args(wait).output().unwrap().status.success()
+    /// Runs `kubectl wait` for a condition of the object; returns whether it succeeds, and its output.
+    fn kubectl_wait(&self, name: &str, condition: &str, timeout: &str) -> (bool, String) {
+        let (object, condition) = (format!("vpcc/{name}"), format!("--for=condition={condition}"));
+        let wait = ["wait", &object, &condition, "--timeout", timeout, "--namespace", &self.namespace];
+        let output = cluster().kubectl().args(wait).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// `kubectl wait` sees the condition.
+    fn assert_waits(&self, name: &str, condition: &str) {
+        let (seen, error) = self.kubectl_wait(name, condition, "20s");
+        assert!(seen, "{condition}: {error}");
     }
 
     /// Waits until the object is paused.
@@ -64,7 +70,8 @@ async fn paused_object_is_suspended_and_current_only_if_it_was_before() {
     world.claimed("egress").await;
     world.until_paused("egress").await;
     assert_eq!(world.health("egress").await, (Health::Suspended, Kstatus::Current));
-    assert!(world.kubectl_waits_for("egress", "Ready") && world.kubectl_waits_for("egress", "Paused"));
+    world.assert_waits("egress", "Ready");
+    world.assert_waits("egress", "Paused");
     world.annotate("egress", api::PAUSED, None).await;
     world.until("egress", "well", |o| o.status.as_ref().is_some_and(|s| s.condition("Paused").is_none())).await;
     assert_eq!(world.health("egress").await, (Health::Healthy, Kstatus::Current));
@@ -74,7 +81,9 @@ async fn paused_object_is_suspended_and_current_only_if_it_was_before() {
     world.create_with("new", &arn, |o| o.metadata.annotations = Some(annotations.into())).await;
     world.until_paused("new").await;
     assert_eq!(world.health("new").await, (Health::Suspended, Kstatus::InProgress));
-    assert!(!world.kubectl_waits_for("new", "Ready") && world.kubectl_waits_for("new", "Paused"));
+    world.assert_waits("new", "Paused");
+    let (ready, error) = world.kubectl_wait("new", "Ready", "1s");
+    assert!(!ready && error.contains("timed out"), "{error}");
     world.annotate("new", api::PAUSED, None).await;
     world.reason("new", "Available").await;
     assert_eq!(world.health("new").await, (Health::Healthy, Kstatus::Current));
