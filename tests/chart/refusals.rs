@@ -41,7 +41,7 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["aws.endpointUrl=emulator:8787"], "/aws/endpointUrl"),
     (&["listenAddress=localhost"], "/listenAddress"),
     (&["health.port=80"], "/health/port"),
-    (&["prometheusRule.runbookUrl=docs/runbook.md"], "/prometheusRule/runbookUrl"),
+    (&["prometheusRule.runbookUrl=docs/operations/runbook.md"], "/prometheusRule/runbookUrl"),
     (&["rbac.namespaced=true"], "Set clusterId to a name that no other cluster has, or ownershipTags=false"),
     (&["replicaCount=2", "leaderElection.enabled=false"], "two operators would work on the same objects"),
     (&["serviceMonitor.enabled=true", "metrics.enabled=false"], "Set metrics.enabled=true"),

@@ -5,9 +5,6 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::text::{file, path, tracked};
 
-/// Their files still have the places from before the pages moved.
-const STALE: [&str; 2] = ["charts/", "tests/chart/"];
-
 #[test]
 fn every_link_leads_to_a_file_and_a_heading() {
     let pages: Vec<_> = tracked().into_iter().filter(|name| is(name, "md")).collect();
@@ -28,7 +25,7 @@ fn every_link_leads_to_a_file_and_a_heading() {
             }
         }
     }
-    assert_none_but_stale(broken, "links lead nowhere");
+    assert!(broken.is_empty(), "links lead nowhere:\n{}", broken.join("\n"));
 }
 
 /// Comments, messages and examples name pages by their path from the root.
@@ -47,14 +44,7 @@ fn no_file_names_a_page_that_does_not_exist() {
             }
         }
     }
-    assert_none_but_stale(broken, "files name pages that do not exist");
-}
-
-fn assert_none_but_stale(mut broken: Vec<String>, what: &str) {
-    let all = broken.len();
-    broken.retain(|it| !STALE.iter().any(|stale| it.starts_with(stale)));
-    assert!(broken.is_empty(), "{what}:\n{}", broken.join("\n"));
-    assert!(all > 0, "{STALE:?} are mended: remove STALE from tests/docs/links.rs");
+    assert!(broken.is_empty(), "files name pages that do not exist:\n{}", broken.join("\n"));
 }
 
 fn is(name: &str, extension: &str) -> bool {
