@@ -157,10 +157,11 @@ fn a_release_needs_one_version_everywhere_an_entry_and_a_clean_checkout() {
 
     let unreleased = "# Changelog\n\n## [Unreleased]\n\n- Not released.\n\n## [0.0.1]\n\n- Old.\n";
     fs::write(copy.0.join("CHANGELOG.md"), unreleased).unwrap();
-    let notes = copy.run("hack/release/build", &["notes", VERSION]);
-    assert_eq!(String::from_utf8(notes.stdout).unwrap().trim_end(), "- Not released.");
-    assert!(copy.refusal(VERSION).contains(&format!("no heading '## [{VERSION}] - YYYY-MM-DD': the notes are")));
-    copy.git(&["checkout", "--quiet", "CHANGELOG.md"]);
+    copy.commit();
+    let Output { stdout, stderr, .. } = copy.run("hack/release/build", &["notes", VERSION]);
+    assert_eq!(String::from_utf8(stdout).unwrap().trim_end(), "- Not released.");
+    let told = format!("no heading '## [{VERSION}] - YYYY-MM-DD': the notes are the entries below [Unreleased]");
+    assert!(String::from_utf8(stderr).unwrap().contains(&told));
     let empty = format!("## [Unreleased]\n\n## [{VERSION}] - 2026-01-31\n\n## [0.0.1]\n");
     copy.change("CHANGELOG.md", "## [Unreleased]\n", &empty);
     let refusal = copy.refusal(VERSION);
