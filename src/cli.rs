@@ -61,8 +61,8 @@ pub enum Command {
     },
     /// Print a page of the manual, for man(1).
     Man {
-        /// The command that it describes. The operator itself without it.
-        command: Option<String>,
+        /// The command that it describes, such as `preflight uninstall`. The operator itself without it.
+        command: Vec<String>,
     },
 }
 
@@ -418,13 +418,13 @@ pub fn completions(shell: clap_complete::Shell) -> io::Result<String> {
 }
 
 /// A page of the manual. It has the version without the target, so that one page serves the programs of all targets.
-pub fn manual(command: Option<&str>) -> Result<String, Box<dyn Error>> {
-    let mut cli = Cli::command().long_version(None);
-    cli.build();
-    let described = match command {
-        Some(name) => cli.find_subcommand(name).cloned().ok_or_else(|| format!("there is no command '{name}'"))?,
-        None => cli,
-    };
+pub fn manual(command: &[String]) -> Result<String, Box<dyn Error>> {
+    let mut described = Cli::command().long_version(None);
+    described.build();
+    for name in command {
+        let below = described.find_subcommand(name).cloned();
+        described = below.ok_or_else(|| format!("there is no command '{}'", command.join(" ")))?;
+    }
     let mut page = Vec::new();
     clap_mangen::Man::new(described).render(&mut page)?;
     Ok(String::from_utf8(page)?)
@@ -452,9 +452,16 @@ mod tests {
 
     #[test]
     fn the_manual_has_the_version_and_not_the_build() {
-        let page = manual(None).unwrap();
+        let page = manual(&[]).unwrap();
         assert!(page.contains(concat!("v", env!("CARGO_PKG_VERSION"))), "{page}");
         assert!(!page.contains("commit"), "{page}");
+    }
+
+    #[test]
+    fn the_manual_has_a_page_for_each_command() {
+        let page = |command: &str| manual(&command.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        assert!(page("preflight uninstall").unwrap().contains("release\\-namespace"));
+        assert_eq!(page("preflight upgrade").unwrap_err().to_string(), "there is no command 'preflight upgrade'");
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn execute(cli: Cli) -> Result<ExitCode, Box<dyn Error>> {
         Command::Crd(CrdArgs { schema: true }) => print(&api::json_schema()?)?,
         Command::Crd(CrdArgs { schema: false }) => print(&api::crd_yaml()?)?,
         Command::Completions { shell } => print(&cli::completions(shell)?)?,
-        Command::Man { command } => print(&cli::manual(command.as_deref())?)?,
+        Command::Man { command } => print(&cli::manual(&command)?)?,
     }
     Ok(ExitCode::SUCCESS)
 }
