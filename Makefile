@@ -4,7 +4,7 @@ CARGO ?= cargo
 TEST_TOOLS = etcd kube-apiserver kube-controller-manager kubectl
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dashboard bench test prove schedules fuzz e2e lint compat chart image hot image-check release release-check audit tools crds \
+.PHONY: help demo dashboard bench test prove schedules fuzz e2e lint compat chart matrix image hot image-check release release-check audit tools crds \
 	docs cluster
 
 help: ## List the targets
@@ -61,8 +61,12 @@ compat: ## Test the emulator with boto3, the AWS CLI and the SDKs for JavaScript
 	@CARGO="$(CARGO)" hack/compat/run
 
 chart: ## Check the Helm chart: lint, values, and its installation with Helm on a real API server
-	@hack/tools.sh build $(TEST_TOOLS) helm
+	@hack/tools.sh build $(TEST_TOOLS) helm kubeconform
 	$(CARGO) test --locked --test chart
+
+matrix: ## Test chart and operator with the oldest and newest Kubernetes and Helm, and write the results into docs/operations (1 hour)
+	@CARGO="$(CARGO)" hack/matrix
+	UPDATE_EXPECTED=1 $(CARGO) test --locked --quiet --test docs -- the_tested_versions_are_documented
 
 image: ## Write the images of the operator and the emulator, tagged VERSION-COMMIT, and lists of their crates, into target/image
 	@CARGO="$(CARGO)" hack/image/build
@@ -86,9 +90,12 @@ audit: ## Check licences, sources, unused crates, and known vulnerabilities if t
 tools: ## Build the pinned Kubernetes programs that are missing, into a cache outside the checkout
 	@hack/tools.sh build
 
-crds: ## Generate the CustomResourceDefinition from src/api.rs, and update the chart's copies
+crds: ## Generate the CustomResourceDefinition and its JSON schema from src/api.rs, and update the chart's copies
 	$(CARGO) run --locked --quiet --bin apprunner-operator -- crd > crds/.new
 	mv crds/.new crds/apprunner-operator.dev_vpcconnectors.yaml
+	$(CARGO) run --locked --quiet --bin apprunner-operator -- crd --schema > crds/.new
+	mkdir -p crds/apprunner-operator.dev
+	mv crds/.new crds/apprunner-operator.dev/vpcconnector_v1alpha1.json
 	cp crds/apprunner-operator.dev_vpcconnectors.yaml charts/apprunner-operator/files/crd.yaml
 	cp examples/deletion-protection.yaml charts/apprunner-operator/files/deletion-protection.yaml
 

@@ -5,12 +5,16 @@
 #                                 node needs (without a name: all programs except those of the node)
 #   hack/tools.sh path            prints their directory
 #
+# TOOLS_MODULE=kubernetes-1.30 takes the versions from hack/tools/kubernetes-1.30/go.mod; `make matrix` builds older
+# versions in this way.
+#
 # The directory is outside the checkout and its name is a hash of the pinned versions, so all clones of one version
 # share it. KUBEBUILDER_ASSETS, if set, is used in its place, and nothing is built.
 set -euo pipefail
 
-modules="$(cd "$(dirname "${BASH_SOURCE[0]}")/tools" && pwd)"
-all=(etcd kube-apiserver kube-controller-manager kubectl helm)
+tools="$(cd "$(dirname "${BASH_SOURCE[0]}")/tools" && pwd)"
+modules="$tools${TOOLS_MODULE:+/$TOOLS_MODULE}"
+all=(etcd kube-apiserver kube-controller-manager kubectl helm kubeconform)
 node=(kube-scheduler kubelet containerd containerd-shim-runc-v2 ctr bridge host-local loopback pause)
 
 die() {
@@ -18,13 +22,15 @@ die() {
   exit 1
 }
 
+[ -f "$modules/go.mod" ] || die "TOOLS_MODULE=$TOOLS_MODULE is not a directory of hack/tools with a go.mod"
+
 tools_dir() {
   if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
     printf '%s\n' "$KUBEBUILDER_ASSETS"
     return
   fi
   local key
-  key="$(cat "$modules/go.mod" "$modules/go.sum" "$modules/pause.rs" | git hash-object --stdin | cut -c1-16)"
+  key="$(cat "$modules/go.mod" "$modules/go.sum" "$tools/pause.rs" | git hash-object --stdin | cut -c1-16)"
   printf '%s/apprunner-operator/tools/%s\n' "${XDG_CACHE_HOME:-${HOME:?is not set}/.cache}" "$key"
 }
 
@@ -32,7 +38,8 @@ package_of() {
   case "$1" in
     etcd) echo go.etcd.io/etcd/server/v3 ;;
     kube-apiserver | kube-controller-manager | kube-scheduler | kubectl | kubelet) echo "k8s.io/kubernetes/cmd/$1" ;;
-    helm) echo helm.sh/helm/v4/cmd/helm ;;
+    helm) awk '$NF ~ "/cmd/helm$" { print $NF }' "$modules/go.mod" ;;
+    kubeconform) echo github.com/yannh/kubeconform/cmd/kubeconform ;;
     containerd | containerd-shim-runc-v2 | ctr) echo "github.com/containerd/containerd/v2/cmd/$1" ;;
     bridge | loopback) echo "github.com/containernetworking/plugins/plugins/main/$1" ;;
     host-local) echo github.com/containernetworking/plugins/plugins/ipam/host-local ;;
@@ -50,18 +57,33 @@ require_go() {
     die "Go $wanted or newer is needed to build Kubernetes; 'go' on the PATH is $have. Install a newer one from https://go.dev/dl."
 }
 
+version_of() { go list -m -f '{{.Version}}' "$1"; }
+
+# The linker's flags that a release is built with: without them, a program built from a module has no version.
+version_flags() {
+  local module="${1%/cmd/*}" minor
+  case "$1" in
+    k8s.io/kubernetes/*) printf -- '-X k8s.io/component-base/version.gitVersion=%s' "$(version_of "$module")" ;;
+    helm.sh/*)
+      printf -- '-X %s/internal/version.version=%s' "$module" "$(version_of "$module")"
+      # The Kubernetes that `helm template` and `helm lint` assume. Helm 4 has no such variables: it reads its own modules.
+      minor="$(version_of k8s.io/client-go | cut -d. -f2)"
+      printf -- ' -X %s.k8sVersionMinor=%s' "$module/pkg/chartutil" "$minor" "$module/pkg/lint/rules" "$minor"
+      ;;
+  esac
+}
+
 # Runs in the modules' directory; pause is compiled with the pinned Rust, as all our own code is.
 compile() {
-  local name="$1" to="$2" version
+  local name="$1" to="$2" package
+  package="$(package_of "$name")"
   if [ "$name" = pause ]; then
     rustc --edition 2024 -C opt-level=s -C panic=abort -C strip=symbols -C target-feature=+crt-static \
-      -C relocation-model=static --remap-path-prefix "$modules=." -o "$to" "$(package_of "$name")"
+      -C relocation-model=static --remap-path-prefix "$modules=." -o "$to" "$package"
     return
   fi
-  version="$(go list -m -f '{{.Version}}' k8s.io/kubernetes)"
   # no_btrfs: containerd's support for that file system needs C headers that few machines have.
-  CGO_ENABLED=0 go build -trimpath -tags no_btrfs -o "$to" \
-    -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" "$(package_of "$name")"
+  CGO_ENABLED=0 go build -trimpath -tags no_btrfs -o "$to" -ldflags "-s -w $(version_flags "$package")" "$package"
 }
 
 build_one() {

@@ -8,6 +8,8 @@ mod comments;
 mod credentials;
 mod documented;
 mod generated;
+mod installed;
+mod manifests;
 mod metadata;
 mod pods;
 mod probed;

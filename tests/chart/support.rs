@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
-use devcluster::Tools;
+use devcluster::{DevCluster, Options, Tools};
 use serde_json::Value;
 
 /// Release and namespace of every test.
@@ -62,10 +62,13 @@ pub fn objects(arguments: &[&str]) -> Vec<Value> {
     parsed(&manifests(arguments))
 }
 
-/// The notes that an installation with these values prints.
+/// The notes that an installation with these values prints. Helm 3 wants a cluster for that.
 pub fn notes(set: &str) -> String {
+    static CLUSTER: LazyLock<DevCluster> =
+        LazyLock::new(|| DevCluster::start(Options::default()).unwrap_or_else(|error| panic!("{error}")));
     let mut install = helm();
     install.args(["install", RELEASE]).arg(chart()).args(["--namespace", NAMESPACE, "--dry-run=client", "--set", set]);
+    install.env("KUBECONFIG", CLUSTER.kubeconfig());
     let printed = output_of(&install.output().unwrap());
     printed.split_once("NOTES:").unwrap_or_else(|| panic!("no notes in {printed}")).1.to_owned()
 }

@@ -7,6 +7,7 @@
 mod api;
 mod cli;
 mod links;
+mod matrix;
 mod picture;
 mod text;
 
@@ -20,6 +21,11 @@ fn the_command_line_is_documented() {
 #[test]
 fn the_resource_is_documented() {
     assert_part("docs/reference/api.md", &api::render());
+}
+
+#[test]
+fn the_tested_versions_are_documented() {
+    assert_part("docs/operations/upgrade.md", &matrix::render());
 }
 
 /// Each picture of a terminal shows the text beside it, which `hack/transcripts` takes from the demo.
