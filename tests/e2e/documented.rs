@@ -14,8 +14,8 @@ use serde_json::Value;
 use crate::release::RELEASE;
 use crate::world::{CHECKOUT, World, helm, image, run, scenario};
 
-/// The pages with commands that are run beside the quickstart.
-const PAGES: [&str; 2] = ["docs/operations/runbook.md", "docs/operations/monitoring.md"];
+/// The pages whose commands run while the operator of the quickstart runs.
+const PAGES: [&str; 1] = ["docs/operations/runbook.md"];
 const QUICKSTART: &str = "docs/quickstart-kind.md";
 /// The pages that print the commands for EKS.
 const ON_EKS: [&str; 2] = ["README.md", "docs/install/eks.md"];
