@@ -107,7 +107,7 @@ impl Panel {
 
     /// The name of the color of a number: that of the last threshold up to it.
     pub(crate) fn color(&self, number: f64) -> Option<&str> {
-        let steps = self.field_config["defaults"]["thresholds"]["steps"].as_array()?.iter();
-        steps.filter(|step| step["value"].as_f64().is_none_or(|value| value <= number)).last()?["color"].as_str()
+        let mut steps = self.field_config["defaults"]["thresholds"]["steps"].as_array()?.iter();
+        steps.rfind(|step| step["value"].as_f64().is_none_or(|value| value <= number))?["color"].as_str()
     }
 }

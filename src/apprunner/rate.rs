@@ -48,12 +48,14 @@ impl RateLimits {
 
     /// The calls per second that are allowed now in an account and region.
     pub(crate) fn rate(&self, account_region: &AccountRegion) -> f64 {
-        self.with(account_region, |limiter, _| limiter.rate())
+        self.with(account_region, Limiter::rate)
     }
 
     /// The calls per second that are allowed now in each account and region with a limiter.
     pub(crate) fn all(&self) -> BTreeMap<AccountRegion, f64> {
-        lock(&self.by_account_region).iter().map(|(place, limiter)| (place.clone(), limiter.rate())).collect()
+        let mut limiters = lock(&self.by_account_region);
+        let now = self.started.elapsed();
+        limiters.iter_mut().map(|(place, limiter)| (place.clone(), limiter.rate(now))).collect()
     }
 
     /// Halves the rate if AWS throttled a call that was sent at this time.

@@ -86,8 +86,9 @@ impl Limiter {
         }
     }
 
-    /// The calls per second that the limiter allows now.
-    pub(crate) fn rate(&self) -> f64 {
+    /// The calls per second that the limiter allows now. A reduced rate also rises while there are no calls.
+    pub(crate) fn rate(&mut self, now: Duration) -> f64 {
+        self.fill(now);
         self.rate
     }
 
@@ -316,14 +317,11 @@ mod tests {
     fn throttling_halves_the_rate_which_then_rises_by_a_tenth_every_ten_seconds() {
         let mut limiter = limiter();
         limiter.throttled(Duration::ZERO, Duration::ZERO);
-        assert_eq!(limiter.rate().to_string(), "2.5");
+        assert_eq!(limiter.rate(Duration::ZERO).to_string(), "2.5");
         assert_eq!(limiter.acquire("a", Priority::Other, 1, Duration::ZERO), Err(at(0.4)), "the bucket is empty");
-        limiter.charge(0, at(9.9));
-        assert_eq!(limiter.rate().to_string(), "2.5");
-        limiter.charge(0, at(10.0));
-        assert_eq!(limiter.rate().to_string(), "3");
-        limiter.charge(0, at(1000.0));
-        assert_eq!(limiter.rate().to_string(), "5");
+        assert_eq!(limiter.rate(at(9.9)).to_string(), "2.5");
+        assert_eq!(limiter.rate(at(10.0)).to_string(), "3");
+        assert_eq!(limiter.rate(at(1000.0)).to_string(), "5");
     }
 
     #[test]
@@ -331,9 +329,9 @@ mod tests {
         let mut limiter = limiter();
         limiter.throttled(at(1.0), at(2.0));
         limiter.throttled(at(1.5), at(2.1));
-        assert_eq!(limiter.rate().to_string(), "2.5");
+        assert_eq!(limiter.rate(at(2.1)).to_string(), "2.5");
         limiter.throttled(at(2.0), at(2.2));
-        assert_eq!(limiter.rate().to_string(), "1.25");
+        assert_eq!(limiter.rate(at(2.2)).to_string(), "1.25");
     }
 
     #[test]
@@ -342,10 +340,10 @@ mod tests {
         for second in 0..20 {
             limiter.throttled(at(f64::from(second) / 10.0), at(f64::from(second) / 10.0));
         }
-        assert_eq!(limiter.rate().to_string(), "0.5");
+        assert_eq!(limiter.rate(at(1.9)).to_string(), "0.5");
         let mut slow = Limiter::new(Limits { rate: 0.2, burst: 1 }, RECOVERY, Duration::ZERO);
         slow.throttled(Duration::ZERO, Duration::ZERO);
-        assert_eq!(slow.rate().to_string(), "0.2");
+        assert_eq!(slow.rate(Duration::ZERO).to_string(), "0.2");
     }
 
     /// Runs callers that each try again at the returned time; returns the time, calls and index of each in the order in

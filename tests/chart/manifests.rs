@@ -107,7 +107,7 @@ fn manifests_in(page: &str) -> Vec<String> {
         let inside = |line: &&&str| line.get(..indentation).is_some_and(|start| start.trim().is_empty());
         let block = lines[at..].iter().take_while(inside).take_while(|line| !line.trim().is_empty());
         let ended = |line: &&&str| ["```", "---"].contains(&line.trim());
-        block.take_while(|line| !ended(line)).map(|line| format!("{}\n", &line[indentation..])).collect()
+        block.take_while(|line| !ended(line)).flat_map(|line| [&line[indentation..], "\n"]).collect()
     };
     (0..lines.len()).filter(begins).map(manifest).collect()
 }
