@@ -64,7 +64,7 @@ chart: ## Check the Helm chart: lint, values, and its installation with Helm on 
 	@hack/tools.sh build $(TEST_TOOLS) helm kubeconform
 	$(CARGO) test --locked --test chart
 
-matrix: ## Test chart and operator with the oldest and newest Kubernetes and Helm, and write the results into docs/operations (1 hour)
+matrix: ## Test chart and operator with the oldest and newest Kubernetes and Helm, and write the results into docs/operations (10 minutes)
 	@CARGO="$(CARGO)" hack/matrix
 	UPDATE_EXPECTED=1 $(CARGO) test --locked --quiet --test docs -- the_tested_versions_are_documented
 
