@@ -5,8 +5,8 @@
 //!
 //! Two rules keep objects deletable for ever. Validation is on `spec` or below, where the API server ratchets it (a write
 //! of the status only from Kubernetes 1.33): a rule at the root also runs on status and finalizer patches, so the operator
-//! could never release a stored object that breaks it. And everything in `status`, and every enum, parses leniently: this operator must be able to read an
-//! object that an older or newer operator wrote.
+//! could never release a stored object that breaks it. And everything in `status`, and every enum, parses leniently: this
+//! operator must be able to read an object that an older or newer operator wrote.
 
 #![allow(unreachable_pub, reason = "kube's derive repeats the visibility of the spec inside a function")]
 
@@ -325,6 +325,12 @@ impl From<&str> for Uid {
         let same = |uuid: &Uuid| uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text;
         let uuid = Uuid::try_parse(text).ok().filter(same);
         Self(uuid.map_or_else(|| UidForm::Other(text.into()), UidForm::Uuid))
+    }
+}
+
+impl From<&Self> for Uid {
+    fn from(uid: &Self) -> Self {
+        uid.clone()
     }
 }
 

@@ -260,9 +260,9 @@ impl Shared {
         let incidents = &self.reconciler.incidents;
         match result {
             Err(cluster::Error::NoAnswer { verb, message } | cluster::Error::NotServed { verb, message }) => {
-                incidents.no_answer(&uid.to_string(), verb, message);
+                incidents.no_answer(uid, verb, message);
             }
-            Ok(_) | Err(_) => incidents.end(&SharedFailure::ApiServer, &uid.to_string()),
+            Ok(_) | Err(_) => incidents.end(&SharedFailure::ApiServer, uid),
         }
     }
 

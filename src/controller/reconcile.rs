@@ -93,7 +93,7 @@ impl Reconciler {
         let same = || shown().filter(|now| now.id() == uid);
         let result = self.run_to_wait(same, &mut pass).await;
         if !pass.evidence.attempt.write_refused() {
-            self.incidents.end(&SharedFailure::WriteRefused, &uid.to_string());
+            self.incidents.end(&SharedFailure::WriteRefused, &uid);
         }
         // The watch may have shown our last write before its reply came; then this drops the copy of the reply.
         drop(same().map(|shown| self.objects.latest(shown)));
@@ -120,7 +120,7 @@ impl Reconciler {
     pub(crate) fn forget(&self, uid: &Uid) {
         self.objects.deleted(uid.clone());
         self.scans.unsubscribe(uid);
-        self.incidents.forget(&uid.to_string());
+        self.incidents.forget(uid);
         self.states.remove(uid);
     }
 
@@ -226,7 +226,7 @@ impl Reconciler {
         self.metrics.write_refused(&refusal);
         debug!(error = %refusal, "the API server refused a write");
         let kind = format!("{} {}", refusal.write.in_words(), refusal.code);
-        self.incidents.begin(&SharedFailure::WriteRefused, &pass.object.id().to_string(), &kind, &refusal.to_string());
+        self.incidents.begin(&SharedFailure::WriteRefused, pass.object.id(), &kind, &refusal.to_string());
         if !pass.evidence.attempt.write_refused() {
             refusal::refused(&mut pass.evidence, refusal);
             return Ok(None);
@@ -256,7 +256,7 @@ impl Reconciler {
             self.scans.unsubscribe(&uid);
         }
         if !acts {
-            self.incidents.note_wrong_account(&uid.to_string(), wrong_account(decision));
+            self.incidents.note_wrong_account(&uid, wrong_account(decision));
         }
     }
 

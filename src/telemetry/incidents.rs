@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use crate::api::Reason;
+use crate::api::{Reason, Uid};
 use crate::clock;
 use crate::core::arn::{AccountId, AccountRegion};
 use crate::core::clock::Moment;
@@ -59,7 +59,7 @@ struct Incident {
     /// The time of the last report.
     reported: Moment,
     /// The uids of the affected objects, or [`OPERATOR`]; the incident ends when the set is empty.
-    affected: HashSet<String>,
+    affected: HashSet<Uid>,
     /// The largest number of affected objects at once.
     most: usize,
     /// The time of the last log line, by kind.
@@ -99,14 +99,14 @@ impl Incidents {
     }
 
     /// Reports that the API server did not answer a call for an object, or for [`OPERATOR`].
-    pub(crate) fn no_answer(&self, affected: &str, verb: &str, message: &str) {
+    pub(crate) fn no_answer(&self, affected: impl Into<Uid>, verb: &str, message: &str) {
         let error = format!("the API server does not answer; the operator tries again: {verb}: {message}");
         self.begin(&SharedFailure::ApiServer, affected, "ApiServer", &error);
     }
 
     /// Reports that a shared failure affects an object, or [`OPERATOR`]. Each kind of it is logged.
-    pub(crate) fn begin(&self, shared: &SharedFailure, affected: &str, kind: &str, error: &str) {
-        let log = note(&mut lock(&self.all), shared, (affected, kind, error), clock::now().moment);
+    pub(crate) fn begin(&self, shared: &SharedFailure, affected: impl Into<Uid>, kind: &str, error: &str) {
+        let log = note(&mut lock(&self.all), shared, (affected.into(), kind, error), clock::now().moment);
         let (account, region) = shared.account_and_region();
         if log {
             warn!(trouble = kind, account, region, error, "shared failure");
@@ -121,25 +121,26 @@ impl Incidents {
     }
 
     /// Reports that a shared failure does not affect an object.
-    pub(crate) fn end(&self, shared: &SharedFailure, affected: &str) {
-        self.end_all(affected, |other| other == shared);
+    pub(crate) fn end(&self, shared: &SharedFailure, affected: impl Into<Uid>) {
+        self.end_all(&affected.into(), |other| other == shared);
     }
 
     /// Reports the message of an object that waits because of its account or region, or that it does not wait for those.
-    pub(crate) fn note_wrong_account(&self, uid: &str, error: Option<&str>) {
+    pub(crate) fn note_wrong_account(&self, uid: impl Into<Uid>, error: Option<&str>) {
         let now = error.map(|error| SharedFailure::WrongAccount(error.to_owned()));
-        self.end_all(uid, |other| matches!(other, SharedFailure::WrongAccount(_)) && Some(other) != now.as_ref());
+        let uid = uid.into();
+        self.end_all(&uid, |other| matches!(other, SharedFailure::WrongAccount(_)) && Some(other) != now.as_ref());
         if let (Some(shared), Some(error)) = (now, error) {
             self.begin(&shared, uid, "WrongAccount", error);
         }
     }
 
     /// Forgets a deleted object, which no failure affects.
-    pub(crate) fn forget(&self, uid: &str) {
-        self.end_all(uid, |_| true);
+    pub(crate) fn forget(&self, uid: impl Into<Uid>) {
+        self.end_all(&uid.into(), |_| true);
     }
 
-    fn end_all(&self, affected: &str, which: impl Fn(&SharedFailure) -> bool) {
+    fn end_all(&self, affected: &Uid, which: impl Fn(&SharedFailure) -> bool) {
         let ended = remove(&mut lock(&self.all), affected, which, clock::now().moment);
         for EndedIncident { failure, objects, lasted, kind, error } in ended {
             let (account, region) = failure.account_and_region();
@@ -164,7 +165,7 @@ impl Incident {
 fn note(
     all: &mut HashMap<SharedFailure, Incident>,
     shared: &SharedFailure,
-    (affected, kind, error): (&str, &str, &str),
+    (affected, kind, error): (Uid, &str, &str),
     now: Moment,
 ) -> bool {
     all.retain(|_, incident| {
@@ -181,7 +182,7 @@ fn note(
         (incident.began, incident.most) = (now, 0);
     }
     incident.reported = now;
-    incident.affected.insert(affected.to_owned());
+    incident.affected.insert(affected);
     incident.most = incident.most.max(incident.affected.len());
     let recently = incident.logged.get(kind).is_some_and(|at| now.since(*at) < LOG_AGAIN);
     let log = !recently && !incident.has_logged(kind);
@@ -195,7 +196,7 @@ fn note(
 /// Removes an object from incidents, and returns those that ended with it and were logged.
 fn remove(
     all: &mut HashMap<SharedFailure, Incident>,
-    affected: &str,
+    affected: &Uid,
     which: impl Fn(&SharedFailure) -> bool,
     now: Moment,
 ) -> Vec<EndedIncident> {
@@ -203,7 +204,7 @@ fn remove(
     for (failure, incident) in all.iter_mut().filter(|(failure, _)| which(failure)) {
         let ends = incident.affected.remove(affected) && !incident.is_active();
         if ends && incident.has_logged(&incident.kind) {
-            let objects = (affected != OPERATOR).then_some(incident.most);
+            let objects = (*affected != OPERATOR.into()).then_some(incident.most);
             let (failure, lasted) = (failure.clone(), now.since(incident.began));
             let (kind, error) = (incident.kind.clone(), incident.error.clone());
             ended.push(EndedIncident { failure, objects, lasted, kind, error });
@@ -241,12 +242,12 @@ mod tests {
 
     impl Log {
         fn begins(&mut self, at: u64, shared: &SharedFailure, affected: &str, kind: &str) -> bool {
-            note(&mut self.0, shared, (affected, kind, "text"), second(at))
+            note(&mut self.0, shared, (affected.into(), kind, "text"), second(at))
         }
 
         /// For each incident that ended: the affected objects and its seconds.
         fn ends(&mut self, at: u64, shared: &SharedFailure, affected: &str) -> Vec<(Option<usize>, u64)> {
-            let ended = remove(&mut self.0, affected, |other| other == shared, second(at));
+            let ended = remove(&mut self.0, &affected.into(), |other| other == shared, second(at));
             assert!(ended.iter().all(|it| it.failure == *shared && it.error == "text"), "{ended:?}");
             ended.into_iter().map(|it| (it.objects, it.lasted.as_secs())).collect()
         }
@@ -362,7 +363,7 @@ mod tests {
         let incidents = Incidents::default();
         let affecting = |uid: &str| {
             let all = lock(&incidents.all);
-            let by = all.iter().filter(|(_, it)| it.affected.contains(uid)).map(|(shared, _)| shared.clone());
+            let by = all.iter().filter(|(_, it)| it.affected.contains(&uid.into())).map(|(shared, _)| shared.clone());
             by.collect::<Vec<_>>()
         };
         incidents.note_wrong_account("a", Some("of account 1"));
