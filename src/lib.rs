@@ -42,10 +42,14 @@
 pub mod accounts_file;
 pub mod api;
 mod apprunner;
+mod causes;
 pub mod cli;
 mod clock;
 mod cluster;
 pub mod commands;
+#[cfg(test)]
+#[path = "../hack/committed.rs"]
+mod committed;
 mod controller;
 mod core;
 #[cfg(any(test, fuzzing))]

@@ -11,6 +11,7 @@ use aws_sdk_apprunner::config::{Region as SdkRegion, SharedHttpClient, retry::Re
 use super::environment::Environment;
 use super::trust::Bundle;
 use super::{CALL_DEADLINE, CONNECT_DEADLINE, error_text, wire};
+use crate::causes;
 use crate::core::arn::Region;
 use crate::core::error_class::ErrorClass;
 use crate::core::outcome::{Failure, NO_CREDENTIALS, Operation};
@@ -58,7 +59,7 @@ pub(super) async fn resolve(config: &SdkConfig, environment: &Environment) -> Re
             let (class, code) = match &error {
                 CredentialsError::ProviderTimedOut(_) => (ErrorClass::Unreachable, "Timeout"),
                 error if error_text::untrusted(error) => (ErrorClass::Untrusted, "UntrustedCertificate"),
-                error if error_text::never_connected(error) => (ErrorClass::Unreachable, "NoConnection"),
+                error if causes::never_connected(error) => (ErrorClass::Unreachable, "NoConnection"),
                 CredentialsError::CredentialsNotLoaded(_) => (ErrorClass::CredentialsRejected, NO_CREDENTIALS),
                 _ => (ErrorClass::CredentialsRejected, "CredentialsNotLoaded"),
             };

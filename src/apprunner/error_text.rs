@@ -12,6 +12,7 @@ use aws_sdk_apprunner::error::ProvideErrorMetadata;
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 
+use crate::causes::{chain, never_connected, root_text};
 use crate::core::outcome::Operation;
 use crate::core::words;
 
@@ -21,18 +22,6 @@ const NOT_ENABLED: &str = "the credential provider was not enabled";
 const BAD_CERTIFICATE: &str = "invalid peer certificate";
 /// The start of the number at the end of an error of the operating system.
 const OS_CODE: &str = " (os error ";
-
-/// An error and its causes, the outermost first.
-pub(super) fn error_chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&e| e.source())
-}
-
-/// Returns whether the connection failed: only that proves that nothing was sent.
-pub(super) fn never_connected(error: &(dyn Error + 'static)) -> bool {
-    error_chain(error)
-        .filter_map(|e| e.downcast_ref::<hyper_util::client::legacy::Error>())
-        .any(hyper_util::client::legacy::Error::is_connect)
-}
 
 /// Returns whether there is no connection because the certificate of the server is not trusted.
 pub(super) fn untrusted(error: &(dyn Error + 'static)) -> bool {
@@ -88,7 +77,7 @@ pub(super) fn no_credentials(error: &CredentialsError, profile: Option<&str>) ->
         let parts: Vec<_> = [code, message].into_iter().flatten().collect();
         format!("{name} failed: {}", parts.join(": "))
     };
-    for cause in error_chain(error) {
+    for cause in chain(error) {
         if let Some(error) = cause.downcast_ref::<AssumeRoleWithWebIdentityError>() {
             return refused("AssumeRoleWithWebIdentity", error.code(), error.message());
         }
@@ -114,7 +103,7 @@ pub(super) fn no_credentials(error: &CredentialsError, profile: Option<&str>) ->
 
 /// The command to run if a user must sign in first: the error of the SDK only describes a file.
 fn sign_in(error: &CredentialsError, profile: Option<&str>) -> Option<String> {
-    let says = |phrase: &str| error_chain(error).any(|cause| words::says(&cause.to_string(), phrase));
+    let says = |phrase: &str| chain(error).any(|cause| words::says(&cause.to_string(), phrase));
     let (kind, command) = SIGN_IN
         .iter()
         .find(|(_, _, phrases)| phrases.iter().any(|phrase| says(phrase)))
@@ -141,13 +130,9 @@ fn tried_sources(text: &str) -> String {
     if sources.is_empty() { "no source has credentials".to_owned() } else { format!("not in {}", sources.join(", ")) }
 }
 
-fn root_text(error: &(dyn Error + 'static)) -> String {
-    error_chain(error).last().map(ToString::to_string).unwrap_or_default()
-}
-
 /// The root cause of an error, without internal names of the SDK.
 pub(super) fn root(error: &(dyn Error + 'static)) -> String {
-    let kind = error_chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind).last();
+    let kind = chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind).last();
     let text = root_text(error);
     match kind {
         Some(ErrorKind::ConnectionRefused) => return "connection refused".to_owned(),

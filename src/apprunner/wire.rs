@@ -13,6 +13,7 @@ use super::error_text;
 use super::exchange::{Exchange, Flaw};
 use super::inventory::ServiceSettings;
 use crate::api::OWNER_TAG;
+use crate::causes;
 use crate::core::arn::MAX_ARN;
 use crate::core::clock::is_plausible;
 use crate::core::error_class::ErrorClass;
@@ -131,7 +132,7 @@ where
     let refused = error.raw_response().is_some_and(|answer| !answer.status().is_success());
     match error {
         SdkError::ConstructionFailure(_) => Outcome::NotSent(failure),
-        SdkError::DispatchFailure(_) if error_text::never_connected(error) => Outcome::NotSent(failure),
+        SdkError::DispatchFailure(_) if causes::never_connected(error) => Outcome::NotSent(failure),
         _ if refused && failure.class != ErrorClass::ServiceError => Outcome::Refused(failure),
         _ => Outcome::Unknown(failure),
     }
@@ -148,7 +149,7 @@ where
             classify(call.operation, &wire_error(answer, meta.code(), meta.message()))
         }
         (_, Some(answer)) => {
-            let flaw = error_text::error_chain(error).find_map(|cause| cause.downcast_ref::<Flaw>());
+            let flaw = causes::chain(error).find_map(|cause| cause.downcast_ref::<Flaw>());
             let without_a_code = || error_text::without_a_code(call.operation, answer);
             let message = flaw.map_or_else(without_a_code, ToString::to_string);
             classify(call.operation, &wire_error(answer, None, Some(&message)))
@@ -159,7 +160,7 @@ where
 
 /// The failure of a call whose answer has a success status and proves nothing.
 fn invalid_answer(call: Exchange<'_>, error: &(dyn Error + 'static), answer: &HttpResponse) -> Failure {
-    let flaw = error_text::error_chain(error).find_map(|cause| cause.downcast_ref::<Flaw>());
+    let flaw = causes::chain(error).find_map(|cause| cause.downcast_ref::<Flaw>());
     let (class, code) = match flaw {
         Some(Flaw::MissingMember(_)) => (ErrorClass::Unproven, "Unproven"),
         _ => (ErrorClass::ServiceError, "UnreadableAnswer"),
@@ -178,7 +179,7 @@ where
             return Failure::new(call.operation, ErrorClass::Untrusted, "UntrustedCertificate", &message);
         }
         SdkError::TimeoutError(_) => ("Timeout", NO_ANSWER.to_owned()),
-        _ if error_text::never_connected(error) => ("NoConnection", error_text::no_connection(error, call.host)),
+        _ if causes::never_connected(error) => ("NoConnection", error_text::no_connection(error, call.host)),
         SdkError::ConstructionFailure(_) => {
             ("NotSent", format!("the request could not be sent: {}", error_text::root(error)))
         }

@@ -21,9 +21,9 @@ pub(crate) mod writes;
 
 use std::time::Duration;
 
-use hyper_util::client::legacy;
 use kube::core::Status;
 
+use crate::causes;
 use crate::core::refusal::Refusal;
 
 /// The deadline of a call to the API server. The outcome of a call without an answer is unknown.
@@ -115,11 +115,10 @@ fn is_gone(status: &Status) -> bool {
 
 /// The message of an error, or of its root cause if there is no connection.
 fn message_of(error: &kube::Error) -> String {
-    let causes = || std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |&e| e.source());
-    let connecting = causes().filter_map(|e| e.downcast_ref::<legacy::Error>()).any(legacy::Error::is_connect);
-    match causes().last().filter(|_| connecting) {
-        Some(root) => format!("no connection: {root}"),
-        None => error.to_string(),
+    if causes::never_connected(error) {
+        format!("no connection: {}", causes::root_text(error))
+    } else {
+        error.to_string()
     }
 }
 

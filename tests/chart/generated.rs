@@ -6,26 +6,22 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use crate::comments::{Documented, VALUES, documented, leaves};
+use crate::committed;
 use crate::support::{file, parsed};
 
 const README: &str = "charts/apprunner-operator/README.md";
 const SCHEMA: &str = "charts/apprunner-operator/values.schema.json";
 const CHART: &str = "charts/apprunner-operator/Chart.yaml";
-const BEGIN: &str = "<!-- The values: generated from values.yaml -->\n";
-const END: &str = "<!-- The end of the values -->\n";
+const MARKS: [&str; 2] = ["<!-- The values: generated from values.yaml -->\n", "<!-- The end of the values -->\n"];
+const UPDATE: &str = "UPDATE_EXPECTED=1 cargo test --locked --test chart generated";
 /// A longer default is only in `values.yaml`.
 const MAX_DEFAULT: usize = 40;
 /// Names that the schema knows only for the sake of a message that says where they are now.
 const MOVED: [&str; 3] = ["dnsConfig", "dnsPolicy", "hostAliases"];
 
-/// Compares a text with a committed file; with `UPDATE_EXPECTED=1` the file is written.
 #[track_caller]
 fn assert_generated(path: &str, text: &str) {
-    if std::env::var_os("UPDATE_EXPECTED").is_some() {
-        std::fs::write(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path), text).unwrap();
-    }
-    let command = "UPDATE_EXPECTED=1 cargo test --locked --test chart generated";
-    assert!(file(path) == text, "{path} is not what its sources say; run `{command}`");
+    committed::assert_committed(path, text, UPDATE);
 }
 
 /// A default as the table shows it.
@@ -53,10 +49,7 @@ fn tables(all: &[Documented]) -> String {
 
 #[test]
 fn readme_has_the_comments_of_the_values() {
-    let readme = file(README);
-    let (before, rest) = readme.split_once(BEGIN).unwrap_or_else(|| panic!("{README} has no line {BEGIN}"));
-    let (_, after) = rest.split_once(END).unwrap_or_else(|| panic!("{README} has no line {END}"));
-    assert_generated(README, &format!("{before}{BEGIN}{}{END}{after}", tables(&documented())));
+    committed::assert_part(README, MARKS, &tables(&documented()), UPDATE);
 }
 
 fn schema() -> Value {

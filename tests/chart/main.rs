@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failing test panics")]
 
 mod comments;
+#[path = "../../hack/committed.rs"]
+mod committed;
 mod credentials;
 mod documented;
 mod generated;

@@ -6,6 +6,8 @@
 
 mod api;
 mod cli;
+#[path = "../../hack/committed.rs"]
+mod committed;
 mod links;
 mod matrix;
 mod picture;

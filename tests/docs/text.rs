@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const BEGIN: &str = "<!-- generated: make docs -->\n";
-const END: &str = "<!-- end -->\n";
+use crate::committed;
+
+const MARKS: [&str; 2] = ["<!-- generated: make docs -->\n", "<!-- end -->\n"];
 
 pub(crate) fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -22,20 +23,16 @@ pub(crate) fn tracked() -> Vec<String> {
     listed.lines().filter(|name| path(name).is_file()).map(str::to_owned).collect()
 }
 
-/// Compares a file with what is generated; with `UPDATE_EXPECTED` it writes the file.
+/// Compares a file with the generated text.
+#[track_caller]
 pub(crate) fn assert_generated(name: &str, expected: &str) {
-    if std::env::var_os("UPDATE_EXPECTED").is_some() {
-        fs::write(path(name), expected).unwrap();
-    }
-    assert!(fs::read_to_string(path(name)).unwrap_or_default() == expected, "{name} is out of date: make docs");
+    committed::assert_committed(name, expected, "make docs");
 }
 
 /// Does the same for the part of a page between the two marks.
+#[track_caller]
 pub(crate) fn assert_part(name: &str, part: &str) {
-    let page = file(name);
-    let (before, rest) = page.split_once(BEGIN).unwrap_or_else(|| panic!("{name} lacks {BEGIN}"));
-    let (_, after) = rest.split_once(END).unwrap_or_else(|| panic!("{name} lacks {END}"));
-    assert_generated(name, &format!("{before}{BEGIN}\n{part}\n{END}{after}"));
+    committed::assert_part(name, MARKS, &format!("\n{part}\n"), "make docs");
 }
 
 /// A cell of a Markdown table.

@@ -15,6 +15,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+use crate::causes::root_text;
 use crate::cli::{IdentityArgs, ReadyArgs};
 use crate::commands::report::{Identity, identities};
 
@@ -43,7 +44,7 @@ pub enum ReadyError {
     NotReady {
         /// The address that was called.
         address: Authority,
-        /// What the last try found.
+        /// The result of the last try.
         why: String,
     },
     /// The operator's own credentials cannot be used, or those of some accounts.
@@ -61,7 +62,7 @@ pub enum ReadyError {
     Restart,
 }
 
-/// What the metrics of an operator say.
+/// The state of an operator, as its metrics have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct State {
     leads: bool,
@@ -144,20 +145,14 @@ async fn scrape(address: &Authority) -> Result<State, String> {
     let uri = uri.build().map_err(|error| error.to_string())?;
     let client = Client::builder(TokioExecutor::new()).build::<_, String>(HttpConnector::new());
     let read = async {
-        let answer = client.get(uri).await.map_err(|error| root_cause(&error))?;
+        let answer = client.get(uri).await.map_err(|error| root_text(&error))?;
         let status = answer.status();
-        let body = Limited::new(answer.into_body(), MAX_BYTES).collect().await.map_err(|error| root_cause(&*error))?;
+        let body = Limited::new(answer.into_body(), MAX_BYTES).collect().await.map_err(|error| root_text(&*error))?;
         let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
         let state = State::parse(&text).filter(|_| status.is_success());
         state.ok_or_else(|| format!("it answers {status}, and not with the metrics of apprunner-operator"))
     };
     tokio::time::timeout(ANSWER_WITHIN, read).await.unwrap_or_else(|_| Err("no answer within 5 s".into()))
-}
-
-/// The innermost error: the outer ones only say that a connection failed.
-fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.last().map_or_else(String::new, ToString::to_string)
 }
 
 fn render(address: &Authority, state: &State, found: &[Identity]) -> String {

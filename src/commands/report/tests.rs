@@ -1,7 +1,6 @@
 //! Tests of the pure parts: what is known, each format, the difference of two reports, and the manifests.
 
 use std::collections::HashSet;
-use std::path::Path;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -16,6 +15,7 @@ use super::{csv, notes, plan, table, yaml};
 use crate::api::DeletionPolicy;
 use crate::apprunner::inventory::{Configuration, IngressConnection, ServiceSettings};
 use crate::cli::AccessArgs;
+use crate::committed::assert_committed;
 use crate::core::accounts::{Account, Accounts, Namespaces};
 use crate::core::arn::ConnectorArn;
 use crate::core::error_class::ErrorClass;
@@ -183,15 +183,9 @@ fn everything() -> Report {
     combine::report(vec![of_account(ACCOUNT, regions), unread], &cluster(objects), NOW)
 }
 
-/// Compares a text with a committed file; with `UPDATE_EXPECTED=1` the file is written.
 #[track_caller]
 fn assert_expected(file: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    if std::env::var_os("UPDATE_EXPECTED").is_some() {
-        std::fs::write(&path, text).unwrap();
-    }
-    let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(expected, text, "{file}; run the test with UPDATE_EXPECTED=1 to accept the change");
+    assert_committed(file, text, "run the test with UPDATE_EXPECTED=1 to accept the change");
 }
 
 fn expected(file: &str) -> String {
