@@ -5,8 +5,13 @@ use serde_json::{Value, json};
 use crate::api;
 use crate::cli::InstallArgs;
 
-/// The operator with its rights, except the CRD, for the namespace and image that stand in it.
-const MANIFESTS: &str = include_str!("install.yaml");
+/// The manifests except the CRD, in the order in which they are applied.
+const MANIFESTS: [&str; 4] = [
+    include_str!("install/account.yaml"),
+    include_str!("../../examples/rbac.yaml"),
+    include_str!("../../examples/leader-election.yaml"),
+    include_str!("install/deployment.yaml"),
+];
 const IRSA: &str = "eks.amazonaws.com/role-arn";
 
 /// A manifest that cannot be written; the manifests are part of the program.
@@ -15,7 +20,7 @@ pub type Error = Box<dyn std::error::Error>;
 /// The manifests as YAML, in the order in which they are applied.
 pub fn manifests(args: &InstallArgs) -> Result<String, Error> {
     let mut documents = Vec::new();
-    for document in MANIFESTS.split("\n---\n") {
+    for document in MANIFESTS.iter().flat_map(|file| file.split("\n---\n")) {
         let mut manifest: Value = serde_saphyr::from_str(document)?;
         into_namespace(&mut manifest, &args.namespace);
         match manifest["kind"].as_str() {
@@ -32,14 +37,14 @@ pub fn manifests(args: &InstallArgs) -> Result<String, Error> {
 
 /// Moves a manifest, and the subjects of a binding, into the namespace.
 fn into_namespace(manifest: &mut Value, namespace: &str) {
-    if manifest["kind"] == "Namespace" {
-        manifest["metadata"]["name"] = json!(namespace);
+    match manifest["kind"].as_str() {
+        Some("Namespace") => manifest["metadata"]["name"] = json!(namespace),
+        Some("ClusterRole" | "ClusterRoleBinding") => {}
+        // The examples of the Lease's rights leave the namespace to kubectl.
+        _ => manifest["metadata"]["namespace"] = json!(namespace),
     }
     let subjects = manifest.get_mut("subjects").and_then(Value::as_array_mut).into_iter().flatten();
     for place in subjects.filter_map(|subject| subject.get_mut("namespace")) {
-        *place = json!(namespace);
-    }
-    if let Some(place) = manifest["metadata"].get_mut("namespace") {
         *place = json!(namespace);
     }
 }
