@@ -81,7 +81,7 @@ fn text(line: &str) -> Option<&str> {
     (0..4).try_fold(line, |rest, _| rest.trim_start().split_once(' ').map(|(_, rest)| rest))
 }
 
-/// What names a section in the script, the same for each version of its crate.
+/// The pattern that names a section in the script, the same for each version of its crate.
 fn path(section: &Section<'_>) -> Option<String> {
     let name = section.name;
     let function = [".text.unlikely.", ".text.hot.", ".text."].iter().find_map(|prefix| name.strip_prefix(prefix));
