@@ -37,7 +37,7 @@ pub async fn run_controller(client: Client, namespaces: &[String], divisor: u32,
         Arc::default(),
     ));
     let (scans, triggers) = ServiceScans::new(aws.clone(), may_act.clone(), rules.intervals.clone());
-    let (events, _sending) = Events::start(client.clone(), Arc::default());
+    let (events, _sending) = Events::start(client.clone(), Arc::default(), Leadership::always());
     let objects = VpcConnectorClient::new(client.clone());
     let reconciler = Reconciler::new(objects, events, aws, scans, rules, may_act);
     controller::run(client, reconciler, triggers, Scope { namespaces, concurrency: 4 }, Arc::default()).await;

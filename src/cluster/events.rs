@@ -19,6 +19,7 @@ use tracing::{debug, warn};
 use super::event_queue::{EventQueue, QUEUE_LENGTH, QueuedEvent};
 use super::{Error, within_deadline};
 use crate::core::event::PendingEvent;
+use crate::leadership::Leadership;
 use crate::telemetry::metrics::{EventLoss, Metrics};
 
 /// While reconciles are in progress, an Event waits this long for them.
@@ -47,10 +48,10 @@ pub(crate) struct Reconciling<'a>(&'a EventQueue);
 
 impl Events {
     /// Starts the task that publishes Events; the task ends when the `Events` are dropped and the queue is empty.
-    pub(crate) fn start(client: Client, metrics: Arc<Metrics>) -> (Self, Publishing) {
+    pub(crate) fn start(client: Client, metrics: Arc<Metrics>, leadership: Arc<Leadership>) -> (Self, Publishing) {
         let queue = Arc::new(EventQueue::new());
         let losses = Losses { metrics: metrics.clone(), logged: BTreeSet::new() };
-        let task = tokio::spawn(publish_loop(client, queue.clone(), losses));
+        let task = tokio::spawn(publish_loop(client, queue.clone(), losses, leadership));
         (Self { queue: queue.clone(), metrics }, Publishing { queue, task })
     }
 
@@ -136,7 +137,7 @@ fn loss_of(error: &Error) -> EventLoss {
     }
 }
 
-async fn publish_loop(client: Client, queue: Arc<EventQueue>, mut losses: Losses) {
+async fn publish_loop(client: Client, queue: Arc<EventQueue>, mut losses: Losses, leadership: Arc<Leadership>) {
     let instance = std::env::var("HOSTNAME").ok();
     let reporter = Reporter { controller: "apprunner-operator".into(), instance };
     let new = || Recorder::new(client.clone(), reporter.clone());
@@ -144,6 +145,10 @@ async fn publish_loop(client: Client, queue: Arc<EventQueue>, mut losses: Losses
     while let Some(QueuedEvent { about, event, since }) = queue.pop().await {
         if since.elapsed() < OVERDUE {
             let _ = timeout(YIELD, queue.no_reconcile()).await;
+        }
+        if !leadership.held() {
+            debug!(reason = %event.reason, "an Event is not sent, because the Lease was lost");
+            continue;
         }
         let key = (about.uid.clone(), event.reason);
         // A recorder counts an Event of the same key as a repetition, and would not publish the new note.
@@ -168,7 +173,13 @@ async fn publish_loop(client: Client, queue: Arc<EventQueue>, mut losses: Losses
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use kube::client::Body;
+
     use super::*;
+    use crate::core::event::EventReason;
 
     fn refused(code: u16, message: &str) -> Error {
         Error::Refused { verb: "create an Event", code, message: message.into() }
@@ -207,5 +218,28 @@ mod tests {
         assert_eq!(logged(&losses), 1);
         losses.lost(&about("a"), "InUse", &refused(403, "no"));
         assert_eq!(logged(&losses), 2);
+    }
+    /// The number of requests for one Event.
+    async fn requests_for_an_event(leadership: Arc<Leadership>) -> usize {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = requests.clone();
+        let client = Client::new(
+            tower::service_fn(move |_: http::Request<Body>| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                std::future::ready(Ok::<_, Infallible>(http::Response::new(Body::from(b"{}".to_vec()))))
+            }),
+            "default",
+        );
+        let (events, publishing) = Events::start(client, Arc::default(), leadership);
+        events.publish(about("a"), PendingEvent::warning(EventReason::NotOwned, "of another object"));
+        drop(events);
+        publishing.finish().await;
+        requests.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test]
+    async fn no_event_is_sent_without_the_leadership() {
+        assert_eq!(requests_for_an_event(Leadership::always()).await, 1);
+        assert_eq!(requests_for_an_event(Leadership::elected()).await, 0);
     }
 }

@@ -87,7 +87,7 @@ async fn run_operator(args: &RunArgs) -> Result<(), RunError> {
     aws.sessions.set_session_name(session_name(rules.cluster_id.as_ref().or(args.cluster_id.as_ref())));
     let work = async {
         if wait_for_leadership(&may_act, &diagnostics.health).await {
-            let (events, publishing) = Events::start(client.clone(), metrics);
+            let (events, publishing) = Events::start(client.clone(), metrics, may_act.leadership.clone());
             let objects = VpcConnectorClient::new(client.clone());
             let reconciler = Reconciler::new(objects, events, aws, scans, rules, may_act.clone());
             let scope = Scope { namespaces: &args.watch.namespaces, concurrency: args.concurrency };
