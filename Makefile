@@ -56,6 +56,8 @@ lint: ## Check formatting, lints and documentation
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked --workspace --test node --test e2e --test clock --test families --test chart --test schedules --test load -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --workspace --no-deps --document-private-items
+	@# The fuzz targets are a workspace of their own, with a lock file that a change of dependencies must reach as well.
+	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 
 compat: ## Test the emulator with boto3, the AWS CLI and the SDKs for JavaScript and Go (needs Python, Node.js, Go)
 	@CARGO="$(CARGO)" hack/compat/run
