@@ -112,7 +112,7 @@ pub enum DeletionPolicy {
     /// A value that this version does not know; the operator deletes and releases nothing for it.
     #[serde(untagged)]
     #[value(skip)]
-    Other(String),
+    Other(Box<str>),
 }
 
 impl DeletionPolicy {
@@ -147,7 +147,7 @@ pub struct VpcConnectorStatus {
     pub observed_generation: Option<i64>,
     /// The one connector this object may ever delete; written only after the operator has established ownership.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub arn: Option<String>,
+    pub arn: Option<Box<str>>,
     /// The deletion policy in force: that of the spec, or the default when the object was adopted. A default that changes
     /// later does not change it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,13 +155,13 @@ pub struct VpcConnectorStatus {
     pub deletion_policy: Option<DeletionPolicy>,
     /// The AWS account of the ARN.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub account: Option<String>,
+    pub account: Option<Box<str>>,
     /// The AWS region of the ARN.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub region: Option<String>,
+    pub region: Option<Box<str>>,
     /// `VpcConnectorName` of App Runner's reply.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub name: Option<Box<str>>,
     /// `VpcConnectorRevision` of App Runner's reply.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<i32>,
@@ -191,7 +191,7 @@ pub struct VpcConnectorStatus {
     pub blocked_by_count: Option<i32>,
     /// A short text with the first two blocking services: "jobs, web +3".
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub blocked_by_summary: Option<String>,
+    pub blocked_by_summary: Option<Box<str>>,
     /// Failed attempts since the last success.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<i32>,
@@ -203,7 +203,7 @@ pub struct VpcConnectorStatus {
     pub last_error: Option<Box<LastError>>,
     /// The last value of the reconcile-requested-at annotation that the operator acted on.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_handled_reconcile_at: Option<String>,
+    pub last_handled_reconcile_at: Option<Box<str>>,
     /// Ready always; Reconciling while the operator works towards it; Stalled while the object needs a user's action;
     /// Paused while paused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -251,7 +251,7 @@ pub struct LastError {
 /// The status of a connector: App Runner's word, and its meaning. An unknown word is kept and means nothing.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(transparent)]
-pub struct ConnectorStatus(String);
+pub struct ConnectorStatus(Box<str>);
 
 /// The meaning of a connector's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,7 +272,7 @@ impl ConnectorStatus {
 
     /// The meaning of the word, in any case.
     pub fn state(&self) -> ConnectorState {
-        match self.0.as_str() {
+        match self.as_str() {
             word if word.eq_ignore_ascii_case("ACTIVE") => ConnectorState::Active,
             word if word.eq_ignore_ascii_case("INACTIVE") => ConnectorState::Inactive,
             _ => ConnectorState::Unknown,
@@ -282,7 +282,7 @@ impl ConnectorStatus {
 
 impl From<&str> for ConnectorStatus {
     fn from(word: &str) -> Self {
-        Self(word.to_owned())
+        Self(word.into())
     }
 }
 

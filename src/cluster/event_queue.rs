@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{Resource, ResourceExt};
 use tokio::sync::{Notify, watch};
 
+use crate::api::{Uid, VpcConnector};
 use crate::core::event::PendingEvent;
 use crate::sync::lock;
 
-/// The most Events that wait; each takes about half a kilobyte.
+/// The most Events that wait; each takes about a quarter of a kilobyte.
 pub(super) const QUEUE_LENGTH: usize = 10_000;
 
 /// The queue, and the number of reconciles in progress, which come first.
@@ -25,9 +27,43 @@ pub(super) struct EventQueue {
 /// An Event that waits to be sent.
 #[derive(Debug, PartialEq)]
 pub(super) struct QueuedEvent {
-    pub(super) about: ObjectReference,
+    pub(super) about: About,
     pub(super) event: PendingEvent,
     pub(super) since: Instant,
+}
+
+/// The object of an Event; smaller than a reference, since thousands of Events may wait.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct About {
+    pub(super) namespace: Box<str>,
+    pub(super) name: Box<str>,
+    pub(super) uid: Uid,
+    pub(super) resource_version: Box<str>,
+}
+
+impl From<&VpcConnector> for About {
+    fn from(object: &VpcConnector) -> Self {
+        Self {
+            namespace: object.namespace().unwrap_or_default().into(),
+            name: object.name_any().into(),
+            uid: object.id(),
+            resource_version: object.resource_version().unwrap_or_default().into(),
+        }
+    }
+}
+
+impl About {
+    pub(super) fn reference(&self) -> ObjectReference {
+        ObjectReference {
+            api_version: Some(VpcConnector::api_version(&()).into()),
+            kind: Some(VpcConnector::kind(&()).into()),
+            namespace: Some(self.namespace.to_string()),
+            name: Some(self.name.to_string()),
+            uid: Some(self.uid.to_string()),
+            resource_version: Some(self.resource_version.to_string()),
+            field_path: None,
+        }
+    }
 }
 
 impl EventQueue {
@@ -112,7 +148,7 @@ mod tests {
     use crate::core::event::EventReason;
 
     fn event(name: &str, reason: EventReason) -> QueuedEvent {
-        let about = ObjectReference { name: Some(name.to_owned()), ..ObjectReference::default() };
+        let about = About { name: name.into(), ..About::default() };
         let event = PendingEvent::warning(reason, "");
         QueuedEvent { about, event, since: Instant::now() }
     }
@@ -132,10 +168,10 @@ mod tests {
             ("h", EventReason::NotOwned),
         ];
         for (name, reason) in added {
-            dropped.extend(push(&mut waiting, event(name, reason), 4).and_then(|event| event.about.name));
+            dropped.extend(push(&mut waiting, event(name, reason), 4).map(|event| event.about.name.into_string()));
         }
         assert_eq!(dropped, ["b", "c", "g", "a"]);
-        let left: Vec<_> = waiting.into_iter().filter_map(|event| event.about.name).collect();
+        let left: Vec<_> = waiting.into_iter().map(|event| event.about.name.into_string()).collect();
         assert_eq!(left, ["d", "e", "f", "h"]);
     }
 
@@ -157,7 +193,7 @@ mod tests {
         let queue = EventQueue::new();
         assert_eq!(queue.push(event("a", EventReason::Malformed)), None);
         queue.close();
-        assert_eq!(queue.pop().await.and_then(|event| event.about.name).as_deref(), Some("a"));
+        assert_eq!(queue.pop().await.map(|event| event.about.name).as_deref(), Some("a"));
         assert_eq!(queue.pop().await, None);
     }
 }

@@ -9,14 +9,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
-use super::event_queue::{EventQueue, QUEUE_LENGTH, QueuedEvent};
+use super::event_queue::{About, EventQueue, QUEUE_LENGTH, QueuedEvent};
 use super::{Error, within_deadline};
 use crate::core::event::PendingEvent;
 use crate::leadership::Leadership;
@@ -56,11 +55,11 @@ impl Events {
     }
 
     /// Queues an Event about an object.
-    pub(crate) fn publish(&self, about: ObjectReference, event: PendingEvent) {
+    pub(crate) fn publish(&self, about: About, event: PendingEvent) {
         if let Some(QueuedEvent { about, event, .. }) =
             self.queue.push(QueuedEvent { about, event, since: Instant::now() })
         {
-            let ObjectReference { namespace, name, .. } = about;
+            let About { namespace, name, .. } = about;
             debug!(namespace, name, reason = %event.reason, "an Event is dropped, because {QUEUE_LENGTH} wait");
             if self.metrics.event_lost(EventLoss::QueueFull) == 0 {
                 warn!(
@@ -101,21 +100,21 @@ impl Publishing {
 /// Counts the Events that the API server did not accept, and logs the first of each namespace and cause.
 struct Losses {
     metrics: Arc<Metrics>,
-    logged: BTreeSet<(Option<String>, EventLoss)>,
+    logged: BTreeSet<(Box<str>, EventLoss)>,
 }
 
 impl Losses {
     /// Notes an accepted Event: the next loss in this namespace is logged again.
-    fn published(&mut self, namespace: Option<&String>) {
-        self.logged.retain(|(logged, _)| logged.as_ref() != namespace);
+    fn published(&mut self, namespace: &str) {
+        self.logged.retain(|(logged, _)| &**logged != namespace);
     }
 
-    fn lost(&mut self, about: &ObjectReference, reason: &str, error: &Error) {
+    fn lost(&mut self, about: &About, reason: &str, error: &Error) {
         let loss = loss_of(error);
         self.metrics.event_lost(loss);
         // An API server that does not answer is logged as a shared failure, and not for each Event.
         let passes = matches!(loss, EventLoss::NamespaceTerminating | EventLoss::Gone | EventLoss::NoAnswer);
-        let ObjectReference { namespace, name, .. } = about;
+        let About { namespace, name, .. } = about;
         if !passes && self.logged.insert((namespace.clone(), loss)) {
             warn!(namespace, name, reason, %error, "an Event was not taken; more of them are only counted");
         } else {
@@ -150,7 +149,8 @@ async fn publish_loop(client: Client, queue: Arc<EventQueue>, mut losses: Losses
             debug!(reason = %event.reason, "an Event is not sent, because the Lease was lost");
             continue;
         }
-        let key = (about.uid.clone(), event.reason);
+        let reference = about.reference();
+        let key = (reference.uid.clone(), event.reason);
         // A recorder counts an Event of the same key as a repetition, and would not publish the new note.
         let differs = kept.get(&key).is_some_and(|note| note != event.note());
         if differs || kept.len() == MAX_KEPT {
@@ -164,8 +164,8 @@ async fn publish_loop(client: Client, queue: Arc<EventQueue>, mut losses: Losses
             action: "Reconcile".into(),
             secondary: None,
         };
-        match within_deadline("create an Event", recorder.publish(&event, &about)).await {
-            Ok(()) => losses.published(about.namespace.as_ref()),
+        match within_deadline("create an Event", recorder.publish(&event, &reference)).await {
+            Ok(()) => losses.published(&about.namespace),
             Err(error) => losses.lost(&about, &event.reason, &error),
         }
     }
@@ -185,8 +185,8 @@ mod tests {
         Error::Refused { verb: "create an Event", code, message: message.into() }
     }
 
-    fn about(namespace: &str) -> ObjectReference {
-        ObjectReference { namespace: Some(namespace.into()), ..ObjectReference::default() }
+    fn about(namespace: &str) -> About {
+        About { namespace: namespace.into(), ..About::default() }
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
         losses.lost(&about("b"), "InUse", &refused(403, "no"));
         losses.lost(&about("b"), "InUse", &Error::Gone);
         assert_eq!(logged(&losses), 2, "an Event of a deleted object is not logged");
-        losses.published(Some(&"a".to_owned()));
+        losses.published("a");
         assert_eq!(logged(&losses), 1);
         losses.lost(&about("a"), "InUse", &refused(403, "no"));
         assert_eq!(logged(&losses), 2);

@@ -131,6 +131,10 @@ impl Queue {
         self.free -= 1;
         members.running += 1;
         self.queued.remove(&object);
+        if self.queued.is_empty() {
+            // Thousands of objects wait after a start; an empty set would keep their memory.
+            self.queued = HashSet::new();
+        }
         self.reserved.insert(object.clone(), group.clone());
         Some(object)
     }

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Resource;
 use kube::runtime::controller::Action;
 use tracing::{debug, error};
 
@@ -293,7 +292,7 @@ impl Reconciler {
     }
 
     pub(super) fn publish(&self, object: &VpcConnector, event: PendingEvent) {
-        self.events.publish(object.object_ref(&()), event);
+        self.events.publish(object.into(), event);
     }
 
     /// The requeue time of an object for which there is nothing to do.

@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -179,15 +180,15 @@ impl ChangeFilter {
 #[derive(Clone, Copy)]
 struct Seen {
     /// Hash of the fields that decisions depend on and that others write.
-    decisive: u64,
+    decisive: NonZeroU64,
     /// The status has a Ready condition.
     ready: bool,
     /// The status has a Paused condition.
     paused: bool,
     /// Hash of `.status.arn`.
-    claim: Option<u64>,
+    claim: Option<NonZeroU64>,
     /// Hash of the metadata that an admission policy may depend on; only while a write is refused.
-    refused: Option<u64>,
+    refused: Option<NonZeroU64>,
 }
 
 impl Seen {
@@ -220,10 +221,11 @@ impl Seen {
     }
 }
 
-fn hash(value: &impl Hash) -> u64 {
+/// A hash that is never zero, so that an `Option` of it takes no more memory.
+fn hash(value: &impl Hash) -> NonZeroU64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
-    hasher.finish()
+    NonZeroU64::MIN.saturating_add(hasher.finish())
 }
 
 #[cfg(test)]
@@ -332,7 +334,7 @@ mod tests {
         });
         let status = VpcConnectorStatus {
             conditions: conditions.collect(),
-            arn: arn.map(str::to_owned),
+            arn: arn.map(Into::into),
             ..VpcConnectorStatus::default()
         };
         Arc::make_mut(object.0.as_mut().unwrap()).status = Some(status);

@@ -15,7 +15,7 @@ pub(crate) struct PendingEvent {
     /// Its reason.
     pub reason: EventReason,
     /// Its note; private, so that every note is made by [`PendingEvent::new`].
-    note: String,
+    note: Box<str>,
 }
 
 /// The API server refuses a note of more bytes.
@@ -79,7 +79,7 @@ impl PendingEvent {
     pub(crate) fn new(warning: bool, reason: EventReason, note: &str) -> Self {
         let mut note = text::one_line(note, MAX_NOTE_BYTES);
         note.truncate(note.floor_char_boundary(MAX_NOTE_BYTES));
-        Self { warning, reason, note }
+        Self { warning, reason, note: note.into() }
     }
 
     pub(crate) fn normal(reason: EventReason, note: &str) -> Self {

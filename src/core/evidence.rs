@@ -225,7 +225,7 @@ impl Object {
 
     /// True if a user requested an attempt that was not answered yet.
     pub(crate) fn requested(&self) -> bool {
-        self.request.is_some() && self.request != self.status.last_handled_reconcile_at
+        self.request.is_some() && self.request.as_deref() != self.status.last_handled_reconcile_at.as_deref()
     }
 }
 

@@ -151,7 +151,7 @@ fn set_blocked_by(evidence: &Evidence, wait: &Wait, status: &mut VpcConnectorSta
         Some(Services::Blocking(services)) => {
             status.blocked_by = services.iter().take(MAX_BLOCKERS).map(blocking_service).collect();
             status.blocked_by_count = Some(i32::try_from(services.len()).unwrap_or(i32::MAX));
-            status.blocked_by_summary = Some(summary(services));
+            status.blocked_by_summary = Some(summary(services).into());
         }
     }
 }
@@ -205,7 +205,7 @@ fn record_claim(evidence: &Evidence, status: &mut VpcConnectorStatus, arn: &Conn
     if let Some(Observed::Active(connector)) = &evidence.attempt.observed {
         set_connector_fields(status, connector);
     }
-    status.arn = Some(arn.to_string());
+    status.arn = Some(arn.as_str().into());
     let replaced = match &evidence.attempt.ownership {
         Ownership::Released { tag } => Some(tag),
         Ownership::Ours { replaced } => replaced.as_ref(),
@@ -281,10 +281,10 @@ fn base_status(evidence: &Evidence) -> VpcConnectorStatus {
     status.observed_generation = evidence.object.generation;
     status.deletion_policy = evidence.policy().cloned();
     let arn = evidence.object.target.arn();
-    status.account = arn.map(|arn| arn.account().to_string());
-    status.region = arn.map(|arn| arn.region().to_string());
+    status.account = arn.map(|arn| arn.account().as_str().into());
+    status.region = arn.map(|arn| arn.region().as_str().into());
     if let Some(request) = evidence.attempt.answers() {
-        status.last_handled_reconcile_at = Some(request.to_owned());
+        status.last_handled_reconcile_at = Some(request.into());
     }
     status.attempts = None;
     status.next_attempt_time = None;
@@ -296,7 +296,7 @@ fn base_status(evidence: &Evidence) -> VpcConnectorStatus {
 }
 
 fn set_connector_fields(status: &mut VpcConnectorStatus, connector: &Connector) {
-    status.name.clone_from(&connector.name);
+    status.name = connector.name.as_deref().map(Into::into);
     status.revision = connector.revision;
     status.subnets.clone_from(&connector.subnets);
     status.security_groups.clone_from(&connector.security_groups);

@@ -48,6 +48,6 @@ fn assert_request(mut read: Object, value: Option<&str>) {
     assert_eq!(read.request.as_deref(), value);
     assert_eq!(read.requested(), value.is_some());
     assert_eq!(Trigger::requested(&read), value.map(|value| Trigger::Requested(value.to_owned())));
-    read.status.last_handled_reconcile_at = value.map(str::to_owned);
+    read.status.last_handled_reconcile_at = value.map(Into::into);
     assert!(!read.requested());
 }

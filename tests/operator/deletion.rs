@@ -26,7 +26,7 @@ async fn claimed_connector_is_deleted_with_two_calls_and_a_receipt() {
     let deleted_at = receipt.deleted_at.unwrap().0;
     assert_eq!(deleted_at.as_second(), in_aws.deleted_at.unwrap().as_second());
     assert_eq!(receipt.created_at.unwrap().0.as_second(), in_aws.created_at.as_second());
-    assert_eq!((receipt.name, receipt.revision), (Some(in_aws.name), Some(1)));
+    assert_eq!((receipt.name.as_deref(), receipt.revision), (Some(in_aws.name.as_str()), Some(1)));
     assert_eq!((receipt.subnets, receipt.security_groups), (in_aws.subnets, in_aws.security_groups));
     let note = format!("App Runner reports the connector INACTIVE: {arn}, DeletedAt {deleted_at}");
     assert_eq!(world.event("egress", "Deleted").await, note);

@@ -73,8 +73,8 @@ async fn connector_moved_before_the_next_resync_is_not_deleted() {
     b.create("egress", &arn).await;
     b.reason("egress", "Available").await;
     assert_eq!(
-        a.reason("egress", "Available").await.status.unwrap().arn,
-        Some(arn.clone()),
+        a.reason("egress", "Available").await.status.unwrap().arn.as_deref(),
+        Some(arn.as_str()),
         "the operator has not read the tag yet"
     );
     a.delete("egress").await;
@@ -283,6 +283,6 @@ async fn until_settled(world: &World) {
 /// The objects that claim a connector, by its ARN.
 async fn claims(world: &World) -> BTreeMap<String, String> {
     let objects = world.api.list(&ListParams::default()).await.unwrap().items;
-    let claim = |object: VpcConnector| Some((object.status?.arn?, object.metadata.name?));
+    let claim = |object: VpcConnector| Some((object.status?.arn?.into(), object.metadata.name?));
     objects.into_iter().filter_map(claim).collect()
 }

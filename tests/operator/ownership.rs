@@ -224,7 +224,7 @@ async fn lost_status_is_restored() {
     world.until_deleted("deleted").await;
     assert!(world.inactive(&deleted));
     let object = world.reason("kept", "Available").await;
-    assert_eq!(object.status.unwrap().arn, Some(kept));
+    assert_eq!(object.status.unwrap().arn.as_deref(), Some(kept.as_str()));
 }
 
 /// The operator would reconcile none of these objects by itself during the test: no interval is divided.
@@ -260,7 +260,7 @@ async fn status_cleared_by_hand_is_restored_at_once() {
         for (name, reason, arn) in [("well", "Available", &well), ("held", "InUse", &held)] {
             world.replace_status(name, status.clone()).await;
             let restored = world.reason(name, reason).await.status.unwrap();
-            assert_eq!(restored.arn.as_ref(), Some(arn), "{name} {status}");
+            assert_eq!(restored.arn.as_deref(), Some(arn.as_str()), "{name} {status}");
             assert!(restored.name.is_some(), "{name} {status}");
         }
     }

@@ -300,7 +300,7 @@ fn retained_or_receipt(life: &Life) -> bool {
 
 fn has_receipt(object: &VpcConnector) -> bool {
     let status = object.status.clone().unwrap_or_default();
-    status.arn.as_ref() == Some(&object.spec.arn)
+    status.arn.as_deref() == Some(object.spec.arn.as_str())
         && status.status.is_some_and(|word| word.eq_ignore_ascii_case("INACTIVE"))
 }
 

@@ -73,7 +73,7 @@ impl Run {
                     && self.blockers_are_right(object)
                     && object.finalizer_index().is_some()
                     && status.observed_generation == object.metadata.generation
-                    && (ready.reason != "Available" || status.arn.as_ref() == Some(&object.spec.arn))
+                    && (ready.reason != "Available" || status.arn.as_deref() == Some(object.spec.arn.as_str()))
                     && (ready.reason != "OwnedByAnother" || status.arn.is_none())
             }),
         };
@@ -84,7 +84,7 @@ impl Run {
 
     fn expected(&self, object: &VpcConnector, all: &[VpcConnector]) -> Expected {
         let status = object.status.clone().unwrap_or_default();
-        let has_receipt = status.arn.as_ref() == Some(&object.spec.arn)
+        let has_receipt = status.arn.as_deref() == Some(object.spec.arn.as_str())
             && status.status.is_some_and(|s| s.eq_ignore_ascii_case("INACTIVE"));
         let ready = |reasons, words: &[&str]| Expected::Ready(reasons, words.iter().map(|&word| word.into()).collect());
         let paused = object.held_by(api::PAUSED).is_some();

@@ -59,8 +59,8 @@ pub(crate) fn object(name: &str, arn: &str) -> VpcConnector {
 pub(crate) fn status(connector: &Connector, arn: &str) -> VpcConnectorStatus {
     VpcConnectorStatus {
         observed_generation: Some(1),
-        arn: Some(arn.to_owned()),
-        name: connector.vpc_connector_name().map(str::to_owned),
+        arn: Some(arn.into()),
+        name: connector.vpc_connector_name().map(Into::into),
         revision: Some(connector.vpc_connector_revision()),
         subnets: connector.subnets().to_vec(),
         security_groups: connector.security_groups().to_vec(),

@@ -28,9 +28,9 @@ fn inactive_is_recorded_as_the_receipt() {
     let e = deleted_with(described("INACTIVE"));
     assert_eq!(e.acts(), StatusWrite::Receipt);
     let (status, events) = status::status_after(&e, &StatusWrite::Receipt);
-    let from = |c: &Connector| (c.name.clone(), c.revision, c.subnets.clone(), c.security_groups.clone());
-    let as_written = (status.name.clone(), status.revision, status.subnets.clone(), status.security_groups.clone());
-    assert_eq!(as_written, from(&connector("INACTIVE")));
+    let Connector { name, revision, subnets, security_groups, .. } = connector("INACTIVE");
+    assert_eq!((status.name.as_deref(), status.revision), (name.as_deref(), revision));
+    assert_eq!((&status.subnets, &status.security_groups), (&subnets, &security_groups));
     assert_eq!(status.arn.as_deref(), Some(ARN));
     assert_eq!(status.status.as_deref(), Some("INACTIVE"));
     assert_eq!(status.created_at.unwrap().0.as_second(), 1_780_000_000);

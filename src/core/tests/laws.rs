@@ -186,7 +186,7 @@ fn any_evidence() -> impl Strategy<Value = Evidence> {
         |(flags, status_arn, word, target, (caller, accounts), policy, jitter, (deletion, blockers), tag, refusals)| {
             let [deleting, finalizer, paused, protected, requested, tags, reported, waiting, was_claimed] = flags;
             let mut e = if reported { claimed() } else { unclaimed().with(|e| e.object.status.conditions.clear()) };
-            e.object.status.arn = status_arn.map(str::to_owned);
+            e.object.status.arn = status_arn.map(Into::into);
             e.object.status.status = word.map(Into::into);
             e.object.target = Target::of(target);
             e.object.policy = policy;
