@@ -38,7 +38,6 @@ pub(crate) struct About {
     pub(super) namespace: Box<str>,
     pub(super) name: Box<str>,
     pub(super) uid: Uid,
-    pub(super) resource_version: Box<str>,
 }
 
 impl From<&VpcConnector> for About {
@@ -47,12 +46,12 @@ impl From<&VpcConnector> for About {
             namespace: object.namespace().unwrap_or_default().into(),
             name: object.name_any().into(),
             uid: object.id(),
-            resource_version: object.resource_version().unwrap_or_default().into(),
         }
     }
 }
 
 impl About {
+    /// Without the resource version: kube counts repetitions of an Event about the same reference only.
     pub(super) fn reference(&self) -> ObjectReference {
         ObjectReference {
             api_version: Some(VpcConnector::api_version(&()).into()),
@@ -60,8 +59,7 @@ impl About {
             namespace: Some(self.namespace.to_string()),
             name: Some(self.name.to_string()),
             uid: Some(self.uid.to_string()),
-            resource_version: Some(self.resource_version.to_string()),
-            field_path: None,
+            ..ObjectReference::default()
         }
     }
 }

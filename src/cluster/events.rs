@@ -174,11 +174,12 @@ async fn publish_loop(client: Client, queue: Arc<EventQueue>, mut losses: Losses
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Mutex;
 
     use kube::client::Body;
 
     use super::*;
+    use crate::api::VpcConnector;
     use crate::core::event::EventReason;
 
     fn refused(code: u16, message: &str) -> Error {
@@ -219,27 +220,39 @@ mod tests {
         losses.lost(&about("a"), "InUse", &refused(403, "no"));
         assert_eq!(logged(&losses), 2);
     }
-    /// The number of requests for one Event.
-    async fn requests_for_an_event(leadership: Arc<Leadership>) -> usize {
-        let requests = Arc::new(AtomicUsize::new(0));
-        let counted = requests.clone();
+    /// The methods of the requests for one Event about each of these versions of an object.
+    async fn requests(leadership: Arc<Leadership>, versions: &[&str]) -> Vec<http::Method> {
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let noted = requests.clone();
         let client = Client::new(
-            tower::service_fn(move |_: http::Request<Body>| {
-                counted.fetch_add(1, Ordering::Relaxed);
+            tower::service_fn(move |request: http::Request<Body>| {
+                noted.lock().unwrap().push(request.method().clone());
                 std::future::ready(Ok::<_, Infallible>(http::Response::new(Body::from(b"{}".to_vec()))))
             }),
             "default",
         );
         let (events, publishing) = Events::start(client, Arc::default(), leadership);
-        events.publish(about("a"), PendingEvent::warning(EventReason::NotOwned, "of another object"));
+        for version in versions {
+            let mut object = VpcConnector::default();
+            object.metadata.namespace = Some("shop".into());
+            object.metadata.resource_version = Some((*version).into());
+            let event = PendingEvent::warning(EventReason::NotOwned, "of another object");
+            events.publish(About::from(&object), event);
+        }
         drop(events);
         publishing.finish().await;
-        requests.load(Ordering::Relaxed)
+        std::mem::take(&mut *requests.lock().unwrap())
     }
 
     #[tokio::test]
     async fn no_event_is_sent_without_the_leadership() {
-        assert_eq!(requests_for_an_event(Leadership::always()).await, 1);
-        assert_eq!(requests_for_an_event(Leadership::elected()).await, 0);
+        assert_eq!(requests(Leadership::always(), &["1"]).await, [http::Method::POST]);
+        assert!(requests(Leadership::elected(), &["1"]).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_repeated_event_is_counted_in_the_first_also_after_a_write_to_the_object() {
+        let methods = requests(Leadership::always(), &["1", "2"]).await;
+        assert_eq!(methods, [http::Method::POST, http::Method::PATCH]);
     }
 }
