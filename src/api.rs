@@ -522,6 +522,7 @@ pub(crate) fn whole_seconds(at: Timestamp) -> Time {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::committed::assert_committed;
 
     const ARN: &str = "arn:aws:apprunner:us-east-1:111122223333:vpcconnector/shop/1/0123456789abcdef0123456789abcdef";
 
@@ -558,9 +559,7 @@ mod tests {
 
     #[test]
     fn the_committed_crd_matches_the_code() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/apprunner-operator.dev_vpcconnectors.yaml");
-        let committed = std::fs::read_to_string(file).unwrap_or_default();
-        assert!(committed == crd_yaml().unwrap(), "{file} is not what the code says; run `make crds`");
+        assert_committed("crds/apprunner-operator.dev_vpcconnectors.yaml", &crd_yaml().unwrap(), "make crds");
     }
 
     #[test]

@@ -80,12 +80,12 @@ fn or_null(schema: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::committed::assert_committed;
 
     #[test]
     fn the_committed_schema_matches_the_code() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/crds/apprunner-operator.dev/vpcconnector_v1alpha1.json");
-        let committed = std::fs::read_to_string(file).unwrap_or_default();
-        assert!(committed == json_schema().unwrap(), "{file} is not what the code says; run `make crds`");
+        let file = "crds/apprunner-operator.dev/vpcconnector_v1alpha1.json";
+        assert_committed(file, &json_schema().unwrap(), "make crds");
     }
 
     /// A place where fields are listed and others are allowed lets a misspelt field pass.

@@ -149,8 +149,7 @@ async fn publish_loop(client: Client, queue: Arc<EventQueue>, mut losses: Losses
             debug!(reason = %event.reason, "an Event is not sent, because the Lease was lost");
             continue;
         }
-        let reference = about.reference();
-        let key = (reference.uid.clone(), event.reason);
+        let key = (about.uid.clone(), event.reason);
         // A recorder counts an Event of the same key as a repetition, and would not publish the new note.
         let differs = kept.get(&key).is_some_and(|note| note != event.note());
         if differs || kept.len() == MAX_KEPT {
@@ -164,7 +163,7 @@ async fn publish_loop(client: Client, queue: Arc<EventQueue>, mut losses: Losses
             action: "Reconcile".into(),
             secondary: None,
         };
-        match within_deadline("create an Event", recorder.publish(&event, &reference)).await {
+        match within_deadline("create an Event", recorder.publish(&event, &about.reference())).await {
             Ok(()) => losses.published(&about.namespace),
             Err(error) => losses.lost(&about, &event.reason, &error),
         }

@@ -111,7 +111,7 @@ impl Queue {
     }
 
     fn forget(&mut self, object: &Object) -> Vec<Object> {
-        self.queued.remove(object);
+        self.dequeue(object);
         self.reserved.remove(object).map_or_else(Vec::new, |group| self.release(&group))
     }
 
@@ -127,16 +127,20 @@ impl Queue {
         let may_run = |members: &Members| members.running < self.per_group && !members.waiting.is_empty();
         let groups = self.groups.iter_mut().filter(|(_, members)| self.free > 0 && may_run(members));
         let (group, members) = groups.min_by_key(|(_, members)| members.running)?;
-        let object = members.waiting.pop_front()?;
+        let (group, object) = (group.clone(), members.waiting.pop_front()?);
         self.free -= 1;
         members.running += 1;
-        self.queued.remove(&object);
+        self.dequeue(&object);
+        self.reserved.insert(object.clone(), group);
+        Some(object)
+    }
+
+    /// An empty set gives back its memory: thousands of objects wait only after a start.
+    fn dequeue(&mut self, object: &Object) {
+        self.queued.remove(object);
         if self.queued.is_empty() {
-            // Thousands of objects wait after a start; an empty set would keep their memory.
             self.queued = HashSet::new();
         }
-        self.reserved.insert(object.clone(), group.clone());
-        Some(object)
     }
 }
 

@@ -12,7 +12,7 @@ use apprunner_emulator::{
 };
 use devcluster::DevCluster;
 
-use crate::served::{cluster, kubectl};
+use crate::served::{cluster, kubectl, until_served};
 use crate::support::{NAMESPACE, RELEASE, arguments, chart, error_output, helm, output_of, parsed};
 
 const REGION: &str = "us-east-1";
@@ -44,8 +44,7 @@ impl World {
         let mut install = helm();
         install.args(["install", RELEASE, "--namespace", NAMESPACE, "--set", set]).arg(chart());
         output_of(&install.env("KUBECONFIG", cluster.kubeconfig()).output().unwrap());
-        let crd = "crd/vpcconnectors.apprunner-operator.dev";
-        kubectl(&cluster, &["wait", "--for=condition=Established", "--timeout=30s", crd]);
+        until_served(&cluster);
         Self { cluster, aws }
     }
 

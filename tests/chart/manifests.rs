@@ -8,8 +8,8 @@ use std::process::{Command, Output};
 use devcluster::{DevCluster, Tools};
 use serde_json::Value;
 
-use crate::served::{cluster, kubectl};
-use crate::support::{file, output_of, parsed, text};
+use crate::served::{cluster, kubectl, until_served};
+use crate::support::{file, output_of, parsed, text, tracked};
 
 const API_VERSION: &str = "apiVersion: apprunner-operator.dev/v1alpha1";
 const VALID: &str = "apiVersion: apprunner-operator.dev/v1alpha1
@@ -112,12 +112,6 @@ fn manifests_in(page: &str) -> Vec<String> {
     (0..lines.len()).filter(begins).map(manifest).collect()
 }
 
-fn tracked(patterns: &[&str]) -> Vec<String> {
-    let listed =
-        Command::new("git").arg("ls-files").args(patterns).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
-    output_of(&listed).lines().map(str::to_owned).collect()
-}
-
 /// All manifests of ours that users read or copy: of examples, of the output of `adopt`, of the docs, of the chart.
 fn published() -> Vec<String> {
     let files = tracked(&["examples/*.yaml", "src/commands/report/expected/*.yaml"]);
@@ -154,8 +148,7 @@ fn changed(from: &str, to: &str) -> String {
 fn kubeconform_and_api_server_refuse_the_same_manifests() {
     let cluster = cluster();
     kubectl(&cluster, &["create", "--filename", "crds/apprunner-operator.dev_vpcconnectors.yaml"]);
-    let crd = "crd/vpcconnectors.apprunner-operator.dev";
-    kubectl(&cluster, &["wait", "--for=condition=Established", "--timeout=30s", crd]);
+    until_served(&cluster);
     let wrong = written(&folder("wrong"), MISTAKES.iter().map(|(from, to, _)| changed(from, to)));
     let found = results(&kubeconform(&wrong));
     assert_eq!(found.len(), MISTAKES.len());

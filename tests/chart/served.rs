@@ -26,6 +26,12 @@ pub fn cluster() -> DevCluster {
     cluster
 }
 
+/// Waits until the API server serves our CRD.
+pub fn until_served(cluster: &DevCluster) {
+    let crd = "crd/vpcconnectors.apprunner-operator.dev";
+    kubectl(cluster, &["wait", "--for=condition=Established", "--timeout=30s", crd]);
+}
+
 /// Runs kubectl, which must succeed, and returns its output.
 pub fn kubectl(cluster: &DevCluster, arguments: &[&str]) -> String {
     output_of(&cluster.kubectl().args(arguments).output().unwrap())

@@ -20,6 +20,13 @@ pub fn file(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// The tracked files that match one of the patterns; without patterns, all of them.
+pub fn tracked(patterns: &[&str]) -> Vec<String> {
+    let listed =
+        Command::new("git").arg("ls-files").args(patterns).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    output_of(&listed).lines().map(str::to_owned).collect()
+}
+
 pub fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/apprunner-operator")
 }

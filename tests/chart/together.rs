@@ -2,16 +2,13 @@
 //! work.
 
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{CLUSTER_NAME, NAMESPACE, RELEASE, file, find, objects, output_of, parsed, values_files};
+use crate::support::{CLUSTER_NAME, NAMESPACE, RELEASE, file, find, objects, parsed, tracked, values_files};
 
 /// Every file that users read or copy from, with its text.
 fn pages() -> Vec<(String, String)> {
-    let listed = Command::new("git").args(["ls-files"]).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
-    let listed = output_of(&listed);
     let parts = [
         "README.md",
         "SECURITY.md",
@@ -24,8 +21,8 @@ fn pages() -> Vec<(String, String)> {
         "hack/demo.rs",
     ];
     let of_ours =
-        |path: &&str| parts.iter().any(|part| path.starts_with(part)) && Path::new(path).extension().is_some();
-    let pages: Vec<_> = listed.lines().filter(of_ours).map(|path| (path.to_owned(), file(path))).collect();
+        |path: &String| parts.iter().any(|part| path.starts_with(part)) && Path::new(path).extension().is_some();
+    let pages: Vec<_> = tracked(&[]).into_iter().filter(of_ours).map(|path| (path.clone(), file(&path))).collect();
     assert!(pages.len() > 40, "{}", pages.len());
     pages
 }

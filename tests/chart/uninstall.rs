@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use devcluster::DevCluster;
 use serde_json::{Value, json};
 
-use crate::served::{cluster, kubectl};
+use crate::served::{cluster, kubectl, until_served};
 use crate::support::{NAMESPACE, RELEASE, chart, error_output, file, helm, output_of, parsed, text};
 
 const OBJECT: &str = "vpcconnector/shop-egress";
@@ -123,8 +123,7 @@ fn uninstall_is_refused_while_objects_remain_and_can_be_undone() {
     let install =
         || output_of(&on(&cluster, &["install", RELEASE, "--set=logLevel=warn"]).arg(chart()).output().unwrap());
     install();
-    let crd = "crd/vpcconnectors.apprunner-operator.dev";
-    kubectl(&cluster, &["wait", "--for=condition=Established", "--timeout=30s", crd]);
+    until_served(&cluster);
     create_object(&cluster);
 
     let refused = uninstall(&cluster);

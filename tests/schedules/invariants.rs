@@ -298,7 +298,8 @@ fn retained_or_receipt(life: &Life) -> bool {
     retained(life) || has_receipt(life.last())
 }
 
-fn has_receipt(object: &VpcConnector) -> bool {
+/// The status of the object says that its connector is INACTIVE.
+pub(crate) fn has_receipt(object: &VpcConnector) -> bool {
     let status = object.status.clone().unwrap_or_default();
     status.arn.as_deref() == Some(object.spec.arn.as_str())
         && status.status.is_some_and(|word| word.eq_ignore_ascii_case("INACTIVE"))

@@ -8,6 +8,7 @@ use apprunner_operator::api::{self, DeletionPolicy, VpcConnector};
 use kube::ResourceExt;
 use kube::api::ListParams;
 
+use crate::invariants::has_receipt;
 use crate::run::{CLUSTER, Run, owner_tag};
 use crate::support::OTHER;
 
@@ -83,9 +84,7 @@ impl Run {
     }
 
     fn expected(&self, object: &VpcConnector, all: &[VpcConnector]) -> Expected {
-        let status = object.status.clone().unwrap_or_default();
-        let has_receipt = status.arn.as_deref() == Some(object.spec.arn.as_str())
-            && status.status.is_some_and(|s| s.eq_ignore_ascii_case("INACTIVE"));
+        let has_receipt = has_receipt(object);
         let ready = |reasons, words: &[&str]| Expected::Ready(reasons, words.iter().map(|&word| word.into()).collect());
         let paused = object.held_by(api::PAUSED).is_some();
         let connector = self.emulator().connector(&object.spec.arn);

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashSet};
 const OWN: &str = "*(.text*apprunner_operator*)";
 /// Longer paths end with a wildcard.
 const LONGEST: usize = 120;
-/// How the name of a function with a hash begins.
+/// The name of a function with a hash has this prefix, behind that of its section.
 const MANGLED: &str = "._ZN";
 /// Cryptography for newer processors than the one that valgrind imitates.
 const NEWER: [&str; 2] = ["*libaws_lc_sys*:*mlkem_*(.text*)", "*libaws_lc_sys*:*x25519*(.text*)"];
